@@ -1,0 +1,1 @@
+"""Who a person is, and whether we may mail them. Knows nothing of papers."""

@@ -1,0 +1,1 @@
+"""Paper Round: the new papers that matter to you, each morning, and why."""

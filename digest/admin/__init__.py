@@ -1,0 +1,1 @@
+"""The control room: what an editor and an operator see and do."""

@@ -1,0 +1,64 @@
+"""The one timetable, and the Celery application that keeps it."""
+
+import os
+
+from celery import Celery
+from celery.schedules import crontab
+from django.conf import settings
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "digest.settings")
+
+# A killed worker's task comes back after this: longer than the longest task, or
+# a live one would be started twice (Redis transport, measured).
+VISIBILITY_SECONDS = 3600
+
+app = Celery("digest")
+app.conf.update(
+    task_acks_late=True,
+    worker_prefetch_multiplier=1,
+    task_ignore_result=True,
+    broker_connection_retry_on_startup=True,
+    timezone="UTC",
+    worker_hijack_root_logger=False,
+    worker_soft_shutdown_timeout=3.0,
+)
+if settings.REDIS_URL:
+    app.conf.update(
+        broker_url=settings.REDIS_URL,
+        broker_transport_options={"visibility_timeout": VISIBILITY_SECONDS},
+    )
+else:
+    folder = settings.VAR / "broker"
+    for name in ("queue", "processed", "control"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    app.conf.update(
+        broker_url="filesystem://",
+        broker_transport_options={
+            "data_folder_in": str(folder / "queue"),
+            "data_folder_out": str(folder / "queue"),
+            "control_folder": str(folder / "control"),
+        },
+    )
+app.autodiscover_tasks()
+
+# arXiv's feeds are rebuilt at midnight US Eastern, Monday to Friday: 04:00 UTC in
+# summer and 05:00 in winter, sometimes late. Hugging Face grows all day.
+app.conf.beat_schedule = {
+    "the day's announcements": {
+        "task": "digest.tasks.ingest",
+        "schedule": crontab(minute="20", hour="4-10", day_of_week="mon-fri"),
+    },
+    "votes and comments": {
+        "task": "digest.tasks.ingest_attention",
+        "schedule": crontab(minute="40", hour="*/2"),
+    },
+    "freeze, plan and send": {
+        "task": "digest.tasks.tick",
+        "schedule": crontab(minute="*/15"),
+    },
+    "what the mail provider reported": {
+        "task": "digest.tasks.act_on_events",
+        "schedule": crontab(minute="*/5"),
+    },
+}
+app.conf.beat_schedule_filename = str(settings.VAR / "beat-schedule")

@@ -1,0 +1,1 @@
+"""Room 4: what became of a mail, and what it teaches us."""

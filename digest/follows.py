@@ -1,0 +1,78 @@
+"""How readers come to follow and to mute: every value is cleaned and bounded here, whoever sent it."""
+
+import re
+from typing import Any
+
+from accounts.models import Subscriber
+from digest.models import Follow, Interest, Paper, Topic
+
+Kind = Interest.Kind
+
+# More than sixty interests is a form filled by a program.
+LIMIT = 60
+# arXiv's longest category is 18 characters: "astro-ph.CO", "cond-mat.mtrl-sci".
+CATEGORY = re.compile(r"[a-z][a-z-]{1,16}(\.[A-Za-z-]{2,12})?")
+LENGTHS = {Kind.KEYWORD: 80, Kind.AUTHOR: 80, Kind.SEARCH: 250}
+
+
+def clean(kind: str, raw: str) -> str:
+    """The stored form of what somebody wants to follow, or "" where it is no such thing."""
+    value = " ".join("".join(c if c.isprintable() else " " for c in raw).split())
+    match kind:
+        case Kind.TOPIC:
+            return value if Topic.objects.filter(slug=value).exists() else ""
+        case Kind.PAPER:
+            return value if Paper.objects.filter(identifier=value).exists() else ""
+        case Kind.CATEGORY:
+            return value if CATEGORY.fullmatch(value) else ""
+        case Kind.KEYWORD | Kind.AUTHOR | Kind.SEARCH:
+            fits = len(value) <= LENGTHS[Kind(kind)] and any(c.isalnum() for c in value)
+            return (value.lower() if kind == Kind.KEYWORD else value) if fits else ""
+        case _:
+            return ""
+
+
+def follow(
+    subscriber: Subscriber,
+    kind: str,
+    raw: str,
+    weight: float = 1.0,
+    source: str = Follow.Source.CHOSEN,
+) -> Follow | None:
+    """Make this the reader's stance to an interest; None when it is no interest or they have too many."""
+    value = clean(kind, raw)
+    known = subscriber.follows.filter(interest__kind=kind, interest__value=value)
+    if not value or (not known.exists() and subscriber.follows.count() >= LIMIT):
+        return None
+    interest, _ = Interest.objects.get_or_create(kind=kind, value=value)
+    stance, _ = Follow.objects.update_or_create(
+        subscriber=subscriber,
+        interest=interest,
+        defaults={"weight": weight, "source": source},
+    )
+    return stance
+
+
+def unfollow(subscriber: Subscriber, interest_id: int) -> None:
+    """Neither follow nor mute this any more."""
+    subscriber.follows.filter(interest_id=interest_id).delete()
+
+
+def read_wishes(wishes: Any) -> list[tuple[str, str]]:
+    """What a sign-up form asked for: "kind:value" strings from a stranger, at most LIMIT."""
+    if not isinstance(wishes, list):
+        return []
+    pairs = [wish.partition(":") for wish in wishes[:LIMIT] if isinstance(wish, str)]
+    return [(kind, value) for kind, _, value in pairs if kind in Kind.values]
+
+
+def interests(wishes: Any) -> list[Interest]:
+    """Wishes as interests that are not stored: for a preview without an account."""
+    cleaned = [(kind, clean(kind, value)) for kind, value in read_wishes(wishes)]
+    return [Interest(kind=kind, value=value) for kind, value in cleaned if value]
+
+
+def follow_wishes(subscriber: Subscriber, wishes: Any) -> None:
+    """Follow whatever of these wishes is an interest."""
+    for kind, value in read_wishes(wishes):
+        follow(subscriber, kind, value)

@@ -1,0 +1,1 @@
+"""Room 1: the world's listings become our papers."""

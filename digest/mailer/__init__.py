@@ -1,0 +1,1 @@
+"""Room 3: a digest becomes a mail, once."""

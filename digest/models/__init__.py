@@ -1,0 +1,30 @@
+"""The corridor itself: the rows that one room writes and the next one reads."""
+
+from digest.models.digests import Batch, Digest, Pick, Slot, decode_picks, encode_picks
+from digest.models.editions import Candidate, Edition, Frozen, Recall
+from digest.models.events import Event
+from digest.models.papers import Paper, Signal
+from digest.models.runs import IngestRun
+from digest.models.topics import Follow, Interest, Topic
+from digest.models.vectors import VectorModel
+
+__all__ = [
+    "Batch",
+    "Candidate",
+    "Digest",
+    "Edition",
+    "Event",
+    "Follow",
+    "Frozen",
+    "IngestRun",
+    "Interest",
+    "Paper",
+    "Pick",
+    "Recall",
+    "Signal",
+    "Slot",
+    "Topic",
+    "VectorModel",
+    "decode_picks",
+    "encode_picks",
+]

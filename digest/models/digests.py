@@ -1,0 +1,189 @@
+"""Who is mailed when (Slot, Batch), and what each reader got (Digest)."""
+
+import struct
+from collections.abc import Iterable
+from datetime import datetime
+from typing import ClassVar, NamedTuple, Self
+
+from django.db import models
+from django.db.models import Q
+
+from accounts.models import Subscriber, new_key
+from digest.models.editions import Edition
+
+
+class Slot(models.Model):
+    """The readers of one edition who are due at one time."""
+
+    class Kind(models.TextChoices):
+        HOUR = "hour", "at the readers' hour"
+        WELCOME = "welcome", "after a sign-up"
+        HAND = "hand", "sent by hand"
+
+    edition = models.ForeignKey(Edition, models.PROTECT, related_name="slots")
+    at = models.DateTimeField(
+        help_text="A UTC quarter hour; for a welcome or a sending by hand, the moment."
+    )
+    kind = models.CharField(max_length=7, choices=Kind.choices, default=Kind.HOUR)
+    cursor = models.BigIntegerField(
+        default=0, help_text="The last reader who is already in a batch."
+    )
+    planned_at = models.DateTimeField(
+        null=True, help_text="When its audience was complete; nothing is sent before."
+    )
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=["edition", "at", "kind"], name="a_slot_is_planned_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.edition.day:%Y-%m-%d} at {self.at:%Y-%m-%d %H:%M} UTC"
+
+
+class BatchQuerySet(models.QuerySet["Batch"]):
+    """Batches to be taken, and by whom."""
+
+    def free(self, now: datetime) -> Self:
+        """Batches of complete slots that nobody holds and whose time has come."""
+        waiting = Q(state=Batch.State.PLANNED) & (
+            Q(lease_until=None) | Q(lease_until__lte=now)
+        )
+        dropped = Q(state=Batch.State.CLAIMED, lease_until__lt=now)
+        return self.filter(waiting | dropped, slot__planned_at__isnull=False)
+
+    def claim(self, pk: int, now: datetime, until: datetime) -> bool:
+        """Take a free batch until `until`; False if another worker has it."""
+        mine = Batch.objects.filter(pk=pk, pk__in=self.free(now).values("pk"))
+        return mine.update(state=Batch.State.CLAIMED, lease_until=until) == 1
+
+
+class Batch(models.Model):
+    """Up to 250 readers of a slot, mailed by one worker: `planned → claimed → handing → accepted | failed | unknown`."""
+
+    class State(models.TextChoices):
+        PLANNED = "planned", "waiting"
+        CLAIMED = "claimed", "a worker has it; nothing sent yet"
+        HANDING = "handing", "being handed to the provider"
+        ACCEPTED = "accepted", "accepted by the provider"
+        FAILED = "failed", "failed"
+        UNKNOWN = "unknown", "nobody knows"
+
+    SIZE = 250
+
+    slot = models.ForeignKey(Slot, models.PROTECT, related_name="batches")
+    readers = models.JSONField(help_text="The ids of its readers, frozen at planning.")
+    state = models.CharField(max_length=8, choices=State.choices, default=State.PLANNED)
+    lease_until = models.DateTimeField(
+        null=True,
+        help_text="Until when its worker owns it; while planned, not to be tried before.",
+    )
+    attempts = models.PositiveSmallIntegerField(
+        default=0, help_text="How often the provider refused and we waited."
+    )
+    handed = models.PositiveSmallIntegerField(
+        default=0,
+        help_text="How many of its digests, in the order of their ids, were given to the provider.",
+    )
+    error = models.CharField(
+        max_length=300, blank=True, help_text="What the provider said last."
+    )
+
+    objects = BatchQuerySet.as_manager()
+
+    class Meta:
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index("state", "lease_until", name="batches_to_claim")
+        ]
+        verbose_name_plural = "batches"
+
+    def __str__(self) -> str:
+        return f"batch {self.pk}, {len(self.readers)} readers, {self.state}"
+
+
+class Pick(NamedTuple):
+    """A paper in a digest, and why: the winning interest, or 0 for its trend or an editor's pin."""
+
+    candidate: int
+    interest: int
+
+
+# Two unsigned 32-bit ids a pick: 80 bytes a digest of ten. struct.error past 4.29e9.
+PICK = struct.Struct("<II")
+
+
+def encode_picks(picks: Iterable[Pick]) -> bytes:
+    """Picks, in the order of the mail, as one column."""
+    return b"".join(PICK.pack(*pick) for pick in picks)
+
+
+def decode_picks(column: bytes | memoryview) -> list[Pick]:
+    """The inverse of encode_picks."""
+    return [Pick(*pair) for pair in PICK.iter_unpack(bytes(column))]
+
+
+class Digest(models.Model):
+    """One reader's mail for one edition: the picks, the key that its links carry, and what differs from its batch."""
+
+    class Outcome(models.TextChoices):
+        AS_BATCH = "", "as its batch"
+        ACCEPTED = "accepted", "accepted by the provider"
+        FAILED = "failed", "failed"
+        UNKNOWN = "unknown", "nobody knows"
+        SKIPPED = "skipped", "not sent"
+
+    class Reason(models.TextChoices):
+        NONE = "", ""
+        NOTHING = "nothing", "nothing relevant and new"
+        LEFT = "left", "left, or paused"
+        SUPPRESSED = "suppressed", "bounced or complained before"
+        EXPIRED = "expired", "too late"
+        REFUSED = "refused", "refused by the provider"
+
+    subscriber = models.ForeignKey(Subscriber, models.CASCADE, related_name="digests")
+    edition = models.ForeignKey(Edition, models.PROTECT, related_name="digests")
+    batch = models.ForeignKey(Batch, models.PROTECT, related_name="digests")
+    key = models.CharField(max_length=22, unique=True, default=new_key, editable=False)
+    packed = models.BinaryField(default=b"", editable=False)
+    created_at = models.DateTimeField()
+    outcome = models.CharField(
+        max_length=8, choices=Outcome.choices, default=Outcome.AS_BATCH, blank=True
+    )
+    reason = models.CharField(
+        max_length=10, choices=Reason.choices, default=Reason.NONE, blank=True
+    )
+    detail = models.CharField(
+        max_length=300, blank=True, help_text="What the provider said of this one."
+    )
+    message_id = models.CharField(
+        max_length=120,
+        blank=True,
+        db_index=True,
+        help_text="The provider's name for this mail.",
+    )
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=["subscriber", "edition"],
+                name="a_reader_gets_one_digest_of_an_edition",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.subscriber} on {self.edition.day:%Y-%m-%d}"
+
+    @property
+    def picks(self) -> list[Pick]:
+        return decode_picks(self.packed)
+
+    @picks.setter
+    def picks(self, picks: Iterable[Pick]) -> None:
+        self.packed = encode_picks(picks)
+
+    @property
+    def state(self) -> str:
+        """What became of it: its own outcome, else its batch's state."""
+        return self.outcome or self.batch.state

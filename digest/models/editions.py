@@ -1,0 +1,157 @@
+"""One day's papers: curated while open, then frozen for ever."""
+
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Self
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+
+from digest.models.papers import Paper
+
+# A reader's first local hour after the freeze is at most 25 hours away (a day
+# that daylight saving lengthens); one more hour for a late worker.
+EXPIRES_AFTER = timedelta(hours=26)
+
+
+class Frozen(Exception):
+    """Somebody tried to change a frozen edition."""
+
+
+class EditionQuerySet(models.QuerySet["Edition"]):
+    """Editions by state."""
+
+    def frozen(self) -> Self:
+        return self.filter(state=Edition.State.FROZEN)
+
+    def open(self) -> Self:
+        return self.filter(state=Edition.State.OPEN)
+
+
+class Edition(models.Model):
+    """The papers of one announcement day. A frozen edition never changes."""
+
+    class State(models.TextChoices):
+        OPEN = "open", "open: may be curated"
+        FROZEN = "frozen", "frozen: being mailed"
+
+    day = models.DateField(unique=True, help_text="The announcement day.")
+    state = models.CharField(max_length=6, choices=State.choices, default=State.OPEN)
+    note = models.TextField(
+        blank=True,
+        max_length=600,
+        help_text="A word from the editors above the papers, in every digest of the day.",
+    )
+    ranked_at = models.DateTimeField(null=True, editable=False)
+    frozen_at = models.DateTimeField(null=True, editable=False)
+
+    objects = EditionQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar[list[str]] = ["-day"]
+        get_latest_by = "day"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.CheckConstraint(
+                condition=models.Q(state="open", frozen_at=None)
+                | models.Q(state="frozen", frozen_at__isnull=False),
+                name="a_frozen_edition_says_when",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day:%Y-%m-%d}, {self.get_state_display()}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.state == self.State.OPEN
+
+    def expired(self, now: datetime) -> bool:
+        """Whether it is too late to mail this edition to daily readers."""
+        return self.frozen_at is not None and now > self.frozen_at + EXPIRES_AFTER
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        refuse_if_frozen(self.pk)
+        super().save(*args, **kwargs)
+
+
+def refuse_if_frozen(edition_id: int | None) -> None:
+    """Raise Frozen where this edition may no longer change."""
+    if edition_id and Edition.objects.frozen().filter(pk=edition_id).exists():
+        raise Frozen(
+            "This edition is frozen: it is being mailed as it is. To stop a paper, recall it."
+        )
+
+
+class Candidate(models.Model):
+    """A paper in an edition, with the text that its mails show."""
+
+    edition = models.ForeignKey(Edition, models.CASCADE, related_name="candidates")
+    paper = models.ForeignKey(Paper, models.CASCADE, related_name="candidacies")
+    trend = models.FloatField(
+        default=0, editable=False, help_text="0 to 1, higher is more attention."
+    )
+    breakdown = models.JSONField(
+        default=dict, editable=False, help_text="What made the trend."
+    )
+    card = models.JSONField(
+        default=dict, editable=False, help_text="The text and links that mails show."
+    )
+    pin = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(3)],
+        help_text="1 to 3: this paper leads every digest of the day, in that order.",
+    )
+    boost = models.SmallIntegerField(
+        default=0,
+        validators=[MinValueValidator(-2), MaxValueValidator(2)],
+        help_text="-2 to 2: move it down or up among the papers that fit a reader.",
+    )
+    is_hidden = models.BooleanField(
+        "hidden",
+        default=False,
+        help_text="Nobody gets it, unless they were sent it before.",
+    )
+    note = models.CharField(
+        max_length=300, blank=True, help_text="An editor's word under its title."
+    )
+
+    class Meta:
+        ordering: ClassVar[list[str]] = ["pin", "-trend", "pk"]
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=["edition", "paper"], name="a_paper_is_once_in_an_edition"
+            ),
+            models.UniqueConstraint(
+                fields=["edition", "pin"], name="a_pin_has_one_paper"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(pin=None) | models.Q(pin__gte=1, pin__lte=3),
+                name="at_most_three_pins",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(boost__gte=-2, boost__lte=2),
+                name="a_boost_is_between_minus_two_and_two",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.paper.title} ({self.edition.day:%Y-%m-%d})"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        refuse_if_frozen(self.edition_id)
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        refuse_if_frozen(self.edition_id)
+        return super().delete(*args, **kwargs)
+
+
+class Recall(models.Model):
+    """A paper that must not be mailed any more, though an edition holding it is frozen."""
+
+    paper = models.OneToOneField(Paper, models.CASCADE, related_name="recall")
+    reason = models.CharField(max_length=200, help_text="Why, for whoever looks later.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"{self.paper.identifier} recalled: {self.reason}"

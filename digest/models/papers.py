@@ -1,0 +1,128 @@
+"""Papers, and the attention that they get."""
+
+from typing import ClassVar
+
+from django.db import models
+from django.urls import reverse
+
+
+class Paper(models.Model):
+    """One work, whatever its sources and versions."""
+
+    class Announced(models.TextChoices):
+        NEW = "new", "new"
+        CROSS = "cross", "cross-listed"
+        REPLACE = "replace", "replaced"
+        REPLACE_CROSS = "replace-cross", "replaced cross-list"
+        LISTED = "listed", "listed by Hugging Face"
+
+    identifier = models.CharField(
+        max_length=64,
+        unique=True,
+        help_text="The arXiv id without its version, such as 2401.01234.",
+    )
+    version = models.PositiveSmallIntegerField(
+        default=1, help_text="The newest version that we know."
+    )
+    announced_on = models.DateField(
+        db_index=True, help_text="The day it was first announced; stored once and kept."
+    )
+    announce_type = models.CharField(
+        max_length=13,
+        choices=Announced.choices,
+        help_text="How we first met it: a replacement was announced before we looked, and is never mailed.",
+    )
+    title_raw = models.TextField(help_text="The title as its source wrote it.")
+    abstract_raw = models.TextField(help_text="The abstract as its source wrote it.")
+    title = models.TextField(
+        help_text="The title in plain text, derived from the source's."
+    )
+    abstract = models.TextField(
+        help_text="The abstract in plain text, derived from the source's."
+    )
+    authors = models.JSONField(
+        default=list, help_text="Names in the order of the paper."
+    )
+    organization = models.CharField(
+        max_length=200,
+        blank=True,
+        help_text="Who it comes from, where a source says so.",
+    )
+    categories = models.JSONField(
+        default=list, help_text="arXiv categories, the primary one first."
+    )
+    primary = models.CharField(
+        "primary category", max_length=32, blank=True, db_index=True
+    )
+    published_at = models.DateTimeField(
+        null=True, blank=True, help_text="When its first version was submitted."
+    )
+    doi = models.CharField("DOI", max_length=200, blank=True)
+    license = models.URLField(max_length=200, blank=True)
+    code_url = models.URLField(
+        max_length=500, blank=True, help_text="A repository with its code."
+    )
+    project_url = models.URLField(
+        max_length=500, blank=True, help_text="Its project page."
+    )
+    votes = models.PositiveIntegerField(
+        default=0, help_text="Upvotes, from its newest signal."
+    )
+    comments = models.PositiveIntegerField(
+        default=0, help_text="Comments, from its newest signal."
+    )
+    stars = models.PositiveIntegerField(
+        default=0, help_text="Stars of its repository, from the newest signal."
+    )
+    created_at = models.DateTimeField(editable=False)
+    updated_at = models.DateTimeField(editable=False)
+    vector = models.BinaryField(null=True, editable=False)
+    vector_version = models.CharField(
+        max_length=16, blank=True, editable=False, db_index=True
+    )
+
+    class Meta:
+        ordering: ClassVar[list[str]] = ["-announced_on", "identifier"]
+
+    def __str__(self) -> str:
+        return f"{self.identifier} {self.title}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("paper", args=[self.identifier])
+
+    @property
+    def arxiv_url(self) -> str:
+        return f"https://arxiv.org/abs/{self.identifier}"
+
+    @property
+    def pdf_url(self) -> str:
+        return f"https://arxiv.org/pdf/{self.identifier}"
+
+
+class Signal(models.Model):
+    """One dated measurement of a paper's attention. Append-only, so that growth can be computed."""
+
+    class Kind(models.TextChoices):
+        UPVOTES = "upvotes", "upvotes"
+        COMMENTS = "comments", "comments"
+        STARS = "stars", "stars of its repository"
+        CLICKS = "clicks", "clicks of our readers that day"
+
+    paper = models.ForeignKey(Paper, models.CASCADE, related_name="signals")
+    source = models.CharField(
+        max_length=16, help_text="Who measured: huggingface, or ourselves."
+    )
+    kind = models.CharField(max_length=8, choices=Kind.choices)
+    value = models.PositiveIntegerField()
+    at = models.DateTimeField(help_text="When it was measured.")
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=["paper", "source", "kind", "at"],
+                name="a_signal_is_measured_once_at_a_time",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.value} {self.kind} at {self.at:%Y-%m-%d %H:%M}"

@@ -1,0 +1,114 @@
+"""What readers follow: editors' topics, shared interests, and who follows what."""
+
+from typing import ClassVar
+
+from django.db import models
+from django.urls import reverse
+
+from accounts.models import Subscriber
+from digest.models.papers import Paper
+
+
+class Topic(models.Model):
+    """An editor's named field of research."""
+
+    name = models.CharField(
+        max_length=80, unique=True, help_text="What readers see on the chip."
+    )
+    slug = models.SlugField(
+        max_length=80, unique=True, help_text="Its address: /topics/…; never change it."
+    )
+    description = models.TextField(
+        help_text="One or two sentences; its words also find papers."
+    )
+    keywords = models.JSONField(
+        default=list,
+        blank=True,
+        help_text='Words and phrases of the field, as a list: ["quantization", "int4"].',
+    )
+    categories = models.JSONField(
+        default=list,
+        blank=True,
+        help_text='arXiv categories where its papers appear: ["cs.LG"].',
+    )
+    examples = models.ManyToManyField(
+        Paper,
+        blank=True,
+        help_text="Papers that are this topic, so that similar ones are found.",
+    )
+    position = models.PositiveSmallIntegerField(
+        default=100, help_text="Low numbers come first in lists."
+    )
+    is_listed = models.BooleanField(
+        "listed", default=True, help_text="Untick to hide it from new readers."
+    )
+
+    class Meta:
+        ordering: ClassVar[list[str]] = ["position", "name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("topic", args=[self.slug])
+
+
+class Interest(models.Model):
+    """One thing that can be followed or muted, shared by all who do."""
+
+    class Kind(models.TextChoices):
+        TOPIC = "topic", "topic"
+        CATEGORY = "category", "category"
+        KEYWORD = "keyword", "keyword or phrase"
+        AUTHOR = "author", "author"
+        PAPER = "paper", "papers like this one"
+        SEARCH = "search", "saved search"
+
+    kind = models.CharField(max_length=8, choices=Kind.choices)
+    value = models.CharField(
+        max_length=250,
+        help_text="A topic's slug, a category, a phrase, a name, a paper's identifier, or the words of a search.",
+    )
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=["kind", "value"],
+                name="an_interest_is_shared_by_all_who_follow_it",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {self.value}"
+
+
+class Follow(models.Model):
+    """One reader's stance to one interest: a positive weight follows, a negative one mutes."""
+
+    class Source(models.TextChoices):
+        CHOSEN = "chosen", "chosen by the reader"
+        FEEDBACK = "feedback", "more or less like this"
+
+    subscriber = models.ForeignKey(Subscriber, models.CASCADE, related_name="follows")
+    interest = models.ForeignKey(Interest, models.CASCADE, related_name="follows")
+    weight = models.FloatField(default=1.0, help_text="From -1 (mute) to 1 (follow).")
+    source = models.CharField(
+        max_length=8, choices=Source.choices, default=Source.CHOSEN
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=["subscriber", "interest"],
+                name="a_reader_has_one_stance_to_an_interest",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(weight__gte=-1, weight__lte=1),
+                name="a_weight_is_between_minus_one_and_one",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        verb = "follows" if self.weight > 0 else "mutes"
+        return f"{self.subscriber} {verb} {self.interest}"

@@ -1,0 +1,24 @@
+"""The fitted model that turned papers into vectors: vectors mean nothing without it."""
+
+from typing import ClassVar
+
+from django.db import models
+
+
+class VectorModel(models.Model):
+    """One fitted model. `Paper.vector_version` names the one that made its vector; the newest row is in use."""
+
+    version = models.CharField(
+        max_length=16, unique=True, help_text="A digest of its content."
+    )
+    content = models.BinaryField(
+        help_text="The model, as ranking.vectors writes and reads it."
+    )
+    papers = models.PositiveIntegerField(help_text="How many papers it was fitted on.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        get_latest_by: ClassVar[list[str]] = ["created_at", "pk"]
+
+    def __str__(self) -> str:
+        return f"{self.version}, fitted on {self.papers} papers"

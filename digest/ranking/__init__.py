@@ -1,0 +1,1 @@
+"""Room 2: what is trending, and what each reader gets."""

@@ -1,0 +1,73 @@
+"""Why a paper is in a digest, in words that are true."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from digest.models import Candidate, Interest, Paper, Topic
+
+
+@dataclass(frozen=True)
+class Reason:
+    """`text` completes the line under a paper; `kind` is pinned, trend, or the interest's kind."""
+
+    kind: str
+    text: str
+
+
+def trend_words(card: dict[str, Any]) -> str:
+    """What is known of a paper that no interest chose."""
+    votes, comments = card["votes"], card["comments"]
+    if votes:
+        talk = (
+            f" and {comments} comment{'s' if comments > 1 else ''}" if comments else ""
+        )
+        return f"Trending: {votes} vote{'s' if votes > 1 else ''}{talk}"
+    return (
+        f"Among the most promising in {card['primary']}"
+        if card["primary"]
+        else "Among the most promising today"
+    )
+
+
+def interest_words(interest: Interest, names: dict[str, str]) -> str:
+    """What was followed; `names` maps the values of topics and papers to their names."""
+    shown = names.get(interest.value, interest.value)
+    match interest.kind:
+        case Interest.Kind.TOPIC:
+            return f"Because you follow {shown}"
+        case Interest.Kind.CATEGORY:
+            return f"Because you follow {shown}"
+        case Interest.Kind.KEYWORD:
+            return f"Matches your keyword “{shown}”"
+        case Interest.Kind.AUTHOR:
+            return f"By {shown}, whom you follow"
+        case Interest.Kind.PAPER:
+            return f"Similar to “{shown}”, which you liked"
+        case _:
+            return f"Close to your search “{shown}”"
+
+
+def reason(
+    candidate: Candidate, interest: Interest | None, names: dict[str, str]
+) -> Reason:
+    """Why this candidate: an editor's pin first, then the winning interest, else its trend."""
+    if candidate.pin:
+        return Reason("pinned", "Picked by the editors")
+    if interest is None:
+        return Reason("trend", trend_words(candidate.card))
+    return Reason(interest.kind, interest_words(interest, names))
+
+
+def names_of(interests: list[Interest]) -> dict[str, str]:
+    """Names of the topics and papers among these interests, by value; two queries."""
+    values = {
+        kind: [i.value for i in interests if i.kind == kind]
+        for kind in ("topic", "paper")
+    }
+    topics = dict(
+        Topic.objects.filter(slug__in=values["topic"]).values_list("slug", "name")
+    )
+    papers = Paper.objects.filter(identifier__in=values["paper"]).values_list(
+        "identifier", "title"
+    )
+    return topics | dict(papers)

@@ -1,0 +1,235 @@
+"""One file for every machine: the environment says only what differs between machines. README.md has a row for each."""
+
+import secrets
+from datetime import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import structlog
+from environs import Env
+
+ROOT = Path(__file__).resolve().parent.parent
+env = Env()
+VAR = Path(env("VAR_DIR", str(ROOT / "var")))
+
+
+def kept_secret(name: str) -> str:
+    """The secret of this name: from the environment, else made once and kept under VAR (see the checks)."""
+    if given := env(name, ""):
+        return given
+    path = VAR / "secrets" / name
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(50))
+    return path.read_text()
+
+
+SECRET_KEY = kept_secret("SECRET_KEY")
+SUPPRESSION_KEY = kept_secret("SUPPRESSION_KEY")
+DEBUG = env.bool("DEBUG", False)
+
+SITE_URL = env("SITE_URL", "http://127.0.0.1:8000").rstrip("/")
+SITE_NAME = env("SITE_NAME", "Paper Round")
+HTTPS = SITE_URL.startswith("https://")
+BEHIND_PROXY = env.bool("BEHIND_PROXY", False)
+ALLOWED_HOSTS = [urlsplit(SITE_URL).hostname or "localhost", "localhost", "127.0.0.1"]
+CSRF_TRUSTED_ORIGINS = [SITE_URL]
+
+INSTALLED_APPS = [
+    "digest",  # before the admin apps: its templates override theirs
+    "accounts",
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "csp",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "digest.admin.policy.AdminPolicyMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "digest.urls"
+WSGI_APPLICATION = "digest.wsgi.application"
+AUTH_USER_MODEL = "accounts.User"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.jinja2.Jinja2",
+        "DIRS": [ROOT / "templates"],
+        "OPTIONS": {
+            "environment": "digest.jinja.environment",
+            "context_processors": ["digest.jinja.site"],
+        },
+    },
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    },
+]
+
+# Rows. SQLite is for one machine: writers queue instead of failing (IMMEDIATE),
+# and readers do not wait for them (WAL).
+DATABASES = {
+    "default": env.dj_db_url(
+        "DATABASE_URL", f"sqlite:///{VAR / 'paper-round.sqlite3'}", conn_max_age=60
+    )
+}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    VAR.mkdir(parents=True, exist_ok=True)
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+else:
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+
+# Redis for the broker and the limits; without it we run embedded, on one
+# machine: broker in folders, limits in the memory of the one web process.
+REDIS_URL = env("REDIS_URL", "")
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+    }
+    if REDIS_URL
+    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+}
+SILENCED_SYSTEM_CHECKS = (
+    [] if REDIS_URL else ["django_ratelimit.E003", "django_ratelimit.W001"]
+)
+RATELIMIT_USE_CACHE = "default"
+
+# Time. Rows are UTC; the editors' morning is in TIME_ZONE.
+USE_TZ = True
+USE_I18N = False
+LANGUAGE_CODE = "en"
+TIME_ZONE = env("TIME_ZONE", "UTC")
+FREEZE_AT = time.fromisoformat(env("FREEZE_AT", "09:00"))
+
+# Listings.
+ARXIV_FEED_URL = env("ARXIV_FEED_URL", "https://rss.arxiv.org/atom").rstrip("/")
+ARXIV_API_URL = env("ARXIV_API_URL", "https://export.arxiv.org/api/query")
+ARXIV_OAI_URL = env("ARXIV_OAI_URL", "https://oaipmh.arxiv.org/oai")
+ARXIV_CATEGORIES = env.list(
+    "ARXIV_CATEGORIES",
+    ["cs.AI", "cs.CL", "cs.CR", "cs.CV", "cs.IR", "cs.LG", "cs.RO", "cs.SD", "stat.ML"],
+)
+HUGGINGFACE_URL = env("HUGGINGFACE_URL", "https://huggingface.co").rstrip("/")
+
+# Mail.
+MAIL_TRANSPORT = env("MAIL_TRANSPORT", "files")
+MAIL_DIR = Path(env("MAIL_DIR", str(VAR / "mail")))
+MAIL_FROM = env("MAIL_FROM", f"{SITE_NAME} <papers@localhost>")
+POSTAL_ADDRESS = env("POSTAL_ADDRESS", "")
+SMTP_URL = env("SMTP_URL", "smtp://localhost:1025")
+SENDGRID_API_KEY = env("SENDGRID_API_KEY", "")
+SENDGRID_API_URL = env("SENDGRID_API_URL", "https://api.sendgrid.com").rstrip("/")
+SENDGRID_WEBHOOK_KEY = env("SENDGRID_WEBHOOK_KEY", "")
+# Whether links in mails pass our own redirect, so that clicks teach the ranking.
+CLICK_REDIRECT = env.bool("CLICK_REDIRECT", True)
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = MAIL_FROM
+EMAIL_BACKEND = {
+    "files": "digest.mailer.files.EmailBackend",
+    "smtp": "digest.mailer.smtp.EmailBackend",
+    "sendgrid": "digest.mailer.sendgrid.EmailBackend",
+}.get(MAIL_TRANSPORT, "digest.mailer.files.EmailBackend")  # the checks name a wrong one
+
+# Pages.
+STATIC_URL = "static/"
+STATIC_ROOT = VAR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG or not REDIS_URL
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+WHITENOISE_USE_FINDERS = DEBUG or not REDIS_URL  # embedded: no collectstatic
+
+# Security.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "style-src": ["'self'"],
+        "script-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "font-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "form-action": ["'self'"],
+        "base-uri": ["'none'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+SECURE_REFERRER_POLICY = "same-origin"  # addresses of pages hold readers' keys
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^health$"]
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY else None
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2_500_000  # a webhook post is at most 768 KB
+
+# The control room.
+UNFOLD = {
+    "SITE_TITLE": SITE_NAME,
+    "SITE_HEADER": SITE_NAME,
+    "SITE_SYMBOL": "mark_email_read",
+    "SHOW_HISTORY": True,
+    "DASHBOARD_CALLBACK": "digest.admin.dashboard.today",
+}
+
+# Logs: one line an event, keys that can be searched.
+structlog.configure(
+    processors=[
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso"),
+        structlog.processors.format_exc_info,
+        structlog.processors.KeyValueRenderer(
+            key_order=["timestamp", "level", "event"]
+        ),
+    ],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    wrapper_class=structlog.stdlib.BoundLogger,
+    cache_logger_on_first_use=True,
+)
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"console": {"class": "logging.StreamHandler"}},
+    "root": {"handlers": ["console"], "level": env("LOG_LEVEL", "INFO")},
+    "loggers": {
+        "httpx": {"level": "WARNING"},
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
+    },
+}

@@ -1,0 +1,5 @@
+"""The public pages' addresses."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

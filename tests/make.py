@@ -1,0 +1,152 @@
+"""Constructors: a row with everything that the database asks for, and what the test says."""
+
+from datetime import UTC, date, datetime, timedelta
+from itertools import count
+from typing import Any
+
+from accounts.models import Subscriber
+from digest.models import (
+    Batch,
+    Candidate,
+    Digest,
+    Edition,
+    Interest,
+    Paper,
+    Slot,
+    Topic,
+)
+
+#: The day on which the invented world happens: a Friday.
+DAY = date(2026, 11, 20)
+#: 09:00 UTC on that day: the editors' morning.
+NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
+
+numbers = count(1)
+
+
+def subscriber(email: str = "", **fields: Any) -> Subscriber:
+    fields = {"state": "active", "confirmed_at": NOW, **fields}
+    return Subscriber.objects.create(
+        email=email or f"reader{next(numbers)}@example.org", **fields
+    )
+
+
+def paper(title: str = "", **fields: Any) -> Paper:
+    number = next(numbers)
+    title = title or f"Invented paper number {number}"
+    abstract = fields.pop(
+        "abstract", f"We study {title}. It works well. Code is released."
+    )
+    defaults = {
+        "identifier": f"2611.{90000 + number}",
+        "announced_on": DAY,
+        "announce_type": "new",
+        "title_raw": title,
+        "abstract_raw": abstract,
+        "title": title,
+        "abstract": abstract,
+        "authors": ["Ada Okafor", "Bruno Lindqvist"],
+        "categories": ["cs.LG"],
+        "primary": "cs.LG",
+        "created_at": NOW,
+        "updated_at": NOW,
+    }
+    return Paper.objects.create(**{**defaults, **fields})
+
+
+def card(paper: Paper, **fields: Any) -> dict[str, Any]:
+    known = {
+        "identifier": paper.identifier,
+        "title": paper.title,
+        "authors": ", ".join(paper.authors[:3]),
+        "organization": paper.organization,
+        "date": paper.announced_on.isoformat(),
+        "published": None,
+        "summary": paper.abstract,
+        "abstract": paper.abstract,
+        "primary": paper.primary,
+        "categories": paper.categories,
+        "announce_type": paper.announce_type,
+        "votes": paper.votes,
+        "comments": paper.comments,
+        "stars": paper.stars,
+        "arxiv_url": paper.arxiv_url,
+        "pdf_url": paper.pdf_url,
+        "code_url": paper.code_url,
+        "project_url": paper.project_url,
+    }
+    return {**known, **fields}
+
+
+def edition(day: date = DAY, papers: int | list[Paper] = 3, **fields: Any) -> Edition:
+    """An open edition with candidates, most trending first."""
+    made = Edition.objects.create(day=day, **fields)
+    rows = (
+        papers
+        if isinstance(papers, list)
+        else [paper(announced_on=day) for _ in range(papers)]
+    )
+    for rank, row in enumerate(rows):
+        candidate(made, row, trend=round(1 - rank / 100, 4))
+    return made
+
+
+def candidate(edition: Edition, row: Paper | None = None, **fields: Any) -> Candidate:
+    row = row or paper()
+    return Candidate.objects.create(
+        edition=edition, paper=row, **{"card": card(row), "trend": 0.5, **fields}
+    )
+
+
+def frozen(edition: Edition, at: datetime = NOW) -> Edition:
+    Edition.objects.filter(pk=edition.pk).update(state="frozen", frozen_at=at)
+    edition.refresh_from_db()
+    return edition
+
+
+def topic(name: str = "Quantization", **fields: Any) -> Topic:
+    defaults = {
+        "slug": name.lower().replace(" ", "-"),
+        "description": name,
+        "keywords": [name.lower()],
+    }
+    return Topic.objects.create(name=name, **{**defaults, **fields})
+
+
+def interest(kind: str, value: str) -> Interest:
+    return Interest.objects.get_or_create(kind=kind, value=value)[0]
+
+
+def batch(
+    edition: Edition,
+    readers: list[Subscriber],
+    at: datetime = NOW,
+    kind: str = "hour",
+    **fields: Any,
+) -> Batch:
+    """A planned batch of a complete slot."""
+    slot, _ = Slot.objects.get_or_create(
+        edition=edition, at=at, kind=kind, defaults={"planned_at": at}
+    )
+    return Batch.objects.create(
+        slot=slot, readers=[reader.pk for reader in readers], **fields
+    )
+
+
+def digest(
+    batch: Batch, reader: Subscriber, picks: list[tuple[int, int]] = [], **fields: Any
+) -> Digest:  # noqa: B006
+    made = Digest(
+        subscriber=reader,
+        edition=batch.slot.edition,
+        batch=batch,
+        created_at=NOW,
+        **fields,
+    )
+    made.picks = picks
+    made.save()
+    return made
+
+
+def hours(number: float) -> timedelta:
+    return timedelta(hours=number)
