@@ -1,0 +1,98 @@
+"""What a mail and a page show of one paper, as plain values to be escaped there."""
+
+# The signs that look like others are meant.
+# ruff: noqa: RUF001
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from digest.models import Paper
+
+LONGEST = 420  # characters: two to three sentences, about six lines on a phone
+MOST = 3  # sentences
+
+_SENTENCE_END = re.compile(r"[.!?]['\"”’)\]]*(?=\s+['\"“‘(\[]?[^\sa-z])")
+_ABBREVIATION = re.compile(
+    r"(?:\b(?:et al|e\.g|i\.e|etc|vs|cf|resp|approx|w\.r\.t|a\.k\.a|incl|figs?|eqs?|"
+    r"secs?|refs?|tabs?|no|nos|vol|pp?|dr|prof|mr|mrs|ms|st|jr|sr|phys|rev|lett|"
+    r"proc|dept|univ|inc|ltd|corp|ca|viz|ph\.d|u\.s|u\.k|s\.t|i\.i\.d)|"
+    r"\b[A-Z]|\d)$",
+    re.IGNORECASE,
+)
+
+
+def sentences(text: str, limit: int = LONGEST) -> str:
+    """The first two to three sentences of plain text, within `limit` characters.
+
+    Never ends inside an abbreviation or a number; a first sentence that is too
+    long ends at a word, with an ellipsis.
+    """
+    ends = _ends(text)[:MOST]
+    fitting = [end for end in ends if end <= limit]
+    if len(text) <= limit and len(ends) < MOST:
+        return text
+    # One short sentence says too little: rather the beginning of the second too.
+    if fitting and (len(fitting) > 1 or fitting[0] > limit // 2):
+        return text[: fitting[-1]]
+    return _cut(text, limit)
+
+
+def _ends(text: str) -> list[int]:
+    """Where its sentences end."""
+    ends = []
+    for found in _SENTENCE_END.finditer(text):
+        before = text[max(0, found.start() - 12) : found.start()]
+        if (
+            text[found.start()] != "."
+            or not _ABBREVIATION.search(before)
+            or before[-1].isdigit()
+        ):
+            ends.append(found.end())
+    return ends if text[-1:].isspace() or not text else [*ends, len(text)]
+
+
+def _cut(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    head = text[: limit - 1]
+    words = head.rpartition(" ")[0] if not text[limit - 1].isspace() else head
+    return (words or head).rstrip(" ,;:–—-(") + "…"
+
+
+def authors_line(names: Sequence[str], first: int = 3) -> str:
+    """The first names and how many more: "A, B, C + 12 more"."""
+    line = ", ".join(names[:first])
+    more = len(names) - first
+    return f"{line} + {more:,} more" if more > 0 else line
+
+
+def card(paper: Paper) -> dict[str, Any]:
+    """All of a paper that an edition keeps; plain text, addresses of the web only."""
+    return {
+        "identifier": paper.identifier,
+        "title": paper.title,
+        "authors": authors_line(paper.authors),
+        "organization": paper.organization,
+        "date": paper.announced_on.isoformat(),
+        "published": paper.published_at.date().isoformat()
+        if paper.published_at
+        else None,
+        "summary": sentences(paper.abstract),
+        "abstract": paper.abstract,
+        "primary": paper.primary,
+        "categories": list(paper.categories),
+        "announce_type": paper.announce_type,
+        "votes": paper.votes,
+        "comments": paper.comments,
+        "stars": paper.stars,
+        "arxiv_url": paper.arxiv_url,
+        "pdf_url": paper.pdf_url,
+        "code_url": _address(paper.code_url),
+        "project_url": _address(paper.project_url),
+    }
+
+
+def _address(url: str) -> str:
+    """Nothing for javascript: and the like; readers will be sent there."""
+    return url if re.match(r"https?://[^\s/]", url) else ""
