@@ -168,15 +168,10 @@ EMAIL_BACKEND = {
 # Pages.
 STATIC_URL = "static/"
 STATIC_ROOT = VAR / "static"
-STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {
-        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
-        if DEBUG or not REDIS_URL
-        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
-    },
-}
-WHITENOISE_USE_FINDERS = DEBUG or not REDIS_URL  # embedded: no collectstatic
+# Served from where they lie, the same on every machine: no collecting step that
+# somebody can forget.
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_MAX_AGE = 600
 
 # Security.
 CONTENT_SECURITY_POLICY = {
