@@ -89,6 +89,10 @@ def parse(document: bytes) -> list[Listing]:
 
 
 def _root(document: bytes) -> Element:
+    if re.match(rb"\s*<(?:!doctype\s+html|html)", document, re.IGNORECASE):
+        raise Refused(
+            "a web page, not a feed (a captcha or an error?): fetch the feed again later"
+        )
     try:
         root: Element = fromstring(document, forbid_dtd=True)
     except ParseError as error:

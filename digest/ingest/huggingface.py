@@ -12,6 +12,8 @@ from digest.ingest.web import get
 
 # The largest day seen had 92 papers; 100 is the most that the API gives at once.
 LIMIT = 100
+# No count of attention is this large; a row could not hold it.
+TOO_MANY = 2**31
 
 ANSWER = "a daily answer of Hugging Face's papers API"
 
@@ -134,5 +136,5 @@ def _measurements(row: Mapping[str, Any], at: datetime) -> Iterable[Measurement]
         "stars": paper.get("githubStars"),
     }
     for kind, value in counts.items():
-        if isinstance(value, int) and value >= 0:
+        if type(value) is int and 0 <= value < TOO_MANY:
             yield Measurement(kind, value, at)

@@ -7,14 +7,17 @@ import stamina
 
 from digest.ingest.listing import Refused
 
-# arXiv answers 429 to anonymous crowds; a name and an address help (FACTS: "a
-# distinctive User-Agent helps").
+# arXiv answers 429 to anonymous crowds below its documented rate; a name helps.
 USER_AGENT = "paper-round/0.1 (daily paper digest; one reader of your feeds)"
 TIMEOUT = httpx.Timeout(20.0, connect=5.0)  # seconds; a full feed is about 4 MB
 ATTEMPTS = 3
 PATIENCE = 30.0  # seconds for all attempts together, so that a tick never hangs
 # arXiv's terms of use: at most one request in three seconds.
 PAUSE = 3.0
+
+
+class Unreachable(Refused):
+    """Nothing came at all, so asking the same source again now is no use."""
 
 
 def connect() -> httpx.Client:
@@ -30,7 +33,7 @@ def get(
     params: Mapping[str, str] | None = None,
     pause: float = PAUSE,
 ) -> bytes:
-    """The body at `url`; Refused when it does not come after bounded retries."""
+    """The body at `url`; Unreachable when it does not come after bounded retries."""
     try:
         for attempt in stamina.retry_context(
             on=_worth_retrying,
@@ -45,10 +48,12 @@ def get(
                 answer.raise_for_status()
     except httpx.HTTPStatusError as error:
         status = error.response.status_code
-        raise Refused(f"{url} answered {status}: try again later") from error
+        raise Unreachable(f"{url} answered {status}: try again later") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         reason = str(error) or type(error).__name__
-        raise Refused(f"{url} did not answer ({reason}): try again later") from error
+        raise Unreachable(
+            f"{url} did not answer ({reason}): try again later"
+        ) from error
     return answer.content
 
 

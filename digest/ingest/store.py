@@ -1,0 +1,232 @@
+"""Listings become papers and signals, a document at a time."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from operator import attrgetter
+from typing import Any
+
+from django.db import transaction
+
+from digest.ingest.listing import Listing, Measurement
+from digest.ingest.text import plain
+from digest.models import IngestRun, Paper, Signal
+
+# How a paper is best known, first to last: as new in its primary category.
+_BEST = ("new", "cross", "replace", "replace-cross", "")
+# Signal kinds and the columns of Paper that repeat the newest of them.
+_COLUMNS = {"upvotes": "votes", "comments": "comments", "stars": "stars"}
+_TEXT = (
+    *("title_raw", "abstract_raw", "title", "abstract", "authors", "categories"),
+    *("primary", "version"),
+)
+_FILLED = ("organization", "code_url", "project_url", "doi", "license", "published_at")
+_WRITTEN = (
+    *(*_TEXT, *_FILLED, *_COLUMNS.values()),
+    *("announce_type", "vector", "vector_version", "updated_at"),
+)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of a document's papers, and how many measurements were new."""
+
+    new: int
+    updated: int
+    unchanged: int
+    signals: int
+
+
+def store(listings: Sequence[Listing], run: IngestRun, now: datetime) -> Counts:
+    """Write one document and the account of it, all or nothing.
+
+    A paper is known by its identifier without the version. A higher version brings
+    new text; the announcement day stays. Hugging Face never overwrites what arXiv
+    says, it fills what is empty. Storing the same again changes nothing.
+    """
+    merged = _merged(listings)
+    with transaction.atomic():
+        known = _papers(merged)
+        before = {name: _written(paper) for name, paper in known.items()}
+        Paper.objects.bulk_create(
+            [_new(one, now) for name, one in merged.items() if name not in known],
+            ignore_conflicts=True,  # another process may have met it just now
+        )
+        papers = _papers(merged)
+        measured = _measured(merged, papers)
+        for name, paper in papers.items():
+            _revise(paper, merged[name])
+        touched = _changed(papers, before, now)
+        Paper.objects.bulk_update(touched, _WRITTEN, batch_size=500)
+        counts = _counts(papers, known, touched, measured)
+        _record(run, counts, now)
+    return counts
+
+
+def _merged(listings: Iterable[Listing]) -> dict[str, Listing]:
+    """One listing a paper: its newest text, its best announcement, all its counts."""
+    merged: dict[str, Listing] = {}
+    for one in listings:
+        seen = merged.get(one.identifier, one)
+        newest = max(seen, one, key=attrgetter("version"))
+        kind = min(seen.announce_type, one.announce_type, key=_BEST.index)
+        counts = dict.fromkeys((*seen.measurements, *one.measurements))
+        merged[one.identifier] = replace(
+            newest, announce_type=kind, measurements=tuple(counts)
+        )
+    return merged
+
+
+def _papers(names: Iterable[str]) -> dict[str, Paper]:
+    """The known ones, locked in one order so that two processes never embrace."""
+    rows = Paper.objects.select_for_update().filter(identifier__in=list(names))
+    return {paper.identifier: paper for paper in rows.order_by("identifier")}
+
+
+def _new(listing: Listing, now: datetime) -> Paper:
+    return Paper(
+        identifier=listing.identifier,
+        announced_on=listing.announced_on or now.date(),
+        announce_type=listing.announce_type or Paper.Announced.LISTED,
+        created_at=now,
+        updated_at=now,
+        **_text(listing),
+        **_facts(listing),
+    )
+
+
+def _text(listing: Listing) -> dict[str, Any]:
+    title, abstract = _kept(listing.title_raw), _kept(listing.abstract_raw)
+    return {
+        "title_raw": title,
+        "abstract_raw": abstract,
+        "title": plain(title),
+        "abstract": plain(abstract),
+        "authors": [name for name in map(plain, listing.authors) if name],
+        "categories": [_kept(name) for name in listing.categories],
+        "primary": _fitting("primary", listing.primary),
+        "version": listing.version,
+    }
+
+
+def _facts(listing: Listing) -> dict[str, Any]:
+    return {
+        "organization": plain(listing.organization)[:200],
+        "published_at": listing.published_at,
+        **{
+            name: _fitting(name, getattr(listing, name))
+            for name in ("code_url", "project_url", "doi", "license")
+        },
+    }
+
+
+def _kept(raw: str) -> str:
+    """As the source wrote it, but for the signs that no database keeps."""
+    return raw.replace("\x00", "").encode("utf-8", "ignore").decode()
+
+
+def _fitting(name: str, value: str) -> str:
+    """Nothing rather than half an address."""
+    longest = getattr(Paper._meta.get_field(name), "max_length", 0)
+    kept = _kept(value)
+    return kept if len(kept) <= longest else ""
+
+
+def _revise(paper: Paper, listing: Listing) -> None:
+    """What this listing adds to what we know of a paper."""
+    if listing.source == "arxiv":
+        _announce(paper, listing)
+        # Only arXiv names categories, so without them the text is another's.
+        if listing.version > paper.version or not paper.categories:
+            _set(paper, _text(listing))
+            paper.vector, paper.vector_version = None, ""
+    facts = _facts(listing)
+    _set(paper, {name: facts[name] for name in _FILLED if not getattr(paper, name)})
+
+
+def _announce(paper: Paper, listing: Listing) -> None:
+    """New is better than cross-listed on the same day, and than merely listed."""
+    if paper.announce_type == Paper.Announced.LISTED:
+        if listing.announce_type in {"new", "cross"}:
+            paper.announce_type = listing.announce_type
+    elif paper.announced_on == listing.announced_on:
+        kinds = (paper.announce_type, listing.announce_type)
+        paper.announce_type = min(kinds, key=_BEST.index)
+
+
+def _set(paper: Paper, values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        setattr(paper, name, value)
+
+
+def _measured(
+    merged: Mapping[str, Listing], papers: Mapping[str, Paper]
+) -> list[Signal]:
+    """The new measurements, written; the papers' own counts brought up to date."""
+    history: dict[tuple[int, str], dict[datetime, int]] = {}
+    rows = Signal.objects.filter(paper__in=papers.values(), kind__in=_COLUMNS)
+    for paper, source, kind, at, value in rows.values_list(
+        "paper", "source", "kind", "at", "value"
+    ):
+        history.setdefault((paper, f"{source} {kind}"), {})[at] = value
+    signals = []
+    for name, listing in merged.items():
+        for one in listing.measurements:
+            key = (papers[name].pk, f"{listing.source} {one.kind}")
+            counts = history.setdefault(key, {})
+            if _tells_more(one, counts):
+                counts[one.at] = one.value
+                signals.append(_signal(papers[name], listing.source, one))
+            setattr(papers[name], _COLUMNS[one.kind], counts[max(counts)])
+    Signal.objects.bulk_create(signals, ignore_conflicts=True, batch_size=1000)
+    return signals
+
+
+def _tells_more(one: Measurement, counts: Mapping[datetime, int]) -> bool:
+    """Whether it differs from the count before it; the same moment counts once."""
+    earlier = [at for at in counts if at <= one.at]
+    if one.at in counts:
+        return False
+    return not earlier or counts[max(earlier)] != one.value
+
+
+def _signal(paper: Paper, source: str, one: Measurement) -> Signal:
+    return Signal(paper=paper, source=source, kind=one.kind, value=one.value, at=one.at)
+
+
+def _written(paper: Paper) -> tuple[Any, ...]:
+    return tuple(getattr(paper, name) for name in _WRITTEN)
+
+
+def _changed(
+    papers: Mapping[str, Paper],
+    before: Mapping[str, tuple[Any, ...]],
+    now: datetime,
+) -> list[Paper]:
+    """Those that must be written; a paper just created has only its counts to add."""
+    touched = [
+        paper for name, paper in papers.items() if _written(paper) != before.get(name)
+    ]
+    for paper in touched:
+        paper.updated_at = now
+    return touched
+
+
+def _counts(
+    papers: Mapping[str, Paper],
+    known: Mapping[str, Paper],
+    touched: Sequence[Paper],
+    measured: Sequence[Signal],
+) -> Counts:
+    moved = {paper.identifier for paper in touched}
+    moved |= {signal.paper.identifier for signal in measured}
+    updated = len(moved & known.keys())
+    new = len(papers) - len(known)
+    return Counts(new, updated, len(known) - updated, len(measured))
+
+
+def _record(run: IngestRun, counts: Counts, now: datetime) -> None:
+    run.new, run.updated = counts.new, counts.updated
+    run.unchanged, run.signals = counts.unchanged, counts.signals
+    run.state, run.finished_at = IngestRun.State.DONE, now
+    run.save()
