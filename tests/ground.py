@@ -18,7 +18,6 @@ from tests import services
 
 CLOSED = "http://127.0.0.1:9"  # the discard port: refuses at once, also in a child
 ENVIRONMENT = {
-    "DJANGO_SETTINGS_MODULE": "digest.settings",
     "SECRET_KEY": "a key for tests, long enough that no check complains about it",
     "SUPPRESSION_KEY": "another key for tests, also long enough that no check complains",
     "DEBUG": "false",
@@ -56,8 +55,12 @@ def lay() -> None:
     os.environ.update(VAR_DIR=folder, MAIL_DIR=f"{folder}/mail")
     services.provide()
     own_redis_database(os.environ.get("PYTEST_XDIST_WORKER", ""))
+    os.environ["DJANGO_SETTINGS_MODULE"] = "digest.settings"
     keep_sqlite_in_a_file(settings.DATABASES["default"])
     django.setup()
+    # A worker inherits this environment and has to lay its own ground: found there,
+    # the name would make pytest-django read the settings before it can.
+    del os.environ["DJANGO_SETTINGS_MODULE"]
 
 
 def folder_for_this_run() -> str:
