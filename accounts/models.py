@@ -5,7 +5,7 @@ import hmac
 import secrets
 import zoneinfo
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
@@ -85,11 +85,11 @@ class User(AbstractBaseUser, PermissionsMixin):
     )
     date_joined = models.DateTimeField(default=timezone.now, editable=False)
 
-    objects: ClassVar[UserManager] = UserManager()
+    objects = UserManager()
 
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"
-    REQUIRED_FIELDS: ClassVar[list[str]] = []
+    REQUIRED_FIELDS: list[str] = []
 
     class Meta:
         verbose_name = "editor"
@@ -184,18 +184,16 @@ class Subscriber(models.Model):
     consent_text = models.CharField(max_length=200, blank=True, editable=False)
     consent_how = models.CharField(max_length=40, blank=True, editable=False)
 
-    objects: ClassVar["models.Manager[Subscriber]"] = SubscriberQuerySet.as_manager()  # type: ignore[assignment]
+    objects = SubscriberQuerySet.as_manager()
 
     class Meta:
         verbose_name = "reader"
-        constraints: ClassVar[list[models.BaseConstraint]] = [
+        constraints = [
             models.CheckConstraint(
                 condition=models.Q(hour__lte=23), name="a_readers_hour_is_0_to_23"
             ),
         ]
-        indexes: ClassVar[list[models.Index]] = [
-            models.Index("state", "hour", "zone", name="readers_by_hour")
-        ]
+        indexes = [models.Index("state", "hour", "zone", name="readers_by_hour")]
 
     def __str__(self) -> str:
         return self.email
@@ -255,7 +253,7 @@ class Link(models.Model):
 
     # A sign-up is confirmed the same day or never; preferences may lie in an
     # inbox, and bulk-mail rules ask for 30 days.
-    LIFETIMES: ClassVar[dict[str, timedelta]] = {
+    LIFETIMES = {
         Purpose.CONFIRM: timedelta(days=3),
         Purpose.PREFERENCES: timedelta(days=30),
         Purpose.ADDRESS: timedelta(days=3),
@@ -314,7 +312,7 @@ class Suppression(models.Model):
         INVALID = "invalid", "is not an address"
         HAND = "hand", "an operator said so"
 
-    FORGIVABLE: ClassVar[list[str]] = [Reason.BOUNCE, Reason.INVALID]
+    FORGIVABLE = [Reason.BOUNCE, Reason.INVALID]
     # A mailbox that bounced may have been repaired a month later.
     BOUNCE_REST = timedelta(days=30)
 

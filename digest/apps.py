@@ -8,8 +8,8 @@ class DigestConfig(AppConfig):
     verbose_name = "Papers and digests"
 
     def ready(self) -> None:
-        import digest.checks  # noqa: F401, PLC0415  (registers the checks)
-        from accounts.signals import confirmed  # noqa: PLC0415  (models are ready only now)
-        from digest.tasks import on_confirmed  # noqa: PLC0415
+        import digest.checks  # noqa: F401  (registers the checks)
+        from accounts.signals import confirmed
+        from digest.tasks import on_confirmed
 
         confirmed.connect(on_confirmed)

@@ -20,7 +20,7 @@ def url(name: str, *args: object, **query: object) -> str:
 
 def absolute(path: str) -> str:
     """A path of this site as a full address, for mails and feeds."""
-    return settings.SITE_URL + path
+    return f"{settings.SITE_URL}{path}"
 
 
 def as_date(value: date | datetime | str) -> date:

@@ -15,7 +15,7 @@ VAR = Path(env("VAR_DIR", str(ROOT / "var")))
 
 def kept_secret(name: str) -> str:
     """The secret of this name: from the environment, else made once and kept under VAR (see the checks)."""
-    if given := env(name, ""):
+    if given := env.str(name, ""):
         return given
     path = VAR / "secrets" / name
     if not path.exists():

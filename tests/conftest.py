@@ -14,6 +14,8 @@ import tests.ground  # noqa: F401  Django is ready from here on, so models can b
 
 from django.core.cache import cache
 
+from tests import make
+
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("PAPER_ROUND_DATA", ROOT.parent / "shared" / "data"))
 needs_data = pytest.mark.skipif(
@@ -112,3 +114,32 @@ def browser_type_launch_args(browser_type_launch_args):
         "executable_path": str(CHROMIUM),
         "args": QUIET_BROWSER,
     }
+
+
+# The cast. Whoever appears in several tests is somebody.
+
+
+@pytest.fixture
+def ada(db):
+    """An active reader who follows nothing yet."""
+    return make.subscriber("ada@example.org")
+
+
+@pytest.fixture
+def bob(db):
+    """Signed up, and never confirmed."""
+    return make.subscriber("bob@example.org", state="pending", confirmed_at=None)
+
+
+@pytest.fixture
+def cleo(db):
+    """Was a reader, and left."""
+    return make.subscriber("cleo@example.org", state="left", left_at=make.NOW)
+
+
+@pytest.fixture
+def edith(db, django_user_model):
+    """The editor."""
+    return django_user_model.objects.create_superuser(
+        "edith@example.org", "a long enough password", name="Edith"
+    )

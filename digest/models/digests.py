@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Iterable
 from datetime import datetime
-from typing import ClassVar, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from django.db import models
 from django.db.models import Q
@@ -33,7 +33,7 @@ class Slot(models.Model):
     )
 
     class Meta:
-        constraints: ClassVar[list[models.BaseConstraint]] = [
+        constraints = [
             models.UniqueConstraint(
                 fields=["edition", "at", "kind"], name="a_slot_is_planned_once"
             ),
@@ -94,9 +94,7 @@ class Batch(models.Model):
     objects = BatchQuerySet.as_manager()
 
     class Meta:
-        indexes: ClassVar[list[models.Index]] = [
-            models.Index("state", "lease_until", name="batches_to_claim")
-        ]
+        indexes = [models.Index("state", "lease_until", name="batches_to_claim")]
         verbose_name_plural = "batches"
 
     def __str__(self) -> str:
@@ -165,7 +163,7 @@ class Digest(models.Model):
     )
 
     class Meta:
-        constraints: ClassVar[list[models.BaseConstraint]] = [
+        constraints = [
             models.UniqueConstraint(
                 fields=["subscriber", "edition"],
                 name="a_reader_gets_one_digest_of_an_edition",

@@ -1,7 +1,7 @@
 """One day's papers: curated while open, then frozen for ever."""
 
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -47,9 +47,9 @@ class Edition(models.Model):
     objects = EditionQuerySet.as_manager()
 
     class Meta:
-        ordering: ClassVar[list[str]] = ["-day"]
+        ordering = ["-day"]
         get_latest_by = "day"
-        constraints: ClassVar[list[models.BaseConstraint]] = [
+        constraints = [
             models.CheckConstraint(
                 condition=models.Q(state="open", frozen_at=None)
                 | models.Q(state="frozen", frozen_at__isnull=False),
@@ -60,6 +60,10 @@ class Edition(models.Model):
     def __str__(self) -> str:
         return f"{self.day:%Y-%m-%d}, {self.get_state_display()}"
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        refuse_if_frozen(self.pk)
+        super().save(*args, **kwargs)
+
     @property
     def is_open(self) -> bool:
         return self.state == self.State.OPEN
@@ -67,10 +71,6 @@ class Edition(models.Model):
     def expired(self, now: datetime) -> bool:
         """Whether it is too late to mail this edition to daily readers."""
         return self.frozen_at is not None and now > self.frozen_at + EXPIRES_AFTER
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        refuse_if_frozen(self.pk)
-        super().save(*args, **kwargs)
 
 
 def refuse_if_frozen(edition_id: int | None) -> None:
@@ -116,8 +116,8 @@ class Candidate(models.Model):
     )
 
     class Meta:
-        ordering: ClassVar[list[str]] = ["pin", "-trend", "pk"]
-        constraints: ClassVar[list[models.BaseConstraint]] = [
+        ordering = ["pin", "-trend", "pk"]
+        constraints = [
             models.UniqueConstraint(
                 fields=["edition", "paper"], name="a_paper_is_once_in_an_edition"
             ),

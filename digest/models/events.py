@@ -1,7 +1,5 @@
 """What the mail provider, or our own redirect, reported."""
 
-from typing import ClassVar
-
 from django.db import models
 
 from digest.models.digests import Digest
@@ -32,7 +30,7 @@ class Event(models.Model):
     )
 
     class Meta:
-        constraints: ClassVar[list[models.BaseConstraint]] = [
+        constraints = [
             models.UniqueConstraint(
                 fields=["source", "key"], name="an_event_is_kept_once"
             ),
@@ -40,7 +38,7 @@ class Event(models.Model):
                 fields=["source", "semantic_key"], name="an_event_is_acted_on_once"
             ),
         ]
-        indexes: ClassVar[list[models.Index]] = [
+        indexes = [
             models.Index(
                 "received_at",
                 condition=models.Q(acted_at=None),

@@ -1,7 +1,5 @@
 """Papers, and the attention that they get."""
 
-from typing import ClassVar
-
 from django.db import models
 from django.urls import reverse
 
@@ -82,7 +80,7 @@ class Paper(models.Model):
     )
 
     class Meta:
-        ordering: ClassVar[list[str]] = ["-announced_on", "identifier"]
+        ordering = ["-announced_on", "identifier"]
 
     def __str__(self) -> str:
         return f"{self.identifier} {self.title}"
@@ -117,7 +115,7 @@ class Signal(models.Model):
     at = models.DateTimeField(help_text="When it was measured.")
 
     class Meta:
-        constraints: ClassVar[list[models.BaseConstraint]] = [
+        constraints = [
             models.UniqueConstraint(
                 fields=["paper", "source", "kind", "at"],
                 name="a_signal_is_measured_once_at_a_time",

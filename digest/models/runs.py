@@ -1,7 +1,5 @@
 """The ledger of ingest: what was read, and what became of it."""
 
-from typing import ClassVar
-
 from django.db import models
 
 
@@ -34,7 +32,7 @@ class IngestRun(models.Model):
     )
 
     class Meta:
-        ordering: ClassVar[list[str]] = ["-started_at", "-pk"]
+        ordering = ["-started_at", "-pk"]
 
     def __str__(self) -> str:
         return f"{self.source} {self.origin}: {self.state}"

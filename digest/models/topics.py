@@ -1,7 +1,5 @@
 """What readers follow: editors' topics, shared interests, and who follows what."""
 
-from typing import ClassVar
-
 from django.db import models
 from django.urls import reverse
 
@@ -44,7 +42,7 @@ class Topic(models.Model):
     )
 
     class Meta:
-        ordering: ClassVar[list[str]] = ["position", "name"]
+        ordering = ["position", "name"]
 
     def __str__(self) -> str:
         return self.name
@@ -71,7 +69,7 @@ class Interest(models.Model):
     )
 
     class Meta:
-        constraints: ClassVar[list[models.BaseConstraint]] = [
+        constraints = [
             models.UniqueConstraint(
                 fields=["kind", "value"],
                 name="an_interest_is_shared_by_all_who_follow_it",
@@ -98,7 +96,7 @@ class Follow(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        constraints: ClassVar[list[models.BaseConstraint]] = [
+        constraints = [
             models.UniqueConstraint(
                 fields=["subscriber", "interest"],
                 name="a_reader_has_one_stance_to_an_interest",

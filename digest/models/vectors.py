@@ -1,7 +1,5 @@
 """The fitted model that turned papers into vectors: vectors mean nothing without it."""
 
-from typing import ClassVar
-
 from django.db import models
 
 
@@ -18,7 +16,7 @@ class VectorModel(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        get_latest_by: ClassVar[list[str]] = ["created_at", "pk"]
+        get_latest_by = ["created_at", "pk"]
 
     def __str__(self) -> str:
         return f"{self.version}, fitted on {self.papers} papers"

@@ -21,15 +21,21 @@ class Command(BaseCommand):
         if not Topic.objects.exists():
             call_command("loaddata", "topics", verbosity=0)
         self.stdout.write(f"Tables are up to date; {Topic.objects.count()} topics.")
-        self.first_editor(os.environ.get("EDITOR_EMAIL", ""), os.environ.get("EDITOR_PASSWORD", ""))
+        self.first_editor(
+            os.environ.get("EDITOR_EMAIL", ""), os.environ.get("EDITOR_PASSWORD", "")
+        )
 
     def first_editor(self, email: str, password: str) -> None:
         if User.objects.filter(is_superuser=True).exists():
             return
         if not email:
-            self.stdout.write("No editor yet: set EDITOR_EMAIL and EDITOR_PASSWORD, or run createsuperuser.")
+            self.stdout.write(
+                "No editor yet: set EDITOR_EMAIL and EDITOR_PASSWORD, or run createsuperuser."
+            )
             return
         if len(password) < 10:
-            raise CommandError("EDITOR_PASSWORD is shorter than 10 characters: choose a longer one.")
+            raise CommandError(
+                "EDITOR_PASSWORD is shorter than 10 characters: choose a longer one."
+            )
         User.objects.create_superuser(email, password)
         self.stdout.write(f"{email} may now log in at /admin/.")
