@@ -1,0 +1,104 @@
+"""Lexicon: the words of an edition's candidates, for likeness that needs no fitted model.
+
+Names, new terms and rare words are what the reduced vectors lose; here they are whole.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_matrix
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.preprocessing import normalize
+
+from digest.ranking.words import words
+
+Scores = npt.NDArray[np.float64]
+
+K1, B = 1.2, 0.75  # BM25's usual saturation and length correction
+FULL = 6  # words of a full answer: a topic lists more, but they are synonyms
+
+
+class Lexicon:
+    """The words of n texts: how well each answers a query, or resembles other texts."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.size = len(texts)
+        self._columns, counts = _count(texts)
+        found = np.bincount(counts.indices, minlength=counts.shape[1])
+        self._idf = np.log(1 + (self.size - found + 0.5) / (found + 0.5))
+        self._unseen = float(np.log(1 + (self.size + 0.5) / 0.5))
+        self._saturated = _saturate(counts)
+        self._weighed = self._weigh(counts)
+        self._mean = np.asarray(self._weighed.mean(axis=0)).ravel()
+
+    def answers(self, query: str) -> Scores:
+        """BM25 of the query's words over what a full answer gets: float64 [n], 0 and up.
+
+        A full answer, 1.0, has the query's six weightiest words. A word that no text has
+        counts too: a text with one word of three answers a third. A repeated word weighs
+        as often as it is repeated. (Robertson & Zaragoza 2009, section 3.)
+        """
+        asked = Counter(words(query))
+        if not asked or not self.size:
+            return np.zeros(self.size)
+        weights = {word: n * self._weight(word) for word, n in asked.items()}
+        row = np.zeros(self._idf.shape)
+        for word, weight in weights.items():
+            if word in self._columns:
+                row[self._columns[word]] = weight
+        full = sum(sorted(weights.values(), reverse=True)[:FULL]) * (K1 + 1)
+        return np.asarray(self._saturated @ row) / full
+
+    def resembles(self, texts: Sequence[str]) -> Scores:
+        """Cosine to the centre of `texts`, less what all papers share: [n] in [-1, 1]."""
+        if not texts or not self.size:
+            return np.zeros(self.size)
+        centre = np.asarray(self._rows(texts).mean(axis=0)).ravel() - self._mean
+        length = float(np.linalg.norm(centre))
+        if not length:
+            return np.zeros(self.size)
+        return np.asarray(self._weighed @ centre) / length
+
+    def duplicates(self, text: str) -> Scores:
+        """Plain cosine to one text, 1.0 for the same words: float64 [n] in [0, 1]."""
+        row = self._rows([text])
+        return np.asarray((self._weighed @ row.T).toarray()).ravel()
+
+    def _weight(self, word: str) -> float:
+        column = self._columns.get(word)
+        return self._unseen if column is None else float(self._idf[column])
+
+    def _rows(self, texts: Sequence[str]) -> csr_matrix:
+        if not self._columns:
+            return csr_matrix(np.zeros((len(texts), 1)))
+        counter = CountVectorizer(analyzer=words, vocabulary=self._columns)
+        return self._weigh(csr_matrix(counter.transform(texts), dtype=np.float64))
+
+    def _weigh(self, counts: csr_matrix) -> csr_matrix:
+        """Sublinear TF-IDF with unit rows."""
+        weighed = counts.copy()
+        weighed.data = (np.log(weighed.data) + 1) * self._idf[weighed.indices]
+        return csr_matrix(normalize(weighed))
+
+
+def _count(texts: Sequence[str]) -> tuple[dict[str, int], csr_matrix]:
+    """The column of each word, and how often each text has it: [n, words]."""
+    counter = CountVectorizer(analyzer=words)
+    try:
+        counts = counter.fit_transform(texts)
+    except ValueError:  # no texts, or not one word among them
+        return {}, csr_matrix(np.zeros((len(texts), 1)))
+    return counter.vocabulary_, csr_matrix(counts, dtype=np.float64)
+
+
+def _saturate(counts: csr_matrix) -> csr_matrix:
+    """tf·(k1+1) / (tf + k1·(1 - b + b·length/mean length)), row by row."""
+    lengths = np.asarray(counts.sum(axis=1)).ravel()
+    relative = lengths / max(float(lengths.mean()), 1.0) if lengths.size else lengths
+    rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
+    saturated = counts.copy()
+    norm = K1 * (1 - B + B * relative[rows])
+    saturated.data = counts.data * (K1 + 1) / (counts.data + norm)
+    return saturated
