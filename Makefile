@@ -13,7 +13,7 @@ PRODUCTION = DEBUG=false SITE_URL=https://paper-round.example \
 	SUPPRESSION_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(64))')" \
 	DATABASE_URL=postgres://paper_round@db.example/paper_round \
 	REDIS_URL=redis://redis.example/0 \
-	MAIL_TRANSPORT=smtp SMTP_URL=smtp+tls://mail.example:587 \
+	MAIL_TRANSPORT=smtp SMTP_URL=smtp://mail.example:587 \
 	MAIL_FROM="Paper Round <round@paper-round.example>" \
 	POSTAL_ADDRESS="1 Press Lane, Example Town"
 
@@ -53,7 +53,7 @@ check: .venv/.dev ## format, lint, types, templates, migrations, deployment
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/djlint --quiet --lint templates
-	@DATABASE_URL=sqlite://:memory: $(MANAGE) makemigrations --check --dry-run
+	@$(PRODUCTION) DATABASE_URL=sqlite://:memory: $(MANAGE) makemigrations --check --dry-run
 	@$(PRODUCTION) $(MANAGE) check --deploy --fail-level WARNING
 
 bench: .venv/.dev ## measure; writes benchmarks/latest.json

@@ -21,6 +21,8 @@ ENVIRONMENT = {
     "SECRET_KEY": "a key for tests, long enough that no check complains about it",
     "SUPPRESSION_KEY": "another key for tests, also long enough that no check complains",
     "DEBUG": "false",
+    "EDITOR_EMAIL": "",
+    "EDITOR_PASSWORD": "",
     "SITE_URL": "http://testserver",
     "SITE_NAME": "Paper Round",
     "BEHIND_PROXY": "false",

@@ -21,8 +21,10 @@ TOP = {
 }
 ALSO_AT_TOP = {".dockerignore"}
 SENDGRID = {"digest/mailer/sendgrid.py", "digest/feedback/sendgrid.py"}
-# A setting is read as env("NAME"), env.bool("NAME") or kept_secret("NAME").
-READ = re.compile(r"\b(?:env(?:\.\w+)?|kept_secret)\(\s*\"([A-Z][A-Z_]+)\"")
+# Read as env("NAME"), env.bool("NAME"), kept_secret("NAME") or os.environ.get("NAME").
+READ = re.compile(
+    r"\b(?:env(?:\.\w+)?|environ\.get|kept_secret)\(\s*\"([A-Z][A-Z_]+)\""
+)
 # Set by tests/ground.py to what it has just started or made.
 MADE = {"DATABASE_URL", "REDIS_URL", "VAR_DIR", "MAIL_DIR"}
 # Traces of a developer's machine. Written in parts, or this file would hold them.
