@@ -1,0 +1,253 @@
+"""The control room's view of people: editors, readers, and addresses that must not be mailed."""
+
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group
+from django.db.models import Exists, OuterRef, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+
+from accounts.models import Subscriber, Suppression, User, address_hash, normal
+
+if TYPE_CHECKING:  # the theme carries no types; its classes extend these
+    from django.contrib.auth.forms import (
+        AdminPasswordChangeForm,
+        AdminUserCreationForm,
+        UserChangeForm,
+    )
+
+    ModelAdmin = admin.ModelAdmin[Any]
+    UserCreationForm = AdminUserCreationForm[User]
+    ModelForm = forms.ModelForm[Suppression]
+    EmailWidget = forms.EmailInput
+    SelectWidget = forms.Select
+else:
+    from django.forms import ModelForm
+    from unfold.admin import ModelAdmin
+    from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+    from unfold.widgets import UnfoldAdminEmailInputWidget as EmailWidget
+    from unfold.widgets import UnfoldAdminSelectWidget as SelectWidget
+
+admin.site.unregister(Group)
+
+
+class Ledger(ModelAdmin):
+    """Rows that the corridor writes: looked at, never edited."""
+
+    show_full_result_count = False  # counting a million rows twice helps nobody
+    list_per_page = 50
+
+    def has_add_permission(self, request: HttpRequest, *_: Any) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class NewEditorForm(UserCreationForm):
+    class Meta:
+        model = User
+        fields = ("email", "name")
+
+
+@admin.register(User)
+class EditorAdmin(UserAdmin, ModelAdmin):  # type: ignore[type-arg]
+    """Those who log in, by email."""
+
+    form = UserChangeForm
+    add_form = NewEditorForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ("email", "name", "is_staff", "is_superuser", "is_active")
+    list_filter = ("is_staff", "is_superuser", "is_active")
+    search_fields = ("email", "name")
+    ordering = ("email",)
+    filter_horizontal = ("groups", "user_permissions")
+    readonly_fields = ("last_login", "date_joined")
+    fieldsets = (
+        (None, {"fields": ("email", "name", "password")}),
+        ("May", {"fields": ("is_active", "is_staff", "is_superuser")}),
+        ("Permissions", {"fields": ("groups", "user_permissions")}),
+        ("Dates", {"fields": ("last_login", "date_joined")}),
+    )
+    add_fieldsets = (
+        (
+            None,
+            {
+                "classes": ("wide",),
+                "fields": (
+                    "email",
+                    "name",
+                    "usable_password",
+                    "password1",
+                    "password2",
+                ),
+            },
+        ),
+    )
+
+
+@admin.register(Group)
+class GroupOfEditorsAdmin(GroupAdmin, ModelAdmin):
+    """Permissions given to several editors at once."""
+
+
+@admin.register(Subscriber)
+class SubscriberAdmin(ModelAdmin):
+    """Readers, found by address. Consent is the reader's own: nobody gives it here."""
+
+    list_display = (
+        "email",
+        "state",
+        "forbidden",
+        "frequency",
+        "hour",
+        "zone",
+        "length",
+        "confirmed_at",
+    )
+    list_filter = ("state", "frequency")
+    search_fields = ("email",)
+    search_help_text = "The beginning of an address"
+    show_full_result_count = False
+    list_per_page = 50
+    ordering = ("-pk",)
+    actions = ("mark_left", "suppress")
+    readonly_fields = (
+        "email",
+        "state",
+        "forbidden",
+        "created_at",
+        "confirmed_at",
+        "left_at",
+        "consent_text",
+        "consent_how",
+    )
+    fieldsets = (
+        (None, {"fields": ("email", "state", "forbidden")}),
+        (
+            "When and how much",
+            {
+                "fields": (
+                    ("frequency", "weekday"),
+                    ("hour", "zone"),
+                    ("length", "paused_until"),
+                )
+            },
+        ),
+        (
+            "What they agreed to",
+            {
+                "fields": (
+                    "consent_text",
+                    "consent_how",
+                    ("created_at", "confirmed_at", "left_at"),
+                )
+            },
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        known = Suppression.objects.filter(address_hash=OuterRef("address_hash"))
+        rows: QuerySet[Any] = super().get_queryset(request)
+        return rows.annotate(is_forbidden=Exists(known))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """By the beginning of the address, which an index answers."""
+        if search_term:
+            queryset = queryset.filter(email__startswith=normal(search_term))
+        return queryset, False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    @admin.display(boolean=True, description="address suppressed")
+    def forbidden(self, subscriber: Any) -> bool:
+        return bool(subscriber.is_forbidden)
+
+    @admin.action(description="Unsubscribe them", permissions=["change"])
+    def mark_left(self, request: HttpRequest, queryset: QuerySet[Subscriber]) -> None:
+        now = timezone.now()
+        for subscriber in queryset:
+            subscriber.leave(now)
+            self.log_change(request, subscriber, "Unsubscribed by an operator.")
+        messages.success(request, f"Unsubscribed: {len(queryset)}.")
+
+    @admin.action(
+        description="Never mail these addresses again", permissions=["change"]
+    )
+    def suppress(self, request: HttpRequest, queryset: QuerySet[Subscriber]) -> None:
+        for subscriber in queryset:
+            Suppression.add(subscriber.email, Suppression.Reason.HAND)
+            self.log_change(request, subscriber, "Suppressed by an operator.")
+        messages.success(request, f"Suppressed: {len(queryset)}.")
+
+
+class SuppressionForm(ModelForm):
+    """An address goes in; only its hash is kept."""
+
+    email = forms.EmailField(
+        widget=EmailWidget(),
+        help_text="This address is never mailed again. Only its hash is kept.",
+    )
+    reason = forms.ChoiceField(
+        choices=Suppression.Reason.choices,
+        initial=Suppression.Reason.HAND,
+        widget=SelectWidget(),
+    )
+
+    class Meta:
+        model = Suppression
+        fields = ("reason",)
+
+    def clean_email(self) -> str:
+        email = str(self.cleaned_data["email"])
+        if Suppression.objects.filter(address_hash=address_hash(email)).exists():
+            raise forms.ValidationError("This address is suppressed already.")
+        return email
+
+    def save(self, commit: bool = True) -> Suppression:
+        self.instance.address_hash = address_hash(self.cleaned_data["email"])
+        return super().save(commit)
+
+
+@admin.register(Suppression)
+class SuppressionAdmin(Ledger):
+    """Addresses that must not be mailed: found by address, shown as hashes."""
+
+    form = SuppressionForm
+    list_display = ("address_hash", "reason", "created_at")
+    list_filter = ("reason",)
+    search_fields = ("address_hash",)
+    search_help_text = "A whole address"
+    ordering = ("-created_at",)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        if search_term:
+            queryset = queryset.filter(address_hash=address_hash(search_term))
+        return queryset, False
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj is None:
+            return ("email", "reason")
+        return ("address_hash", "reason", "created_at")
+
+    def has_add_permission(self, request: HttpRequest, *_: Any) -> bool:
+        return ModelAdmin.has_add_permission(self, request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """What an operator said may be taken back; what a provider reported may not."""
+        by_hand = obj is not None and obj.reason == Suppression.Reason.HAND
+        return by_hand and ModelAdmin.has_delete_permission(self, request, obj)
