@@ -59,7 +59,9 @@ def product():
 
 
 def settings_read():
-    return {name for _, text in product() for name in READ.findall(text)}
+    """Names that the product reads; ours alone begin with PAPER_ROUND_."""
+    read = {name for _, text in product() for name in READ.findall(text)}
+    return {name for name in read if not name.startswith("PAPER_ROUND_")}
 
 
 def imported(text):
