@@ -1,0 +1,99 @@
+"""When a reader's local hour comes, in every zone there is."""
+
+import zoneinfo
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digest.mailer.schedule import QUARTER, due_at, hours_met, next_quarter, quarter
+
+ZONES = sorted(zoneinfo.available_timezones() - {"localtime", "Factory"})
+MOMENTS = st.datetimes(
+    datetime(2024, 1, 1), datetime(2030, 12, 31), timezones=st.just(UTC)
+)
+
+
+def utc(text):
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def strike_by_watching(frozen_at, zone, hour):
+    """The oracle: watch the wall clock each quarter hour, and note when it first passes the hour."""
+    at = next_quarter(frozen_at) - timedelta(days=2)
+    latest = at.astimezone(zone).replace(tzinfo=None)
+    while True:
+        at += QUARTER
+        shown = at.astimezone(zone).replace(tzinfo=None)
+        strikes = shown.replace(hour=hour, minute=0)
+        if strikes > shown:
+            strikes -= timedelta(days=1)
+        if latest < strikes and at >= frozen_at:
+            return at
+        latest = max(latest, shown)
+
+
+@given(MOMENTS, st.sampled_from(ZONES), st.integers(0, 23))
+def test_an_hour_strikes_when_one_who_watches_the_clock_sees_it(moment, name, hour):
+    zone = ZoneInfo(name)
+
+    due = due_at(moment, zone, hour)
+
+    assert due == strike_by_watching(moment, zone, hour)
+    assert due == quarter(due)
+    assert hour in hours_met(due, zone)
+
+
+@given(MOMENTS, st.sampled_from(ZONES))
+def test_hours_are_met_exactly_when_they_are_due(moment, name):
+    at, zone = quarter(moment), ZoneInfo(name)
+
+    met = hours_met(at, zone)
+
+    assert set(met) == {h for h in range(24) if due_at(at, zone, h) == at}
+
+
+def test_every_zone_waits_less_than_twenty_six_hours_on_any_day_of_the_year():
+    days = [utc("2026-01-01 09:00") + timedelta(days=n) for n in range(0, 365, 7)]
+
+    waits = [due_at(day, ZoneInfo(name), 7) - day for name in ZONES for day in days]
+
+    assert max(waits) < timedelta(hours=26)
+    assert min(waits) >= timedelta(0)
+
+
+@pytest.mark.parametrize(
+    ("zone", "frozen_at", "hour", "due"),
+    [
+        ("UTC", "2026-11-20 09:00", 9, "2026-11-20 09:00"),
+        ("UTC", "2026-11-20 09:00:01", 9, "2026-11-21 09:00"),
+        ("Asia/Kathmandu", "2026-11-20 09:00", 7, "2026-11-21 01:15"),
+        ("Pacific/Chatham", "2026-06-20 09:00", 7, "2026-06-20 18:15"),
+        # Berlin's clocks go from 02:00 to 03:00 on 29 March 2026 …
+        ("Europe/Berlin", "2026-03-28 09:00", 2, "2026-03-29 01:00"),
+        # … Lord Howe's from 02:00 to 02:30 on 4 October …
+        ("Australia/Lord_Howe", "2026-10-03 09:00", 2, "2026-10-03 15:30"),
+        # … and Berlin's back from 03:00 to 02:00 on 25 October: the first 02:00 counts,
+        ("Europe/Berlin", "2026-10-24 09:00", 2, "2026-10-25 00:00"),
+        # and the second is not met again.
+        ("Europe/Berlin", "2026-10-25 00:30", 2, "2026-10-26 01:00"),
+    ],
+)
+def test_the_hour_strikes_where_the_law_moved_the_clocks(zone, frozen_at, hour, due):
+    assert due_at(utc(frozen_at), ZoneInfo(zone), hour) == utc(due)
+
+
+def test_a_skipped_hour_strikes_together_with_the_next():
+    assert hours_met(utc("2026-03-29 01:00"), ZoneInfo("Europe/Berlin")) == [2, 3]
+
+
+def test_a_repeated_hour_does_not_strike_again():
+    assert hours_met(utc("2026-10-25 01:00"), ZoneInfo("Europe/Berlin")) == []
+
+
+def test_a_moment_lies_in_the_quarter_hour_that_began():
+    assert quarter(utc("2026-11-20 09:14:59")) == utc("2026-11-20 09:00")
+    assert next_quarter(utc("2026-11-20 09:00:01")) == utc("2026-11-20 09:15")
+    assert next_quarter(utc("2026-11-20 09:00")) == utc("2026-11-20 09:00")
