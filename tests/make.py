@@ -1,5 +1,6 @@
 """Constructors: a row with everything that the database asks for, and what the test says."""
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -134,8 +135,11 @@ def batch(
 
 
 def digest(
-    batch: Batch, reader: Subscriber, picks: list[tuple[int, int]] = [], **fields: Any
-) -> Digest:  # noqa: B006
+    batch: Batch,
+    reader: Subscriber,
+    picks: Iterable[tuple[int, int]] = (),
+    **fields: Any,
+) -> Digest:
     made = Digest(
         subscriber=reader,
         edition=batch.slot.edition,
@@ -143,7 +147,7 @@ def digest(
         created_at=NOW,
         **fields,
     )
-    made.picks = picks
+    made.picks = [Pick(*pair) for pair in picks]
     made.save()
     return made
 

@@ -1,0 +1,148 @@
+"""The whole way once: listing, paper, edition, pin, digest, mail, "less like this", next edition."""
+
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, policy
+
+import pytest
+import time_machine
+from django.conf import settings
+from django.core.management import call_command
+from django.urls import reverse
+
+from digest import follows, tasks
+from digest.ingest import collect, sample
+from digest.models import Candidate, Digest, Edition, Follow, Paper
+from digest.ranking import freeze, rescore
+from tests import make
+
+pytestmark = [pytest.mark.both, pytest.mark.django_db(transaction=True)]
+
+# A Friday, so that the sample's three days are Wednesday to Friday.
+FRIDAY = datetime(2026, 11, 20, 6, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def papers(tmp_path):
+    """The shipped sample, read through the real parsers."""
+    sample.write(tmp_path / "sample", FRIDAY.date())
+    with time_machine.travel(FRIDAY, tick=False):
+        collect.collect([tmp_path / "sample"], FRIDAY)
+    return Paper.objects.all()
+
+
+@pytest.fixture
+def mails(tmp_path, settings):
+    """The folder that digests are written to."""
+    settings.MAIL_DIR = tmp_path / "mail"
+    return settings.MAIL_DIR
+
+
+def mails_in(folder):
+    files = sorted(folder.glob("*.eml"))
+    return [message_from_bytes(f.read_bytes(), policy=policy.default) for f in files]
+
+
+def papers_of(digest):
+    chosen = Candidate.objects.in_bulk([pick.candidate for pick in digest.picks])
+    return [chosen[pick.candidate].paper_id for pick in digest.picks]
+
+
+def test_a_paper_goes_from_its_listing_to_a_mail_and_teaches_the_next(
+    papers, mails, client
+):
+    ada = make.subscriber("ada@example.org", zone="UTC", hour=7)
+    follows.follow(ada, "topic", make.topic("Quantization").slug)
+    thursday, friday = FRIDAY.date() - timedelta(days=1), FRIDAY.date()
+
+    # The editor's morning: one paper is pinned with a note, then the edition freezes.
+    edition = rescore.rescore(thursday, FRIDAY)
+    pinned = edition.candidates.order_by("trend").first()
+    pinned.pin, pinned.note = 1, "Read this one first."
+    pinned.save()
+    assert freeze.freeze(edition, FRIDAY)
+
+    # The reader's hour.
+    with time_machine.travel(FRIDAY + timedelta(hours=1), tick=False):
+        tasks.tick()
+
+    digest = Digest.objects.get(subscriber=ada)
+    (mail,) = mails_in(mails)
+    text = mail.get_body(("plain",)).get_content()
+    assert digest.state == "accepted"
+    assert mail["To"] == "ada@example.org"
+    assert papers_of(digest)[0] == pinned.paper_id
+    assert "Picked by the editors" in text
+    assert "Read this one first." in text
+    assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+
+    # "Less like this": asking changes nothing, saying does.
+    page = reverse("link", args=[digest.key, 2, "less"])
+    assert client.get(page).status_code == 200
+    assert not Follow.objects.filter(weight__lt=0).exists()
+    assert client.post(page).status_code in (200, 302)
+    muted = Candidate.objects.get(pk=digest.picks[1].candidate).paper
+    assert Follow.objects.get(weight__lt=0).interest.value == muted.identifier
+
+    # The next edition holds nothing that she has seen, nor what she muted.
+    edition = rescore.rescore(friday, FRIDAY + timedelta(hours=2))
+    tasks.send(edition, None, FRIDAY + timedelta(hours=2))
+    second = Digest.objects.get(subscriber=ada, edition=edition)
+    assert len(second.picks) >= 5
+    assert not set(papers_of(digest)) & set(papers_of(second))
+    assert muted.pk not in papers_of(second)
+
+
+def test_sending_again_sends_nothing_again(papers, mails, capsys):
+    for name in ("ada", "dora", "emil"):
+        make.subscriber(f"{name}@example.org")
+    rescore.rescore(FRIDAY.date(), FRIDAY)
+
+    call_command("send", day=FRIDAY.date())
+    first = {f.name: f.stat().st_mtime_ns for f in mails.iterdir()}
+    call_command("send", day=FRIDAY.date())
+
+    assert len(first) == 3
+    assert {f.name: f.stat().st_mtime_ns for f in mails.iterdir()} == first
+    assert Digest.objects.count() == 3
+
+
+def test_readers_with_different_interests_get_different_papers(papers, mails):
+    ada, dora = make.subscriber(), make.subscriber()
+    follows.follow(ada, "keyword", "quantization")
+    follows.follow(dora, "keyword", "robot")
+    edition = rescore.rescore(FRIDAY.date(), FRIDAY)
+
+    tasks.send(edition, None, FRIDAY)
+
+    hers, theirs = (Digest.objects.get(subscriber=reader) for reader in (ada, dora))
+    assert papers_of(hers) != papers_of(theirs)
+    assert hers.picks[0].interest != theirs.picks[0].interest
+    assert hers.picks[0].interest > 0
+
+
+def test_nobody_who_left_or_never_confirmed_is_mailed(papers, mails, ada, bob, cleo):
+    edition = rescore.rescore(FRIDAY.date(), FRIDAY)
+
+    tally = tasks.send(edition, None, FRIDAY)
+
+    assert [mail["To"] for mail in mails_in(mails)] == [ada.email]
+    assert (tally.recipients, tally.accepted) == (1, 1)
+
+
+def test_a_new_reader_gets_the_latest_frozen_edition_at_once(
+    papers, mails, bob, monkeypatch
+):
+    from digest.celery import app
+
+    app.conf.update(task_always_eager=True)
+    edition = rescore.rescore(FRIDAY.date(), FRIDAY)
+    freeze.freeze(edition, FRIDAY)
+    bob.confirm(FRIDAY, "link")
+
+    tasks.on_confirmed(None, bob, ["search:low-bit quantization"])
+
+    (mail,) = mails_in(mails)
+    assert mail["To"] == bob.email
+    assert Follow.objects.get(subscriber=bob).interest.value == "low-bit quantization"
+    assert Edition.objects.count() == 1
+    assert mails == settings.MAIL_DIR

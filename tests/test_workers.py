@@ -1,0 +1,43 @@
+"""Real beat, real worker, real broker: the day goes by without a hand."""
+
+from datetime import UTC, datetime, time
+
+import pytest
+
+from digest.models import Digest, Edition
+from digest.ranking import rescore
+from tests import live, make
+
+WORKER = ("worker", "--pool", "threads", "--concurrency", "2", "--loglevel", "INFO")
+
+
+@pytest.mark.both
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("broker", ["redis", "folders"])
+def test_an_edition_is_frozen_and_mailed_without_a_hand(broker, tmp_path, request):
+    now = datetime.now(UTC)
+    # Midnight has passed, so the edition of today is due; her hour is now.
+    reader = make.subscriber("ada@example.org", zone="UTC", hour=now.hour)
+    for _ in range(6):
+        make.paper(announced_on=now.date())
+    edition = rescore.rescore(now.date(), now)
+    log = tmp_path / "log"
+    settings = {
+        "REDIS_URL": request.getfixturevalue("redis_url") if broker == "redis" else "",
+        "VAR_DIR": tmp_path,
+        "MAIL_DIR": tmp_path / "mail",
+        "FREEZE_AT": time(0, 0),
+    }
+
+    celery = ("celery", "-A", "tests.hurried")
+    with (
+        live.running(*celery, *WORKER, log=log, **settings),
+        live.running(*celery, "beat", log=log, **settings),
+    ):
+        live.until(lambda: list((tmp_path / "mail").glob("*.eml")), log)
+
+    edition.refresh_from_db()
+    assert edition.state == Edition.State.FROZEN
+    assert Digest.objects.get().subscriber == reader
+    assert len(list((tmp_path / "mail").glob("*.eml"))) == 1
