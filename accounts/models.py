@@ -298,9 +298,18 @@ class SuppressionQuerySet(models.QuerySet["Suppression"]):
 
     def forgive(self, hashed: str, now: datetime) -> bool:
         """Clear a bounce older than 30 days at a new opt-in; False while something still forbids mail."""
-        bounces = self.filter(address_hash=hashed, reason__in=Suppression.FORGIVABLE)
-        bounces.filter(created_at__lte=now - Suppression.BOUNCE_REST).delete()
+        self.filter(address_hash=hashed).forgivable(now).delete()
         return not self.filter(address_hash=hashed).exists()
+
+    def forgivable(self, now: datetime) -> Self:
+        """Those that a new opt-in clears."""
+        old = now - Suppression.BOUNCE_REST
+        return self.filter(reason__in=Suppression.FORGIVABLE, created_at__lte=old)
+
+    def forbids(self, email: str, now: datetime) -> bool:
+        """Whether not even a confirmation may be mailed to this address."""
+        known = self.filter(address_hash=address_hash(email))
+        return known.exclude(pk__in=self.forgivable(now).values("pk")).exists()
 
 
 class Suppression(models.Model):
@@ -338,7 +347,11 @@ class Suppression(models.Model):
     @classmethod
     def add(cls, email: str, reason: str) -> None:
         """Never mail this address again; the first reason is kept, a complaint replaces any."""
-        hashed = address_hash(email)
+        cls.add_hash(address_hash(email), reason)
+
+    @classmethod
+    def add_hash(cls, hashed: str, reason: str) -> None:
+        """The same for an address that we know only by its hash: provider's events keep no other."""
         cls.objects.get_or_create(address_hash=hashed, defaults={"reason": reason})
         if reason == cls.Reason.COMPLAINT:
             cls.objects.filter(address_hash=hashed).update(reason=reason)

@@ -1,0 +1,27 @@
+"""Mail that opens doors, sent behind the visitor's back: no answer waits for it, so none tells who is known."""
+
+from celery import shared_task
+from django.utils import timezone
+
+from accounts import emails, issue
+
+
+@shared_task
+def sign_up(email: str, wishes: list[str], zone: str) -> None:
+    """Somebody typed this address into the sign-up form."""
+    if link := issue.for_sign_up(email, wishes, zone, timezone.now()):
+        emails.send_link(link)
+
+
+@shared_task
+def fresh_link(email: str) -> None:
+    """Somebody asked for a way to this address's preferences."""
+    if link := issue.for_reader(email, timezone.now()):
+        emails.send_link(link)
+
+
+@shared_task
+def new_address(subscriber_id: int, email: str) -> None:
+    """A reader wants digests at another address."""
+    if link := issue.for_new_address(subscriber_id, email, timezone.now()):
+        emails.send_link(link)
