@@ -1,0 +1,41 @@
+"""The door of ranking by hand: fill and score the open edition of a day."""
+
+from argparse import ArgumentParser
+from datetime import date
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db.models import Max
+from django.utils import timezone
+
+from digest.models import Frozen, Paper
+from digest.ranking.rescore import rescore
+
+
+class Command(BaseCommand):
+    help = "Fill and score the open edition of a day; what editors did to it stays."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--day",
+            type=date.fromisoformat,
+            help="The announcement day, such as 2026-11-20; without it the newest.",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        day = options["day"] or newest_day()
+        try:
+            edition = rescore(day, timezone.now())
+        except Frozen as refusal:
+            raise CommandError(str(refusal)) from refusal
+        if edition is None:
+            self.stdout.write(f"No new paper on {day}: no edition.")
+            return
+        self.stdout.write(f"{edition}: {edition.candidates.count()} candidates.")
+
+
+def newest_day() -> date:
+    newest: date | None = Paper.objects.aggregate(day=Max("announced_on"))["day"]
+    if newest is None:
+        raise CommandError("There are no papers yet: run `manage.py ingest` first.")
+    return newest

@@ -1,0 +1,134 @@
+"""Prepare: rows become what relevance and selection compute with."""
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from digest.models import Candidate, Edition, Interest, Paper, Recall, Topic
+from digest.ranking import embedding
+from digest.ranking.relevance import MUTE_FROM, Field, PaperText, Row, Wish
+from digest.ranking.selection import Slate
+
+# Interests kept evaluated while their edition is in use: 8 KB each at 2,000 candidates.
+EVALUATED = 4_096
+
+
+@dataclass(frozen=True)
+class Table:
+    """An edition ready for selection: the slate, and its candidates' and papers' ids."""
+
+    slate: Slate
+    candidates: list[int]
+    papers: list[int]
+    evaluate: Callable[[Wish], Row]
+
+    def relevance(self, wishes: Sequence[Wish]) -> Row:
+        """Each wish against all candidates: float32 [wishes, candidates]."""
+        found = np.zeros((len(wishes), len(self.candidates)), np.float32)
+        for i, wish in enumerate(wishes):
+            found[i] = self.evaluate(wish)
+        return found
+
+
+def table(edition: Edition) -> Table:
+    """The edition as it stands now: what editors and recalls did counts at once."""
+    columns = ("pk", "paper_id", "trend", "boost", "pin", "is_hidden", "paper__title")
+    rows = list(edition.candidates.order_by("pk").values_list(*columns))
+    recalled = set(Recall.objects.values_list("paper_id", flat=True))
+    model = embedding.current()
+    # The texts change only with a rescore; the titles tell apart what shares its ids.
+    texts = (edition.ranked_at, tuple((row[0], row[6]) for row in rows))
+    return Table(
+        slate=Slate(
+            ids=np.array([row[1] for row in rows], np.int64),
+            trend=np.array([row[2] for row in rows], np.float64),
+            boost=np.array([row[3] for row in rows], np.int64),
+            pin=np.array([row[4] or 0 for row in rows], np.int64),
+            hidden=np.array([row[5] or row[1] in recalled for row in rows], bool),
+        ),
+        candidates=[row[0] for row in rows],
+        papers=[row[1] for row in rows],
+        evaluate=_evaluator(edition.pk, texts, model.version if model else ""),
+    )
+
+
+@lru_cache(maxsize=2)
+def _evaluator(edition: int, texts: object, version: str) -> Callable[[Wish], Row]:
+    """Evaluates wishes over an edition's texts, each wish once."""
+    rows = (
+        Candidate.objects.filter(edition=edition).select_related("paper").order_by("pk")
+    )
+    rows = rows.defer("breakdown", "paper__title_raw", "paper__abstract_raw")
+    papers = [row.paper for row in rows]
+    model = embedding.current()
+    known = (
+        embedding.rows(papers, model)
+        if model
+        else np.zeros((len(papers), 0), np.float32)
+    )
+    field = Field([_text(row) for row in rows], known, model)
+    return lru_cache(maxsize=EVALUATED)(field.evaluate)
+
+
+def _text(candidate: Candidate) -> PaperText:
+    shown = candidate.card
+    return PaperText(
+        shown["title"],
+        shown["abstract"],
+        tuple(candidate.paper.authors),  # the card has the first three
+        tuple(shown["categories"]),
+    )
+
+
+def wishes(interests: Iterable[Interest]) -> list[Wish]:
+    """Interests, stored or not, with what they stand for; at most three queries."""
+    rows = list(interests)
+    topics = _topics([row.value for row in rows if row.kind == Interest.Kind.TOPIC])
+    papers = _papers([row.value for row in rows if row.kind == Interest.Kind.PAPER])
+    return [_wish(row, topics, papers) for row in rows]
+
+
+def _wish(interest: Interest, topics: dict[str, Wish], papers: dict[str, str]) -> Wish:
+    if interest.kind == Interest.Kind.TOPIC and interest.value in topics:
+        return topics[interest.value]
+    if interest.kind == Interest.Kind.PAPER and interest.value in papers:
+        return Wish(interest.kind, interest.value, examples=(papers[interest.value],))
+    return Wish(interest.kind, interest.value)
+
+
+def _topics(slugs: Sequence[str]) -> dict[str, Wish]:
+    found = Topic.objects.filter(slug__in=slugs).prefetch_related("examples")
+    return {topic.slug: _topic(topic) for topic in found}
+
+
+def _topic(topic: Topic) -> Wish:
+    return Wish(
+        kind=Interest.Kind.TOPIC,
+        value=topic.name,
+        description=topic.description,
+        keywords=tuple(topic.keywords),
+        categories=tuple(topic.categories),
+        examples=tuple(embedding.text(paper) for paper in topic.examples.all()),
+    )
+
+
+def _papers(identifiers: Sequence[str]) -> dict[str, str]:
+    found = Paper.objects.filter(identifier__in=identifiers).only(
+        "identifier", "title", "abstract"
+    )
+    return {paper.identifier: embedding.text(paper) for paper in found}
+
+
+def mute_from(interests: Iterable[Interest]) -> list[float]:
+    """From which relevance each of them mutes where its weight is negative."""
+    return [MUTE_FROM[interest.kind] for interest in interests]
+
+
+def chunks(ids: Iterable[int], size: int = 5_000) -> Iterable[list[int]]:
+    """Ids in portions that fit into one query on either database."""
+    left = iter(ids)
+    while portion := list(itertools.islice(left, size)):
+        yield portion
