@@ -1,0 +1,106 @@
+"""The papers of one announcement day, and why a day has none."""
+
+import re
+from datetime import date
+
+from django.core.paginator import Paginator
+from django.db.models import F, FloatField, OuterRef, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from digest.cards import card
+from digest.models import Candidate, Paper
+from digest.site.errors import not_found
+
+# A busy day has 900 papers; fifty with their abstracts are about 120 KB.
+PER_PAGE = 50
+# A replacement was announced before we looked: it is not news of the day.
+FIRST_MET = [Paper.Announced.NEW, Paper.Announced.CROSS, Paper.Announced.LISTED]
+SATURDAY = 5
+
+
+def read_day(text: str) -> date | None:
+    """YYYY-MM-DD and nothing else as a date."""
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def news() -> QuerySet[Paper]:
+    """Papers that were news on the day they are filed under."""
+    return Paper.objects.filter(announce_type__in=FIRST_MET).defer("vector")
+
+
+def of_day(day: date) -> QuerySet[Paper]:
+    """The day's papers, most trending first."""
+    scored = Candidate.objects.filter(paper=OuterRef("pk"), edition__day=day)
+    trend = Coalesce(
+        Subquery(scored.values("trend")[:1]), Value(0.0), output_field=FloatField()
+    )
+    ordered = news().filter(announced_on=day).annotate(trend=trend)
+    return ordered.order_by(F("trend").desc(), "-votes", "identifier")
+
+
+def newest_day() -> date | None:
+    return (
+        news().order_by("-announced_on").values_list("announced_on", flat=True).first()
+    )
+
+
+def neighbours(day: date) -> tuple[date | None, date | None]:
+    """The day before and the day after that have papers."""
+    days = news().values_list("announced_on", flat=True)
+    before = days.filter(announced_on__lt=day).order_by("-announced_on").first()
+    after = days.filter(announced_on__gt=day).order_by("announced_on").first()
+    return before, after
+
+
+def why_empty(day: date, today: date, before: date | None) -> str:
+    """Why a day has no papers, in words."""
+    if day > today:
+        return "This day has not come yet."
+    if day.weekday() >= SATURDAY:
+        return "arXiv announces nothing on Saturdays and Sundays."
+    if day == today:
+        return "Today's listing has not arrived yet. It usually does between 04:00 and 10:00 UTC."
+    if before is None:
+        return "Our record begins later than this day."
+    return "No listing was announced on this day: a holiday of arXiv's, or a listing that never reached us."
+
+
+@require_safe
+def day(request: HttpRequest, text: str) -> HttpResponse:
+    when = read_day(text)
+    if when is None:
+        return not_found(request)
+    return show_day(request, when)
+
+
+def show_day(request: HttpRequest, when: date) -> HttpResponse:
+    """The page of a day, with papers or with the reason why not."""
+    pages = Paginator(of_day(when), PER_PAGE)
+    page = pages.get_page(request.GET.get("page"))
+    before, after = neighbours(when)
+    context = {
+        "day": when,
+        "page": page,
+        "cards": [card(paper) for paper in page],
+        "before": before,
+        "after": after,
+        "kinds": kinds(when),
+        "why_empty": why_empty(when, timezone.localdate(), before),
+    }
+    return render(request, "pages/day.html", context)
+
+
+def kinds(when: date) -> dict[str, int]:
+    """How many are new and how many cross-listed; one query."""
+    met = news().filter(announced_on=when).values_list("announce_type", flat=True)
+    types = list(met)
+    return {kind: types.count(kind) for kind in FIRST_MET}

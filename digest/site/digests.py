@@ -1,0 +1,144 @@
+"""A digest in the browser, its links, and a reader's earlier digests."""
+
+from typing import Any
+
+from csp.decorators import csp_replace
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_safe
+
+from accounts.models import Subscriber
+from digest.feedback import clicks, opinions
+from digest.mailer import compose
+from digest.models import Candidate, Digest, Follow
+from digest.site.errors import not_found
+from digest.site.keys import expired, private, reader
+
+# A mail carries its style inside and needs nothing else.
+MAIL_POLICY = {"style-src": ["'unsafe-inline'"], "script-src": ["'none'"]}
+TARGETS = {
+    "arxiv": "arxiv_url",
+    "pdf": "pdf_url",
+    "code": "code_url",
+    "project": "project_url",
+}
+OPINIONS = {"more", "less"}
+# A year of daily digests.
+ARCHIVE = 366
+
+
+def sent(key: str) -> Digest | None:
+    """The digest of this key, unless there was nothing to send."""
+    rows = Digest.objects.select_related("edition", "subscriber")
+    return rows.exclude(outcome=Digest.Outcome.SKIPPED).filter(key=key).first()
+
+
+@require_safe
+@private
+@csp_replace(MAIL_POLICY)
+def digest(request: HttpRequest, key: str) -> HttpResponse:
+    """The mail as it was sent."""
+    one = sent(key)
+    if one is None:
+        return expired(request)
+    response = HttpResponse(compose.compose(one).html)
+    response["Referrer-Policy"] = "no-referrer"  # it has links only, no forms
+    return response
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@private
+def link(request: HttpRequest, key: str, pick: int, verb: str) -> HttpResponse:
+    """A link of a mail: to the paper's pages, or an opinion about it."""
+    one = sent(key)
+    candidate = picked(one, pick) if one else None
+    if one is None or candidate is None:
+        return expired(request)
+    if verb in OPINIONS:
+        return opinion(request, one, pick, candidate, verb)
+    target = target_of(candidate.card, verb)
+    if not target or request.method == "POST":
+        return not_found(request)
+    if request.method == "GET":
+        clicks.click(one, pick, verb, timezone.now())
+    return redirect(target)
+
+
+def picked(digest: Digest, number: int) -> Candidate | None:
+    """The paper of this number, counted from 1."""
+    picks = digest.picks
+    if not 1 <= number <= len(picks):
+        return None
+    rows = Candidate.objects.select_related("paper")
+    return rows.filter(pk=picks[number - 1].candidate).first()
+
+
+def target_of(card: dict[str, Any], verb: str) -> str:
+    """Where a verb leads, from the row; "" where the paper has no such page."""
+    if verb == "paper":
+        return reverse("paper", args=[card["identifier"]])
+    address: str = card.get(TARGETS.get(verb, ""), "")
+    return address if address.startswith(("https://", "http://")) else ""
+
+
+def opinion(
+    request: HttpRequest, digest: Digest, number: int, candidate: Candidate, verb: str
+) -> HttpResponse:
+    """GET shows a button, because programs open every link of a mail; POST acts or takes back."""
+    if request.method == "POST":
+        if request.POST.get("undo"):
+            opinions.unsay(digest, number)
+        else:
+            opinions.say(digest, number, verb)
+        return redirect("link", digest.key, number, verb)
+    context = {
+        "digest": digest,
+        "card": candidate.card,
+        "verb": verb,
+        "held": held(digest.subscriber, candidate.paper.identifier),
+    }
+    return render(request, "pages/opinion.html", context)
+
+
+def held(subscriber: Subscriber, identifier: str) -> str:
+    """What this reader said of a paper before: more, less, or nothing."""
+    about = Follow.objects.filter(
+        subscriber=subscriber, interest__kind="paper", interest__value=identifier
+    )
+    weight = about.values_list("weight", flat=True).first()
+    return "" if weight is None else "more" if weight > 0 else "less"
+
+
+@require_safe
+@private
+def digests(request: HttpRequest, key: str) -> HttpResponse:
+    """What a reader got before."""
+    subscriber = reader(key, timezone.now())
+    if subscriber is None:
+        return expired(request)
+    context = {"key": key, "rows": archive(subscriber)}
+    return render(request, "pages/digests.html", context)
+
+
+def archive(subscriber: Subscriber) -> list[dict[str, Any]]:
+    """A reader's digests, newest first, each with its lead paper's title; two queries."""
+    mine = subscriber.digests.exclude(outcome=Digest.Outcome.SKIPPED)
+    rows = [
+        (one, one.picks)
+        for one in mine.select_related("edition").order_by("-edition__day")[:ARCHIVE]
+    ]
+    leads = Candidate.objects.in_bulk(
+        [picks[0].candidate for _, picks in rows if picks]
+    )
+    return [
+        {
+            "key": one.key,
+            "day": one.edition.day,
+            "count": len(picks),
+            "title": leads[picks[0].candidate].card["title"],
+        }
+        for one, picks in rows
+        if picks and picks[0].candidate in leads
+    ]

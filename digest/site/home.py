@@ -1,0 +1,40 @@
+"""The front page: say what you work on, see today's papers for it, get them every morning."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from digest import follows
+from digest.models import Topic
+from digest.site import shown
+from digest.site.limits import questions_limited
+
+# As Hugging Face's search: longer questions are pasted abstracts.
+LONGEST_QUESTION = 250
+
+
+def question(request: HttpRequest) -> str:
+    """What was asked, without what cannot be printed, never too long."""
+    raw = request.GET.get("q", "")[: 4 * LONGEST_QUESTION]
+    printable = "".join(sign if sign.isprintable() else " " for sign in raw)
+    return " ".join(printable.split())[:LONGEST_QUESTION].strip()
+
+
+@require_safe
+@questions_limited
+def home(request: HttpRequest) -> HttpResponse:
+    q, chosen = question(request), request.GET.getlist("topic")[: follows.LIMIT]
+    topics = list(Topic.objects.filter(is_listed=True))
+    slugs = [topic.slug for topic in topics if topic.slug in chosen]
+    wishes = [f"search:{q}"] if q else []
+    wishes += [f"topic:{slug}" for slug in slugs]
+    edition = shown.newest()
+    context = {
+        "q": q,
+        "topics": topics,
+        "chosen": slugs,
+        "wishes": wishes,
+        "edition": edition,
+        "papers": shown.answer(edition, follows.interests(wishes)),
+    }
+    return render(request, "pages/home.html", context)

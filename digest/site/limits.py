@@ -1,0 +1,32 @@
+"""How often one network may ask what costs us work."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec
+
+from django.http import HttpRequest, HttpResponse
+
+from accounts import limits
+from digest.site.errors import too_many
+
+P = ParamSpec("P")
+View = Callable[Concatenate[HttpRequest, P], HttpResponse]
+
+# A question costs tens of milliseconds of a core: two a second from one network is
+# a class of students behind one gateway, not a person.
+QUESTIONS = "120/m"
+
+
+def questions_limited(view: View[P]) -> View[P]:
+    """Refuse a network that asks too often; pages without a question are free."""
+
+    @wraps(view)
+    def limited(
+        request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs
+    ) -> HttpResponse:
+        asks = request.GET.get("q") or request.GET.get("topic")
+        if asks and limits.used_up("questions", limits.network(request), QUESTIONS):
+            return too_many(request)
+        return view(request, *args, **kwargs)
+
+    return limited

@@ -1,0 +1,262 @@
+"""A reader's preferences, opened by a mailed key: GET shows, POST changes one thing and says so."""
+
+import zoneinfo
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+
+from django import forms
+from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_safe
+
+from accounts import links
+from accounts.models import Subscriber
+from digest import follows
+from digest.models import Interest, Topic
+from digest.ranking import assemble
+from digest.reasons import names_of
+from digest.site import shown
+from digest.site.keys import expired, private, reader
+
+Kind = Interest.Kind
+Change = Callable[[Subscriber, QueryDict, datetime], str]
+
+# Longer than a holiday is leaving, and the page offers that too.
+LONGEST_PAUSE = 4  # weeks
+# What readers type into one field, several at once.
+LISTS = {Kind.KEYWORD, Kind.CATEGORY}
+TYPED = {Kind.KEYWORD, Kind.AUTHOR, Kind.CATEGORY, Kind.SEARCH}
+SAYS = {
+    "saved": "Saved. It holds from your next digest on.",
+    "paused": "Paused. We start again by ourselves.",
+    "resumed": "You get digests again.",
+    "asked": "If that address can be used, a mail with a button is on its way to it. Until it is pressed, nothing changes.",
+    "refused": "That was not kept: it was empty, too long, not something that can be followed, or more than sixty interests.",
+    "wrong": "That was not understood, and nothing was changed.",
+    "forbidden": "This address bounced or reported our mail as spam, so we may not mail it.",
+}
+BAD = {"refused", "wrong", "forbidden"}
+
+
+class Schedule(forms.ModelForm[Subscriber]):
+    """When and how much."""
+
+    class Meta:
+        model = Subscriber
+        fields = ["length", "frequency", "weekday", "hour", "zone"]
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@private
+def preferences(request: HttpRequest, key: str) -> HttpResponse:
+    now = timezone.now()
+    subscriber = reader(key, now)
+    if subscriber is None:
+        return expired(request)
+    if request.method != "POST":
+        return render(request, "pages/preferences.html", page(request, subscriber, key))
+    change = CHANGES.get(request.POST.get("do", ""))
+    said = change(subscriber, request.POST, now) if change else "wrong"
+    return redirect(f"{reverse('preferences', args=[key])}?said={said}")
+
+
+def page(request: HttpRequest, subscriber: Subscriber, key: str) -> dict[str, Any]:
+    """All that the page shows; reads only."""
+    now, said = timezone.now(), request.GET.get("said", "")
+    return {
+        "key": key,
+        "subscriber": subscriber,
+        "paused": bool(subscriber.paused_until and subscriber.paused_until > now),
+        "welcome": bool(request.GET.get("welcome")),
+        "said": SAYS.get(said, ""),
+        "is_bad": said in BAD,
+        "stances": stances(subscriber),
+        "topics": offered(subscriber),
+        "zones": zones(),
+        "frequencies": Subscriber.Frequency.choices,
+        "weekdays": Subscriber.Weekday.choices,
+        "preview": next_digest(subscriber, now),
+    }
+
+
+@cache
+def zones() -> list[str]:
+    return sorted(zoneinfo.available_timezones())
+
+
+def stances(subscriber: Subscriber) -> dict[str, list[dict[str, Any]]]:
+    """What the reader follows, mutes, likes and dislikes, each with its words."""
+    rows = list(subscriber.follows.select_related("interest").order_by("pk"))
+    names = names_of([row.interest for row in rows])
+    found: dict[str, list[dict[str, Any]]] = {
+        name: [] for name in (*Kind.values, "muted", "disliked")
+    }
+    for row in rows:
+        one = row.interest
+        words = {"id": one.pk, "kind": one.kind, "value": one.value}
+        place = one.kind
+        if row.weight <= 0:
+            place = "disliked" if one.kind == Kind.PAPER else "muted"
+        found[place].append(words | {"name": names.get(one.value, one.value)})
+    return found
+
+
+def offered(subscriber: Subscriber) -> list[tuple[Topic, bool]]:
+    """Topics to choose from and whether each is followed; one that is no longer listed stays for those who follow it."""
+    mine = subscriber.follows.filter(interest__kind=Kind.TOPIC, weight__gt=0)
+    slugs = set(mine.values_list("interest__value", flat=True))
+    every = Topic.objects.all()
+    return [(t, t.slug in slugs) for t in every if t.is_listed or t.slug in slugs]
+
+
+def next_digest(subscriber: Subscriber, now: datetime) -> list[shown.Shown]:
+    """What the next digest would hold if it were chosen now from the newest edition."""
+    edition = shown.newest()
+    if edition is None:
+        return []
+    return shown.picked(assemble.preview_for(edition, subscriber, now))
+
+
+# What can be changed. Each returns the name of what to say.
+
+
+def schedule(subscriber: Subscriber, sent: QueryDict, now: datetime) -> str:
+    form = Schedule(sent, instance=subscriber)
+    if not form.is_valid():
+        return "wrong"
+    subscriber.save(update_fields=form.fields.keys())
+    return "saved"
+
+
+def choose_topics(subscriber: Subscriber, sent: QueryDict, now: datetime) -> str:
+    """The ticked topics and no others."""
+    ticked = set(sent.getlist("topic")[: follows.LIMIT])
+    for topic, followed in offered(subscriber):
+        if topic.slug in ticked and not followed:
+            if follows.follow(subscriber, Kind.TOPIC, topic.slug) is None:
+                return "refused"
+        elif followed and topic.slug not in ticked:
+            mine = subscriber.follows.filter(interest__kind=Kind.TOPIC)
+            mine.filter(interest__value=topic.slug).delete()
+    return "saved"
+
+
+def follow(subscriber: Subscriber, sent: QueryDict, now: datetime) -> str:
+    return take(subscriber, sent, 1.0)
+
+
+def mute(subscriber: Subscriber, sent: QueryDict, now: datetime) -> str:
+    return take(subscriber, sent, -1.0)
+
+
+def take(subscriber: Subscriber, sent: QueryDict, weight: float) -> str:
+    """Follow or mute what was typed; keywords and categories may be several, with commas."""
+    kind, typed = sent.get("kind", ""), sent.get("value", "")
+    if kind not in TYPED:
+        return "wrong"
+    values = typed.split(",")[: follows.LIMIT] if kind in LISTS else [typed]
+    kept = [
+        follows.follow(subscriber, kind, value, weight)
+        for value in values
+        if value.strip()
+    ]
+    return "saved" if kept and all(kept) else "refused"
+
+
+def unfollow(subscriber: Subscriber, sent: QueryDict, now: datetime) -> str:
+    interest = sent.get("interest", "")
+    if not interest.isascii() or not interest.isdigit() or len(interest) > 18:
+        return "wrong"
+    follows.unfollow(subscriber, int(interest))
+    return "saved"
+
+
+def pause(subscriber: Subscriber, sent: QueryDict, now: datetime) -> str:
+    weeks = sent.get("weeks", "")
+    if weeks not in {str(number + 1) for number in range(LONGEST_PAUSE)}:
+        return "wrong"
+    subscriber.paused_until = now + timedelta(weeks=int(weeks))
+    subscriber.save(update_fields=["paused_until"])
+    return "paused"
+
+
+def resume(subscriber: Subscriber, sent: QueryDict, now: datetime) -> str:
+    subscriber.paused_until = None
+    subscriber.save(update_fields=["paused_until"])
+    return "resumed"
+
+
+def come_back(subscriber: Subscriber, sent: QueryDict, now: datetime) -> str:
+    """Somebody who left and holds a key from their inbox agrees anew."""
+    return "resumed" if subscriber.confirm(now, "preferences page") else "forbidden"
+
+
+def change_address(subscriber: Subscriber, sent: QueryDict, now: datetime) -> str:
+    asked = links.ask_new_address(subscriber, sent.get("email", ""), now)
+    return "asked" if asked else "wrong"
+
+
+CHANGES: dict[str, Change] = {
+    "schedule": schedule,
+    "topics": choose_topics,
+    "follow": follow,
+    "mute": mute,
+    "unfollow": unfollow,
+    "pause": pause,
+    "resume": resume,
+    "return": come_back,
+    "address": change_address,
+}
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@private
+def erase(request: HttpRequest, key: str) -> HttpResponse:
+    """GET asks, POST deletes the reader and all that is theirs."""
+    subscriber = reader(key, timezone.now())
+    if subscriber is None:
+        return expired(request)
+    if request.method == "POST":
+        subscriber.delete()
+        return render(request, "pages/erased.html")
+    return render(request, "pages/erase.html", {"key": key, "subscriber": subscriber})
+
+
+@require_safe
+@private
+def export(request: HttpRequest, key: str) -> HttpResponse:
+    """All that we keep of a reader, as one JSON document."""
+    subscriber = reader(key, timezone.now())
+    if subscriber is None:
+        return expired(request)
+    response = JsonResponse(kept_of(subscriber), json_dumps_params={"indent": 2})
+    response["Content-Disposition"] = 'attachment; filename="my-paper-round.json"'
+    return response
+
+
+PERSONAL = [
+    *("email", "state", "zone", "hour", "frequency", "weekday", "length"),
+    *("paused_until", "created_at", "confirmed_at", "left_at"),
+    *("consent_text", "consent_how"),
+]
+
+
+def kept_of(subscriber: Subscriber) -> dict[str, Any]:
+    """What a reader may ask to see of themselves: settings, consent, interests, digests, reports about them."""
+    follows_ = subscriber.follows.values(
+        "interest__kind", "interest__value", "weight", "source", "created_at"
+    )
+    digests = subscriber.digests.values("edition__day", "created_at", "outcome")
+    events = subscriber.digests.filter(events__isnull=False).values(
+        "events__kind", "events__at"
+    )
+    return {
+        "reader": {name: getattr(subscriber, name) for name in PERSONAL},
+        "interests": list(follows_),
+        "digests": list(digests),
+        "reports": list(events),
+    }

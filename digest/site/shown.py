@@ -1,0 +1,59 @@
+"""The papers of the newest edition as pages show them: a card, and why it is there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Exists, OuterRef
+
+from digest.models import Candidate, Edition, Interest, Pick
+from digest.ranking import assemble
+from digest.reasons import names_of, reason
+
+# As long as most readers' digests.
+TEN = 10
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One paper of a list: its card, the reason in words, an editor's note."""
+
+    card: dict[str, Any]
+    why: str
+    note: str
+    interest: Interest | None
+
+
+def newest() -> Edition | None:
+    """The newest edition that holds papers, open or frozen."""
+    held = Exists(Candidate.objects.filter(edition=OuterRef("pk")))
+    return Edition.objects.filter(held).order_by("-day").first()
+
+
+def answer(
+    edition: Edition | None, wishes: list[Interest], length: int = TEN
+) -> list[Shown]:
+    """The papers that somebody with these wishes would get, as production selects them."""
+    if edition is None:
+        return []
+    return with_reasons(assemble.preview(edition, wishes, length=length))
+
+
+def with_reasons(
+    chosen: Sequence[tuple[Candidate, Interest | None]],
+) -> list[Shown]:
+    names = names_of([interest for _, interest in chosen if interest])
+    return [
+        Shown(one.card, reason(one, interest, names).text, one.note, interest)
+        for one, interest in chosen
+    ]
+
+
+def picked(picks: Sequence[Pick]) -> list[Shown]:
+    """Picks as pages show them; two queries however many."""
+    candidates = Candidate.objects.in_bulk([pick.candidate for pick in picks])
+    interests = Interest.objects.in_bulk([p.interest for p in picks if p.interest])
+    known = [pick for pick in picks if pick.candidate in candidates]
+    return with_reasons(
+        [(candidates[p.candidate], interests.get(p.interest)) for p in known]
+    )
