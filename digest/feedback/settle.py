@@ -1,0 +1,137 @@
+"""Act on what was recorded: doubts are settled, bounces and complaints are heard, clicks are summed."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+import structlog
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from accounts.models import Subscriber, Suppression
+from digest.feedback import clicks
+from digest.models import Batch, Digest, Event
+
+log = structlog.get_logger()
+
+# Events read at once: a page's rows fit into memory easily, and its two updates
+# stay within the number of parameters that SQLite allows.
+PAGE = 500
+
+# Whatever SendGrid says of a mail after it took it proves that it took it.
+PROOFS = ("processed", "deferred", "delivered", "bounce", "open", "spamreport")
+GRAVE = ("bounce", "dropped", "spamreport", "unsubscribe", "group_unsubscribe")
+
+# Why SendGrid dropped a mail, as its documentation words it.
+DROPPED = {
+    "bounced address": Suppression.Reason.BOUNCE,
+    "invalid": Suppression.Reason.INVALID,
+    "spam reporting address": Suppression.Reason.COMPLAINT,
+}
+
+
+def act(now: datetime) -> int:
+    """Act on every event that waits; how many were acted on.
+
+    Safe to run again, twice at once, and in any order of events. An event that fails
+    is logged and waits on; the others go on.
+    """
+    acted = clicks.sum_up(now)
+    for page in pages():
+        settle_doubts(page)
+        grave = [event for event in page if event.kind in GRAVE]
+        light = [event.pk for event in page if event.kind not in GRAVE]
+        acted += close(light, now) + sum(tried(event, now) for event in grave)
+    return acted
+
+
+def pages() -> Iterator[list[Event]]:
+    """Waiting events, oldest first. Passes by those that failed instead of meeting them again."""
+    last = 0
+    waiting = Event.objects.filter(acted_at=None).exclude(source=clicks.SOURCE)
+    joined = waiting.select_related("digest__subscriber").order_by("pk")
+    while page := list(joined.filter(pk__gt=last)[:PAGE]):
+        yield page
+        last = page[-1].pk
+
+
+def close(events: list[int], now: datetime) -> int:
+    """Mark events as acted on; how many nobody else had."""
+    return Event.objects.filter(pk__in=events, acted_at=None).update(acted_at=now)
+
+
+def settle_doubts(page: list[Event]) -> None:
+    """Digests of which nobody knew whether the provider took them: these events know."""
+    taken = [event.digest_id for event in page if event.kind in PROOFS]
+    doubtful(taken).update(outcome=Digest.Outcome.ACCEPTED)
+    dropped = [event.digest_id for event in page if event.kind == "dropped"]
+    doubtful(dropped).update(
+        outcome=Digest.Outcome.FAILED, reason=Digest.Reason.REFUSED
+    )
+
+
+def doubtful(digests: list[int | None]) -> QuerySet[Digest]:
+    """Those of these digests whose fate nobody knows."""
+    own = Q(outcome=Digest.Outcome.UNKNOWN)
+    shared = Q(outcome="", batch__state=Batch.State.UNKNOWN)
+    return Digest.objects.filter(own | shared, pk__in=set(digests) - {None})
+
+
+def tried(event: Event, now: datetime) -> int:
+    """Act on one event, all of it or nothing; 0 where it failed or another worker has it."""
+    try:
+        with transaction.atomic():
+            if not close([event.pk], now):
+                return 0
+            hear(event, now)
+    except Exception:
+        log.exception("event failed", kind=event.kind, key=event.key)
+        return 0
+    return 1
+
+
+def hear(event: Event, now: datetime) -> None:
+    """Stop mailing whom this event says not to mail."""
+    match event.kind:
+        case "bounce" if event.payload.get("type") == "bounce":  # else blocked: passes
+            suppress(event, Suppression.Reason.BOUNCE)
+        case "spamreport":
+            suppress(event, Suppression.Reason.COMPLAINT)
+            let_go(event, now)
+        case "unsubscribe" | "group_unsubscribe":
+            let_go(event, now)
+        case "dropped":
+            hear_dropped(event, now)
+
+
+def hear_dropped(event: Event, now: datetime) -> None:
+    """The provider's own lists know this address: so must ours."""
+    why = event.payload.get("reason", "").lower()
+    if reason := DROPPED.get(why):
+        suppress(event, reason)
+    if why in ("spam reporting address", "unsubscribed address"):
+        let_go(event, now)
+
+
+def suppress(event: Event, reason: str) -> None:
+    """Forbid the address that the mail went to, even if its reader has moved since."""
+    reader = event.digest.subscriber if event.digest else None
+    hashed = event.payload.get("address_hash") or (reader and reader.address_hash)
+    if hashed:
+        Suppression.add_hash(hashed, reason)
+
+
+def let_go(event: Event, now: datetime) -> None:
+    """The reader left; unless they came back after saying so: events arrive late."""
+    reader = reader_of(event)
+    if reader is None or reader.state == Subscriber.State.LEFT:
+        return
+    if reader.confirmed_at is None or event.at >= reader.confirmed_at:
+        reader.leave(now)
+
+
+def reader_of(event: Event) -> Subscriber | None:
+    """Whose mail this was: by its digest, else by the address (a confirmation has no digest)."""
+    if event.digest:
+        return event.digest.subscriber
+    hashed = event.payload.get("address_hash")
+    return Subscriber.objects.filter(address_hash=hashed).first() if hashed else None
