@@ -47,12 +47,12 @@ def store(listings: Sequence[Listing], run: IngestRun, now: datetime) -> Counts:
     merged = _merged(listings)
     with transaction.atomic():
         known = _papers(merged)
-        before = {name: _written(paper) for name, paper in known.items()}
         Paper.objects.bulk_create(
             [_new(one, now) for name, one in merged.items() if name not in known],
             ignore_conflicts=True,  # another process may have met it just now
         )
         papers = _papers(merged)
+        before = {name: _written(paper) for name, paper in papers.items()}
         measured = _measured(merged, papers)
         for name, paper in papers.items():
             _revise(paper, merged[name])
@@ -90,6 +90,7 @@ def _new(listing: Listing, now: datetime) -> Paper:
         announce_type=listing.announce_type or Paper.Announced.LISTED,
         created_at=now,
         updated_at=now,
+        **{_COLUMNS[one.kind]: one.value for one in listing.measurements},
         **_text(listing),
         **_facts(listing),
     )
@@ -203,9 +204,9 @@ def _changed(
     before: Mapping[str, tuple[Any, ...]],
     now: datetime,
 ) -> list[Paper]:
-    """Those that must be written; a paper just created has only its counts to add."""
+    """Those that must be written again."""
     touched = [
-        paper for name, paper in papers.items() if _written(paper) != before.get(name)
+        paper for name, paper in papers.items() if _written(paper) != before[name]
     ]
     for paper in touched:
         paper.updated_at = now
