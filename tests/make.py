@@ -13,6 +13,7 @@ from digest.models import (
     Edition,
     Interest,
     Paper,
+    Pick,
     Slot,
     Topic,
 )
