@@ -21,7 +21,7 @@ FULL = 6  # words of a full answer: a topic lists more, but they are synonyms
 
 
 class Lexicon:
-    """The words of n texts: how well each answers a query, or resembles other texts."""
+    """The words of n > 0 texts: how well each answers a query, or resembles others."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         self.size = len(texts)
@@ -41,7 +41,7 @@ class Lexicon:
         as often as it is repeated. (Robertson & Zaragoza 2009, section 3.)
         """
         asked = Counter(words(query))
-        if not asked or not self.size:
+        if not asked:
             return np.zeros(self.size)
         weights = {word: n * self._weight(word) for word, n in asked.items()}
         row = np.zeros(self._idf.shape)
@@ -53,7 +53,7 @@ class Lexicon:
 
     def resembles(self, texts: Sequence[str]) -> Scores:
         """Cosine to the centre of `texts`, less what all papers share: [n] in [-1, 1]."""
-        if not texts or not self.size:
+        if not texts:
             return np.zeros(self.size)
         centre = np.asarray(self._rows(texts).mean(axis=0)).ravel() - self._mean
         length = float(np.linalg.norm(centre))
@@ -88,7 +88,7 @@ def _count(texts: Sequence[str]) -> tuple[dict[str, int], csr_matrix]:
     counter = CountVectorizer(analyzer=words)
     try:
         counts = counter.fit_transform(texts)
-    except ValueError:  # no texts, or not one word among them
+    except ValueError:  # not one word among them
         return {}, csr_matrix(np.zeros((len(texts), 1)))
     return counter.vocabulary_, csr_matrix(counts, dtype=np.float64)
 
@@ -96,7 +96,7 @@ def _count(texts: Sequence[str]) -> tuple[dict[str, int], csr_matrix]:
 def _saturate(counts: csr_matrix) -> csr_matrix:
     """tf·(k1+1) / (tf + k1·(1 - b + b·length/mean length)), row by row."""
     lengths = np.asarray(counts.sum(axis=1)).ravel()
-    relative = lengths / max(float(lengths.mean()), 1.0) if lengths.size else lengths
+    relative = lengths / max(float(lengths.mean()), 1.0)
     rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
     saturated = counts.copy()
     norm = K1 * (1 - B + B * relative[rows])

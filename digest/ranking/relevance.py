@@ -98,13 +98,15 @@ class Field:
     ) -> None:
         self.papers = papers
         self._vectors, self._model = vectors, model
-        self._lexicon = Lexicon([paper.text for paper in papers])
+        self._lexicon = Lexicon([paper.text for paper in papers] or [""])
         self._titles = [spellings(paper.title) for paper in papers]
         self._abstracts = [spellings(paper.abstract) for paper in papers]
         self._names = _by_name(papers)
 
     def evaluate(self, wish: Wish) -> Row:
         """The relevance of every candidate to one interest: float32 [n] in [0, 1]."""
+        if not self.papers:
+            return np.zeros(0, np.float32)
         found = _KINDS[wish.kind](self, wish)
         return np.where(found >= FLOOR, np.minimum(found, 1.0), 0.0).astype(np.float32)
 

@@ -18,9 +18,8 @@ WEIGHTS = {
 }
 GROWTH_WEIGHT = 0.1  # of ln(1 + votes per day)
 GROWTH_SPAN_HOURS = 6.0  # two looks closer than this say nothing about a day's growth
-RECENCY = (
-    0.5  # what a paper has on its first day without any signal: less than one vote
-)
+# What a paper has on its first day without any signal: less than one vote.
+RECENCY = 0.5
 OFFSET_HOURS = 24.0  # age added before decay, so that the first day is nearly flat
 GRAVITY = 0.8  # power of the decay
 SHRINKAGE = 20.0  # papers a category needs before its own percentile weighs half
@@ -41,7 +40,7 @@ class Attention:
 
 @dataclass(frozen=True)
 class Trend:
-    """A score in (0, 1] and the parts it was made of, to be stored beside it."""
+    """A score in (0, 1) and the parts it was made of, to be stored beside it."""
 
     score: float
     breakdown: dict[str, float]
@@ -82,10 +81,13 @@ def parts(paper: Attention) -> dict[str, float]:
 
 
 def percentiles(values: Sequence[float]) -> list[float]:
-    """The share of `values` at or below each, ties sharing their middle: in (0, 1]."""
+    """The share of `values` below each, equal ones counting half: in (0, 1).
+
+    A single value is at the middle: alone it is neither high nor low.
+    """
     ordered = sorted(values)
     return [
-        (bisect_left(ordered, value) + 1 + bisect_right(ordered, value))
+        (bisect_left(ordered, value) + bisect_right(ordered, value))
         / (2 * len(ordered))
         for value in values
     ]

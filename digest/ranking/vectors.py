@@ -8,6 +8,7 @@ kept without pickle, for a row of the database must never be able to run code.
 import hashlib
 import io
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +24,9 @@ from digest.ranking.words import words_and_pairs
 
 Rows = npt.NDArray[np.float32]
 
-DIMENSIONS = 128  # 256 found no more on the topics set and doubles every row
+# 256 found no more on the topics set and doubles every row. Never more than half the
+# documents: with as many dimensions as documents nothing is drawn together.
+DIMENSIONS = 128
 MAX_TERMS = 30_000  # most frequent words and pairs; the kept model is then about 8 MB
 RARE = 2  # documents a term must occur in, once there are FEW documents
 FEW = 20
@@ -136,6 +139,6 @@ def _weigh(counts: csr_matrix, idf: Rows) -> csr_matrix:
 
 def _components(known: csr_matrix) -> Rows:
     """The leading right singular vectors [d, t], rounded to what `dumps` keeps."""
-    size = min(DIMENSIONS, *known.shape)
+    size = min(DIMENSIONS, math.ceil(known.shape[0] / 2), known.shape[1])
     _, _, components = randomized_svd(known, size, random_state=0)
     return np.asarray(components, np.float16).astype(np.float32)

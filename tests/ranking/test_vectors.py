@@ -1,0 +1,101 @@
+"""Vectors: from one text on, the same on every run, and kept without code."""
+
+import io
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from digest.ranking import vectors
+
+FIELDS = [
+    "birds migration feathers wetland autumn storks nests counting",
+    "steel alloys stress cracks grain welds fatigue corrosion",
+    "choirs harmony cathedrals reverberation singers tuning voices hymns",
+]
+# Five of a field's eight words each, so that its words meet in ever new company.
+TEXTS = [
+    " ".join(chosen)
+    for field in FIELDS
+    for chosen in list(combinations(field.split(), 5))[::4]
+]
+
+
+def test_texts_of_one_field_are_near_though_they_share_no_word():
+    model = vectors.fit(TEXTS)
+
+    bird, wetland, weld = model.embed(
+        ["birds in autumn", "wetland feathers", "grain of steel welds"]
+    )
+
+    assert bird @ wetland > 0 > bird @ weld
+
+
+def test_rows_are_unit_rows_of_the_model():
+    model = vectors.fit(TEXTS)
+
+    rows = model.embed(TEXTS)
+
+    assert rows.shape == (len(TEXTS), model.dimensions)
+    assert rows.dtype == np.float32
+    assert np.allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
+
+
+def test_a_text_of_unknown_words_is_a_row_of_zeros():
+    row = vectors.fit(TEXTS).embed(["zymurgy"])[0]
+
+    assert not row.any()
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+def test_a_model_works_from_one_document_up(size):
+    texts = TEXTS[:size]
+
+    rows = vectors.fit(texts).embed(texts)
+
+    assert np.allclose((rows * rows).sum(axis=1), 1, atol=1e-5)
+
+
+def test_texts_without_words_make_a_model_that_knows_nothing():
+    model = vectors.fit(["", "the of and"])
+
+    assert not model.embed(["birds", ""]).any()
+
+
+def test_no_texts_make_no_model():
+    with pytest.raises(ValueError, match="at least one text"):
+        vectors.fit([])
+
+
+def test_embedding_nothing_gives_no_rows():
+    model = vectors.fit(TEXTS)
+
+    assert model.embed([]).shape == (0, model.dimensions)
+
+
+def test_the_same_texts_give_the_same_model():
+    assert vectors.fit(TEXTS).version == vectors.fit(TEXTS).version
+    assert vectors.fit(TEXTS).version != vectors.fit(TEXTS[1:]).version
+
+
+def test_a_kept_model_is_the_model():
+    model = vectors.fit(TEXTS)
+
+    again = vectors.loads(model.dumps())
+
+    assert again.version == model.version
+    assert np.array_equal(again.embed(TEXTS), model.embed(TEXTS))
+
+
+def test_a_kept_model_cannot_bring_code():
+    file = io.BytesIO()
+    np.savez(file, terms=np.array([object()], dtype=object))
+
+    with pytest.raises(ValueError, match="allow_pickle"):
+        vectors.loads(file.getvalue())
+
+
+def test_a_model_has_at_most_128_dimensions():
+    texts = [f"word{n} word{n + 1} word{n + 2}" for n in range(300)]
+
+    assert vectors.fit(texts).dimensions == 128
