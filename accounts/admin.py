@@ -154,8 +154,10 @@ class SubscriberAdmin(ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         known = Suppression.objects.filter(address_hash=OuterRef("address_hash"))
-        rows: QuerySet[Any] = super().get_queryset(request)
-        return rows.annotate(is_forbidden=Exists(known))
+        rows: QuerySet[Any] = (
+            super().get_queryset(request).annotate(is_forbidden=Exists(known))
+        )
+        return rows
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

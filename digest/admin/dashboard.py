@@ -1,0 +1,92 @@
+"""The first page of the control room: today first, and what needs a hand."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Case, Count, IntegerField, QuerySet, Value, When
+from django.http import HttpRequest
+from django.utils import timezone
+
+from accounts.models import Subscriber
+from digest.admin.editions import list_of, numbers, recipients
+from digest.mailer import ledger
+from digest.models import Batch, Candidate, Edition, Event, IngestRun
+from digest.ranking import freeze
+
+# Older failures are history: the sources are read again every day.
+RECENT = timedelta(days=2)
+RUNS, SENDINGS = 8, 3
+# A batch in one of these states wants a worker, or an eye.
+UNFINISHED = (
+    Batch.State.PLANNED,
+    Batch.State.CLAIMED,
+    Batch.State.HANDING,
+    Batch.State.UNKNOWN,
+    Batch.State.FAILED,
+)
+
+
+def today(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """What the dashboard shows; a callback of the theme."""
+    now = timezone.now()
+    return {
+        **context,
+        "title": f"{timezone.localdate(now):%A, %d %B}",
+        "open_editions": [opened(edition) for edition in Edition.objects.open()[:2]],
+        "runs": recent_runs(now),
+        "sendings": [sending(row) for row in Edition.objects.frozen()[:SENDINGS]],
+        "readers": readers(),
+        "recipients": recipients(now),
+        "waiting_events": Event.objects.filter(acted_at=None).count(),
+    }
+
+
+def opened(edition: Edition) -> dict[str, Any]:
+    """An open edition: its numbers, its pins, when it closes."""
+    pinned = edition.candidates.filter(pin__isnull=False).order_by("pin")
+    return {
+        "edition": edition,
+        "list": list_of(edition),
+        "numbers": numbers(edition),
+        "pinned": pinned.select_related("paper"),
+        "leaders": leaders(edition),
+        "freezes_at": freeze.due_at(edition),
+    }
+
+
+def leaders(edition: Edition) -> QuerySet[Candidate]:
+    """What trends most, so that an editor sees at a glance what the day is about."""
+    shown = edition.candidates.filter(is_hidden=False).order_by("-trend", "pk")
+    return shown.select_related("paper").defer("paper__vector")[:5]
+
+
+def recent_runs(now: datetime) -> QuerySet[IngestRun]:
+    """The latest documents read, recent failures first."""
+    failed = When(
+        state=IngestRun.State.FAILED, started_at__gte=now - RECENT, then=Value(0)
+    )
+    first = Case(failed, default=Value(1), output_field=IntegerField())
+    return IngestRun.objects.order_by(first, "-started_at", "-pk")[:RUNS]
+
+
+def sending(edition: Edition) -> dict[str, Any]:
+    """A frozen edition: its tally, and its batches that are not finished."""
+    batches = Batch.objects.filter(slot__edition=edition, state__in=UNFINISHED)
+    states = dict(batches.values_list("state").annotate(Count("pk")).order_by())
+    return {
+        "edition": edition,
+        "list": list_of(edition),
+        "tally": ledger.tally(edition),
+        "batches": [(state, states[state]) for state in UNFINISHED if state in states],
+    }
+
+
+def readers() -> list[tuple[str, str, int]]:
+    """How many readers are in each state: (state, in words, count)."""
+    found = dict(
+        Subscriber.objects.values_list("state").annotate(Count("pk")).order_by()
+    )
+    return [
+        (state.value, state.label, found.get(state.value, 0))
+        for state in Subscriber.State
+    ]

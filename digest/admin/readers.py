@@ -1,0 +1,125 @@
+"""A reader as the corridor sees them: what they follow, what they got, and their next digest."""
+
+from typing import Any, NamedTuple
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.core.mail import EmailMultiAlternatives
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils import timezone
+
+from accounts.admin import SubscriberAdmin
+from accounts.models import Subscriber
+from digest.mailer import compose
+from digest.models import Candidate, Edition, Interest, Pick
+from digest.ranking import assemble
+from digest.reasons import Reason, names_of, reason
+
+ACTIONS = {"mark_left": "Unsubscribe", "suppress": "Never mail this address"}
+LATEST = 10  # digests on a reader's page; the ledger has the others
+
+admin.site.unregister(Subscriber)
+
+
+class Shown(NamedTuple):
+    """A pick of a preview: its candidate, and why."""
+
+    candidate: Candidate
+    reason: Reason
+
+
+def explained(picks: list[Pick]) -> list[Shown]:
+    """Picks with their candidates and reasons, in order; five queries however many."""
+    candidates = Candidate.objects.in_bulk([pick.candidate for pick in picks])
+    interests = Interest.objects.in_bulk([pick.interest for pick in picks])
+    names = names_of(list(interests.values()))
+    return [
+        Shown(found, reason(found, interests.get(pick.interest), names))
+        for pick in picks
+        if (found := candidates.get(pick.candidate))
+    ]
+
+
+@admin.register(Subscriber)
+class ReaderAdmin(SubscriberAdmin):
+    """Readers, with a preview of what they would get now."""
+
+    change_form_outer_before_template = "admin/reader.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.preview_view)
+        return [
+            path("<int:pk>/preview/", view, name="accounts_subscriber_preview"),
+            *super().get_urls(),
+        ]
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        about = self.about(object_id) if object_id.isdigit() else {}
+        return super().change_view(
+            request, object_id, form_url, {**(extra_context or {}), **about}
+        )
+
+    def about(self, pk: str) -> dict[str, Any]:
+        """What a reader follows and mutes, and their latest digests."""
+        reader = Subscriber.objects.filter(pk=pk).first()
+        if reader is None:
+            return {}
+        follows = reader.follows.select_related("interest").order_by("-weight", "pk")
+        names = names_of([follow.interest for follow in follows])
+        digests = reader.digests.select_related("edition", "batch").order_by("-pk")
+        return {
+            "follows": [
+                (follow, names.get(follow.interest.value, follow.interest.value))
+                for follow in follows
+            ],
+            "digests": digests.defer("batch__readers")[:LATEST],
+            "reader_actions": ACTIONS,
+        }
+
+    def preview_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """GET shows what this reader would get of the newest edition; POST mails it to the editor."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        reader = get_object_or_404(Subscriber, pk=pk)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": f"The next digest of {reader}",
+            "reader": reader,
+            **previewed(reader),
+        }
+        if request.method == "POST" and context["mail"]:
+            return self.send_test(request, context["mail"])
+        return TemplateResponse(request, "admin/preview.html", context)
+
+    def send_test(self, request: HttpRequest, mail: compose.Mail) -> HttpResponse:
+        editor = request.user.email  # type: ignore[union-attr]
+        test_of(mail, editor).send()
+        messages.success(request, f"A test was sent to {editor}.")
+        return HttpResponseRedirect(request.path)
+
+
+def previewed(reader: Subscriber) -> dict[str, Any]:
+    """The newest edition, this reader's picks of it, and the mail of them; stores nothing."""
+    edition, now = Edition.objects.first(), timezone.now()
+    picks = assemble.preview_for(edition, reader, now) if edition else []
+    mail = None
+    if edition and picks:
+        mail = compose.compose_preview(edition, reader, picks, now)
+    return {"edition": edition, "picks": explained(picks), "mail": mail}
+
+
+def test_of(mail: compose.Mail, editor: str) -> EmailMultiAlternatives:
+    """The mail to an editor: without the reader's headers, whose links would unsubscribe the reader."""
+    message = EmailMultiAlternatives(f"[Test] {mail.subject}", mail.text, to=[editor])
+    message.attach_alternative(mail.html, "text/html")
+    return message

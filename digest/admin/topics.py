@@ -1,0 +1,177 @@
+"""Topics with their words and examples; interests and who follows them."""
+
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest
+
+from accounts.admin import Ledger, ModelAdmin
+from accounts.models import normal
+from digest.follows import CATEGORY
+from digest.models import Follow, Interest, Topic
+
+if TYPE_CHECKING:  # the theme carries no types; its classes extend these
+    ModelForm = forms.ModelForm[Topic]
+    TextareaWidget = forms.Textarea
+else:
+    from django.forms import ModelForm
+    from unfold.widgets import UnfoldAdminTextareaWidget as TextareaWidget
+
+
+def counted(rows: QuerySet[Any], by: str) -> Coalesce:
+    """How many of these rows a row of the outer query has: counted for those shown only."""
+    number = rows.order_by().values(by).annotate(n=Count("pk")).values("n")
+    return Coalesce(Subquery(number), 0)
+
+
+class Lines(forms.CharField):
+    """A list of words, edited one a line."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            required=False, widget=TextareaWidget(attrs={"rows": 6}), **options
+        )
+
+    def prepare_value(self, value: Any) -> Any:
+        return value if isinstance(value, str) else "\n".join(value or [])
+
+    def clean(self, value: Any) -> list[str]:  # type: ignore[override]
+        lines = (" ".join(line.split()) for line in (value or "").splitlines())
+        return list(dict.fromkeys(line for line in lines if line))
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return self.clean(data) != list(initial or [])
+
+
+class TopicForm(ModelForm):
+    keywords = Lines(help_text="Words and phrases of the field, one a line.")
+    categories = Lines(
+        help_text="arXiv categories where its papers appear, one a line: cs.LG"
+    )
+
+    class Meta:
+        model = Topic
+        fields = (
+            "name",
+            "slug",
+            "description",
+            "keywords",
+            "categories",
+            "examples",
+            "position",
+            "is_listed",
+        )
+
+    def clean_categories(self) -> list[str]:
+        found: list[str] = self.cleaned_data["categories"]
+        if strange := [name for name in found if not CATEGORY.fullmatch(name)]:
+            raise forms.ValidationError(
+                f"Not an arXiv category: {', '.join(strange)}. Write cs.LG, or math.CO."
+            )
+        return found
+
+
+@admin.register(Topic)
+class TopicAdmin(ModelAdmin):
+    """The fields of research that readers pick from."""
+
+    form = TopicForm
+    list_display = (
+        "name",
+        "followers",
+        "words",
+        "fields_of_it",
+        "position",
+        "is_listed",
+    )
+    list_filter = ("is_listed",)
+    search_fields = ("name", "description")
+    autocomplete_fields = ("examples",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        own = Follow.objects.filter(
+            interest__kind="topic", interest__value=OuterRef("slug"), weight__gt=0
+        )
+        rows: QuerySet[Any] = super().get_queryset(request)
+        return rows.annotate(follower_count=counted(own, "interest"))
+
+    @admin.display(description="followers", ordering="follower_count")
+    def followers(self, topic: Any) -> int:
+        return int(topic.follower_count)
+
+    @admin.display(description="words")
+    def words(self, topic: Topic) -> str:
+        return ", ".join(topic.keywords)
+
+    @admin.display(description="categories")
+    def fields_of_it(self, topic: Topic) -> str:
+        return ", ".join(topic.categories)
+
+    def get_prepopulated_fields(
+        self, request: HttpRequest, obj: Any = None
+    ) -> dict[str, Any]:
+        return {} if obj else {"slug": ["name"]}
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ("slug",) if obj else ()
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Only what nobody follows; what is followed can be unlisted."""
+        if (
+            obj is None
+            or Follow.objects.filter(
+                interest__kind="topic", interest__value=obj.slug
+            ).exists()
+        ):
+            return False
+        return super().has_delete_permission(request, obj)
+
+
+@admin.register(Interest)
+class InterestAdmin(Ledger):
+    """What can be followed, and by how many it is."""
+
+    list_display = ("value", "kind", "followers", "muters")
+    list_filter = ("kind",)
+    search_fields = ("value",)
+    ordering = ("-pk",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        own = Follow.objects.filter(interest=OuterRef("pk"))
+        rows: QuerySet[Any] = super().get_queryset(request)
+        return rows.annotate(
+            follower_count=counted(own.filter(weight__gt=0), "interest"),
+            muter_count=counted(own.filter(weight__lt=0), "interest"),
+        )
+
+    @admin.display(description="followers", ordering="follower_count")
+    def followers(self, interest: Any) -> int:
+        return int(interest.follower_count)
+
+    @admin.display(description="muted by", ordering="muter_count")
+    def muters(self, interest: Any) -> int:
+        return int(interest.muter_count)
+
+
+@admin.register(Follow)
+class FollowAdmin(Ledger):
+    """Who follows or mutes what: the readers' own choice."""
+
+    list_display = ("subscriber", "interest", "weight", "source", "created_at")
+    list_filter = ("source", "interest__kind")
+    list_select_related = ("subscriber", "interest")
+    search_fields = ("subscriber__email",)
+    search_help_text = "The beginning of an address"
+    ordering = ("-pk",)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        if search_term:
+            queryset = queryset.filter(
+                subscriber__email__startswith=normal(search_term)
+            )
+        return queryset, False
