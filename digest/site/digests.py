@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from csp.decorators import csp_replace
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -11,10 +10,12 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.models import Subscriber
 from digest.feedback import clicks, opinions
+from digest.feedback.picked import picked
 from digest.mailer import compose
 from digest.models import Candidate, Digest, Follow
 from digest.site.errors import not_found
 from digest.site.keys import expired, private, reader
+from digest.site.policy import policy
 
 # A mail carries its style inside and needs nothing else.
 MAIL_POLICY = {"style-src": ["'unsafe-inline'"], "script-src": ["'none'"]}
@@ -24,7 +25,7 @@ TARGETS = {
     "code": "code_url",
     "project": "project_url",
 }
-OPINIONS = {"more", "less"}
+OPINIONS: dict[str, opinions.Verb] = {"more": "more", "less": "less"}
 # A year of daily digests.
 ARCHIVE = 366
 
@@ -37,7 +38,7 @@ def sent(key: str) -> Digest | None:
 
 @require_safe
 @private
-@csp_replace(MAIL_POLICY)
+@policy(MAIL_POLICY)
 def digest(request: HttpRequest, key: str) -> HttpResponse:
     """The mail as it was sent."""
     one = sent(key)
@@ -57,22 +58,13 @@ def link(request: HttpRequest, key: str, pick: int, verb: str) -> HttpResponse:
     if one is None or candidate is None:
         return expired(request)
     if verb in OPINIONS:
-        return opinion(request, one, pick, candidate, verb)
+        return opinion(request, one, pick, candidate, OPINIONS[verb])
     target = target_of(candidate.card, verb)
     if not target or request.method == "POST":
         return not_found(request)
     if request.method == "GET":
         clicks.click(one, pick, verb, timezone.now())
     return redirect(target)
-
-
-def picked(digest: Digest, number: int) -> Candidate | None:
-    """The paper of this number, counted from 1."""
-    picks = digest.picks
-    if not 1 <= number <= len(picks):
-        return None
-    rows = Candidate.objects.select_related("paper")
-    return rows.filter(pk=picks[number - 1].candidate).first()
 
 
 def target_of(card: dict[str, Any], verb: str) -> str:
@@ -84,7 +76,11 @@ def target_of(card: dict[str, Any], verb: str) -> str:
 
 
 def opinion(
-    request: HttpRequest, digest: Digest, number: int, candidate: Candidate, verb: str
+    request: HttpRequest,
+    digest: Digest,
+    number: int,
+    candidate: Candidate,
+    verb: opinions.Verb,
 ) -> HttpResponse:
     """GET shows a button, because programs open every link of a mail; POST acts or takes back."""
     if request.method == "POST":

@@ -2,6 +2,7 @@
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from digest import follows
@@ -35,6 +36,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "chosen": slugs,
         "wishes": wishes,
         "edition": edition,
+        "today": timezone.localdate(),
         "papers": shown.answer(edition, follows.interests(wishes)),
     }
     return render(request, "pages/home.html", context)

@@ -9,7 +9,6 @@ from functools import wraps
 from pathlib import Path
 from typing import Concatenate, ParamSpec
 
-from csp.decorators import csp_replace, csp_update
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -19,6 +18,7 @@ from django.views.decorators.http import require_safe
 from digest.site.errors import not_found
 from digest.site.keys import private
 from digest.site.linked import linked
+from digest.site.policy import policy
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
@@ -101,7 +101,7 @@ def mailbox(request: HttpRequest) -> HttpResponse:
 @require_safe
 @private
 @embedded_only
-@csp_update({"frame-src": ["'self'"]})
+@policy({"frame-src": ["'self'"]})
 def mail(request: HttpRequest, name: str) -> HttpResponse:
     message = find(name)
     if message is None:
@@ -118,7 +118,7 @@ def mail(request: HttpRequest, name: str) -> HttpResponse:
 @private
 @embedded_only
 @xframe_options_sameorigin
-@csp_replace(FRAMED)
+@policy(FRAMED)
 def mail_body(request: HttpRequest, name: str) -> HttpResponse:
     """The HTML body alone, for the frame; its links open in the window around it."""
     message = find(name)

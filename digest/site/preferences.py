@@ -42,7 +42,7 @@ SAYS = {
 BAD = {"refused", "wrong", "forbidden"}
 
 
-class Schedule(forms.ModelForm[Subscriber]):
+class Schedule(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
     """When and how much."""
 
     class Meta:
