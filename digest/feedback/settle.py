@@ -1,6 +1,6 @@
 """Act on what was recorded: doubts are settled, bounces and complaints are heard, clicks are summed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 import structlog
@@ -69,11 +69,11 @@ def settle_doubts(page: list[Event]) -> None:
     )
 
 
-def doubtful(digests: list[int | None]) -> QuerySet[Digest]:
+def doubtful(digests: Iterable[int | None]) -> QuerySet[Digest]:
     """Those of these digests whose fate nobody knows."""
     own = Q(outcome=Digest.Outcome.UNKNOWN)
     shared = Q(outcome="", batch__state=Batch.State.UNKNOWN)
-    return Digest.objects.filter(own | shared, pk__in=set(digests) - {None})
+    return Digest.objects.filter(own | shared, pk__in=[pk for pk in digests if pk])
 
 
 def tried(event: Event, now: datetime) -> int:
