@@ -1,0 +1,302 @@
+"""A digest becomes a mail: from rows only, so that it can be built again to the byte."""
+
+import textwrap
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+import css_inline
+from django.conf import settings
+from django.template.loader import get_template
+
+from accounts.models import Subscriber
+from digest.jinja import absolute, site, url
+from digest.mailer.mail import Mail, as_message
+from digest.models import Candidate, Digest, Edition, Interest, Pick
+from digest.reasons import Reason, names_of, reason
+
+__all__ = ["Mail", "as_message", "compose", "compose_preview", "gather"]
+
+# Mail programs on phones show about 40 characters, on desks about 110.
+SUBJECT_LENGTH = 110
+PREHEADER_LENGTH = 120
+# Up to so many papers are seen at a glance and need no list of contents.
+CONTENTS_ABOVE = 4
+# RFC 3676's advice for text that others will quote.
+TEXT_WIDTH = 72
+# The key of a mail that nobody was sent: its links open nothing.
+NO_KEY = "preview"
+# The joiners that Persian and emoji need; other invisible characters can deceive.
+JOINERS = "\u200c\u200d"
+
+INLINER = css_inline.CSSInliner(keep_at_rules=True, load_remote_stylesheets=False)
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """What the mails of some digests show, read in a few queries: candidates and interests by id, names by value."""
+
+    candidates: dict[int, Candidate]
+    interests: dict[int, Interest]
+    names: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One paper as the templates show it: plain text to be escaped there, and full addresses."""
+
+    number: int
+    title: str
+    byline: str
+    facts: list[str]
+    why: str
+    note: str
+    summary: str
+    talk: list[str]
+    page: str
+    links: list[tuple[str, str]]
+    more: str
+    less: str
+
+
+@dataclass(frozen=True)
+class Doors:
+    """The addresses that a digest's key opens, or a preview's direct ones."""
+
+    key: str
+    redirect: bool
+
+    def target(self, number: int, verb: str, address: str) -> str:
+        """Where a link of a paper leads: through our redirect, or straight there."""
+        return self.own(number, verb) if self.redirect else address
+
+    def own(self, number: int, verb: str) -> str:
+        return absolute(url("link", self.key, number, verb))
+
+    def page(self, name: str) -> str:
+        return absolute(url(name, self.key))
+
+
+def compose(digest: Digest, shelf: Shelf | None = None) -> Mail:
+    """The mail of one digest; `shelf` saves the queries where many are composed."""
+    doors = Doors(digest.key, settings.CLICK_REDIRECT)
+    leave = absolute(url("unsubscribe", digest.subscriber.unsubscribe_key))
+    return written(digest, shelf or gather(digest.picks), doors, leave)
+
+
+def compose_preview(
+    edition: Edition, subscriber: Subscriber, picks: Sequence[Pick], now: datetime
+) -> Mail:
+    """What this reader would get. Stores nothing, and no link in it acts in their name."""
+    digest = Digest(subscriber=subscriber, edition=edition, key=NO_KEY, created_at=now)
+    digest.picks = picks
+    leave = absolute(url("unsubscribe", NO_KEY))
+    return written(digest, gather(picks), Doors(NO_KEY, redirect=False), leave)
+
+
+def gather(picks: Iterable[Pick]) -> Shelf:
+    """Read what these picks name; four queries however many they are."""
+    picks = list(picks)
+    interests = Interest.objects.in_bulk({p.interest for p in picks if p.interest})
+    return Shelf(
+        Candidate.objects.in_bulk({pick.candidate for pick in picks}),
+        interests,
+        names_of(list(interests.values())),
+    )
+
+
+def written(digest: Digest, shelf: Shelf, doors: Doors, leave: str) -> Mail:
+    """Both bodies and the headers of one digest."""
+    papers = [
+        shown(
+            number, shelf.candidates[pick.candidate], why_of(pick, shelf), digest, doors
+        )
+        for number, pick in enumerate(digest.picks, start=1)
+        if pick.candidate in shelf.candidates
+    ]
+    context = {
+        **site(),
+        "day": digest.edition.day,
+        "note": tidy(digest.edition.note),
+        "papers": papers,
+        "contents": papers if len(papers) > CONTENTS_ABOVE else [],
+        "preheader": preheader(papers),
+        "why_you": why_you(digest),
+        "doors": doors,
+        "leave": leave,
+        "wrap": wrap,
+    }
+    subject = one_line(render("subject.txt", context))
+    text = render("txt", context)
+    html = INLINER.inline(render("html", {**context, "subject": subject}))
+    return Mail(
+        key=digest.key,
+        day=digest.edition.day,
+        to=digest.subscriber.email,
+        subject=subject,
+        text=text,
+        html=html,
+        headers=headers(digest, leave),
+        sent_at=digest.created_at,
+    )
+
+
+def render(kind: str, context: dict[str, Any]) -> str:
+    return get_template(f"emails/digest.{kind}").render(context)
+
+
+def why_of(pick: Pick, shelf: Shelf) -> Reason:
+    candidate = shelf.candidates[pick.candidate]
+    return reason(candidate, shelf.interests.get(pick.interest), shelf.names)
+
+
+def shown(
+    number: int, candidate: Candidate, why: Reason, digest: Digest, doors: Doors
+) -> Shown:
+    """One paper, from its card: everything in it was written by strangers."""
+    card = candidate.card
+    page = absolute(url("paper", card["identifier"]))
+    target = partial(doors.target, number)
+    return Shown(
+        number=number,
+        title=tidy(card["title"]),
+        byline=tidy(card["organization"] or card["authors"]),
+        facts=facts(card, digest.edition.day),
+        why=tidy(why.text),
+        note=tidy(candidate.note),
+        summary=tidy(card["summary"]),
+        talk=talk(card),
+        page=target("paper", page),
+        links=[
+            (name, target(verb, card[f"{verb}_url"])) for name, verb in outward(card)
+        ],
+        more=doors.own(number, "more"),
+        less=doors.own(number, "less"),
+    )
+
+
+def outward(card: dict[str, Any]) -> list[tuple[str, str]]:
+    """The pages elsewhere that this paper has: what to call them, and their verb."""
+    named = [
+        ("arXiv", "arxiv"),
+        ("PDF", "pdf"),
+        ("Code", "code"),
+        ("Project", "project"),
+    ]
+    return [
+        (name, verb)
+        for name, verb in named
+        if card[f"{verb}_url"].startswith(("https://", "http://"))
+    ]
+
+
+def facts(card: dict[str, Any], today: date) -> list[str]:
+    """When and where it was announced."""
+    crossed = "cross-listed" if card["announce_type"] == "cross" else ""
+    known = [
+        short_day(date.fromisoformat(card["date"]), today),
+        card["primary"],
+        crossed,
+    ]
+    return [tidy(fact) for fact in known if fact]
+
+
+def talk(card: dict[str, Any]) -> list[str]:
+    """What others say of it, above zero."""
+    counted = [(card["votes"], "vote"), (card["comments"], "comment")]
+    return [f"{n:,} {word}{'' if n == 1 else 's'}" for n, word in counted if n]
+
+
+def short_day(day: date, today: date) -> str:
+    """ "20 November", with the year where it is not the edition's: never the year of whoever builds it again."""
+    shown = f"{day.day} {day:%B}"
+    return shown if day.year == today.year else f"{shown} {day.year}"
+
+
+def preheader(papers: list[Shown]) -> str:
+    """What a mailbox shows after the subject, which names the first paper."""
+    others = "; ".join(paper.title for paper in papers[1:3])
+    if others:
+        return cut(f"Then: {others}", PREHEADER_LENGTH)
+    return papers[0].why if papers else ""
+
+
+def why_you(digest: Digest) -> str:
+    """Why this reader gets this mail, from rows that do not change under it."""
+    since = digest.subscriber.confirmed_at
+    signed_up = f" on {since.day} {since:%B %Y}" if since else ""
+    chosen = len({pick.interest for pick in digest.picks if pick.interest})
+    match chosen:
+        case 0:
+            drew = "These papers are the day's most discussed ones."
+        case 1:
+            drew = "One interest that you follow chose papers for it."
+        case _:
+            drew = f"{chosen} interests that you follow chose papers for it."
+    return (
+        f"You get this because you signed up at {settings.SITE_NAME}{signed_up}. {drew}"
+    )
+
+
+def headers(digest: Digest, leave: str) -> dict[str, str]:
+    """What RFC 8058, 2919 and 3834 and the large mailbox providers ask of bulk mail."""
+    host = urlsplit(settings.SITE_URL).hostname or "localhost"
+    return {
+        "Message-ID": f"<{digest.key}@{host}>",
+        "List-Id": f"<digest.{host}>",
+        "List-Unsubscribe": f"<{leave}>",
+        "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+        "Auto-Submitted": "auto-generated",
+        "Precedence": "bulk",
+        "Feedback-ID": f"{digest.edition.day:%Y%m%d}:digest:reader:{sender_id()}",
+    }
+
+
+def sender_id() -> str:
+    """Gmail's name for us in its reports: 5 to 15 characters that stay the same."""
+    letters = "".join(
+        c for c in settings.SITE_NAME.lower() if c.isascii() and c.isalnum()
+    )
+    return f"{letters or 'paper'}round"[:15]
+
+
+def tidy(text: str) -> str:
+    """Text on one line, without the characters that are not seen: no new header, no reversed writing, no lone surrogate."""
+    return " ".join("".join(visible(character) for character in text).split())
+
+
+def visible(character: str) -> str:
+    """A character, a space for one that ends lines or controls devices, nothing for one that only deceives."""
+    if character.isprintable() or character in JOINERS:
+        return character
+    return "" if unicodedata.category(character) in ("Cf", "Cs", "Cn") else " "
+
+
+def one_line(rendered: str) -> str:
+    """A subject of at most SUBJECT_LENGTH characters."""
+    return cut(tidy(rendered), SUBJECT_LENGTH)
+
+
+def cut(text: str, length: int) -> str:
+    """At most `length` characters, ending with a whole word where there is one."""
+    if len(text) <= length:
+        return text
+    kept, space, _ = text[:length].rpartition(" ")
+    return f"{(kept if space else text[: length - 1]).rstrip(' ,;:')}…"
+
+
+def wrap(text: str, indent: int = 0, first: str = "") -> str:
+    """Lines of at most TEXT_WIDTH characters; an address stays whole. `first` begins the first line."""
+    margin = " " * indent
+    return textwrap.fill(
+        text,
+        TEXT_WIDTH,
+        initial_indent=first or margin,
+        subsequent_indent=margin,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -1,0 +1,229 @@
+"""Hand a batch's digests to the provider: each is marked before the call, and what came of it is recorded after."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from django.db.models import prefetch_related_objects
+
+from accounts.models import Subscriber
+from digest.mailer import compose, plan, transport
+from digest.mailer.ledger import LEASE, Outcome, State, is_settled
+from digest.mailer.outcome import Outcome as Answer
+from digest.mailer.outcome import Send
+from digest.mailer.outcome import State as Said
+from digest.models import Batch, Candidate, Digest, Slot
+
+log = structlog.get_logger(__name__)
+
+# A provider that refuses for now is asked again after 1, 2, 4 and 8 minutes: a
+# restart takes one, a limit on requests some. After the fifth refusal in a row
+# the digest has failed and the others go on.
+ATTEMPTS = 5
+BACKOFF = timedelta(minutes=1)
+
+Reason = Digest.Reason
+
+
+class Lost(Exception):
+    """The lease ran out and another worker has the batch: nothing more may be sent."""
+
+
+@dataclass
+class Outcomes:
+    """What one call of deliver did."""
+
+    accepted: int = 0
+    failed: int = 0
+    unknown: int = 0
+    skipped: int = 0
+    waiting: int = 0
+
+
+class Clock:
+    """The time as it passes since `now`: leases are renewed by it."""
+
+    def __init__(self, now: datetime) -> None:
+        self.start, self.begun = now, time.monotonic()
+
+    def now(self) -> datetime:
+        return self.start + timedelta(seconds=time.monotonic() - self.begun)
+
+
+def deliver(batch: Batch, digests: Sequence[Digest], now: datetime) -> Outcomes:
+    """Send what was not sent yet of a claimed batch; `digests` are all of its own, by id.
+
+    Sends nothing where the claim is lost. A refusal for now hands the batch back
+    to wait; any other outcome is recorded on its digest and the next one goes.
+    """
+    done = Outcomes()
+    pending = [(n, one) for n, one in enumerate(digests, 1) if not is_settled(one)]
+    prefetch_related_objects([one for _, one in pending], "subscriber", "edition")
+    stopped = excluded(batch, [one for _, one in pending], now)
+    done.skipped = len(stopped)
+    going = [(n, one) for n, one in pending if one.pk not in stopped]
+    try:
+        waits = send_all(batch, going, Clock(now), done)
+    except Lost:
+        log.warning("batch lost to another worker", batch=batch.pk)
+        return done
+    finish(batch, waits, now)
+    return done
+
+
+def send_all(
+    batch: Batch, going: list[tuple[int, Digest]], clock: Clock, done: Outcomes
+) -> str:
+    """Send digest after digest; what the provider said where some must wait, else ""."""
+    if not going:
+        return ""
+    shelf = compose.gather(pick for _, one in going for pick in one.picks)
+    waits = ""
+    with transport.chosen().connect() as send:
+        for number, digest in going:
+            answer = send_one(batch, number, digest, shelf, send, clock)
+            if not must_wait(batch, answer):
+                record(digest, answer, done)
+                batch.attempts = 0
+                continue
+            postpone(digest, answer)
+            waits, done.waiting = answer.detail, done.waiting + 1
+            if not answer.alone:
+                break
+    return waits
+
+
+def send_one(
+    batch: Batch,
+    number: int,
+    digest: Digest,
+    shelf: compose.Shelf,
+    send: Send,
+    clock: Clock,
+) -> Answer:
+    """Compose, mark, send: between the mark and the call there is nothing that can fail."""
+    try:
+        mail = compose.compose(digest, shelf)
+    except Exception as error:
+        log.exception("digest cannot be composed", digest=digest.pk)
+        return Answer(Said.REFUSED, f"not composed: {type(error).__name__}: {error}")
+    if digest.detail:
+        Digest.objects.filter(pk=digest.pk).update(detail="")  # in doubt again
+    mark(batch, number, clock.now())
+    return send(mail)
+
+
+def mark(batch: Batch, number: int, now: datetime) -> None:
+    """Commit that this digest is being handed over, and stay the owner; Lost where another is."""
+    mine = Batch.objects.filter(
+        pk=batch.pk,
+        state__in=(State.CLAIMED, State.HANDING),
+        lease_until=batch.lease_until,
+    )
+    until = now + LEASE
+    if not mine.update(state=State.HANDING, handed=number, lease_until=until):
+        raise Lost
+    batch.handed, batch.lease_until = number, until
+
+
+def must_wait(batch: Batch, answer: Answer) -> bool:
+    """Whether this refusal is for now, and not the last of too many in a row."""
+    return answer.retry and batch.attempts + 1 < ATTEMPTS
+
+
+def postpone(digest: Digest, answer: Answer) -> None:
+    """Say on the digest that it was surely not accepted, so that nobody is in doubt about it."""
+    detail = cut(answer.detail) or "refused for now"
+    Digest.objects.filter(pk=digest.pk).update(detail=detail)
+
+
+def record(digest: Digest, answer: Answer, done: Outcomes) -> None:
+    """What came of it, unless an event of the provider has told already."""
+    row = Digest.objects.filter(pk=digest.pk, outcome=Outcome.AS_BATCH)
+    match answer.state:
+        case Said.ACCEPTED:
+            row.update(message_id=answer.message_id[:120])
+            done.accepted += 1
+        case Said.REFUSED:
+            row.update(
+                outcome=Outcome.FAILED, reason=Reason.REFUSED, detail=cut(answer.detail)
+            )
+            done.failed += 1
+        case Said.UNKNOWN:
+            row.update(outcome=Outcome.UNKNOWN, detail=cut(answer.detail))
+            done.unknown += 1
+
+
+def finish(batch: Batch, waits: str, now: datetime) -> None:
+    """Let the batch rest: for good, or until the provider may be asked again."""
+    mine = Batch.objects.filter(pk=batch.pk, lease_until=batch.lease_until)
+    if not waits:
+        mine.update(state=State.ACCEPTED, lease_until=None, error="")
+        return
+    mine.update(
+        state=State.PLANNED,
+        attempts=batch.attempts + 1,
+        lease_until=now + BACKOFF * 2**batch.attempts,
+        error=cut(waits),
+    )
+
+
+def cut(detail: str) -> str:
+    """What a provider said, as long as its column and without what a database refuses."""
+    return detail.replace("\x00", "")[:300]
+
+
+# The last door: consent, suppression, recalls and the edition's time
+
+
+def excluded(batch: Batch, pending: list[Digest], now: datetime) -> set[int]:
+    """Skip whom nobody may mail any more, though their digest is written; the ids of those digests."""
+    if too_late(batch, now):
+        return skip(pending, Reason.EXPIRED)
+    readers = Subscriber.objects.filter(pk__in=[one.subscriber_id for one in pending])
+    willing = set(readers.mailable(now).values_list("pk", flat=True))
+    reachable = set(readers.not_suppressed().values_list("pk", flat=True))
+    left = [one for one in pending if one.subscriber_id not in willing]
+    barred = [
+        one
+        for one in pending
+        if one.subscriber_id in willing and one.subscriber_id not in reachable
+    ]
+    return (
+        skip(left, Reason.LEFT)
+        | skip(barred, Reason.SUPPRESSED)
+        | skip(emptied_by_recalls(batch, pending), Reason.NOTHING)
+    )
+
+
+def emptied_by_recalls(batch: Batch, pending: list[Digest]) -> list[Digest]:
+    """Take recalled papers out of digests that were not sent; those that hold nothing then."""
+    recalled = set(
+        Candidate.objects.filter(
+            edition=batch.slot.edition, paper__recall__isnull=False
+        ).values_list("pk", flat=True)
+    )
+    for one in pending if recalled else []:
+        kept = [pick for pick in one.picks if pick.candidate not in recalled]
+        if len(kept) < len(one.picks):
+            one.picks = kept
+            one.save(update_fields=["packed"])
+    return [one for one in pending if not one.packed]
+
+
+def too_late(batch: Batch, now: datetime) -> bool:
+    """Whether this batch's edition has expired; what an operator or a new reader asked for never does."""
+    slot = batch.slot
+    return slot.kind == Slot.Kind.HOUR and now > plan.deadline(slot.edition, slot.at)
+
+
+def skip(digests: list[Digest], reason: str) -> set[int]:
+    """Record that these are not sent, and why; the first reason stays."""
+    ids = {one.pk for one in digests}
+    if ids:
+        Digest.objects.filter(pk__in=ids, outcome=Outcome.AS_BATCH).update(
+            outcome=Outcome.SKIPPED, reason=reason
+        )
+    return ids

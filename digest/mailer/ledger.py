@@ -1,0 +1,159 @@
+"""Who is sending what, and what became of it: always read from the database."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from accounts.models import Subscriber
+from digest.mailer import transport
+from digest.models import Batch, Digest, Edition
+
+# How long a worker owns a batch after its last sign of life. A call to a provider
+# ends within 30 s; selecting for 250 readers takes seconds.
+LEASE = timedelta(minutes=5)
+# How many free batches are looked at together when workers race for them.
+LOOK_AHEAD = 10
+
+State = Batch.State
+Outcome = Digest.Outcome
+FINAL = (State.ACCEPTED, State.FAILED, State.UNKNOWN)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What became of an edition's readers: recipients = the sum of all others."""
+
+    recipients: int = 0
+    accepted: int = 0
+    failed: int = 0
+    unknown: int = 0
+    skipped: int = 0
+    waiting: int = 0
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every reader is accounted for and nobody waits."""
+        return self.recipients == (
+            self.accepted + self.failed + self.unknown + self.skipped
+        )
+
+    def __str__(self) -> str:
+        told = (
+            f"recipients {self.recipients} = accepted {self.accepted} + failed {self.failed}"
+            f" + unknown {self.unknown} + skipped {self.skipped}"
+        )
+        return f"{told} + waiting {self.waiting}" if self.waiting else told
+
+
+def claim_next(now: datetime, edition: Edition | None = None) -> Batch | None:
+    """Take the free batch that has waited longest, for LEASE; None where nothing is free."""
+    batches = Batch.objects.filter(slot__edition=edition) if edition else Batch.objects
+    while True:
+        free = batches.free(now).order_by("slot__at", "pk")
+        waiting = list(free.values_list("pk", flat=True)[:LOOK_AHEAD])
+        if not waiting:
+            return None
+        for pk in waiting:
+            if Batch.objects.claim(pk, now, now + LEASE):
+                return Batch.objects.select_related("slot__edition").get(pk=pk)
+
+
+def reclaim(now: datetime) -> list[Batch]:
+    """Settle what workers left who died while handing over; their batches wait again.
+
+    The digest that was marked last is accepted where the transport can look and
+    finds it, goes again where it can look and finds nothing, and else is unknown:
+    never sent again blindly.
+    """
+    left = Batch.objects.filter(state=State.HANDING, lease_until__lt=now)
+    return [batch for batch in left if take_over(batch, now) and settle(batch)]
+
+
+def take_over(batch: Batch, now: datetime) -> bool:
+    """Own a batch whose worker is gone; False if another was quicker, or the worker lives."""
+    mine = Batch.objects.filter(
+        pk=batch.pk, state=State.HANDING, lease_until=batch.lease_until
+    )
+    batch.lease_until = now + LEASE
+    return mine.update(lease_until=batch.lease_until) == 1
+
+
+def settle(batch: Batch) -> bool:
+    """Decide on the digests that were marked and have no outcome, then let the batch wait for a worker.
+
+    Normally that is the last one marked. All up to it are asked, because
+    positions move up where a reader was erased in between.
+    """
+    marked = list(batch.digests.order_by("pk")[: batch.handed])
+    absent = [n for n, one in enumerate(marked) if in_doubt(one) and not look(one)]
+    handed = absent[0] if absent else batch.handed
+    mine = Batch.objects.filter(pk=batch.pk, lease_until=batch.lease_until)
+    return mine.update(state=State.PLANNED, handed=handed, lease_until=None) == 1
+
+
+def in_doubt(digest: Digest) -> bool:
+    """Whether a marked digest may have been accepted: one that was refused for now says so."""
+    return not is_settled(digest) and not digest.detail
+
+
+def is_settled(digest: Digest) -> bool:
+    """Whether anything is known of this digest: an accepted one has the provider's name for it."""
+    return bool(digest.outcome or digest.message_id)
+
+
+def look(digest: Digest) -> bool:
+    """Record what the transport finds; False where it looked and nothing was sent."""
+    found = transport.chosen().find(digest.key)
+    if found is None:
+        detail = "the worker ended while it handed this over"
+        Digest.objects.filter(pk=digest.pk).update(
+            outcome=Outcome.UNKNOWN, detail=detail
+        )
+    elif found:
+        Digest.objects.filter(pk=digest.pk).update(outcome=Outcome.ACCEPTED)
+    return found is not False
+
+
+def tally(edition: Edition) -> Tally:
+    """Count this edition's readers, each once however many batches name them; erased ones not at all."""
+    counted = Counter(outcomes(edition))
+    counted["waiting"] += len(without_digest(edition))
+    return Tally(
+        recipients=counted.total(),
+        accepted=counted[Outcome.ACCEPTED],
+        failed=counted[Outcome.FAILED],
+        unknown=counted[Outcome.UNKNOWN],
+        skipped=counted[Outcome.SKIPPED],
+        waiting=counted["waiting"],
+    )
+
+
+def outcomes(edition: Edition) -> Iterator[str]:
+    """What is known of each digest of the edition."""
+    rows = Digest.objects.filter(edition=edition).values_list(
+        "outcome", "message_id", "batch__state"
+    )
+    return (outcome_of(*row) for row in rows.iterator())
+
+
+def outcome_of(outcome: str, message_id: str, state: str) -> str:
+    """A digest's own outcome; else accepted where its provider named it; else its batch's, once that is final."""
+    if outcome:
+        return outcome
+    if message_id:
+        return Outcome.ACCEPTED.value
+    return state if state in FINAL else "waiting"
+
+
+def without_digest(edition: Edition) -> set[int]:
+    """Readers who are in a batch, still exist, and have no digest yet."""
+    planned: set[int] = set()
+    batches = Batch.objects.filter(slot__edition=edition)
+    for readers in batches.values_list("readers", flat=True).iterator():
+        planned.update(readers)
+    planned.difference_update(edition.digests.values_list("subscriber_id", flat=True))
+    if not planned:
+        return planned
+    span = Subscriber.objects.filter(pk__gte=min(planned), pk__lte=max(planned))
+    return planned.intersection(span.values_list("pk", flat=True))
