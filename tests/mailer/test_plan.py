@@ -1,0 +1,241 @@
+"""Who is mailed when: due readers, once, whatever ticks were missed and whoever else plans."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from digest.mailer import plan
+from digest.models import Batch, Digest, Slot
+from tests import make
+
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
+
+FRIDAY = make.NOW
+
+
+def at(text):
+    return datetime.fromisoformat(f"2026-11-{text}").replace(tzinfo=UTC)
+
+
+def friday():
+    return make.frozen(make.edition(papers=0))
+
+
+def planned():
+    """Who is in a batch, and when: {email: [slot's time]}."""
+    known = {}
+    for batch in Batch.objects.select_related("slot").order_by("slot__at", "pk"):
+        for pk in batch.readers:
+            known.setdefault(pk, []).append(batch.slot.at)
+    return known
+
+
+def test_a_reader_is_due_at_the_first_occurrence_of_their_hour_after_the_freeze():
+    friday()
+    berlin = make.subscriber(zone="Europe/Berlin", hour=10)
+    tokyo = make.subscriber(zone="Asia/Tokyo", hour=7)
+    nepal = make.subscriber(zone="Asia/Kathmandu", hour=15)
+
+    plan.plan_due(FRIDAY + timedelta(hours=25))
+
+    assert planned() == {
+        berlin.pk: [at("20 09:00")],
+        tokyo.pk: [at("20 22:00")],
+        nepal.pk: [at("20 09:15")],
+    }
+
+
+def test_nobody_is_planned_before_their_hour():
+    friday()
+    make.subscriber(hour=12)
+
+    assert plan.plan_due(at("20 11:59")) == []
+    assert [slot.at for slot in plan.plan_due(at("20 12:00"))] == [at("20 12:00")]
+
+
+def test_a_slot_is_planned_once_and_missed_ticks_are_made_up():
+    friday()
+    early, late = make.subscriber(hour=10), make.subscriber(hour=13)
+    plan.plan_due(at("20 10:05"))
+    newcomer = make.subscriber(hour=10)
+
+    plan.plan_due(at("20 13:40"))
+    plan.plan_due(at("20 13:40"))
+
+    assert planned() == {early.pk: [at("20 10:00")], late.pk: [at("20 13:00")]}
+    assert newcomer.pk not in planned()
+
+
+def test_an_edition_that_expired_is_planned_for_nobody():
+    friday()
+    make.subscriber(hour=10)
+
+    assert plan.plan_due(FRIDAY + timedelta(hours=26, minutes=1)) == []
+
+
+def test_an_open_edition_is_planned_for_nobody():
+    make.edition(papers=0)
+    make.subscriber(hour=10)
+
+    assert plan.plan_due(at("20 12:00")) == []
+
+
+@pytest.mark.parametrize(
+    ("zone", "hour", "due"),
+    [
+        ("UTC", 10, True),  # Friday
+        ("UTC", 8, False),  # Saturday
+        ("Pacific/Auckland", 7, False),  # Saturday there, Friday in UTC
+        ("Pacific/Honolulu", 22, True),  # Saturday in UTC, Friday there
+    ],
+)
+def test_a_reader_of_weekdays_is_due_where_the_local_date_is_one(zone, hour, due):
+    friday()
+    reader = make.subscriber(zone=zone, hour=hour, frequency="weekdays")
+
+    plan.plan_due(FRIDAY + timedelta(hours=25, minutes=30))
+
+    assert (reader.pk in planned()) == due
+
+
+def test_a_weekly_reader_gets_the_latest_edition_on_their_day_even_a_sunday():
+    thursday = make.edition(day=date(2026, 11, 19), papers=0)
+    make.frozen(thursday, FRIDAY - timedelta(days=1))
+    edition = friday()
+    sunday = make.subscriber(hour=8, frequency="weekly", weekday=6)
+    friday_reader = make.subscriber(hour=10, frequency="weekly", weekday=4)
+    make.subscriber(hour=8, frequency="weekly", weekday=2)
+
+    for hour in (0, 12, 24, 36, 48, 60, 72):
+        plan.plan_due(FRIDAY + timedelta(hours=hour))
+
+    assert planned() == {
+        friday_reader.pk: [at("20 10:00")],
+        sunday.pk: [at("22 08:00")],
+    }
+    slots = Slot.objects.filter(batches__isnull=False)
+    assert {slot.edition_id for slot in slots} == {edition.pk}
+
+
+def test_a_weekly_reader_gets_nothing_older_than_four_days():
+    friday()
+    make.subscriber(hour=10, frequency="weekly", weekday=1)
+
+    plan.plan_due(at("24 10:00"))
+
+    assert planned() == {}
+
+
+def test_paused_and_pending_and_departed_readers_are_in_no_batch():
+    friday()
+    make.subscriber(hour=10, state="pending")
+    make.subscriber(hour=10, state="left")
+    make.subscriber(hour=10, paused_until=FRIDAY + timedelta(days=7))
+    awake = make.subscriber(hour=10, paused_until=FRIDAY)
+
+    plan.plan_due(at("20 10:00"))
+
+    assert list(planned()) == [awake.pk]
+
+
+def test_an_audience_is_cut_into_batches_of_the_same_size(monkeypatch):
+    monkeypatch.setattr(Batch, "SIZE", 2)
+    friday()
+    readers = [make.subscriber(hour=10).pk for _ in range(5)]
+
+    (slot,) = plan.plan_due(at("20 10:00"))
+
+    batches = [batch.readers for batch in slot.batches.order_by("pk")]
+    assert batches == [readers[:2], readers[2:4], readers[4:]]
+    assert slot.planned_at == at("20 10:00")
+
+
+def test_a_planning_that_was_interrupted_goes_on_where_it_stopped(monkeypatch):
+    monkeypatch.setattr(Batch, "SIZE", 2)
+    edition = friday()
+    readers = [make.subscriber(hour=10).pk for _ in range(5)]
+    slot = Slot.objects.create(edition=edition, at=at("20 10:00"))
+    audience = plan.everyone(edition, FRIDAY)
+    plan.fill_batch(slot.pk, audience, FRIDAY)
+
+    assert not Batch.objects.free(FRIDAY + timedelta(days=1)).exists()
+    plan.plan_due(at("20 10:00"))
+
+    assert sorted(planned()) == readers
+    assert all(len(times) == 1 for times in planned().values())
+
+
+def test_by_hand_everyone_without_the_edition_is_planned_whatever_their_hour():
+    edition = friday()
+    had = make.subscriber()
+    make.digest(make.batch(edition, [had]), had)
+    ada, ben = make.subscriber(hour=1), make.subscriber(hour=2, frequency="weekly")
+
+    slot = plan.plan_everyone(edition, FRIDAY)
+
+    assert slot.kind == "hand"
+    assert slot.planned_at
+    assert [batch.readers for batch in slot.batches.all()] == [[ada.pk, ben.pk]]
+
+
+def test_by_hand_again_plans_nobody_who_has_the_edition():
+    edition = friday()
+    reader = make.subscriber()
+    slot = plan.plan_everyone(edition, FRIDAY)
+    make.digest(slot.batches.get(), reader)
+
+    assert plan.plan_everyone(edition, FRIDAY) is None
+
+    late = make.subscriber()
+    assert plan.plan_everyone(edition, FRIDAY).batches.get().readers == [late.pk]
+
+
+def test_a_sending_by_hand_that_was_interrupted_is_resumed(monkeypatch):
+    monkeypatch.setattr(Batch, "SIZE", 2)
+    edition = friday()
+    readers = [make.subscriber().pk for _ in range(3)]
+    slot = Slot.objects.create(edition=edition, at=FRIDAY, kind="hand")
+    plan.fill_batch(slot.pk, plan.everyone(edition, FRIDAY), FRIDAY)
+
+    resumed = plan.plan_everyone(edition, FRIDAY + timedelta(hours=1))
+
+    assert resumed == slot
+    assert sorted(planned()) == readers
+    assert Batch.objects.count() == 2
+
+
+def test_one_reader_is_planned_at_once_and_not_where_they_have_the_edition():
+    edition = friday()
+    ada, left = make.subscriber(), make.subscriber(state="left")
+
+    slot = plan.plan_one(edition, ada, FRIDAY, Slot.Kind.WELCOME)
+    other = plan.plan_one(edition, make.subscriber(), FRIDAY, Slot.Kind.WELCOME)
+
+    assert slot.planned_at == FRIDAY
+    assert slot.batches.get().readers == [ada.pk]
+    assert other.at > slot.at
+    assert plan.plan_one(edition, left, FRIDAY, Slot.Kind.HAND) is None
+    make.digest(slot.batches.get(), ada)
+    assert plan.plan_one(edition, ada, FRIDAY, Slot.Kind.HAND) is None
+    assert Digest.objects.count() == 1
+
+
+def queries_to_plan(readers):
+    for _ in range(readers):
+        make.subscriber(hour=10)
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        plan.plan_due(FRIDAY + timedelta(hours=1))
+    return len(queries)
+
+
+def test_planning_costs_the_same_queries_for_two_readers_and_for_two_hundred():
+    edition = friday()
+    few = queries_to_plan(2)
+    Batch.objects.all().delete()
+    edition.slots.all().delete()
+
+    assert queries_to_plan(198) == few
