@@ -12,12 +12,14 @@ from digest.models import Paper
 LONGEST = 420  # characters: two to three sentences, about six lines on a phone
 MOST = 3  # sentences
 
-_SENTENCE_END = re.compile(r"[.!?]['\"”’)\]]*(?=\s+['\"“‘(\[]?[^\sa-z])")
+_SENTENCE_END = re.compile(
+    r"(?<!\b[Nn]o(?=\.\s\d))[.!?]['\"”’)\]]*(?=\s+['\"“‘(\[]?[^\sa-z])"
+)
 _ABBREVIATION = re.compile(
     r"(?:\b(?:et al|e\.g|i\.e|etc|vs|cf|resp|approx|w\.r\.t|a\.k\.a|incl|figs?|eqs?|"
-    r"secs?|refs?|tabs?|no|nos|vol|pp?|dr|prof|mr|mrs|ms|st|jr|sr|phys|rev|lett|"
+    r"secs?|refs?|tabs?|nos|vol|pp?|dr|prof|mr|mrs|ms|st|jr|sr|phys|rev|lett|"
     r"proc|dept|univ|inc|ltd|corp|ca|viz|ph\.d|u\.s|u\.k|s\.t|i\.i\.d)|"
-    r"\b[A-Z]|\d)$",
+    r"\b[A-Z])$",
     re.IGNORECASE,
 )
 
@@ -43,11 +45,7 @@ def _ends(text: str) -> list[int]:
     ends = []
     for found in _SENTENCE_END.finditer(text):
         before = text[max(0, found.start() - 12) : found.start()]
-        if (
-            text[found.start()] != "."
-            or not _ABBREVIATION.search(before)
-            or before[-1].isdigit()
-        ):
+        if text[found.start()] != "." or not _ABBREVIATION.search(before):
             ends.append(found.end())
     return ends if text[-1:].isspace() or not text else [*ends, len(text)]
 

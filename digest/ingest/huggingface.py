@@ -79,7 +79,7 @@ def _listing(row: Mapping[str, Any], newest: datetime, at: datetime) -> Listing:
         identifier=identifier,
         version=version,
         source="huggingface",
-        title_raw=_text(paper, "title") or _text(row, "title"),
+        title_raw=_title(row),
         abstract_raw=_text(paper, "summary") or _text(row, "summary"),
         authors=tuple(_authors(paper)),
         organization=_organization(row),
@@ -93,12 +93,17 @@ def _listing(row: Mapping[str, Any], newest: datetime, at: datetime) -> Listing:
 
 def _identity(paper: Mapping[str, Any]) -> tuple[str, int]:
     try:
-        identifier, version = identify(_text(paper, "id"))
+        return identify(_text(paper, "id"))
     except ValueError as error:
         raise Refused(f"{error}: give {ANSWER}") from error
-    if not _text(paper, "title"):
-        raise Refused(f"the paper {identifier} has no title: fetch it again")
-    return identifier, version
+
+
+def _title(row: Mapping[str, Any]) -> str:
+    title = _text(row["paper"], "title") or _text(row, "title")
+    if not title:
+        name = _text(row["paper"], "id")
+        raise Refused(f"the paper {name} has no title: fetch it again")
+    return title
 
 
 def _text(part: Mapping[str, Any], name: str) -> str:

@@ -31,7 +31,7 @@ _CODE = re.compile(
 _PLACE = re.compile("\ue000(\\d+)\ue001")
 # What copies without backslashes leave of \\url{address} and \\href{address}{words}.
 _WRAPPED = re.compile("(?<![\\w\\\\])url\\{(\ue000\\d+\ue001)\\}")
-_LINKED = re.compile("(\ue000\\d+\ue001)\\{([^{}]{1,200})\\}")
+_LINKED = re.compile("(\ue000\\d+\ue001)\\{([^{}]{3,200})\\}")
 
 
 def plain(raw: str) -> str:

@@ -28,10 +28,7 @@ def connect() -> httpx.Client:
 
 
 def get(
-    client: httpx.Client,
-    url: str,
-    params: Mapping[str, str] | None = None,
-    pause: float = PAUSE,
+    client: httpx.Client, url: str, params: Mapping[str, str] | None = None
 ) -> bytes:
     """The body at `url`; Unreachable when it does not come after bounded retries."""
     try:
@@ -39,9 +36,9 @@ def get(
             on=_worth_retrying,
             attempts=ATTEMPTS,
             timeout=PATIENCE,
-            wait_initial=pause,
-            wait_max=pause * 3,
-            wait_jitter=pause / 3,
+            wait_initial=PAUSE,
+            wait_max=PAUSE * 3,
+            wait_jitter=PAUSE / 3,
         ):
             with attempt:
                 answer = client.get(url, params=params)

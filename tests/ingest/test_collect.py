@@ -1,0 +1,173 @@
+"""Documents from files and from the network, and the door that opens both."""
+
+import shutil
+
+import pytest
+from django.core.management import CommandError, call_command
+from pytest_httpserver import HTTPServer
+
+from digest.ingest import collect as room
+from digest.ingest import web
+from digest.ingest.collect import collect, collect_network
+from digest.models import IngestRun, Paper, Signal
+from tests.conftest import DATA, needs_data
+from tests.ingest.recorded import ATOM, DAY_2025, DAY_2026, QUERY, RSS
+from tests.make import NOW
+
+pytestmark = pytest.mark.django_db
+
+
+def lay(folder, *paths):
+    for path in paths:
+        shutil.copy(path, folder / f"{path.stem}.document")
+    return folder
+
+
+def test_documents_are_told_apart_by_content(tmp_path):
+    folder = lay(tmp_path, ATOM, RSS, DAY_2026, DAY_2025)
+
+    runs = collect([folder], NOW)
+
+    assert {run.source: run.state for run in runs} == {
+        "arxiv": "done",
+        "huggingface": "done",
+    }
+    assert Paper.objects.count() == 7
+
+
+def test_folders_are_read_to_the_bottom_and_hidden_files_are_not(tmp_path):
+    (tmp_path / "deep" / "deeper").mkdir(parents=True)
+    shutil.copy(ATOM, tmp_path / "deep" / "deeper")
+    (tmp_path / ".hidden").write_text("no document")
+
+    runs = collect([tmp_path], NOW)
+
+    assert [run.new for run in runs] == [4]
+
+
+def test_a_cut_document_leaves_nothing_but_its_reason(tmp_path):
+    cut = tmp_path / "cut.xml"
+    cut.write_bytes(ATOM.read_bytes()[:-300])
+
+    (run,) = collect([cut], NOW)
+
+    run.refresh_from_db()
+    assert (run.state, run.finished_at) == ("failed", NOW)
+    assert "fetch it again" in run.error
+    assert not Paper.objects.exists()
+
+
+def test_a_refused_document_does_not_stop_the_others(tmp_path):
+    lay(tmp_path, QUERY, ATOM)
+    (tmp_path / "empty").touch()
+    (tmp_path / "notes.txt").write_text("these are notes")
+
+    runs = collect([tmp_path, tmp_path / "absent"], NOW)
+
+    states = [run.state for run in runs]
+    assert (states.count("failed"), states.count("done")) == (4, 1)
+    assert Paper.objects.count() == 4
+    assert IngestRun.objects.count() == 5
+
+
+def test_what_stops_one_document_does_not_stop_the_next(monkeypatch, caplog):
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(room.huggingface, "parse", fail)
+
+    failed, done = collect([DAY_2026, ATOM], NOW)
+
+    assert (failed.state, done.state) == ("failed", "done")
+    assert failed.error == "stopped by MemoryError: see the log"
+    assert "ingest stopped" in caplog.text
+
+
+@pytest.fixture
+def sources(httpserver: HTTPServer, settings, monkeypatch):
+    """Both sources, on this machine."""
+    monkeypatch.setattr(web, "PAUSE", 0.01)
+    settings.ARXIV_FEED_URL = httpserver.url_for("/atom")
+    settings.HUGGINGFACE_URL = httpserver.url_for("")
+    settings.ARXIV_CATEGORIES = ["cs.LG", "hep-ex"]
+    return httpserver
+
+
+def test_the_network_brings_announcements_and_a_week_of_lists(sources):
+    sources.expect_request("/atom/cs.LG+hep-ex").respond_with_data(ATOM.read_bytes())
+    sources.expect_request(
+        "/api/daily_papers", query_string={"date": "2026-11-20", "limit": "100"}
+    ).respond_with_data(DAY_2026.read_bytes())
+    sources.expect_request("/api/daily_papers").respond_with_data("[]")
+
+    runs = collect_network(NOW)
+
+    assert [run.state for run in runs] == ["done"] * 8
+    assert (runs[0].new, runs[1].new, runs[1].updated) == (4, 1, 1)
+    assert {signal.at for signal in Signal.objects.all()} == {NOW}
+
+
+def test_a_silent_source_is_recorded_once_and_the_other_goes_on(sources):
+    sources.expect_request("/atom/cs.LG+hep-ex").respond_with_data(ATOM.read_bytes())
+    sources.expect_request("/api/daily_papers").respond_with_data("down", 503)
+
+    runs = collect_network(NOW)
+
+    assert [(run.source, run.state) for run in runs] == [
+        ("arxiv", "done"),
+        ("huggingface", "failed"),
+    ]
+    assert "answered 503" in runs[1].error
+
+
+def test_a_foreign_answer_for_one_day_does_not_hide_the_other_days(sources):
+    sources.expect_request("/atom/cs.LG+hep-ex").respond_with_data("down", 503)
+    sources.expect_request(
+        "/api/daily_papers", query_string={"date": "2026-11-20", "limit": "100"}
+    ).respond_with_data("{}")
+    sources.expect_request("/api/daily_papers").respond_with_data(DAY_2026.read_bytes())
+
+    runs = collect_network(NOW)
+
+    assert [run.state for run in runs] == ["failed", "failed", *["done"] * 6]
+
+
+def test_the_command_says_one_line_a_document_and_then_the_sum(capsys):
+    call_command("ingest", "--from", str(ATOM), str(DAY_2026))
+
+    assert capsys.readouterr().out.splitlines() == [
+        "announcements.atom.xml: new 4, updated 0, unchanged 0",
+        "2026-11-20.json: new 1, updated 1, unchanged 0",
+        "2 documents: new 5, updated 1, unchanged 0, signals 5",
+    ]
+
+
+def test_the_command_fails_when_a_document_was_refused(capsys):
+    with pytest.raises(CommandError, match="1 of 2 documents refused"):
+        call_command("ingest", "--from", str(QUERY), str(ATOM))
+
+    first, second, _ = capsys.readouterr().out.splitlines()
+    assert first == (
+        "query.atom.xml: refused: an answer of arXiv's query API, not an announcement "
+        "feed — give a document of rss.arxiv.org"
+    )
+    assert second.startswith("announcements.atom.xml: new 4")
+
+
+@needs_data
+def test_of_the_recorded_feeds_the_closed_ones_come_in_and_the_cut_ones_do_not():
+    runs = collect([DATA / "feeds" / "rss_atom"], NOW)
+
+    assert [run.new for run in runs if run.state == "done"] == [86, 4]
+    assert len(runs) == 7
+    assert Paper.objects.count() == 90
+
+
+@needs_data
+def test_the_truncated_original_of_the_recorded_feed_stores_nothing():
+    cut = next((DATA / "feeds" / "rss_atom").glob("*TRUNCATED*"))
+
+    (run,) = collect([cut], NOW)
+
+    assert run.state == "failed"
+    assert not Paper.objects.exists()

@@ -1,0 +1,132 @@
+"""Hugging Face's daily answers, whose shape has drifted over the years."""
+
+import json
+import tarfile
+from datetime import UTC, date, datetime
+
+import pytest
+
+from digest.ingest import huggingface
+from digest.ingest.listing import Measurement, Refused
+from tests.conftest import DATA, needs_data
+from tests.ingest.recorded import DAY_2025, DAY_2026
+
+NEWEST = datetime(2026, 11, 20, 6, 10, tzinfo=UTC)
+
+
+def test_counts_are_found_where_they_are_written():
+    first, second = huggingface.parse(DAY_2026.read_bytes())
+
+    assert first.measurements == (
+        Measurement("upvotes", 41, NEWEST),
+        Measurement("comments", 3, NEWEST),
+        Measurement("stars", 230, NEWEST),
+    )
+    assert second.measurements == (
+        Measurement("upvotes", 0, NEWEST),
+        Measurement("comments", 0, NEWEST),
+    )
+
+
+def test_counts_from_the_network_are_dated_when_they_were_read():
+    now = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+
+    listings = huggingface.parse(DAY_2026.read_bytes(), read_at=now)
+
+    assert {one.at for listing in listings for one in listing.measurements} == {now}
+    assert {listing.announced_on for listing in listings} == {date(2026, 11, 20)}
+
+
+def test_a_listing_keeps_what_the_list_says():
+    first = huggingface.parse(DAY_2026.read_bytes())[0]
+
+    assert (first.identifier, first.source) == ("2611.95001", "huggingface")
+    assert first.announce_type == ""
+    assert first.organization == "Quist Laboratory"
+    assert first.code_url == "https://git.example.org/quist/bridges"
+    assert first.project_url == "https://bridges.example.org/"
+    assert first.published_at == datetime(2026, 11, 18, 17, 8, 18, tzinfo=UTC)
+
+
+def test_an_author_who_is_hidden_stays_hidden():
+    first = huggingface.parse(DAY_2026.read_bytes())[0]
+
+    assert first.authors == ("Orla Quist", "Wu Zhen")
+
+
+def test_an_answer_from_before_march_2025_is_dated_by_its_newest_paper():
+    listings = huggingface.parse(DAY_2025.read_bytes())
+
+    assert {one.announced_on for one in listings} == {date(2025, 1, 13)}
+    assert listings[0].abstract_raw.startswith("Only the paper has a summary")
+    assert [one.value for one in listings[0].measurements] == [12, 1]
+
+
+def test_a_weekend_has_no_listings():
+    assert huggingface.parse(b"[]") == []
+
+
+def test_a_paper_without_a_title_of_its_own_has_the_one_beside_it():
+    first = huggingface.parse(changed(title=None))[0]
+
+    assert first.title_raw.startswith("Bridges for Travellers")
+
+
+def changed(**fields):
+    rows = json.loads(DAY_2026.read_bytes())
+    rows[0]["paper"].update(fields)
+    return json.dumps(rows).encode()
+
+
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "data:text/html,x", 7, None])
+def test_an_address_that_is_not_of_the_web_is_left_out(url):
+    listing = huggingface.parse(changed(githubRepo=url, projectPage=url))[0]
+
+    assert (listing.code_url, listing.project_url) == ("", "")
+
+
+@pytest.mark.parametrize("count", [-1, True, "12", 1.5, 2**31, None])
+def test_a_count_that_is_none_is_left_out(count):
+    listing = huggingface.parse(changed(upvotes=count))[0]
+
+    assert [one.kind for one in listing.measurements] == ["comments", "stars"]
+
+
+@pytest.mark.parametrize(
+    ("document", "why"),
+    [
+        (DAY_2026.read_bytes()[:-40], "cut or broken"),
+        (b"[" * 100_000, "cut or broken"),
+        (b'{"error": "Invalid date"}', "not a daily answer"),
+        (b'[{"id": "2611.95001"}]', "not a daily answer"),
+        (b"[7]", "not a daily answer"),
+        (changed(id="../../etc/passwd"), "not an arXiv identifier"),
+        (DAY_2026.read_bytes().replace(b'"title"', b'"name"'), "has no title"),
+        (changed(submittedOnDailyAt="yesterday"), "no date"),
+    ],
+)
+def test_a_foreign_or_cut_answer_is_refused_with_a_reason_and_a_remedy(document, why):
+    with pytest.raises(Refused, match=why) as refusal:
+        huggingface.parse(document)
+
+    assert ": " in str(refusal.value)
+
+
+@needs_data
+def test_every_recorded_day_is_read_with_the_signals_of_each_paper():
+    archive = next((DATA / "hf_daily").glob("raw_*.tar.gz"))
+    days = rows = 0
+
+    with tarfile.open(archive) as members:
+        for member in members:
+            if not member.isfile():
+                continue
+            document = members.extractfile(member).read()
+            listings = huggingface.parse(document)
+            days, rows = days + 1, rows + len(listings)
+            assert len(listings) == len(json.loads(document))
+            for listing in listings:
+                kinds = [one.kind for one in listing.measurements]
+                assert kinds[:2] == ["upvotes", "comments"]
+
+    assert (days, rows) == (186, 2721)

@@ -1,0 +1,42 @@
+"""Identifiers: a paper is known by its number, whatever is written around it."""
+
+import pytest
+
+from digest.ingest.listing import identify
+
+
+@pytest.mark.parametrize(
+    ("text", "identity"),
+    [
+        ("2401.01234", ("2401.01234", 1)),
+        ("2401.01234v3", ("2401.01234", 3)),
+        (" 0704.0001v2\n", ("0704.0001", 2)),
+        ("hep-th/9901001", ("hep-th/9901001", 1)),
+        ("hep-th/9901001v12", ("hep-th/9901001", 12)),
+        ("math.GT/0309136v1", ("math/0309136", 1)),
+        ("oai:arXiv.org:2508.13167v1", ("2508.13167", 1)),
+        ("arXiv:2508.13167v2", ("2508.13167", 2)),
+        ("https://arxiv.org/abs/2508.13167", ("2508.13167", 1)),
+        ("http://export.arxiv.org/pdf/2508.13167v4.pdf", ("2508.13167", 4)),
+        ("https://huggingface.co/papers/2508.13167", ("2508.13167", 1)),
+    ],
+)
+def test_an_identifier_is_found_without_what_is_around_it(text, identity):
+    assert identify(text) == identity
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "abc",
+        "2413.01234",
+        "2401.123",
+        "2401.01234v0",
+        "2401.01234 2401.01235",
+        "https://example.org/abs/2401.01234",
+    ],
+)
+def test_what_is_no_identifier_is_not_taken_for_one(text):
+    with pytest.raises(ValueError, match="is not an arXiv identifier"):
+        identify(text)

@@ -1,0 +1,90 @@
+"""The shipped papers: invented, different, and read by the parsers of the real ones."""
+
+from datetime import date, timedelta
+
+import pytest
+
+from digest.ingest import arxiv, huggingface, sample
+from digest.ingest.collect import collect
+from digest.models import Paper, Signal
+from tests.make import NOW
+
+SATURDAY = date(2026, 11, 21)
+DAYS = [date(2026, 11, 18), date(2026, 11, 19), date(2026, 11, 20)]
+
+
+@pytest.fixture
+def papers():
+    return [paper for day in DAYS for paper in sample.invented(day)]
+
+
+def test_the_sample_has_three_days_of_plausible_size(papers):
+    by_day = [list(sample.invented(day)) for day in DAYS]
+
+    assert len(papers) >= 66
+    assert min(map(len, by_day)) >= 20
+
+
+def test_no_two_invented_papers_are_alike(papers):
+    for field in ("title_raw", "abstract_raw", "identifier"):
+        values = [getattr(paper, field) for paper in papers]
+        assert len(set(values)) == len(values)
+    openings = {tuple(paper.abstract_raw.split()[:4]) for paper in papers}
+    assert len(openings) == len(papers)
+
+
+def test_an_invented_paper_is_long_enough_to_judge_and_nobody_s(papers):
+    for paper in papers:
+        assert 423 <= len(paper.abstract_raw) <= 1920
+        assert paper.authors
+        number = int(paper.identifier.split(".")[1])
+        assert number > 90000
+        for url in (paper.code_url, paper.project_url):
+            assert not url or ".example.org/" in f"{url}/"
+
+
+def test_both_documents_say_what_was_invented(papers, tmp_path):
+    paths = sample.write(tmp_path, SATURDAY)
+
+    announced = [
+        one
+        for path in paths
+        if path.suffix == ".xml"
+        for one in arxiv.parse(path.read_bytes())
+    ]
+    counted = [
+        one
+        for path in paths
+        if path.suffix == ".json"
+        for one in huggingface.parse(path.read_bytes())
+    ]
+    assert len(paths) == 6
+    said = [(one.title_raw, one.authors, one.announce_type) for one in announced]
+    assert said == [(one.title_raw, one.authors, one.announce_type) for one in papers]
+    voted = [one for one in papers if one.measurements]
+    assert [one.measurements for one in counted] == [one.measurements for one in voted]
+
+
+@pytest.mark.parametrize("back", range(7))
+def test_the_sample_always_covers_three_weekdays_up_to_today(back):
+    today = SATURDAY - timedelta(days=back)
+
+    days = sample.last_weekdays(today)
+
+    assert len(days) == 3
+    assert all(day.weekday() < 5 and day <= today for day in days)
+    assert today - days[-1] <= timedelta(days=2)
+
+
+@pytest.mark.django_db
+def test_a_look_on_the_next_day_adds_a_day_to_the_first_look(tmp_path):
+    collect(sample.write(tmp_path / "thursday", date(2026, 11, 19)), NOW)
+    before = Paper.objects.count()
+
+    runs = collect(sample.write(tmp_path / "friday", date(2026, 11, 20)), NOW)
+
+    assert all(run.state == "done" for run in runs)
+    newest = Paper.objects.filter(announced_on=date(2026, 11, 20))
+    assert Paper.objects.count() == before + newest.count()
+    assert newest.count() >= 20
+    assert Signal.objects.filter(paper__in=newest).exists()

@@ -1,0 +1,281 @@
+"""Listings become rows: once, whole, and never backwards."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from django.db import IntegrityError
+
+from digest.ingest import arxiv, huggingface
+from digest.ingest.listing import Listing, Measurement
+from digest.ingest.store import Counts, store
+from digest.models import IngestRun, Paper, Signal
+from tests.ingest.recorded import ATOM, DAY_2026
+from tests.make import DAY, NOW
+
+LATER = NOW + timedelta(days=1)
+
+pytestmark = [pytest.mark.django_db, pytest.mark.both]
+
+
+def run(source="arxiv"):
+    return IngestRun(source=source, origin="a document", started_at=NOW)
+
+
+def listing(**fields):
+    known = {
+        "identifier": "2611.95010",
+        "version": 1,
+        "source": "arxiv",
+        "title_raw": "A Title",
+        "abstract_raw": "An abstract.",
+        "authors": ("Ana Roe",),
+        "categories": ("cs.LG", "cs.AI"),
+        "primary": "cs.LG",
+        "announce_type": "new",
+        "announced_on": DAY,
+    }
+    return Listing(**{**known, **fields})
+
+
+def from_huggingface(**fields):
+    known = {
+        "source": "huggingface",
+        "announce_type": "",
+        "categories": (),
+        "primary": "",
+        "organization": "Roe Laboratory",
+        "code_url": "https://git.example.org/roe",
+        "project_url": "https://roe.example.org",
+    }
+    return listing(**{**known, **fields})
+
+
+def votes(value, at=NOW):
+    return (Measurement("upvotes", value, at),)
+
+
+def counts(signals=0, new=0, updated=0, unchanged=0):
+    return Counts(new, updated, unchanged, signals)
+
+
+def test_a_feed_becomes_papers_and_an_account_of_them():
+    account = run()
+
+    result = store(arxiv.parse(ATOM.read_bytes()), account, NOW)
+
+    assert result == counts(new=4)
+    account.refresh_from_db()
+    assert (account.state, account.new, account.finished_at) == ("done", 4, NOW)
+    paper = Paper.objects.get(identifier="2611.95001")
+    assert paper.title == (
+        "Bridges for Naïve Travellers: Schrödinger Transport at 50% of the Cost"
+    )
+    assert paper.title_raw.startswith(r"Bridges for Na\"ive")
+    assert paper.authors == [
+        *("Orla Quist", "Sammy Daventry, Jr.", "Cédric Lejeune", "Wu Zhen")
+    ]
+    assert (paper.announced_on, paper.announce_type) == (date(2026, 11, 20), "new")
+
+
+def test_storing_twice_changes_nothing():
+    documents = [
+        arxiv.parse(ATOM.read_bytes()),
+        huggingface.parse(DAY_2026.read_bytes()),
+    ]
+    for listings in documents:
+        store(listings, run(), NOW)
+    before = [list(table.objects.order_by("pk").values()) for table in (Paper, Signal)]
+
+    again = [store(listings, run(), LATER) for listings in documents]
+
+    assert again == [counts(unchanged=4), counts(unchanged=2)]
+    after = [list(table.objects.order_by("pk").values()) for table in (Paper, Signal)]
+    assert after == before
+
+
+def test_a_new_version_brings_new_text_and_keeps_the_day():
+    store([listing()], run(), NOW)
+    Paper.objects.update(vector=b"old", vector_version="old")
+
+    result = store(
+        [
+            listing(
+                version=2,
+                title_raw="A Better Title",
+                announce_type="replace",
+                announced_on=DAY + timedelta(days=3),
+            )
+        ],
+        run(),
+        LATER,
+    )
+
+    paper = Paper.objects.get()
+    assert result == counts(updated=1)
+    assert (paper.title, paper.version) == ("A Better Title", 2)
+    assert (paper.announced_on, paper.announce_type) == (DAY, "new")
+    assert (paper.vector, paper.vector_version) == (None, "")
+    assert (paper.created_at, paper.updated_at) == (NOW, LATER)
+
+
+def test_an_older_version_changes_nothing():
+    store([listing(version=3)], run(), NOW)
+
+    result = store([listing(version=2, title_raw="An Old Title")], run(), LATER)
+
+    assert result == counts(unchanged=1)
+    assert Paper.objects.get().title == "A Title"
+
+
+@pytest.mark.parametrize("first", ["new", "cross"])
+def test_new_is_better_than_cross_listed_on_the_same_day(first):
+    other = {"new": "cross", "cross": "new"}[first]
+    store([listing(announce_type=first)], run(), NOW)
+
+    store([listing(announce_type=other)], run(), NOW)
+
+    assert Paper.objects.get().announce_type == "new"
+
+
+def test_a_cross_list_of_a_later_day_does_not_make_a_replacement_new():
+    store([listing(announce_type="replace", version=2)], run(), NOW)
+
+    store(
+        [listing(announce_type="cross", version=2, announced_on=date(2026, 11, 23))],
+        run(),
+        LATER,
+    )
+
+    assert Paper.objects.get().announce_type == "replace"
+
+
+def test_a_paper_twice_in_a_document_is_one_paper():
+    twice = [listing(announce_type="cross", version=2), listing()]
+
+    result = store(twice, run(), NOW)
+
+    paper = Paper.objects.get()
+    assert result == counts(new=1)
+    assert (paper.version, paper.announce_type) == (2, "new")
+
+
+def test_hugging_face_fills_what_is_empty_and_overwrites_nothing():
+    store([listing()], run(), NOW)
+
+    result = store(
+        [from_huggingface(title_raw="Another", authors=(), version=4)], run(), LATER
+    )
+
+    paper = Paper.objects.get()
+    assert result == counts(updated=1)
+    assert (paper.title, paper.authors, paper.version) == ("A Title", ["Ana Roe"], 1)
+    assert paper.categories == ["cs.LG", "cs.AI"]
+    assert paper.organization == "Roe Laboratory"
+    assert paper.code_url == "https://git.example.org/roe"
+    assert paper.project_url == "https://roe.example.org"
+
+
+def test_a_paper_that_only_hugging_face_lists_is_a_paper_of_that_day():
+    store([from_huggingface()], run(), NOW)
+
+    paper = Paper.objects.get()
+    assert (paper.announced_on, paper.announce_type) == (DAY, "listed")
+
+
+def test_arxiv_completes_a_paper_that_hugging_face_listed_first():
+    store([from_huggingface(title_raw="A 10times Title")], run(), NOW)
+
+    store([listing(announced_on=DAY + timedelta(days=1))], run(), LATER)
+
+    paper = Paper.objects.get()
+    assert (paper.title, paper.primary) == ("A Title", "cs.LG")
+    assert (paper.announced_on, paper.announce_type) == (DAY, "new")
+    assert paper.organization == "Roe Laboratory"
+
+
+def test_attention_is_remembered_where_it_changes():
+    days = [NOW + timedelta(days=n) for n in range(4)]
+    for at, value in zip(days, [5, 9, 9, 7], strict=True):
+        store([from_huggingface(measurements=votes(value, at))], run(), at)
+
+    assert list(Signal.objects.order_by("at").values_list("at", "value")) == [
+        (days[0], 5),
+        (days[1], 9),
+        (days[3], 7),
+    ]
+    assert Paper.objects.get().votes == 7
+
+
+def test_an_old_document_adds_history_and_does_not_turn_counts_back():
+    store([from_huggingface(measurements=votes(9, LATER))], run(), LATER)
+
+    result = store([from_huggingface(measurements=votes(5, NOW))], run(), LATER)
+
+    assert result == counts(updated=1, signals=1)
+    assert Signal.objects.count() == 2
+    assert Paper.objects.get().votes == 9
+
+
+def test_own_clicks_are_left_alone():
+    store([listing()], run(), NOW)
+    Signal.objects.create(
+        paper=Paper.objects.get(), source="own", kind="clicks", value=3, at=NOW
+    )
+
+    store([from_huggingface(measurements=votes(5))], run(), LATER)
+
+    assert Signal.objects.filter(kind="clicks").get().value == 3
+
+
+def test_hostile_and_huge_text_is_kept_raw_and_shown_in_one_line():
+    hostile = '<img src=x onerror=alert(1)> & "A\nBcc: x@y"'
+    names = tuple(f"Author Number{n}" for n in range(3303))
+
+    store([listing(title_raw=hostile, authors=names)], run(), NOW)
+
+    paper = Paper.objects.get()
+    assert paper.title_raw == hostile
+    assert paper.title == '<img src=x onerror=alert(1)> & "A Bcc: x@y"'
+    assert len(paper.authors) == 3303
+
+
+def test_signs_and_lengths_that_no_row_can_hold_are_left_out():
+    awkward = from_huggingface(
+        title_raw="nul \x00 and half \ud800 signs",
+        organization="O" * 300,
+        code_url="https://git.example.org/" + "x" * 600,
+        doi="10.1/" + "x" * 300,
+    )
+
+    store([awkward], run(), NOW)
+
+    paper = Paper.objects.get()
+    assert paper.title_raw == "nul  and half  signs"
+    assert len(paper.organization) == 200
+    assert (paper.code_url, paper.doi) == ("", "")
+
+
+def test_a_document_without_its_account_is_not_stored_at_all():
+    nameless = IngestRun(source="arxiv", origin=None, started_at=NOW)
+
+    with pytest.raises(IntegrityError):
+        store([from_huggingface(measurements=votes(5))], nameless, NOW)
+
+    assert not Paper.objects.exists()
+
+
+def test_a_feed_takes_the_same_number_of_queries_however_long(
+    django_assert_max_num_queries,
+):
+    many = [
+        from_huggingface(
+            identifier=f"2611.{n}",
+            measurements=votes(5, datetime(2026, 11, 20, tzinfo=UTC)),
+        )
+        for n in range(91000, 91200)
+    ]
+
+    with django_assert_max_num_queries(14):
+        store(many, run(), NOW)
+    with django_assert_max_num_queries(14):
+        store(many, run(), NOW)

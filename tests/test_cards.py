@@ -1,0 +1,123 @@
+"""What mails and pages show of a paper: where it is cut, and what is left out."""
+
+# The signs that look like others are what is tested.
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digest.cards import LONGEST, authors_line, card, sentences
+from tests import make
+from tests.conftest import DATA, needs_data
+
+WORD = "considerably "
+
+
+def test_the_first_three_sentences_are_shown():
+    text = "We ask why. The answer is known. We prove it. More follows. And more."
+
+    assert sentences(text) == "We ask why. The answer is known. We prove it."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "As Roe et al. Show, it holds. Two. Three.",
+        "Methods, e.g. Adam, work. Two. Three.",
+        "See Fig. 3 and Eq. 4 for it. Two. Three.",
+        "It gains 3.5 points vs. Others. Two. Three.",
+        "It is No. 5 of all. Two. Three.",
+        "J. Roe found it. Two. Three.",
+        "Is it so? Yes! It is.",
+        'They said "no." Then "yes." Then left.',
+        "In the U.S. Many did. Two. Three.",
+    ],
+)
+def test_no_sentence_ends_inside_an_abbreviation_or_a_number(text):
+    assert sentences(f"{text} Four. Five.") == text
+
+
+def test_a_year_may_end_a_sentence():
+    assert sentences("It began in 2024. We saw. We won. Four.").endswith("We won.")
+
+
+def test_two_sentences_are_enough_where_a_third_does_not_fit():
+    two = f"So {WORD * 15}is one. Then {WORD * 11}is two."
+
+    assert sentences(f"{two} Now {WORD * 15}is three. Four.") == two
+
+
+def test_a_sentence_that_is_too_long_ends_at_a_word():
+    shown = sentences(WORD * 60)
+
+    assert len(shown) <= LONGEST
+    assert shown.endswith("considerably…")
+
+
+def test_a_short_text_is_shown_whole():
+    assert sentences("No end") == "No end"
+
+
+@given(st.text(), st.integers(20, 500))
+def test_the_beginning_is_never_longer_than_its_limit(text, limit):
+    shown = sentences(text, limit)
+
+    assert len(shown) <= limit
+    assert text.startswith(shown.removesuffix("…")) or not shown
+
+
+@given(st.lists(st.sampled_from(["We", "et", "al.", "3.5", "(A.", "end.", "e.g."])))
+def test_the_beginning_ends_with_a_word_or_an_ellipsis(words):
+    text = " ".join(words)
+    shown = sentences(text, 40)
+    rest = text[len(shown.removesuffix("…")) :]
+
+    assert not rest or rest[0].isspace() or rest[0] in ",;:(."
+
+
+@pytest.mark.parametrize(
+    ("names", "line"),
+    [
+        ([], ""),
+        (["A"], "A"),
+        (["A", "B", "C"], "A, B, C"),
+        (["A", "B", "C", "D"], "A, B, C + 1 more"),
+        ([str(n) for n in range(3303)], "0, 1, 2 + 3,300 more"),
+    ],
+)
+def test_the_first_authors_stand_for_all(names, line):
+    assert authors_line(names) == line
+
+
+def test_a_card_has_all_that_an_edition_shows(db):
+    paper = make.paper("Maps", authors=["A", "B", "C", "D"], votes=7, stars=3)
+
+    shown = card(paper)
+
+    assert shown.keys() == make.card(paper).keys()
+    assert (shown["title"], shown["authors"]) == ("Maps", "A, B, C + 1 more")
+    assert (shown["votes"], shown["stars"], shown["date"]) == (7, 3, "2026-11-20")
+    assert json.loads(json.dumps(shown)) == shown
+
+
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "//example.org", "https://"])
+def test_a_card_leads_nowhere_but_to_the_web(db, url):
+    paper = make.paper(code_url=url, project_url="https://example.org/p")
+
+    shown = card(paper)
+
+    assert (shown["code_url"], shown["project_url"]) == ("", "https://example.org/p")
+
+
+@needs_data
+def test_recorded_abstracts_begin_with_whole_sentences():
+    lines = (DATA / "seed_papers.jsonl").read_text("utf-8").strip().split("\n")
+    rows = [json.loads(line) for line in lines]
+
+    shown = [sentences(" ".join(row["abstract"].split())) for row in rows]
+
+    assert max(map(len, shown)) <= LONGEST
+    whole = sum(one.endswith((".", "!", "?", ")")) for one in shown)
+    assert whole > len(shown) * 0.7
