@@ -8,6 +8,7 @@ provider's one-click POST and a sign-up on a cached page carry none.
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -32,6 +33,11 @@ def page(
     return answer
 
 
+def sent(request: HttpRequest) -> HttpResponse:
+    """The one answer to every address."""
+    return page(request, "sent", mailbox=settings.MAIL_TRANSPORT == "files")
+
+
 def find(purpose: str, key: str) -> Link | None:
     """The link that this key belongs to, open or closed."""
     known = Link.objects.select_related("subscriber")
@@ -54,7 +60,7 @@ def subscribe(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return page(request, "subscribe", status=400, form=form)
     links.ask_to_join(form)
-    return page(request, "sent")
+    return sent(request)
 
 
 @csrf_exempt
@@ -94,7 +100,7 @@ def instead(request: HttpRequest, key: str) -> HttpResponse:
     """Mail the preferences to a reader who is leaving: the key that leaves opens nothing else."""
     if reader := Subscriber.objects.filter(unsubscribe_key=key).first():
         links.ask_fresh(reader.email)
-    return page(request, "sent")
+    return sent(request)
 
 
 @csrf_exempt
@@ -109,7 +115,7 @@ def fresh_link(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return page(request, "fresh", status=400, form=form)
     links.ask_fresh(form.cleaned_data["email"])
-    return page(request, "sent")
+    return sent(request)
 
 
 @csrf_exempt

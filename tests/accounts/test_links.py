@@ -43,6 +43,24 @@ def test_asking_for_a_fresh_link_asks_the_database_nothing(
         visitor.client.post("/fresh-link", {"email": ada.email})
 
 
+def test_asking_again_and_again_mails_three_times_and_the_answer_stays(visitor, ada):
+    answers = [visitor.post("/fresh-link", {"email": ada.email}) for _ in range(5)]
+
+    assert len(mail.outbox) == 3
+    assert len({answer.content for answer in answers}) == 1
+
+
+def test_only_an_installation_that_mails_into_files_shows_its_mailbox(
+    visitor, settings
+):
+    files = visitor.post("/fresh-link", {"email": "ada@example.org"})
+    settings.MAIL_TRANSPORT = "smtp"
+    smtp = visitor.post("/fresh-link", {"email": "ada@example.org"})
+
+    assert 'href="/mailbox"' in files.text
+    assert 'href="/mailbox"' not in smtp.text
+
+
 def test_who_never_confirmed_gets_the_confirmation_again_wishes_and_all(visitor, bob):
     Link.issue(bob, "confirm", timezone.now(), wishes=["topic:robots"], zone="UTC")
 
