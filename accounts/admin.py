@@ -6,7 +6,8 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -32,6 +33,12 @@ else:
     from unfold.widgets import UnfoldAdminSelectWidget as SelectWidget
 
 admin.site.unregister(Group)
+
+
+def counted(rows: QuerySet[Any], by: str) -> Coalesce:
+    """How many of these rows a row of the outer query has: counted for those shown only."""
+    number = rows.order_by().values(by).annotate(n=Count("pk")).values("n")
+    return Coalesce(Subquery(number), 0)
 
 
 class Ledger(ModelAdmin):

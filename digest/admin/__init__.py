@@ -1,1 +1,5 @@
 """The control room: what an editor and an operator see and do."""
+
+from digest.admin import editions, papers, readers, runs, sending, topics
+
+__all__ = ["editions", "papers", "readers", "runs", "sending", "topics"]

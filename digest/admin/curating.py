@@ -22,13 +22,17 @@ class Change(NamedTuple):
 
 
 def insert(places: Places, pk: int, place: int) -> Places:
-    """The pins with `pk` at `place` (from 1): whoever has it moves down one, past the last one out."""
+    """The pins with `pk` at `place` (from 1), the others in their order.
+
+    They close up towards a free place, below first; the last falls out only where all
+    three are taken.
+    """
     after = [None if held == pk else held for held in places]
-    moving: int | None = pk
-    for index in range(place - 1, len(after)):
-        after[index], moving = moving, after[index]
-        if moving is None:
-            break
+    below = range(place - 1, len(after))
+    above = reversed(range(place - 1))
+    free = (index for index in (*below, *above) if after[index] is None)
+    after.pop(next(free, len(after) - 1))
+    after.insert(place - 1, pk)
     return after
 
 
@@ -44,7 +48,7 @@ def arrange(edition_id: int, wanted: Places) -> None:
     rows = Candidate.objects.filter(edition_id=edition_id)
     rows.filter(pin__isnull=False).update(pin=None)
     for pin, pk in zip(PINS, wanted, strict=True):
-        rows.filter(pk=pk).update(pin=pin)
+        rows.filter(pk=pk or 0).update(pin=pin)
 
 
 def spelled(wanted: Places) -> str:

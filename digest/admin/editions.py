@@ -6,21 +6,22 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin.utils import quote
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import Count, F, OuterRef, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 
-from accounts.admin import Ledger, ModelAdmin
+from accounts.admin import Ledger, ModelAdmin, counted
 from accounts.models import Subscriber
 from digest.admin import curating
 from digest.mailer import ledger
-from digest.models import Candidate, Edition, Frozen, Paper, Recall
+from digest.models import Candidate, Digest, Edition, Frozen, Paper, Recall
 from digest.ranking import freeze
 
 
@@ -29,9 +30,15 @@ def newest() -> Edition | None:
     return Edition.objects.open().first() or Edition.objects.first()
 
 
+def chosen(request: HttpRequest) -> Edition | None:
+    """The edition that the address names, else the one that an editor means."""
+    given = request.GET.get("edition", "")
+    return Edition.objects.filter(pk=given).first() if given.isdigit() else newest()
+
+
 def recipients(now: datetime) -> int:
     """How many readers may be mailed at all."""
-    return Subscriber.objects.mailable(now).not_suppressed().count()  # type: ignore[attr-defined]
+    return Subscriber.objects.mailable(now).not_suppressed().count()
 
 
 @admin.register(Edition)
@@ -46,7 +53,7 @@ class EditionAdmin(Ledger):
         "hidden",
         "ranked_at",
         "frozen_at",
-        "sent",
+        "digests",
     )
     list_display_links = None
     list_filter = ("state",)
@@ -56,12 +63,20 @@ class EditionAdmin(Ledger):
     change_form_outer_before_template = "admin/edition_links.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows: QuerySet[Any] = super().get_queryset(request)
-        return rows.annotate(
-            paper_count=Count("candidates"),
-            pin_count=Count("candidates", filter=Q(candidates__pin__isnull=False)),
-            hidden_count=Count("candidates", filter=Q(candidates__is_hidden=True)),
+        own = Candidate.objects.filter(edition=OuterRef("pk"))
+        rows: QuerySet[Any] = (
+            super()
+            .get_queryset(request)
+            .annotate(
+                paper_count=counted(own, "edition"),
+                pin_count=counted(own.filter(pin__isnull=False), "edition"),
+                hidden_count=counted(own.filter(is_hidden=True), "edition"),
+                digest_count=counted(
+                    Digest.objects.filter(edition=OuterRef("pk")), "edition"
+                ),
+            )
         )
+        return rows
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.freeze_view)
@@ -84,9 +99,8 @@ class EditionAdmin(Ledger):
 
     @admin.display(description="day", ordering="day")
     def day_shown(self, edition: Edition) -> str:
-        return format_html(
-            '<a href="{}">{:%a %d %b %Y}</a>', list_of(edition), edition.day
-        )
+        shown = f"{edition.day:%a %d %b %Y}"
+        return format_html('<a href="{}">{}</a>', list_of(edition), shown)
 
     @admin.display(description="papers", ordering="paper_count")
     def papers(self, edition: Any) -> int:
@@ -99,6 +113,10 @@ class EditionAdmin(Ledger):
     @admin.display(description="hidden", ordering="hidden_count")
     def hidden(self, edition: Any) -> int:
         return int(edition.hidden_count)
+
+    @admin.display(description="digests", ordering="digest_count")
+    def digests(self, edition: Any) -> int:
+        return int(edition.digest_count)
 
     @admin.display(description="sent")
     def sent(self, edition: Edition) -> str:
@@ -170,18 +188,38 @@ class EditionFilter(admin.SimpleListFilter):
         latest = Edition.objects.all()[: self.shown]
         return [(str(row.pk), f"{row.day:%a %d %b %Y}") for row in latest]
 
+    @cached_property
+    def meant(self) -> Edition | None:
+        return newest()
+
     def value(self) -> str | None:
         given = super().value() or ""
         if given.isdigit():
             return given
-        edition = newest()
-        return str(edition.pk) if edition else None
+        return str(self.meant.pk) if self.meant else None
 
     def choices(self, changelist: Any) -> Any:
         return list(super().choices(changelist))[1:]  # "All" would mix days
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(edition=self.value() or 0)
+
+
+class CategoryFilter(admin.SimpleListFilter):
+    """The primary categories that the edition has."""
+
+    title = "category"
+    parameter_name = "category"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        edition = chosen(request)
+        rows = edition.candidates.order_by("paper__primary") if edition else None
+        found = rows.values_list("paper__primary").distinct() if rows else []
+        return [(name, name) for (name,) in found if name]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        name = self.value()
+        return queryset.filter(paper__primary=name) if name else queryset
 
 
 class CuratedFilter(admin.SimpleListFilter):
@@ -212,7 +250,7 @@ class CandidateAdmin(Ledger):
         EditionFilter,
         CuratedFilter,
         "paper__announce_type",
-        "paper__primary",
+        CategoryFilter,
     )
     list_select_related = ("paper", "edition")
     search_fields = ("paper__title", "paper__identifier")
@@ -268,9 +306,7 @@ class CandidateAdmin(Ledger):
 
     def about(self, request: HttpRequest) -> dict[str, Any]:
         """What the head of the list says of its edition."""
-        given = request.GET.get("edition", "")
-        chosen = Edition.objects.filter(pk=given) if given.isdigit() else None
-        edition = chosen.first() if chosen is not None else newest()
+        edition = chosen(request)
         if edition is None:
             return {"title": "No edition yet", "edition": None}
         return {

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, URLField
 from django.http import HttpRequest
 from django.utils.html import format_html
 
@@ -53,6 +53,7 @@ class PaperAdmin(ModelAdmin):
     search_help_text = "An arXiv id, or words of the title"
     show_full_result_count = False
     list_per_page = 50
+    formfield_overrides = {URLField: {"assume_scheme": "https"}}
     readonly_fields = (*SHOWN, "on_arxiv")
     fieldsets = (
         (None, {"fields": ("title", "authors", "abstract", "on_arxiv")}),

@@ -14,6 +14,7 @@ from django.utils import timezone
 from accounts.admin import SubscriberAdmin
 from accounts.models import Subscriber
 from digest.mailer import compose
+from digest.mailer.mail import Mail
 from digest.models import Candidate, Edition, Interest, Pick
 from digest.ranking import assemble
 from digest.reasons import Reason, names_of, reason
@@ -101,7 +102,7 @@ class ReaderAdmin(SubscriberAdmin):
             return self.send_test(request, context["mail"])
         return TemplateResponse(request, "admin/preview.html", context)
 
-    def send_test(self, request: HttpRequest, mail: compose.Mail) -> HttpResponse:
+    def send_test(self, request: HttpRequest, mail: Mail) -> HttpResponse:
         editor = request.user.email  # type: ignore[union-attr]
         test_of(mail, editor).send()
         messages.success(request, f"A test was sent to {editor}.")
@@ -118,7 +119,7 @@ def previewed(reader: Subscriber) -> dict[str, Any]:
     return {"edition": edition, "picks": explained(picks), "mail": mail}
 
 
-def test_of(mail: compose.Mail, editor: str) -> EmailMultiAlternatives:
+def test_of(mail: Mail, editor: str) -> EmailMultiAlternatives:
     """The mail to an editor: without the reader's headers, whose links would unsubscribe the reader."""
     message = EmailMultiAlternatives(f"[Test] {mail.subject}", mail.text, to=[editor])
     message.attach_alternative(mail.html, "text/html")

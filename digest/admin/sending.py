@@ -9,9 +9,8 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from accounts.admin import Ledger
+from accounts.admin import Ledger, counted
 from accounts.models import normal
-from digest.admin.topics import counted
 from digest.models import Batch, Candidate, Digest, Event, Interest, Slot
 from digest.reasons import names_of, reason
 
@@ -26,9 +25,11 @@ class SlotAdmin(Ledger):
     ordering = ("-at", "-pk")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows: QuerySet[Any] = super().get_queryset(request)
         own = Batch.objects.filter(slot=OuterRef("pk"))
-        return rows.annotate(batch_count=counted(own, "slot"))
+        rows: QuerySet[Any] = (
+            super().get_queryset(request).annotate(batch_count=counted(own, "slot"))
+        )
+        return rows
 
     @admin.display(description="batches")
     def batches_of_it(self, slot: Any) -> int:

@@ -5,7 +5,9 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse
 
-DOORS = {
+# Title, symbol, the name of its address, and the model it shows.
+Door = tuple[str, str, str, str | None]
+DOORS: dict[str, list[Door]] = {
     "": [
         ("Today", "today", "index", None),
         ("The day's list", "format_list_numbered", "digest_candidate", "candidate"),

@@ -4,11 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Count, OuterRef, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import OuterRef, QuerySet
 from django.http import HttpRequest
 
-from accounts.admin import Ledger, ModelAdmin
+from accounts.admin import Ledger, ModelAdmin, counted
 from accounts.models import normal
 from digest.follows import CATEGORY
 from digest.models import Follow, Interest, Topic
@@ -19,12 +18,6 @@ if TYPE_CHECKING:  # the theme carries no types; its classes extend these
 else:
     from django.forms import ModelForm
     from unfold.widgets import UnfoldAdminTextareaWidget as TextareaWidget
-
-
-def counted(rows: QuerySet[Any], by: str) -> Coalesce:
-    """How many of these rows a row of the outer query has: counted for those shown only."""
-    number = rows.order_by().values(by).annotate(n=Count("pk")).values("n")
-    return Coalesce(Subquery(number), 0)
 
 
 class Lines(forms.CharField):
@@ -38,7 +31,7 @@ class Lines(forms.CharField):
     def prepare_value(self, value: Any) -> Any:
         return value if isinstance(value, str) else "\n".join(value or [])
 
-    def clean(self, value: Any) -> list[str]:  # type: ignore[override]
+    def clean(self, value: Any) -> list[str]:
         lines = (" ".join(line.split()) for line in (value or "").splitlines())
         return list(dict.fromkeys(line for line in lines if line))
 
@@ -95,8 +88,12 @@ class TopicAdmin(ModelAdmin):
         own = Follow.objects.filter(
             interest__kind="topic", interest__value=OuterRef("slug"), weight__gt=0
         )
-        rows: QuerySet[Any] = super().get_queryset(request)
-        return rows.annotate(follower_count=counted(own, "interest"))
+        rows: QuerySet[Any] = (
+            super()
+            .get_queryset(request)
+            .annotate(follower_count=counted(own, "interest"))
+        )
+        return rows
 
     @admin.display(description="followers", ordering="follower_count")
     def followers(self, topic: Any) -> int:
@@ -141,11 +138,15 @@ class InterestAdmin(Ledger):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         own = Follow.objects.filter(interest=OuterRef("pk"))
-        rows: QuerySet[Any] = super().get_queryset(request)
-        return rows.annotate(
-            follower_count=counted(own.filter(weight__gt=0), "interest"),
-            muter_count=counted(own.filter(weight__lt=0), "interest"),
+        rows: QuerySet[Any] = (
+            super()
+            .get_queryset(request)
+            .annotate(
+                follower_count=counted(own.filter(weight__gt=0), "interest"),
+                muter_count=counted(own.filter(weight__lt=0), "interest"),
+            )
         )
+        return rows
 
     @admin.display(description="followers", ordering="follower_count")
     def followers(self, interest: Any) -> int:

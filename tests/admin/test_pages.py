@@ -74,9 +74,7 @@ def first(model):
 
 
 def queries(room, address):
-    with CaptureQueriesContext(
-        connection,
-    ) as caught:
+    with CaptureQueriesContext(connection) as caught:
         assert room.get(address).status_code == 200
     return len(caught)
 
