@@ -167,7 +167,6 @@ EMAIL_BACKEND = {
 
 # Pages.
 STATIC_URL = "static/"
-STATIC_ROOT = VAR / "static"
 # Served from where they lie, the same on every machine: no collecting step that
 # somebody can forget.
 WHITENOISE_USE_FINDERS = True

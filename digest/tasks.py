@@ -1,9 +1,116 @@
 """The corridor, top to bottom: each step one task, each task a few lines."""
 
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
+import structlog
+from django.utils import timezone
+
 from accounts.models import Subscriber
+from digest import follows
+from digest.celery import app
+from digest.feedback import settle
+from digest.ingest import collect
+from digest.mailer import deliver, ledger, plan
+from digest.mailer.ledger import Tally
+from digest.models import Edition, Paper, Slot
+from digest.ranking import assemble, freeze, rescore
+
+log = structlog.get_logger()
+
+Report = Callable[[Tally], None]
+
+
+# Listings become papers, papers an open edition.
+
+
+@app.task
+def ingest() -> None:
+    """Read today's announcements and attention, and rank the newest day again."""
+    now = timezone.now()
+    collect.collect_network(now)
+    rank_newest(now)
+
+
+def rank_newest(now: datetime) -> Edition | None:
+    """Fill and re-score the edition of the newest announced day, unless it froze."""
+    newest = (
+        Paper.objects.order_by("-announced_on")
+        .values_list("announced_on", flat=True)
+        .first()
+    )
+    if newest is None or Edition.objects.frozen().filter(day=newest).exists():
+        return None
+    return rescore.rescore(newest, now)
+
+
+# A frozen edition becomes mail.
+
+
+@app.task
+def tick() -> None:
+    """Every quarter hour: freeze what is due, plan who is due, and have it sent."""
+    now = timezone.now()
+    for edition in freeze.freeze_due(now):
+        log.info("edition frozen", day=edition.day.isoformat())
+    plan.plan_due(now)
+    plan.plan_welcomes(now)
+    drain.delay()
+
+
+@app.task
+def drain() -> None:
+    """Send whatever is planned; what a killed drain left is taken up here."""
+    send_planned()
+
+
+def send_planned(edition: Edition | None = None, report: Report | None = None) -> None:
+    """Claim, choose, mail: batch after batch, until none is free."""
+    ledger.reclaim(timezone.now())
+    while batch := ledger.claim_next(timezone.now(), edition):
+        digests = assemble.assemble(batch, timezone.now())
+        deliver.deliver(batch, digests, timezone.now())
+        if report:
+            report(ledger.tally(batch.slot.edition))
+
+
+def send(
+    edition: Edition,
+    subscriber: Subscriber | None,
+    now: datetime,
+    report: Report | None = None,
+) -> Tally:
+    """Freeze this edition and mail it now: to one reader, or to all who have not had it."""
+    freeze.freeze(edition, now)
+    edition.refresh_from_db()
+    if subscriber:
+        plan.plan_one(edition, subscriber, now, Slot.Kind.HAND)
+    else:
+        plan.plan_everyone(edition, now)
+    send_planned(edition, report)
+    return ledger.tally(edition)
+
+
+# Readers come, click and leave.
 
 
 def on_confirmed(sender: Any, subscriber: Subscriber, wishes: Any, **_: Any) -> None:
     """A reader confirmed: follow what they asked for, and send the welcome digest at once."""
+    follows.follow_wishes(subscriber, wishes)
+    welcome.delay(subscriber.pk)
+
+
+@app.task
+def welcome(subscriber_id: int) -> None:
+    """Mail the latest frozen edition to a new reader; without one, the tick after the first freeze does."""
+    subscriber = Subscriber.objects.get(pk=subscriber_id)
+    if edition := Edition.objects.frozen().order_by("day").last():
+        plan.plan_one(edition, subscriber, timezone.now(), Slot.Kind.WELCOME)
+        send_planned(edition)
+
+
+@app.task
+def act_on_events() -> None:
+    """Act on what the provider reported and on yesterday's clicks."""
+    settle.act(timezone.now())

@@ -14,6 +14,7 @@ import tests.ground  # noqa: F401  Django is ready from here on, so models can b
 
 from django.core.cache import cache
 
+from digest.celery import app
 from tests import make
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -97,6 +98,14 @@ def on_loopback(host):
 def empty_cache():
     """Limits that one test has used up are not the next one's."""
     cache.clear()
+
+
+@pytest.fixture
+def eager():
+    """Tasks run where they are called, without a broker."""
+    app.conf.update(task_always_eager=True)
+    yield
+    app.conf.update(task_always_eager=False)
 
 
 @pytest.fixture

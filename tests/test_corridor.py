@@ -15,7 +15,11 @@ from digest.models import Candidate, Digest, Edition, Follow, Paper
 from digest.ranking import freeze, rescore
 from tests import make
 
-pytestmark = [pytest.mark.both, pytest.mark.django_db(transaction=True)]
+pytestmark = [
+    pytest.mark.both,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("eager"),
+]
 
 # A Friday, so that the sample's three days are Wednesday to Friday.
 FRIDAY = datetime(2026, 11, 20, 6, 0, tzinfo=UTC)
@@ -129,12 +133,7 @@ def test_nobody_who_left_or_never_confirmed_is_mailed(papers, mails, ada, bob, c
     assert (tally.recipients, tally.accepted) == (1, 1)
 
 
-def test_a_new_reader_gets_the_latest_frozen_edition_at_once(
-    papers, mails, bob, monkeypatch
-):
-    from digest.celery import app
-
-    app.conf.update(task_always_eager=True)
+def test_a_new_reader_gets_the_latest_frozen_edition_at_once(papers, mails, bob):
     edition = rescore.rescore(FRIDAY.date(), FRIDAY)
     freeze.freeze(edition, FRIDAY)
     bob.confirm(FRIDAY, "link")

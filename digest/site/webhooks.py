@@ -44,6 +44,6 @@ def size(request: HttpRequest) -> int:
 def act_soon() -> None:
     """What is kept is acted on every five minutes anyway: a broker that is away must not make the provider repeat itself."""
     try:
-        tasks.act_on_events.delay_on_commit()
+        tasks.act_on_events.delay_on_commit()  # type: ignore[attr-defined]  # the stubs know no Django tasks
     except tasks.act_on_events.OperationalError as error:
         log.warning("broker away, events wait", error=str(error))
