@@ -1,0 +1,92 @@
+"""The front page answers at once, and carries what was asked into the sign-up."""
+
+import pytest
+
+from tests import make
+from tests.site.conftest import text
+
+
+def wishes(page):
+    return [part.partition('"')[0] for part in page.split('name="wish" value="')[1:]]
+
+
+def test_a_question_is_answered_with_papers_of_the_edition_and_reasons(client, world):
+    page = text(client.get("/?q=post-training+quantization"))
+
+    assert page.count("<article") == 10
+    assert page.count('class="why"') == 10
+    first = page.partition("<article")[2].partition("</article>")[0]
+    assert "quantization of language models" in first
+    assert "Close to your search “post-training quantization”" in first
+
+
+def test_without_a_question_the_trending_ones_are_shown(client, world):
+    loud = world.candidates.last()
+    world.candidates.exclude(pk=loud.pk).update(trend=0.1)
+
+    page = text(client.get("/"))
+
+    assert "Trending" in page
+    assert (
+        loud.card["title"] in page.partition("<article")[2].partition("</article>")[0]
+    )
+
+
+def test_the_sign_up_carries_the_question_and_the_topics(client, world):
+    page = text(
+        client.get("/?q=protein+design&topic=quantization&topic=robots&topic=gone")
+    )
+
+    assert wishes(page) == [
+        "search:protein design",
+        "topic:quantization",
+        "topic:robots",
+    ]
+    assert wishes(text(client.get("/"))) == []
+
+
+def test_a_chosen_topic_is_ticked_and_finds_its_papers(client, world):
+    page = text(client.get("/?topic=robots"))
+
+    assert 'value="robots" checked' in page
+    assert "Because you follow Robots" in page
+
+
+@pytest.mark.parametrize(
+    "q", ["x" * 5000, "\x00\x07", " \n ", "🜁" * 300, "a" + "\u202e" * 9]
+)
+def test_no_question_breaks_the_page(client, world, q):
+    assert client.get("/", {"q": q}).status_code == 200
+    assert client.get("/papers", {"q": q}).status_code == 200
+
+
+def test_an_open_edition_answers_as_a_frozen_one_does(client, world):
+    while_open = text(client.get("/?q=speech")).partition("<ol")[2]
+    make.frozen(world)
+
+    assert (
+        text(client.get("/?q=speech")).partition("<ol")[2].partition("</ol>")[0]
+        == while_open.partition("</ol>")[0]
+    )
+
+
+def test_an_editor_s_note_is_shown(client, world):
+    one = world.candidates.first()
+    one.pin, one.note = 1, "Read this one."
+    one.save()
+
+    page = text(client.get("/?q=speech"))
+
+    assert "Picked by the editors" in page
+    assert "Read this one." in page
+
+
+def test_a_network_that_asks_too_often_waits_and_pages_stay_free(
+    client, world, monkeypatch
+):
+    monkeypatch.setattr("digest.site.limits.QUESTIONS", "2/m")
+    answers = [client.get("/?q=speech").status_code for _ in range(3)]
+
+    assert answers == [200, 200, 429]
+    assert client.get("/").status_code == 200
+    assert client.get("/?q=speech", REMOTE_ADDR="198.51.100.9").status_code == 200

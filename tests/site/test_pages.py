@@ -1,0 +1,151 @@
+"""Every public page: there, escaped, bounded, with a sign-up form, changing nothing."""
+
+import re
+
+import pytest
+from django.apps import apps
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from digest.models import Paper
+from digest.ranking import rescore
+from tests import make
+from tests.site.conftest import HOSTILE, text
+
+PUBLIC = [
+    *("/", "/?q=quantization", "/?topic=quantization", "/papers", "/papers?q=robot"),
+    *("/papers/date/2026-11-20", "/papers/date/2026-11-21", "/papers/{paper}"),
+    *("/topics", "/topics/quantization", "/d/{digest}/1/more", "/d/{digest}/1/less"),
+    *("/digests/{key}", "/nowhere/known", "/papers/9999.99999"),
+]
+PRIVATE = ["/preferences/{key}", "/preferences/{key}/erase", "/d/{digest}"]
+
+
+@pytest.fixture
+def paths(hers, key):
+    """Fills the keys into a path."""
+    known = Paper.objects.first().identifier
+    return lambda path: path.format(paper=known, digest=hers.key, key=key)
+
+
+def rows():
+    """Every row of ours, so that a change anywhere is seen."""
+    ours = [*apps.get_app_config("digest").get_models()]
+    ours += apps.get_app_config("accounts").get_models()
+    return {model: list(model.objects.order_by("pk").values()) for model in ours}
+
+
+@pytest.mark.parametrize("path", [p for p in PUBLIC if p != "/nowhere/known"])
+def test_every_public_page_asks_for_an_address(client, paths, path):
+    page = text(client.get(paths(path)))
+
+    form = re.search(r'<form method="post" action="/subscribe">.*?</form>', page, re.S)
+    assert form
+    assert 'name="email"' in form[0]
+    assert 'name="csrfmiddlewaretoken"' in form[0]
+
+
+@pytest.mark.parametrize("path", PUBLIC + PRIVATE)
+def test_get_and_head_change_nothing(client, paths, path):
+    before = rows()
+
+    client.get(paths(path))
+    client.head(paths(path))
+
+    assert rows() == before
+
+
+@pytest.mark.parametrize("path", PUBLIC + PRIVATE)
+def test_every_page_needs_a_bounded_number_of_queries(client, paths, path):
+    client.get(paths(path))  # what is read once for all, such as the model
+
+    with CaptureQueriesContext(
+        connection,
+    ) as made:
+        client.get(paths(path))
+
+    assert len(made) <= 25
+
+
+@pytest.mark.parametrize("path", [p for p in PUBLIC if "nowhere" not in p])
+def test_no_page_carries_inline_style_or_script(client, paths, path):
+    response = client.get(paths(path))
+    page = text(response)
+
+    assert "<style" not in page
+    assert " style=" not in page
+    assert not re.search(r"<script(?! src=)", page)
+    assert "style-src 'self'" in response["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/?q=quantization",
+        "/papers/date/2026-11-20",
+        "/papers?q=quantization",
+        "/topics/quantization",
+        "/papers/2611.00001",
+        "/topics",
+    ],
+)
+def test_the_words_of_strangers_are_escaped(client, db, path):
+    make.paper(
+        f"{HOSTILE} quantization",
+        identifier="2611.00001",
+        abstract=f"{HOSTILE} quantization. https://example.org/{HOSTILE}",
+        authors=[HOSTILE],
+        organization=HOSTILE,
+        primary="cs.LG",
+        code_url="javascript:alert(1)",
+        project_url='https://example.org/"><script>alert(1)</script>',
+    )
+    make.topic("Quantization", description=HOSTILE)
+    made = rescore.rescore(make.DAY, make.NOW)
+    made.candidates.update(note=HOSTILE)
+
+    page = text(client.get(path))
+
+    assert "onerror" in page
+    assert "<img" not in page
+    assert "<script>" not in page
+    assert "javascript:" not in page
+
+
+@pytest.mark.parametrize("path", ["/", "/papers"])
+def test_a_question_is_escaped_and_kept(client, world, path):
+    page = text(client.get(path, {"q": '"><script>alert(1)</script>'}))
+
+    assert "<script>alert" not in page
+    assert 'value="&#34;&gt;&lt;script&gt;alert(1)&lt;/script&gt;"' in page
+
+
+def test_a_page_of_another_kind_helps(client, db):
+    response = client.get("/papers/2601.00001")
+
+    assert response.status_code == 404
+    assert "There is no such page" in text(response)
+    assert 'role="search"' in text(response)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/papers/%00",
+        "/papers/a%00b",
+        "/papers/" + "x" * 500,
+        "/papers/date/%00",
+        "/topics/%00",
+        "/d/%00",
+        "/mailbox/%00",
+    ],
+)
+def test_bytes_that_no_database_takes_are_not_found(client, db, path):
+    assert client.get(path).status_code == 404
+
+
+def test_a_new_site_says_that_it_is_new(client, db):
+    assert "No papers have been read yet" in text(client.get("/"))
+    assert "No papers have been read yet" in text(client.get("/papers"))
+    assert "have not named any" in text(client.get("/topics"))

@@ -1,0 +1,322 @@
+"""Preferences: whose they are, what each form changes, and that opening changes nothing."""
+
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import Link, Subscriber, Suppression
+from digest import follows
+from digest.feedback import opinions
+from digest.models import Digest, Interest, Paper
+from tests import make
+from tests.site.conftest import HOSTILE, text
+
+
+@pytest.fixture
+def door(client, key):
+    return f"/preferences/{key}"
+
+
+def stances(reader):
+    rows = reader.follows.values_list("interest__kind", "interest__value", "weight")
+    return set(rows)
+
+
+def test_a_link_of_another_purpose_or_age_opens_nothing(client, ada):
+    now = timezone.now()
+    wrong = Link.issue(ada, Link.Purpose.CONFIRM, now).key
+    old = Link.issue(ada, Link.Purpose.PREFERENCES, now - timedelta(days=30)).key
+
+    for key in (wrong, old, "unknown", ada.unsubscribe_key):
+        response = client.get(f"/preferences/{key}")
+        assert response.status_code == 404
+        assert 'action="/fresh-link"' in text(response)
+        assert "ada@" not in text(response)
+
+
+def test_a_digest_s_key_opens_preferences_for_thirty_days(client, hers, ada):
+    assert "ada@example.org" in text(client.get(f"/preferences/{hers.key}"))
+
+    Digest.objects.update(created_at=timezone.now() - timedelta(days=30))
+
+    assert client.get(f"/preferences/{hers.key}").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["", "/erase", "/data.json"])
+def test_an_expired_key_neither_shows_nor_changes(client, ada, path):
+    old = Link.issue(ada, Link.Purpose.PREFERENCES, timezone.now() - timedelta(days=31))
+
+    client.post(f"/preferences/{old.key}{path}", {"do": "pause", "weeks": "1"})
+
+    ada.refresh_from_db()
+    assert ada.paused_until is None
+
+
+def test_what_is_followed_muted_and_said_is_shown(client, door, ada, hers):
+    follows.follow(ada, "topic", "robots")
+    follows.follow(ada, "keyword", HOSTILE)
+    follows.follow(ada, "author", "Bruno Lindqvist", -1)
+    opinions.say(hers, 2, "less")
+
+    shown = text(client.get(door))
+
+    assert 'value="robots" checked' in shown
+    assert "&lt;img src=x" in shown
+    assert "<img" not in shown
+    assert "Remove Bruno Lindqvist" in shown.partition("<h2>Mute</h2>")[2]
+    disliked = shown.partition("<h3>Less</h3>")[2].partition("</section>")[0]
+    assert "Study" in disliked
+
+
+def test_the_next_digest_is_shown_and_holds_nothing_sent_before(client, door, hers):
+    sent = [pick.candidate for pick in hers.picks]
+    titles = [c.card["title"] for c in hers.edition.candidates.filter(pk__in=sent)]
+
+    preview = text(client.get(door)).partition("Your next digest")[2]
+
+    assert preview.count("<article") == 9
+    assert not any(title in preview for title in titles)
+
+
+def test_topics_become_exactly_the_ticked_ones(client, door, ada, world):
+    make.topic("Gone", is_listed=False)
+    for slug in ("robots", "gone"):
+        follows.follow(ada, "topic", slug)
+    follows.follow(ada, "keyword", "int4")
+
+    response = client.post(
+        door, {"do": "topics", "topic": ["quantization", "gone", "invented"]}
+    )
+
+    assert response["Location"] == f"{door}?said=saved"
+    assert stances(ada) == {
+        ("topic", "quantization", 1.0),
+        ("topic", "gone", 1.0),
+        ("keyword", "int4", 1.0),
+    }
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        (
+            {"do": "follow", "kind": "keyword", "value": "INT4,  sparse   attention,"},
+            {("keyword", "int4", 1.0), ("keyword", "sparse attention", 1.0)},
+        ),
+        (
+            {"do": "follow", "kind": "author", "value": "Okafor, Ada"},
+            {("author", "Okafor, Ada", 1.0)},
+        ),
+        (
+            {"do": "mute", "kind": "category", "value": "cs.CR"},
+            {("category", "cs.CR", -1.0)},
+        ),
+        (
+            {"do": "follow", "kind": "search", "value": "maps, and territory"},
+            {("search", "maps, and territory", 1.0)},
+        ),
+        ({"do": "follow", "kind": "category", "value": "nonsense category"}, set()),
+        ({"do": "follow", "kind": "paper", "value": "2611.00001"}, set()),
+        ({"do": "follow", "kind": "keyword", "value": " , "}, set()),
+        ({"do": "mute", "kind": "keyword", "value": "x" * 81}, set()),
+        ({"do": "follow"}, set()),
+        ({"do": "explode"}, set()),
+        ({}, set()),
+    ],
+)
+def test_what_is_typed_is_followed_or_refused_with_a_word(
+    client, door, ada, form, expected
+):
+    response = client.post(door, form, follow=True)
+
+    assert stances(ada) == expected
+    assert ('class="said"' if expected else 'class="wrong"') in text(response)
+
+
+def test_sixty_interests_are_enough(client, door, ada):
+    for number in range(follows.LIMIT):
+        follows.follow(ada, "keyword", f"word {number}")
+
+    response = client.post(door, {"do": "follow", "kind": "keyword", "value": "more"})
+
+    assert response["Location"].endswith("said=refused")
+    assert ada.follows.count() == follows.LIMIT
+
+
+def test_one_interest_is_removed_and_nobody_else_s(client, door, ada):
+    mine = follows.follow(ada, "keyword", "int4")
+    follows.follow(make.subscriber("dora@example.org"), "keyword", "int4")
+
+    client.post(door, {"do": "unfollow", "interest": mine.interest_id})
+
+    assert [row.subscriber.email for row in Interest.objects.get().follows.all()] == [
+        "dora@example.org"
+    ]
+
+
+@pytest.mark.parametrize("interest", ["", "x", "-1", "²", "9" * 40])
+def test_a_nonsense_interest_is_not_understood(client, door, interest):
+    response = client.post(door, {"do": "unfollow", "interest": interest})
+
+    assert response["Location"].endswith("said=wrong")
+
+
+SCHEDULE = {
+    "do": "schedule",
+    "length": "5",
+    "frequency": "weekly",
+    "weekday": "6",
+    "hour": "21",
+    "zone": "Asia/Kathmandu",
+}
+
+
+def test_times_are_saved(client, door, ada):
+    client.post(door, SCHEDULE)
+
+    ada.refresh_from_db()
+    kept = (ada.length, ada.frequency, ada.weekday, ada.hour, ada.zone)
+    assert kept == (5, "weekly", 6, 21, "Asia/Kathmandu")
+    shown = text(client.get(door))
+    assert "<option selected>Asia/Kathmandu</option>" in shown
+    assert '<option value="21" selected>21:00</option>' in shown
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"hour": "24"},
+        {"length": "31"},
+        {"length": "0"},
+        {"zone": "Mars/Olympus"},
+        {"frequency": "hourly"},
+        {"weekday": "7"},
+        {"hour": ""},
+    ],
+)
+def test_a_wrong_time_changes_nothing(client, door, ada, wrong):
+    before = Subscriber.objects.values().get(pk=ada.pk)
+
+    response = client.post(door, SCHEDULE | wrong)
+
+    assert response["Location"].endswith("said=wrong")
+    assert Subscriber.objects.values().get(pk=ada.pk) == before
+
+
+def test_a_form_cannot_touch_what_is_not_in_it(client, door, ada):
+    client.post(door, SCHEDULE | {"email": "x@example.org", "state": "left"})
+
+    ada.refresh_from_db()
+    assert (ada.email, ada.state) == ("ada@example.org", "active")
+
+
+def test_a_pause_lasts_its_weeks_and_can_be_ended(client, door, ada):
+    client.post(door, {"do": "pause", "weeks": "2"})
+
+    ada.refresh_from_db()
+    assert timedelta(days=13) < ada.paused_until - timezone.now() <= timedelta(days=14)
+    assert "Resume now" in text(client.get(door))
+
+    client.post(door, {"do": "resume"})
+
+    ada.refresh_from_db()
+    assert ada.paused_until is None
+
+
+@pytest.mark.parametrize("weeks", ["0", "5", "-1", "x", ""])
+def test_a_pause_is_one_to_four_weeks(client, door, ada, weeks):
+    client.post(door, {"do": "pause", "weeks": weeks})
+
+    ada.refresh_from_db()
+    assert ada.paused_until is None
+
+
+def test_who_left_may_come_back_but_never_after_a_complaint(client, cleo):
+    key = Link.issue(cleo, Link.Purpose.PREFERENCES, timezone.now()).key
+    Suppression.add(cleo.email, "complaint")
+    assert "You get no mail: you left" in text(client.get(f"/preferences/{key}"))
+
+    response = client.post(f"/preferences/{key}", {"do": "return"}, follow=True)
+
+    cleo.refresh_from_db()
+    assert cleo.state == "left"
+    assert "may not mail it" in text(response)
+
+    Suppression.objects.all().delete()
+    client.post(f"/preferences/{key}", {"do": "return"})
+
+    cleo.refresh_from_db()
+    assert cleo.is_active
+    assert cleo.consent_how == "preferences page"
+
+
+def test_a_welcome_is_friendly(client, door):
+    shown = text(client.get(f"{door}?welcome=1"))
+
+    assert "Confirmed. Your first digest is on its way." in shown
+
+
+def test_erasing_asks_and_then_leaves_only_the_hash(client, door, ada, hers):
+    Suppression.add(ada.email, "bounce")
+    asked = text(client.get(f"{door}/erase"))
+    assert "Erase everything about ada@example.org?" in asked
+    assert Subscriber.objects.filter(pk=ada.pk).exists()
+
+    response = client.post(f"{door}/erase")
+
+    assert "Everything is erased" in text(response)
+    assert "ada@" not in text(response)
+    assert not Subscriber.objects.filter(pk=ada.pk).exists()
+    assert not Digest.objects.exists()
+    assert Suppression.objects.count() == 1
+
+
+def test_the_export_holds_what_we_keep_and_nothing_of_others(client, door, ada, hers):
+    make.subscriber("dora@example.org")
+
+    response = client.get(f"{door}/data.json")
+
+    told = response.json()
+    assert told["reader"]["email"] == "ada@example.org"
+    assert told["interests"][0]["interest__value"] == "quantization"
+    assert told["digests"][0]["edition__day"] == "2026-11-20"
+    assert "dora" not in text(response)
+    assert "attachment" in response["Content-Disposition"]
+    assert ada.unsubscribe_key not in text(response)
+
+
+def test_forms_of_other_sites_are_refused(door, ada):
+    strict = Client(enforce_csrf_checks=True)
+
+    assert strict.post(door, {"do": "pause", "weeks": "1"}).status_code == 403
+    assert strict.post(f"{door}/erase").status_code == 403
+    assert Subscriber.objects.filter(pk=ada.pk, paused_until=None).exists()
+
+
+@pytest.mark.parametrize(
+    "path", ["/preferences/{0}", "/preferences/{0}/erase", "/digests/{0}"]
+)
+def test_pages_with_a_key_are_neither_indexed_nor_cached_nor_told_to_others(
+    client, key, path
+):
+    response = client.get(path.format(key))
+
+    assert response["X-Robots-Tag"] == "noindex, nofollow"
+    assert response["Cache-Control"] == "private, no-store"
+    # Not no-referrer: browsers would then send "Origin: null" with the forms.
+    assert response["Referrer-Policy"] == "same-origin"
+
+
+def test_the_page_needs_a_bounded_number_of_queries(
+    client, door, ada, hers, django_assert_max_num_queries
+):
+    for number in range(30):
+        follows.follow(ada, "keyword", f"word {number}")
+    for paper in Paper.objects.all()[:10]:
+        follows.follow(ada, "paper", paper.identifier, 0.5)
+    client.get(door)
+
+    with django_assert_max_num_queries(30):
+        client.get(door)
