@@ -23,6 +23,7 @@ def test_programs_that_open_the_link_change_nothing(visitor, ada, method):
     assert state_of(ada) == "active"
 
 
+@pytest.mark.both
 def test_one_click_leaves_without_cookie_token_or_redirect(visitor, ada):
     answer = visitor.post(
         f"/unsubscribe/{ada.unsubscribe_key}",

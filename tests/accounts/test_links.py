@@ -87,6 +87,7 @@ def test_a_wrong_address_is_shown_again(visitor):
     assert visitor.get("/fresh-link").status_code == 200
 
 
+@pytest.mark.both
 def test_a_reader_moves_when_the_new_address_confirms(visitor, ada, ask_move):
     assert ask_move(ada, " Ada@New.example")
     path, (letter,) = last_path(), mail.outbox

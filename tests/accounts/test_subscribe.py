@@ -33,6 +33,7 @@ def sign_up(visitor, email="new@example.org", **fields):
     return visitor.post("/subscribe", {"email": email, **fields})
 
 
+@pytest.mark.both
 def test_a_sign_up_becomes_a_reader_only_when_the_mailed_button_is_pressed(
     visitor, heard
 ):
