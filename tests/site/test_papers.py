@@ -32,7 +32,7 @@ def test_papers_without_a_question_is_the_newest_day(client, world):
 
 
 def test_search_shows_at_most_120_long_papers_on_less_than_500_kilobytes(client, db):
-    for number in range(126):
+    for number in range(240):
         words = f"{SUBJECTS[number % len(SUBJECTS)]} & {number}. "
         make.paper(f"Long one {number}", abstract=(words * 60)[:1920])
     embedding.refresh()
