@@ -48,8 +48,8 @@ def choose(
 ) -> dict[int, list[Pick]]:
     """The picks of each reader, by their id; reads only.
 
-    Left out: what their digests of the last 14 days held, papers that they named as
-    examples of what they want, and recalled ones.
+    Left out: what their digests of the last 14 days held, papers of which they asked
+    for more or less like this, and recalled ones.
     """
     readers = list(subscribers)
     stances, interests = _follows(readers)
@@ -173,18 +173,14 @@ def _known(
     stances: Stances,
     interests: Sequence[Interest],
 ) -> dict[int, set[int]]:
-    """The papers that each reader was sent, or named as an example, by the reader's id."""
+    """The papers that each reader was sent, or said more or less of, by the reader's id."""
     known = _sent(edition, readers)
     examples = {i.pk: i.value for i in interests if i.kind == Interest.Kind.PAPER}
     named = edition.candidates.filter(paper__identifier__in=set(examples.values()))
     papers = dict(named.values_list("paper__identifier", "paper_id"))
     for reader, stance in stances.items():
-        liked = [
-            examples[pk]
-            for pk, weight in stance.items()
-            if weight > 0 and pk in examples
-        ]
-        known[reader].update(papers[value] for value in liked if value in papers)
+        values = [examples[pk] for pk in stance if pk in examples]
+        known[reader].update(papers[value] for value in values if value in papers)
     return known
 
 

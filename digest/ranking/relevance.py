@@ -172,7 +172,8 @@ class Field:
         length = float(np.linalg.norm(centre))
         if not length:
             return np.zeros(len(self.papers))
-        return np.maximum(self._vectors @ (centre / length), 0).astype(np.float64)
+        cosines = self._vectors @ (centre / length)
+        return np.asarray(np.maximum(cosines, 0), np.float64)
 
     def _inside(self, categories: Sequence[str]) -> Scores:
         if not categories:

@@ -104,9 +104,9 @@ def _fill(
 ) -> Edition:
     Edition.objects.get_or_create(day=day)
     edition = Edition.objects.select_for_update().get(day=day)
-    refuse_frozen(
-        day
-    )  # it may have frozen while we computed; the lock holds it open now
+    edition.ranked_at = now
+    # Refused where it froze while we computed; from here on the lock holds it open.
+    edition.save(update_fields=["ranked_at"])
     rows = [_candidate(edition, paper, trends[paper.pk]) for paper in papers]
     Candidate.objects.bulk_create(
         rows,
@@ -116,8 +116,6 @@ def _fill(
         update_fields=["trend", "breakdown", "card"],
     )
     _drop_others(edition, {row.paper_id for row in rows})
-    edition.ranked_at = now
-    edition.save(update_fields=["ranked_at"])
     return edition
 
 

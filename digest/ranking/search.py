@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from django.db.models import Count, Max
+from django.db.models import Count, Max, QuerySet
 
 from digest.models import Paper
 from digest.ranking import embedding
@@ -59,8 +59,9 @@ def _nearest(
 
 def _index(model: Model) -> Index:
     """The vectors of all papers under this model, read again when any has changed."""
-    embedded = Paper.objects.filter(vector_version=model.version)
-    state = embedded.aggregate(n=Count("pk"), last=Max("pk"), at=Max("updated_at"))
+    state = _embedded(model.version).aggregate(
+        n=Count("pk"), last=Max("pk"), at=Max("updated_at")
+    )
     return _read(model.version, state["n"], state["last"], state["at"])
 
 
@@ -68,8 +69,11 @@ def _index(model: Model) -> Index:
 def _read(
     version: str, count: int, last: int | None, changed: datetime | None
 ) -> Index:
-    rows = Paper.objects.filter(vector_version=version).order_by("pk")
-    pairs = list(rows.values_list("pk", "vector"))
+    pairs = list(_embedded(version).order_by("pk").values_list("pk", "vector"))
     ids = np.array([pk for pk, _ in pairs], np.int64)
-    vectors = b"".join(bytes(vector) for _, vector in pairs)
+    vectors = b"".join(bytes(vector or b"") for _, vector in pairs)
     return ids, np.frombuffer(vectors, np.float32).reshape(len(pairs), -1)
+
+
+def _embedded(version: str) -> QuerySet[Paper]:
+    return Paper.objects.filter(vector_version=version, vector__isnull=False)

@@ -120,6 +120,21 @@ def test_two_processes_freeze_an_edition_once():
 
 
 @pytest.mark.django_db
+def test_whoever_changes_the_state_has_frozen_it(monkeypatch):
+    edition = make.edition()
+
+    def overtaken(day, now):
+        ranked = rescore(day, now)
+        make.frozen(edition, NOW - make.hours(1))
+        return ranked
+
+    monkeypatch.setattr(freeze, "rescore", overtaken)
+
+    assert not freeze.freeze(edition, NOW)
+    assert edition.frozen_at == NOW - make.hours(1)
+
+
+@pytest.mark.django_db
 def test_the_command_freezes_a_day_at_any_hour(capsys):
     make.edition(day=DAY + timedelta(days=1))
 

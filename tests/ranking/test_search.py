@@ -7,7 +7,7 @@ import pytest
 from digest.models import Paper
 from digest.ranking import embedding, search
 from tests import make
-from tests.make import DAY
+from tests.make import DAY, NOW
 
 pytestmark = pytest.mark.django_db
 
@@ -76,6 +76,20 @@ def test_a_new_paper_is_found_once_it_is_embedded(papers):
     embedding.refresh()
 
     assert new in [paper for paper, _ in search.search("storks")]
+
+
+def test_a_paper_whose_text_changed_is_found_by_its_new_words(papers):
+    weld = papers[2]
+    search.search("storks")
+    changed = {
+        "title": "Storks on steel towers",
+        "vector": None,
+        "updated_at": NOW + make.hours(1),
+    }
+    Paper.objects.filter(pk=weld.pk).update(**changed)
+    embedding.refresh()
+
+    assert weld in [paper for paper, _ in search.search("storks")]
 
 
 def test_similar_papers_leave_out_the_paper_itself(papers):
