@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import structlog
+from celery import Task
 from django.utils import timezone
 
 from accounts.models import Subscriber
@@ -12,7 +13,7 @@ from digest import follows
 from digest.celery import app
 from digest.feedback import settle
 from digest.ingest import collect
-from digest.mailer import deliver, ledger, plan
+from digest.mailer import deliver, ledger, plan, welcome
 from digest.mailer.ledger import Tally
 from digest.models import Edition, Paper, Slot
 from digest.ranking import assemble, freeze, rescore
@@ -20,6 +21,14 @@ from digest.ranking import assemble, freeze, rescore
 log = structlog.get_logger()
 
 Report = Callable[[Tally], None]
+
+
+def soon(task: Task[Any, None], *arguments: Any) -> None:
+    """Enqueue what beat will see to anyway: a broker that is away must not fail a page."""
+    try:
+        task.delay(*arguments)
+    except task.OperationalError as error:
+        log.warning("broker away", task=task.name, error=str(error))
 
 
 # Listings become papers, papers an open edition.
@@ -55,7 +64,7 @@ def tick() -> None:
     for edition in freeze.freeze_due(now):
         log.info("edition frozen", day=edition.day.isoformat())
     plan.plan_due(now)
-    plan.plan_welcomes(now)
+    welcome.plan_welcomes(now)
     drain.delay()
 
 
@@ -98,11 +107,11 @@ def send(
 def on_confirmed(sender: Any, subscriber: Subscriber, wishes: Any, **_: Any) -> None:
     """A reader confirmed: follow what they asked for, and send the welcome digest at once."""
     follows.follow_wishes(subscriber, wishes)
-    welcome.delay(subscriber.pk)
+    soon(send_welcome, subscriber.pk)
 
 
 @app.task
-def welcome(subscriber_id: int) -> None:
+def send_welcome(subscriber_id: int) -> None:
     """Mail the latest frozen edition to a new reader; without one, the tick after the first freeze does."""
     subscriber = Subscriber.objects.get(pk=subscriber_id)
     if edition := Edition.objects.frozen().order_by("day").last():

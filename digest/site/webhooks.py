@@ -1,6 +1,5 @@
 """What the mail provider tells us: genuine, then kept, then acted on."""
 
-import structlog
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -10,8 +9,6 @@ from django.views.decorators.http import require_POST
 from digest import tasks
 from digest.feedback import record
 from digest.feedback import sendgrid as reports
-
-log = structlog.get_logger(__name__)
 
 # SendGrid posts at most 768 KB.
 LARGEST = 2_000_000  # bytes
@@ -32,18 +29,10 @@ def sendgrid(request: HttpRequest) -> HttpResponse:
     except ValueError:
         return HttpResponse(status=400)
     record.record(told, "sendgrid", timezone.now())
-    act_soon()
+    tasks.soon(tasks.act_on_events)
     return HttpResponse(status=204)
 
 
 def size(request: HttpRequest) -> int:
     stated = request.META.get("CONTENT_LENGTH") or "0"
     return int(stated) if stated.isdigit() else LARGEST + 1
-
-
-def act_soon() -> None:
-    """What is kept is acted on every five minutes anyway: a broker that is away must not make the provider repeat itself."""
-    try:
-        tasks.act_on_events.delay_on_commit()  # type: ignore[attr-defined]  # the stubs know no Django tasks
-    except tasks.act_on_events.OperationalError as error:
-        log.warning("broker away, events wait", error=str(error))
