@@ -50,8 +50,9 @@ def sum_up(now: datetime) -> int:
 
 def sum_day(day: date) -> None:
     """One Signal per paper: how many readers opened it that day, measured at the midnight that ended it."""
-    values = of_day(day).values_list("key", "payload__paper")
-    sums = readers_of(values.iterator())
+    # The whole payload: SQLite would hand out the identifier 2401.10000 as a number.
+    values = of_day(day).values_list("key", "payload").iterator()
+    sums = readers_of((key, payload["paper"]) for key, payload in values)
     papers = Paper.objects.in_bulk(list(sums), field_name="identifier")
     signals = [
         Signal(
