@@ -12,6 +12,8 @@ from digest.site.limits import questions_limited
 
 # As Hugging Face's search: longer questions are pasted abstracts.
 LONGEST_QUESTION = 250
+# More than twenty is everything.
+MOST_TOPICS = 20
 
 
 def question(request: HttpRequest) -> str:
@@ -24,19 +26,18 @@ def question(request: HttpRequest) -> str:
 @require_safe
 @questions_limited
 def home(request: HttpRequest) -> HttpResponse:
-    q, chosen = question(request), request.GET.getlist("topic")[: follows.LIMIT]
+    q, chosen = question(request), request.GET.getlist("topic")[:MOST_TOPICS]
     topics = list(Topic.objects.filter(is_listed=True))
     slugs = [topic.slug for topic in topics if topic.slug in chosen]
-    wishes = [f"search:{q}"] if q else []
-    wishes += [f"topic:{slug}" for slug in slugs]
-    edition = shown.newest()
+    asked = [f"search:{q}", *(f"topic:{slug}" for slug in slugs)]
+    interests, edition = follows.interests(asked), shown.newest()
     context = {
         "q": q,
         "topics": topics,
         "chosen": slugs,
-        "wishes": wishes,
+        "wishes": [f"{one.kind}:{one.value}" for one in interests],
         "edition": edition,
         "today": timezone.localdate(),
-        "papers": shown.answer(edition, follows.interests(wishes)),
+        "papers": shown.answer(edition, interests),
     }
     return render(request, "pages/home.html", context)

@@ -45,6 +45,13 @@ def test_the_sign_up_carries_the_question_and_the_topics(client, world):
     assert wishes(text(client.get("/"))) == []
 
 
+def test_a_question_without_a_word_asks_nothing(client, world):
+    page = text(client.get("/?q=???"))
+
+    assert wishes(page) == []
+    assert "Trending" in page
+
+
 def test_a_chosen_topic_is_ticked_and_finds_its_papers(client, world):
     page = text(client.get("/?topic=robots"))
 

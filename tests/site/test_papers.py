@@ -32,12 +32,13 @@ def test_papers_without_a_question_is_the_newest_day(client, world):
 
 
 def test_search_shows_at_most_120_long_papers_on_less_than_500_kilobytes(client, db):
-    for number in range(240):
-        words = f"{SUBJECTS[number % len(SUBJECTS)]} & {number}. "
+    for number in range(320):
+        subject = SUBJECTS[0] if number < 125 else SUBJECTS[1 + number % 5]
+        words = f"{subject} & {number}. "
         make.paper(f"Long one {number}", abstract=(words * 60)[:1920])
     embedding.refresh()
 
-    response = client.get("/papers", {"q": " ".join(SUBJECTS)})
+    response = client.get("/papers", {"q": SUBJECTS[0]})
 
     assert text(response).count("<article") == 120
     assert len(response.content) < 500_000
