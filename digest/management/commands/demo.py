@@ -9,9 +9,11 @@ import sys
 import tempfile
 from argparse import ArgumentParser
 from datetime import date, timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import httpx
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
@@ -26,6 +28,7 @@ from digest.models import Digest, Edition, Interest, Paper
 from digest.ranking import rescore
 
 # Nobody waits for a network that is not there.
+CONNECT_SECONDS = 3
 NETWORK_SECONDS = 15
 ENOUGH_PAPERS = 30
 PORTS = range(8000, 8020)
@@ -68,7 +71,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         stand_alone()
-        call_command("setup", stdout=self.stdout)
+        call_command("setup", stdout=StringIO())
         password = new_editor()
         self.collect(options["paths"])
         make_readers()
@@ -195,6 +198,8 @@ def new_editor() -> str:
 
 def from_network() -> bool:
     """Whether the network brought enough papers in time."""
+    if not reachable(settings.ARXIV_FEED_URL):
+        return False
     with contextlib.suppress(subprocess.TimeoutExpired):
         subprocess.run(
             manage("ingest"),
@@ -205,6 +210,14 @@ def from_network() -> bool:
         )
     fresh = timezone.localdate() - timedelta(days=7)
     return Paper.objects.filter(announced_on__gte=fresh).count() >= ENOUGH_PAPERS
+
+
+def reachable(url: str) -> bool:
+    try:
+        httpx.head(url, timeout=CONNECT_SECONDS)
+    except httpx.HTTPError:
+        return False
+    return True
 
 
 def make_readers() -> None:
