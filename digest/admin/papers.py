@@ -7,7 +7,7 @@ from django.db.models import Q, QuerySet, URLField
 from django.http import HttpRequest
 from django.utils.html import format_html
 
-from accounts.admin import ModelAdmin
+from accounts.admin import CountedOnce, ModelAdmin
 from digest.models import Paper
 
 EDITABLE = ("organization", "code_url", "project_url")
@@ -81,6 +81,9 @@ class PaperAdmin(ModelAdmin):
             },
         ),
     )
+
+    def get_changelist(self, request: HttpRequest, **_: Any) -> type[CountedOnce]:
+        return CountedOnce
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request).defer("vector")

@@ -122,10 +122,10 @@ class DigestAdmin(Ledger):
             if (found := candidates.get(pick.candidate))
         ]
         return format_html(
-            "<ol>{}</ol>",
+            '<ol style="list-style: decimal; padding-left: 1.5rem">{}</ol>',
             format_html_join(
                 "",
-                '<li><a href="{}">{}</a><br>{}</li>',
+                '<li style="margin-bottom: .5rem"><a href="{}">{}</a><br>{}</li>',
                 (
                     (
                         reverse("admin:digest_candidate_change", args=[found.pk]),

@@ -1,0 +1,195 @@
+"""Readers in the control room: found by address, their digest previewed, never consented for."""
+
+import pytest
+from django.core import mail
+from django.urls import reverse
+
+from accounts.models import Subscriber, Suppression, User, address_hash
+from digest.models import Digest, Follow
+from tests import make
+
+HOSTILE = '<img src=x onerror=alert(1)> & "A\nBcc: x@y"'
+
+
+@pytest.fixture
+def room(client, db):
+    editor = User.objects.create_superuser("editor@example.org", "a long passphrase")
+    client.force_login(editor)
+    return client
+
+
+@pytest.fixture
+def reader(db):
+    reader = make.subscriber("ada@example.org")
+    interest = make.interest("keyword", "attention")
+    Follow.objects.create(subscriber=reader, interest=interest, weight=1)
+    return reader
+
+
+def preview_of(reader):
+    return reverse("admin:accounts_subscriber_preview", args=[reader.pk])
+
+
+def test_a_reader_is_found_by_the_beginning_of_the_address_in_any_case(room, reader):
+    make.subscriber("bob@example.org")
+
+    page = room.get(reverse("admin:accounts_subscriber_changelist"), {"q": " ADA@"})
+
+    assert "ada@example.org" in page.content.decode()
+    assert "bob@example.org" not in page.content.decode()
+
+
+def test_nobody_consents_for_a_reader_here(room, reader):
+    reader.leave(make.NOW)
+    address = reverse("admin:accounts_subscriber_change", args=[reader.pk])
+
+    room.post(
+        address,
+        {
+            "state": "active",
+            "email": "other@example.org",
+            "consent_text": "yes",
+            "frequency": "weekly",
+            "weekday": "4",
+            "hour": "9",
+            "zone": "Europe/Berlin",
+            "length": "5",
+        },
+    )
+
+    reader.refresh_from_db()
+    assert (reader.state, reader.email, reader.consent_text) == (
+        "left",
+        "ada@example.org",
+        "",
+    )
+    assert (reader.frequency, reader.hour, reader.length) == ("weekly", 9, 5)
+
+
+def test_a_preview_shows_the_mail_and_why_and_stores_nothing(room, reader):
+    make.edition(papers=[make.paper("Sparse attention"), make.paper(HOSTILE)])
+
+    page = room.get(preview_of(reader)).content.decode()
+
+    assert "sandbox srcdoc=" in page
+    assert page.count("<iframe") == 1
+    assert "Sparse attention" in page
+    assert "Matches your keyword “attention”" in page
+    assert "<img src=x" not in page
+    assert not Digest.objects.exists()
+
+
+def test_a_preview_leaves_out_what_the_reader_was_sent(room, reader):
+    sent = make.paper("Sparse attention")
+    old = make.edition(make.DAY.replace(day=19), papers=[sent])
+    batch = make.batch(make.frozen(old), [reader])
+    make.digest(batch, reader, [(old.candidates.get().pk, 0)])
+    make.edition(papers=[sent, make.paper("Dense attention")])
+
+    page = room.get(preview_of(reader)).content.decode()
+
+    assert "Dense attention" in page
+    assert "Sparse attention" not in page
+
+
+@pytest.mark.parametrize("editions", [0, 1])
+def test_a_preview_of_nothing_says_so(room, reader, editions):
+    if editions:
+        make.edition(papers=0)
+
+    page = room.get(preview_of(reader))
+    posted = room.post(preview_of(reader))
+
+    assert "Nothing for this reader" in page.content.decode()
+    assert posted.status_code == 200
+    assert not mail.outbox
+
+
+def test_a_test_goes_to_the_editor_and_cannot_unsubscribe_the_reader(room, reader):
+    make.edition(papers=[make.paper(HOSTILE)])
+
+    room.post(preview_of(reader))
+
+    message = mail.outbox[0]
+    (html,) = message.alternatives
+    assert message.to == ["editor@example.org"]
+    assert message.subject.startswith("[Test] ")
+    assert "\n" not in message.subject
+    assert not message.extra_headers
+    for body in (message.body, html[0]):
+        assert reader.unsubscribe_key not in body
+        assert "<img src=x" not in html[0]
+    assert not Digest.objects.exists()
+
+
+def test_a_readers_page_says_what_they_follow_and_what_they_got(room, reader):
+    edition = make.frozen(make.edition(papers=1))
+    muted = make.interest("keyword", HOSTILE)
+    Follow.objects.create(subscriber=reader, interest=muted, weight=-1)
+    make.digest(
+        make.batch(edition, [reader]), reader, outcome="skipped", reason="nothing"
+    )
+
+    address = reverse("admin:accounts_subscriber_change", args=[reader.pk])
+    page = room.get(address).content.decode()
+
+    assert "attention" in page
+    assert "mutes" in page
+    assert "nothing relevant and new" in page
+    assert "<img src=x" not in page
+
+
+def test_an_operator_unsubscribes_a_reader(room, reader):
+    room.post(
+        reverse("admin:accounts_subscriber_changelist"),
+        {"action": "mark_left", "_selected_action": reader.pk},
+    )
+
+    reader.refresh_from_db()
+    assert reader.state == "left"
+
+
+def test_an_operator_suppresses_a_readers_address(room, reader):
+    room.post(
+        reverse("admin:accounts_subscriber_changelist"),
+        {"action": "suppress", "_selected_action": reader.pk},
+    )
+
+    assert not Subscriber.objects.not_suppressed().exists()
+    page = room.get(reverse("admin:accounts_subscriber_changelist")).content.decode()
+    assert "yes: never mailed" in page
+
+
+def test_an_address_is_suppressed_by_hand_and_only_its_hash_is_kept(room):
+    address = reverse("admin:accounts_suppression_add")
+    form = {"email": "Gone@Example.org", "reason": "hand"}
+
+    room.post(address, form)
+    again = room.post(address, form)
+
+    assert Suppression.objects.get().address_hash == address_hash("gone@example.org")
+    assert "This address is suppressed already." in again.content.decode()
+
+
+def test_a_suppression_is_found_by_its_address(room):
+    Suppression.add("gone@example.org", "hand")
+    Suppression.add("other@example.org", "bounce")
+
+    page = room.get(
+        reverse("admin:accounts_suppression_changelist"), {"q": "gone@example.org"}
+    ).content.decode()
+
+    assert address_hash("gone@example.org") in page
+    assert address_hash("other@example.org") not in page
+
+
+@pytest.mark.parametrize(("reason", "left"), [("hand", 0), ("complaint", 1)])
+def test_only_what_an_operator_said_is_taken_back(room, reason, left):
+    Suppression.add("gone@example.org", reason)
+    row = Suppression.objects.get()
+
+    room.post(
+        reverse("admin:accounts_suppression_delete", args=[row.pk]), {"post": "yes"}
+    )
+
+    assert Suppression.objects.count() == left
