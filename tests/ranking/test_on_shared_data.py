@@ -1,0 +1,114 @@
+"""On recorded readers and days: what ranks must not be worse than the simple baselines."""
+
+import gzip
+import json
+from datetime import datetime
+
+import numpy as np
+import pytest
+
+from digest.ranking import vectors
+from digest.ranking.relevance import Field, PaperText, Wish
+from digest.ranking.trend import Attention, growth, trend
+from tests.conftest import DATA, needs_data
+
+pytestmark = [needs_data, pytest.mark.slow]
+
+# What a change of scikit-learn's rounding may cost, not what we may lose.
+SLACK = 0.01
+
+
+def rows(name):
+    path = DATA / "evaluation" / name
+    read = gzip.open if path.suffix == ".gz" else open
+    with read(path, "rt") as file:
+        return [json.loads(line) for line in file]
+
+
+def known(name, baselines):
+    return json.loads((DATA / "evaluation" / name / "set.json").read_text())[baselines]
+
+
+def average_precision(scores, relevant):
+    # Equal scores in a random order, never in that of the file.
+    order = np.lexsort((np.random.default_rng(0).random(scores.size), -scores))
+    hits = relevant[order]
+    return float((np.cumsum(hits) / np.arange(1, hits.size + 1))[hits].mean())
+
+
+@pytest.fixture(scope="module")
+def topics():
+    """The papers of the topics set, and the field over them."""
+    recorded = rows("topics/papers.jsonl.gz")
+    papers = [PaperText(paper["title"], paper["abstract"]) for paper in recorded]
+    texts = [paper.text for paper in papers]
+    model = vectors.fit(texts[::2])  # half of them, for half of the time
+    return recorded, Field(papers, model.embed(texts), model)
+
+
+def precision_of(reader, topics):
+    """Average precision of what the reader's topic finds, with its example papers."""
+    recorded, field = topics
+    place = {paper["id"]: i for i, paper in enumerate(recorded)}
+    followed = [place[name] for name in reader["follows"]["papers"]]
+    (topic,) = reader["follows"]["topics"]
+    wish = Wish(
+        "topic",
+        topic["name"],
+        topic["description"],
+        tuple(topic["keywords"]),
+        examples=tuple(field.papers[i].text for i in followed),
+    )
+    open_to = np.array([not paper.get("background") for paper in recorded])
+    open_to[followed] = False
+    relevant = np.array([paper["id"] in reader["relevant"] for paper in recorded])
+    return average_precision(field.evaluate(wish)[open_to], relevant[open_to])
+
+
+@pytest.mark.parametrize(
+    ("readers", "baselines", "ranker"),
+    [
+        ("readers.jsonl", "baselines", "TF-IDF centroid"),
+        (
+            "readers_topic_only.jsonl",
+            "baselines_topic_only",
+            "BM25, words of the topic",
+        ),
+    ],
+)
+def test_a_topic_finds_what_its_keepers_found(topics, readers, baselines, ranker):
+    expected = known("topics", baselines)[ranker]["ap"]
+
+    found = [precision_of(reader, topics) for reader in rows(f"topics/{readers}")]
+
+    assert np.mean(found) >= expected - SLACK
+
+
+def test_the_mornings_trend_foresees_the_top_five():
+    measured = {}
+    for row in rows("trend/signals.jsonl.gz"):
+        at = datetime.fromisoformat(row["at"])
+        measured.setdefault(row["paper"], []).append((at, row["kind"], row["value"]))
+
+    shares = [share_of_top_five(day, measured) for day in rows("trend/days.jsonl")]
+
+    assert (
+        np.mean(shares) >= known("trend", "baselines")["latest upvotes"]["top5"] - SLACK
+    )
+
+
+def share_of_top_five(day, measured):
+    asof = datetime.fromisoformat(day["asof"])
+    papers = [attention(measured.get(paper, ()), asof) for paper in day["papers"]]
+    scores = np.array([found.score for found in trend(papers)])
+    order = np.lexsort((np.random.default_rng(0).random(scores.size), -scores))
+    final = np.array([day["final"].get(paper, 0) for paper in day["papers"]])
+    best = min(5, final.size)
+    return np.mean(final[order[:best]] >= np.sort(final)[-best])
+
+
+def attention(signals, asof):
+    seen = sorted(signal for signal in signals if signal[0] <= asof)
+    counts = {kind: value for _, kind, value in seen}
+    votes = [(at, value) for at, kind, value in seen if kind == "upvotes"]
+    return Attention("", 24, counts, growth(votes))
