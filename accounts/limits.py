@@ -15,7 +15,23 @@ DOMAIN_RATE = "200/h"
 # Domains that millions of strangers share say nothing of who floods whom.
 SHARED_RATE = "2000/h"
 SHARED = frozenset(
-    ["gmail.com", "googlemail.com", "outlook.com", "hotmail.com", "live.com", "yahoo.com", "icloud.com", "me.com", "proton.me", "protonmail.com", "gmx.de", "gmx.net", "web.de", "qq.com", "163.com"]
+    [
+        "gmail.com",
+        "googlemail.com",
+        "outlook.com",
+        "hotmail.com",
+        "live.com",
+        "yahoo.com",
+        "icloud.com",
+        "me.com",
+        "proton.me",
+        "protonmail.com",
+        "gmx.de",
+        "gmx.net",
+        "web.de",
+        "qq.com",
+        "163.com",
+    ]
 )
 # The part of a number that its owner cannot change at will.
 IPV4_PREFIX, IPV6_PREFIX = 24, 64
