@@ -112,6 +112,10 @@ def test_a_cut_feed_is_refused_whole(path, share):
         (b"<!DOCTYPE html><html><body>Are you human?</body></html>", "web page"),
         (b"<svg/>", "<svg> is not a feed"),
         (b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", "not safe to read"),
+        (
+            b"<!DOCTYPE rss SYSTEM 'http://example.org/rss.dtd'><rss/>",
+            "not safe to read",
+        ),
         (b"<?xml version='1.0' encoding='klingon'?><rss/>", "not safe|cut or broken"),
         (b"<rss><channel><link>https://example.org/</link></channel></rss>", "empty"),
         (
