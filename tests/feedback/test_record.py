@@ -49,6 +49,16 @@ def test_the_same_event_twice_in_one_post_is_kept_once(body, digests):
     assert record(reports + reports, "sendgrid", make.NOW) == 8
 
 
+@pytest.mark.both
+def test_what_the_database_refuses_as_known_does_not_stop_the_rest(db):
+    named = [Report(kind=kind, key="1", at=make.NOW) for kind in ("open", "delivered")]
+    other = Report(kind="bounce", key="2", at=make.NOW)
+
+    record([*named, other], "sendgrid", make.NOW)
+
+    assert sorted(Event.objects.values_list("key", flat=True)) == ["1", "2"]
+
+
 def test_what_differs_is_not_the_same(db):
     first = Report(kind="open", key="1", digest_key="d", at=make.NOW)
     later = Report(kind="open", key="2", digest_key="d", at=make.NOW + timedelta(1))
