@@ -1,0 +1,35 @@
+"""`manage.py preview`: the mail that a reader would get, stored nowhere."""
+
+from argparse import ArgumentParser
+from datetime import date
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+
+from digest.mailer.compose import as_message, compose_preview
+from digest.management.commands.send import edition_of, reader_of
+from digest.ranking import assemble
+
+
+class Command(BaseCommand):
+    help = "Print the mail that a reader would get of a day's edition, open or frozen. Stores and sends nothing."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("email")
+        parser.add_argument(
+            "--day", type=date.fromisoformat, required=True, help="YYYY-MM-DD"
+        )
+        parser.add_argument("--format", choices=["html", "text", "eml"], default="text")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        edition, reader = edition_of(options["day"]), reader_of(options["email"])
+        now = timezone.now()
+        picks = assemble.preview_for(edition, reader, now)
+        mail = compose_preview(edition, reader, picks, now)
+        shown = {
+            "html": mail.html,
+            "text": mail.text,
+            "eml": as_message(mail).as_string(),
+        }
+        self.stdout.write(shown[options["format"]])

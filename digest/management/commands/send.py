@@ -1,0 +1,77 @@
+"""`manage.py send`: mail one day's edition now, by hand."""
+
+from argparse import ArgumentParser
+from datetime import date
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from accounts.models import Subscriber, normal
+from digest import tasks
+from digest.mailer import plan
+from digest.mailer.ledger import Tally
+from digest.models import Edition
+
+
+class Command(BaseCommand):
+    help = (
+        "Freeze the edition of a day where it is open, and mail it to every reader who has not had it. "
+        "Again sends nothing again; an interrupted sending is finished."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--day", type=date.fromisoformat, required=True, help="YYYY-MM-DD"
+        )
+        parser.add_argument("--to", metavar="EMAIL", help="Only to this reader.")
+        parser.add_argument(
+            "--dry-run",
+            action="store_true",
+            help="Say how many would be mailed, and stop.",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        edition = edition_of(options["day"])
+        reader = reader_of(options["to"]) if options["to"] else None
+        if options["dry_run"]:
+            self.say_how_many(edition, reader)
+            return
+        tally = tasks.send(edition, reader, timezone.now(), self.report)
+        self.stdout.write(str(tally))
+        if tally.failed or tally.waiting:
+            raise CommandError(
+                "Not everybody was mailed: see the batches in the admin, and send again."
+            )
+
+    def report(self, tally: Tally) -> None:
+        if self.stdout.isatty():
+            done = tally.recipients - tally.waiting
+            self.stdout.write(f"\r{done} of {tally.recipients} readers", ending="")
+            self.stdout.flush()
+
+    def say_how_many(self, edition: Edition, reader: Subscriber | None) -> None:
+        audience = plan.everyone(edition, timezone.now()).not_suppressed()
+        if reader:
+            audience = audience.filter(pk=reader.pk)
+        self.stdout.write(
+            f"{audience.count()} readers would be mailed the edition of {edition.day}."
+        )
+
+
+def edition_of(day: date) -> Edition:
+    try:
+        return Edition.objects.get(day=day)
+    except Edition.DoesNotExist:
+        raise CommandError(
+            f"There is no edition of {day}: run ingest and rank first."
+        ) from None
+
+
+def reader_of(email: str) -> Subscriber:
+    try:
+        return Subscriber.objects.get(email=normal(email))
+    except Subscriber.DoesNotExist:
+        raise CommandError(
+            f"{email} is not a reader: look for the address in the admin."
+        ) from None
