@@ -51,7 +51,8 @@ class Command(BaseCommand):
             self.stdout.flush()
 
     def say_how_many(self, edition: Edition, reader: Subscriber | None) -> None:
-        audience = plan.everyone(edition, timezone.now()).not_suppressed()
+        everyone = plan.everyone(edition, timezone.now())
+        audience = Subscriber.objects.not_suppressed().filter(pk__in=everyone)
         if reader:
             audience = audience.filter(pk=reader.pk)
         self.stdout.write(
