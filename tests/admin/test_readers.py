@@ -1,5 +1,7 @@
 """Readers in the control room: found by address, their digest previewed, never consented for."""
 
+from html.parser import HTMLParser
+
 import pytest
 from django.core import mail
 from django.urls import reverse
@@ -24,6 +26,24 @@ def reader(db):
     interest = make.interest("keyword", "attention")
     Follow.objects.create(subscriber=reader, interest=interest, weight=1)
     return reader
+
+
+class Frames(HTMLParser):
+    """Finds the attributes of every frame, as a browser reads them."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "iframe":
+            self.found.append(dict(attrs))
+
+
+def frames(page):
+    parser = Frames()
+    parser.feed(page)
+    return parser.found
 
 
 def preview_of(reader):
@@ -71,8 +91,10 @@ def test_a_preview_shows_the_mail_and_why_and_stores_nothing(room, reader):
 
     page = room.get(preview_of(reader)).content.decode()
 
-    assert "sandbox srcdoc=" in page
-    assert page.count("<iframe") == 1
+    (frame,) = frames(page)
+    assert frame["sandbox"] is None
+    assert frame["srcdoc"].rstrip().endswith("</html>")
+    assert "&lt;img src=x onerror=alert(1)&gt;" in frame["srcdoc"]
     assert "Sparse attention" in page
     assert "Matches your keyword “attention”" in page
     assert "<img src=x" not in page
