@@ -168,6 +168,16 @@ def test_a_topic_finds_more_by_its_examples(field):
     assert within[1] > 0.2
 
 
+def test_a_keyword_of_a_topic_is_worth_more_verbatim(field):
+    rest = ("zymurgy", "kombucha", "sourdough", "kefir", "tempeh", "miso")
+
+    verbatim = relevance(field, "topic", "?", keywords=("language models", *rest))
+    reversed_ = relevance(field, "topic", "?", keywords=("models language", *rest))
+
+    assert min(verbatim[:2]) > max(reversed_[:2]) + 0.1
+    assert verbatim[2:] == [0, 0]
+
+
 def test_a_paper_outside_a_topics_categories_counts_less(field):
     free = relevance(field, "topic", "quantization")
     bound = relevance(field, "topic", "quantization", categories=("cs.LG",))
