@@ -1,0 +1,479 @@
+"""The three ways out, each against a server on loopback or a folder."""
+
+import json
+import socket
+import threading
+from datetime import UTC, date, datetime
+from email import message_from_bytes, policy
+from pathlib import Path
+
+import jsonschema
+import pytest
+from aiosmtpd.controller import Controller
+from django.core.mail import EmailMultiAlternatives
+from werkzeug import Response
+
+from digest.mailer import files, sendgrid, smtp, transport
+from digest.mailer.mail import Mail, as_bytes
+from tests.conftest import DATA, needs_data
+from tests.services import free_port
+
+RECORDED = Path(__file__).resolve().parent.parent / "recorded" / "sendgrid"
+
+
+def mail(key="key-one", to="ada@example.org"):
+    return Mail(
+        key=key,
+        day=date(2026, 11, 20),
+        to=to,
+        subject="Paper Round, 20 Nov: Zwölf Größen",
+        text="Plain words.\n",
+        html="<p>Marked words.</p>\n",
+        headers={
+            "Message-ID": f"<{key}@testserver>",
+            "List-Unsubscribe": "<http://testserver/unsubscribe/k>",
+            "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+        },
+        sent_at=datetime(2026, 11, 20, 9, 0, tzinfo=UTC),
+    )
+
+
+def confirmation(to="ada@example.org"):
+    message = EmailMultiAlternatives("Please confirm", "Press the button.", to=[to])
+    message.attach_alternative("<p>Press the button.</p>", "text/html")
+    return message
+
+
+# The choice
+
+
+@pytest.mark.parametrize(
+    ("name", "module"), [("files", files), ("smtp", smtp), ("sendgrid", sendgrid)]
+)
+def test_the_settings_choose_the_transport(settings, name, module):
+    settings.MAIL_TRANSPORT = name
+
+    assert transport.chosen() is module
+
+
+def test_an_unknown_transport_is_refused_by_name(settings):
+    settings.MAIL_TRANSPORT = "os"
+
+    with pytest.raises(ValueError, match="use files, smtp or sendgrid"):
+        transport.chosen()
+
+
+# Files
+
+
+@pytest.fixture
+def folder(tmp_path, settings):
+    settings.MAIL_DIR = tmp_path / "mail"
+    return settings.MAIL_DIR
+
+
+def test_a_file_holds_the_mail_and_is_named_after_the_digest(folder):
+    with files.connect() as send:
+        outcome = send(mail())
+
+    (path,) = folder.iterdir()
+    assert path.name == "2026-11-20-key-one.eml"
+    assert path.read_bytes() == as_bytes(mail())
+    assert (outcome.state, outcome.message_id) == ("accepted", "<key-one@testserver>")
+
+
+def test_writing_a_mail_again_leaves_one_file(folder):
+    with files.connect() as send:
+        send(mail())
+        send(mail())
+
+    assert len(list(folder.iterdir())) == 1
+
+
+def test_a_mail_is_found_by_its_key_only(folder):
+    with files.connect() as send:
+        send(mail("key-one"))
+
+    assert files.find("key-one")
+    assert not files.find("key-two")
+
+
+def test_a_folder_that_cannot_be_written_is_a_refusal_for_now(tmp_path, settings):
+    (tmp_path / "a-file").write_text("")
+    settings.MAIL_DIR = tmp_path / "a-file" / "mail"
+
+    with files.connect() as send:
+        outcome = send(mail())
+
+    assert (outcome.state, outcome.retry) == ("refused", True)
+
+
+def test_a_confirmation_becomes_a_file_beside_them(folder, settings):
+    settings.EMAIL_BACKEND = "digest.mailer.files.EmailBackend"
+
+    assert confirmation().send() == 1
+
+    (path,) = folder.iterdir()
+    message = message_from_bytes(path.read_bytes(), policy=policy.default)
+    assert message["To"] == "ada@example.org"
+    assert "Press the button." in message.get_body(("plain",)).get_content()
+
+
+# SMTP
+
+
+class Sink:
+    """A mail server's mind: what it took, and what it answers to whom."""
+
+    def __init__(self):
+        self.taken, self.sessions, self.answers, self.after_data = [], set(), {}, ""
+
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        self.sessions.add(session.peer)
+        answer = self.answers.get(address, "250 OK")
+        answer = answer.pop(0) if isinstance(answer, list) else answer
+        if answer.startswith("2"):
+            envelope.rcpt_tos.append(address)
+        return answer
+
+    async def handle_DATA(self, server, session, envelope):
+        if self.after_data == "hang up":
+            server.transport.close()
+            return "250 never seen"
+        if self.after_data:
+            return self.after_data
+        self.taken.append((envelope.rcpt_tos[0], envelope.content))
+        return "250 taken"
+
+
+@pytest.fixture
+def sink(settings):
+    handler = Sink()
+    controller = Controller(handler, hostname="127.0.0.1", port=free_port())
+    controller.start()
+    settings.SMTP_URL = f"smtp://127.0.0.1:{controller.port}"
+    yield handler
+    controller.stop()
+
+
+def test_mails_go_over_one_connection_and_arrive_as_composed(sink):
+    with smtp.connect() as send:
+        outcomes = [send(mail(to=to)) for to in ("a@example.org", "b@example.org")]
+
+    assert [outcome.state for outcome in outcomes] == ["accepted", "accepted"]
+    assert outcomes[0].message_id == "<key-one@testserver>"
+    assert [to for to, _ in sink.taken] == ["a@example.org", "b@example.org"]
+    assert sink.taken[0][1].rstrip() == as_bytes(mail(to="a@example.org")).rstrip()
+    assert len(sink.sessions) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "retry", "alone"),
+    [
+        ("550 no such user", False, True),
+        ("450 greylisted", True, True),
+        ("421 shutting down", True, False),
+    ],
+)
+def test_a_refused_recipient_does_not_stop_the_next(sink, answer, retry, alone):
+    sink.answers["b@example.org"] = answer
+
+    with smtp.connect() as send:
+        outcomes = [send(mail(to=f"{name}@example.org")) for name in "abc"]
+
+    assert [outcome.state for outcome in outcomes] == [
+        "accepted",
+        "refused",
+        "accepted",
+    ]
+    refusal = outcomes[1]
+    assert refusal.detail == answer
+    assert refusal.retry is retry
+    assert refusal.alone is alone
+    assert [to for to, _ in sink.taken] == ["a@example.org", "c@example.org"]
+
+
+def test_content_that_the_server_refuses_is_surely_not_accepted(sink):
+    sink.after_data = "552 too large"
+    with smtp.connect() as send:
+        refused = send(mail())
+        sink.after_data = "451 disk full"
+        later = send(mail())
+        sink.after_data = ""
+        taken = send(mail())
+
+    assert (refused.state, refused.retry) == ("refused", False)
+    assert (later.state, later.retry) == ("refused", True)
+    assert taken.state == "accepted"
+
+
+def test_a_connection_lost_after_the_content_leaves_it_unknown(sink):
+    sink.after_data = "hang up"
+    with smtp.connect() as send:
+        lost = send(mail())
+        sink.after_data = ""
+        next_one = send(mail())
+
+    assert lost.state == "unknown"
+    assert next_one.state == "accepted"
+    assert len(sink.sessions) == 2
+
+
+def test_a_kept_connection_that_died_is_replaced_at_once(sink):
+    line = smtp.Line()
+    line.send(mail())
+    line.open.sock.shutdown(socket.SHUT_RDWR)
+
+    outcome = line.send(mail(to="b@example.org"))
+    line.close()
+
+    assert outcome.state == "accepted"
+    assert [to for to, _ in sink.taken] == ["ada@example.org", "b@example.org"]
+
+
+def test_a_server_that_is_away_is_a_refusal_for_now(settings):
+    settings.SMTP_URL = "smtp://127.0.0.1:9"
+
+    with smtp.connect() as send:
+        outcome = send(mail())
+
+    assert (outcome.state, outcome.retry, outcome.alone) == ("refused", True, False)
+    assert "ConnectionRefusedError" in outcome.detail
+
+
+def test_an_address_outside_of_ascii_is_refused_alone(sink):
+    with smtp.connect() as send:
+        outcome = send(mail(to="äda@example.org"))
+        next_one = send(mail())
+
+    assert outcome.state == "refused"
+    assert next_one.state == "accepted"
+
+
+def test_lines_that_begin_with_a_dot_arrive(sink):
+    dotted = Mail(**{**vars(mail()), "text": ".hidden\n..\n.\nend\n"})
+
+    with smtp.connect() as send:
+        send(dotted)
+
+    message = message_from_bytes(sink.taken[0][1], policy=policy.default)
+    assert message.get_body(("plain",)).get_content().split() == [
+        ".hidden",
+        "..",
+        ".",
+        "end",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "known"),
+    [
+        ("smtp://localhost:1025", ("smtp", "localhost", 1025, "", "")),
+        ("smtps://u:p@mail.example", ("smtps", "mail.example", 465, "u", "p")),
+        (
+            "smtp+tls://a%40b.example:p%2Fw%3A1@mail.example",
+            ("smtp+tls", "mail.example", 587, "a@b.example", "p/w:1"),
+        ),
+    ],
+)
+def test_the_server_is_read_from_its_url(settings, url, known):
+    settings.SMTP_URL = url
+
+    assert smtp.server() == smtp.Server(*known)
+
+
+def test_a_url_that_names_no_server_says_what_it_should_look_like(settings):
+    settings.SMTP_URL = "mail.example:25"
+
+    with pytest.raises(ValueError, match="SMTP_URL must look like"):
+        smtp.server()
+
+
+def test_a_password_is_never_sent_to_a_server_without_tls(sink, settings):
+    settings.SMTP_URL = settings.SMTP_URL.replace("smtp://", "smtp+tls://u:secret@")
+
+    with smtp.connect() as send:
+        outcome = send(mail())
+
+    assert (outcome.state, outcome.retry) == ("refused", True)
+    assert "secret" not in outcome.detail
+    assert sink.taken == []
+
+
+def test_a_confirmation_goes_to_the_same_server(sink, settings):
+    settings.EMAIL_BACKEND = "digest.mailer.smtp.EmailBackend"
+
+    assert confirmation().send() == 1
+
+    assert [to for to, _ in sink.taken] == ["ada@example.org"]
+
+
+# SendGrid
+
+
+@pytest.fixture
+def api(httpserver, settings):
+    settings.SENDGRID_API_URL = httpserver.url_for("").rstrip("/")
+    settings.SENDGRID_API_KEY = "SG.invented"
+    return httpserver
+
+
+def recorded(name):
+    return json.loads((RECORDED / f"{name}.json").read_text())
+
+
+def answer_with(api, name):
+    known = recorded(name)
+    api.expect_request("/v3/mail/send", method="POST").respond_with_data(
+        json.dumps(known["body"]) if known["body"] else "",
+        status=known["status"],
+        headers=known["headers"],
+    )
+
+
+def sent_with_sendgrid(*mails):
+    with sendgrid.connect() as send:
+        return [send(each) for each in mails or [mail()]]
+
+
+def test_a_digest_is_one_request_that_names_the_reader_by_address_and_key_only(api):
+    answer_with(api, "accepted")
+
+    (outcome,) = sent_with_sendgrid()
+
+    (request, _) = api.log[0]
+    body = request.get_json()
+    assert request.headers["Authorization"] == "Bearer SG.invented"
+    assert (outcome.state, outcome.message_id) == (
+        "accepted",
+        recorded("accepted")["headers"]["X-Message-Id"],
+    )
+    assert body["personalizations"] == [{"to": [{"email": "ada@example.org"}]}]
+    assert body["from"] == {
+        "email": "round@paper-round.example",
+        "name": "Paper Round",
+    }
+    assert [part["type"] for part in body["content"]] == ["text/plain", "text/html"]
+    assert body["headers"]["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert body["custom_args"] == {"digest": "key-one"}
+    assert body["categories"] == ["digest"]
+    assert not any(kind["enable"] for kind in body["tracking_settings"].values())
+    assert set(body["tracking_settings"]) == {
+        "click_tracking",
+        "open_tracking",
+        "subscription_tracking",
+    }
+
+
+@needs_data
+@pytest.mark.parametrize("kind", ["digest", "confirmation"])
+def test_a_request_is_what_the_providers_own_specification_asks_for(kind):
+    spec = json.loads((DATA / "specs" / "sendgrid_mail_send_openapi.json").read_text())
+    body = spec["components"]["requestBodies"]["PostMailSend"]
+    schema = body["content"]["application/json"]["schema"]
+    request = (
+        sendgrid.request(mail())
+        if kind == "digest"
+        else sendgrid.plain_request(confirmation())
+    )
+
+    jsonschema.validate(request, {**schema, "components": spec["components"]})
+
+    broken = {**request, "content": "words"}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(broken, {**schema, "components": spec["components"]})
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "retry", "detail"),
+    [
+        ("bad_request", "refused", False, "400 The to email does not contain"),
+        ("unauthorized", "refused", False, "401 The provided authorization grant"),
+        ("too_many", "refused", True, "429 too many requests"),
+        ("server_error", "unknown", False, "500"),
+    ],
+)
+def test_an_answer_says_what_is_known(api, name, state, retry, detail):
+    answer_with(api, name)
+
+    (outcome,) = sent_with_sendgrid()
+
+    assert (outcome.state, outcome.retry) == (state, retry)
+    assert outcome.detail.startswith(detail)
+    assert "SG.invented" not in outcome.detail
+
+
+def test_an_error_that_is_no_json_is_told_in_its_own_words(api):
+    api.expect_request("/v3/mail/send").respond_with_data("<h1>Bad</h1>", status=403)
+
+    (outcome,) = sent_with_sendgrid()
+
+    assert (outcome.state, outcome.detail) == ("refused", "403 <h1>Bad</h1>")
+
+
+def test_an_api_that_cannot_be_reached_is_a_refusal_for_now(settings):
+    settings.SENDGRID_API_URL = "http://127.0.0.1:9"
+
+    (outcome,) = sent_with_sendgrid()
+
+    assert (outcome.state, outcome.retry) == ("refused", True)
+
+
+def test_an_answer_that_never_comes_leaves_it_unknown(api, monkeypatch):
+    monkeypatch.setattr(sendgrid, "TIMEOUT_SECONDS", 0.3)
+    over = threading.Event()
+    api.expect_request("/v3/mail/send").respond_with_handler(
+        lambda request: over.wait(5) and Response(status=202)
+    )
+
+    (outcome,) = sent_with_sendgrid()
+    over.set()
+
+    assert outcome.state == "unknown"
+    assert not outcome.retry
+
+
+def test_a_connection_that_breaks_after_the_request_leaves_it_unknown(settings):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        settings.SENDGRID_API_URL = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        thread = threading.Thread(target=read_and_hang_up, args=[listener])
+        thread.start()
+
+        (outcome,) = sent_with_sendgrid()
+        thread.join()
+
+    assert outcome.state == "unknown"
+
+
+def read_and_hang_up(listener):
+    connection, _ = listener.accept()
+    with connection:
+        received = b""
+        while b'"digest"' not in received:
+            received += connection.recv(65536)
+
+
+def test_a_confirmation_goes_through_the_same_api(api, settings):
+    settings.EMAIL_BACKEND = "digest.mailer.sendgrid.EmailBackend"
+    answer_with(api, "accepted")
+
+    assert confirmation().send() == 1
+
+    body = api.log[0][0].get_json()
+    assert body["subject"] == "Please confirm"
+    assert [part["type"] for part in body["content"]] == ["text/plain", "text/html"]
+    assert "custom_args" not in body
+
+
+def test_a_confirmation_that_is_refused_is_an_error_unless_it_may_fail(api, settings):
+    settings.EMAIL_BACKEND = "digest.mailer.sendgrid.EmailBackend"
+    answer_with(api, "too_many")
+
+    with pytest.raises(OSError, match="429"):
+        confirmation().send()
+    assert confirmation().send(fail_silently=True) == 0
+
+
+def test_no_transport_but_files_can_look():
+    assert smtp.find("key") is None
+    assert sendgrid.find("key") is None
