@@ -36,9 +36,17 @@ def soon(task: Task[Any, None], *arguments: Any) -> None:
 
 @app.task
 def ingest() -> None:
-    """Read today's announcements and attention, and rank the newest day again."""
+    """Read today's announcements, and rank the newest day again."""
     now = timezone.now()
-    collect.collect_network(now)
+    collect.collect_announcements(now)
+    rank_newest(now)
+
+
+@app.task
+def ingest_attention() -> None:
+    """Read votes, comments and stars, and rank the newest day again."""
+    now = timezone.now()
+    collect.collect_attention(now)
     rank_newest(now)
 
 

@@ -36,8 +36,19 @@ def collect(paths: Iterable[Path], now: datetime) -> list[IngestRun]:
 
 def collect_network(now: datetime) -> list[IngestRun]:
     """Take in today's announcements and the last days' lists from their sources."""
+    return [*collect_announcements(now), *collect_attention(now)]
+
+
+def collect_announcements(now: datetime) -> list[IngestRun]:
+    """Take in what arXiv announced today."""
     with web.connect() as client:
-        return [*_from_arxiv(client, now), *_from_huggingface(client, now)]
+        return list(_from_arxiv(client, now))
+
+
+def collect_attention(now: datetime) -> list[IngestRun]:
+    """Take in Hugging Face's lists of the last days: votes, comments, stars."""
+    with web.connect() as client:
+        return list(_from_huggingface(client, now))
 
 
 def _all(paths: Iterable[Path]) -> Iterator[Path]:
