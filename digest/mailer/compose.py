@@ -26,6 +26,9 @@ SUBJECT_LENGTH = 110
 PREHEADER_LENGTH = 120
 # Up to so many papers are seen at a glance and need no list of contents.
 CONTENTS_ABOVE = 4
+# One line on a desk and two on a phone, so that the contents of ten papers leave
+# room for the first of them.
+CONTENTS_LENGTH = 80
 # RFC 3676's advice for text that others will quote.
 TEXT_WIDTH = 72
 # The key of a mail that nobody was sent: its links open nothing.
@@ -51,6 +54,7 @@ class Shown:
 
     number: int
     title: str
+    short: str
     byline: str
     facts: list[str]
     why: str
@@ -160,10 +164,11 @@ def shown(
     """One paper, from its card: everything in it was written by strangers."""
     card = candidate.card
     page = absolute(url("paper", card["identifier"]))
-    target = partial(doors.target, number)
+    title, target = tidy(card["title"]), partial(doors.target, number)
     return Shown(
         number=number,
-        title=tidy(card["title"]),
+        title=title,
+        short=cut(title, CONTENTS_LENGTH),
         byline=tidy(card["organization"] or card["authors"]),
         facts=facts(card, digest.edition.day),
         why=tidy(why.text),

@@ -1,0 +1,86 @@
+"""Several workers at once: each reader is planned once, each digest sent once."""
+
+import threading
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+
+from digest.mailer import deliver, files, ledger, plan
+from digest.models import Batch, Digest
+from tests import make
+
+pytestmark = [pytest.mark.both, pytest.mark.django_db(transaction=True)]
+
+NOW = make.NOW + timedelta(hours=1)
+
+
+def together(work, workers=3):
+    """Run this in several threads that start at the same moment, each with its own connection."""
+    start, errors = threading.Barrier(workers), []
+
+    def run():
+        try:
+            start.wait()
+            work()
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run) for _ in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+
+
+def test_workers_that_plan_at_once_put_each_reader_into_one_batch(monkeypatch):
+    monkeypatch.setattr(Batch, "SIZE", 4)
+    make.frozen(make.edition(papers=0))
+    readers = [make.subscriber(hour=10).pk for _ in range(30)]
+
+    together(lambda: plan.plan_due(NOW))
+
+    planned = Counter(pk for batch in Batch.objects.all() for pk in batch.readers)
+    assert planned == Counter(readers)
+
+
+def test_workers_that_send_by_hand_at_once_share_one_slot_or_plan_again(monkeypatch):
+    monkeypatch.setattr(Batch, "SIZE", 4)
+    edition = make.frozen(make.edition(papers=0))
+    readers = {make.subscriber().pk for _ in range(30)}
+
+    together(lambda: plan.plan_everyone(edition, NOW))
+
+    for slot in edition.slots.all():
+        planned = Counter(pk for batch in slot.batches.all() for pk in batch.readers)
+        assert planned == Counter(readers)
+        assert slot.planned_at
+
+
+def test_workers_that_send_at_once_write_each_mail_once(
+    tmp_path, settings, monkeypatch
+):
+    settings.MAIL_DIR = tmp_path
+    edition = make.edition(papers=2)
+    picks = [(one.pk, 0) for one in edition.candidates.all()]
+    edition = make.frozen(edition)
+    for _ in range(8):
+        rows = [make.subscriber() for _ in range(3)]
+        batch = make.batch(edition, rows)
+        for row in rows:
+            make.digest(batch, row, picks)
+    written, write = [], files.write
+    monkeypatch.setattr(files, "write", lambda *a: (written.append(a[0]), write(*a)))
+
+    def work():
+        while batch := ledger.claim_next(NOW):
+            deliver.deliver(batch, list(batch.digests.order_by("pk")), NOW)
+
+    together(work)
+
+    assert len(written) == len(set(written)) == Digest.objects.count() == 24
+    assert ledger.tally(edition).accepted == 24
