@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.models import Suppression, address_hash
 from digest.feedback.record import Report, record
 from digest.feedback.sendgrid import parse
-from digest.feedback.settle import act
+from digest.feedback.settle import act, pages, tried
 from digest.models import Batch, Digest, Event
 from tests import make
 
@@ -210,6 +210,21 @@ def test_one_bad_event_stops_none_of_the_others_and_is_seen(digests, caplog):
     assert bad.acted_at is None
     assert "event failed" in caplog.text
     assert Suppression.objects.count() == 3
+
+
+def test_an_event_that_another_worker_acted_on_meanwhile_is_left_alone(digests):
+    reader = digests["ada"].subscriber
+    report("unsubscribe", digests["ada"])
+    (page,) = pages()
+    act(make.NOW)
+    reader.refresh_from_db()
+    reader.confirm(make.NOW - timedelta(minutes=1), "came back at once")
+
+    done = [tried(event, make.NOW) for event in page]
+
+    reader.refresh_from_db()
+    assert done == [0]
+    assert reader.state == "active"
 
 
 def test_more_events_than_a_page_are_all_acted_on(digests, monkeypatch):
