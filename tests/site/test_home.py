@@ -67,6 +67,14 @@ def test_no_question_breaks_the_page(client, world, q):
     assert client.get("/papers", {"q": q}).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("q", "kept"),
+    [("  low\tbit\x00 \u202eweights ", "low bit weights"), ("x" * 260, "x" * 250)],
+)
+def test_a_question_is_printable_and_of_bounded_length(client, world, q, kept):
+    assert f'name="q" value="{kept}"' in text(client.get("/", {"q": q}))
+
+
 def test_an_open_edition_answers_as_a_frozen_one_does(client, world):
     while_open = text(client.get("/?q=speech")).partition("<ol")[2]
     make.frozen(world)

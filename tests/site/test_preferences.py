@@ -135,6 +135,15 @@ def test_what_is_typed_is_followed_or_refused_with_a_word(
     assert ('class="said"' if expected else 'class="wrong"') in text(response)
 
 
+def test_papers_and_topics_are_not_typed(client, door, ada, world):
+    known = Paper.objects.first().identifier
+
+    for kind, value in (("paper", known), ("topic", "robots")):
+        response = client.post(door, {"do": "mute", "kind": kind, "value": value})
+        assert response["Location"].endswith("said=wrong")
+    assert stances(ada) == set()
+
+
 def test_sixty_interests_are_enough(client, door, ada):
     for number in range(follows.LIMIT):
         follows.follow(ada, "keyword", f"word {number}")
