@@ -198,9 +198,9 @@ class SubscriberAdmin(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    @admin.display(description="suppressed", empty_value="no")
-    def forbidden(self, subscriber: Any) -> str | None:
-        return "yes: never mailed" if subscriber.is_forbidden else None
+    @admin.display(description="suppressed")
+    def forbidden(self, subscriber: Any) -> str:
+        return "yes: never mailed" if subscriber.is_forbidden else "no"
 
     @admin.action(description="Unsubscribe them", permissions=["change"])
     def mark_left(self, request: HttpRequest, queryset: QuerySet[Subscriber]) -> None:

@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts.models import Subscriber, Suppression, User
+from digest.admin.sidebar import navigation
 from digest.models import Event, Follow, IngestRun, Recall, VectorModel
 from tests import make
 
@@ -245,3 +246,22 @@ def test_the_dashboard_puts_failed_documents_first(room, time_machine):
 
     assert "It ends in the middle." in page
     assert page.index("failed.xml") < page.index("good.json")
+
+
+def test_every_door_of_the_sidebar_opens(room, rf, editor):
+    request = rf.get("/admin/")
+    request.user = editor
+
+    doors = [door for group in navigation(request) for door in group["items"]]
+
+    assert len(doors) == len(MODELS) + 1
+    assert all(room.get(door["link"]).status_code == 200 for door in doors)
+
+
+def test_the_sidebar_shows_only_what_may_be_opened(rf):
+    request = rf.get("/admin/")
+    request.user = User.objects.create_user("looker@example.org", is_staff=True)
+
+    (group,) = navigation(request)
+
+    assert [door["title"] for door in group["items"]] == ["Today"]
