@@ -1,6 +1,7 @@
 """The selection written out reader by reader in plain Python: slow, and plainly right."""
 
 from digest.ranking.selection import (
+    CLAIMED_FROM,
     GUARANTEED,
     MOST_PINS,
     PUSH_DOWN,
@@ -22,7 +23,8 @@ def choose(slate, relevance, mute_from, follows, sent, length):
     muted = [i for i in sorted(follows) if follows[i] < 0]
 
     def match(i, c):
-        return whole(float(relevance[i][c]) * follows[i])
+        found = float(relevance[i][c])
+        return whole(found * follows[i]) if found >= CLAIMED_FROM else 0
 
     def push(c):
         return max(

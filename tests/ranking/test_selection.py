@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from digest.ranking.selection import TRENDING, Block, Choice, Slate, select
+from digest.ranking.selection import (
+    CLAIMED_FROM,
+    TRENDING,
+    Block,
+    Choice,
+    Slate,
+    select,
+)
 from tests.ranking import oracle
 
 
@@ -280,3 +287,12 @@ def test_a_mute_at_its_threshold_mutes_whatever_the_precision():
 
 def test_an_edition_without_papers_gives_nobody_anything():
     assert pick(slate(0), [], {}) == []
+
+
+def test_a_paper_that_hardly_matches_comes_for_its_trend_and_says_so():
+    relevance = np.array([[CLAIMED_FROM - 0.01, CLAIMED_FROM]], np.float32)
+    block = Block(csr_matrix([[1.0]]), [[]], [2])
+
+    picks = select(slate(2), relevance, [0.5], block)[0]
+
+    assert picks == [Choice(1, 0), Choice(0, TRENDING)]
