@@ -135,6 +135,7 @@ USE_TZ = True
 USE_I18N = False
 LANGUAGE_CODE = "en"
 TIME_ZONE = env("TIME_ZONE", "UTC")
+DATE_FORMAT, TIME_FORMAT, DATETIME_FORMAT = "j M Y", "H:i", "j M Y, H:i"
 FREEZE_AT = time.fromisoformat(env("FREEZE_AT", "09:00"))
 
 # Listings.
@@ -201,7 +202,9 @@ UNFOLD = {
     "SITE_SYMBOL": "mark_email_read",
     "SHOW_HISTORY": True,
     "DASHBOARD_CALLBACK": "digest.admin.dashboard.today",
+    "SIDEBAR": {"navigation": "digest.admin.sidebar.navigation"},
 }
+LOGIN_REDIRECT_URL = "admin:index"
 
 # Logs: one line an event, keys that can be searched.
 structlog.configure(

@@ -8,3 +8,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("accounts.urls")),
     path("", include("digest.site.urls")),
 ]
+
+handler404 = "digest.site.errors.not_found"
+handler500 = "digest.site.errors.broken"
