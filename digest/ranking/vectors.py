@@ -66,8 +66,8 @@ class Model:
         if not texts:
             return np.zeros((0, self.dimensions), np.float32)
         known = _weigh(csr_matrix(self._counter.transform(texts)), self.idf)
-        rows = known @ self.components.T
-        rows -= np.where(known.getnnz(axis=1)[:, None] > 0, self.mean, 0)
+        rows = _project(known, self.components)
+        rows -= np.any(rows, axis=1)[:, None] * self.mean
         return np.asarray(normalize(rows), np.float32)
 
     def dumps(self) -> bytes:
@@ -106,7 +106,7 @@ def fit(texts: Sequence[str]) -> Model:
     known = _weigh(counts, idf)
     components = _components(known)
     share = len(texts) / (len(texts) + MEAN_AFTER)
-    mean = np.asarray((known @ components.T).mean(axis=0) * share, np.float32)
+    mean = np.asarray(_project(known, components).mean(axis=0) * share, np.float32)
     return Model(terms, idf, components, mean, len(texts))
 
 
@@ -135,6 +135,15 @@ def _weigh(counts: csr_matrix, idf: Rows) -> csr_matrix:
     weighed.data = np.log(weighed.data) + 1
     weighed.data *= idf[weighed.indices]
     return csr_matrix(normalize(weighed))
+
+
+def _project(known: csr_matrix, components: Rows) -> Rows:
+    """Unit rows in the reduced space [n, d].
+
+    Of unit length before the mean is removed: of a text of rare words little is left
+    after the projection, and less the mean all such texts would be alike.
+    """
+    return np.asarray(normalize(known @ components.T), np.float32)
 
 
 def _components(known: csr_matrix) -> Rows:

@@ -99,3 +99,15 @@ def test_a_model_has_at_most_128_dimensions():
     texts = [f"word{n} word{n + 1} word{n + 2}" for n in range(300)]
 
     assert vectors.fit(texts).dimensions == 128
+
+
+def test_texts_of_rare_words_are_not_alike_for_being_rare():
+    chance = np.random.default_rng(0)
+    words = [f"word{number}" for number in range(400)]
+    texts = [" ".join(words[n] for n in chance.zipf(1.3, 60) % 400) for _ in range(400)]
+    model = vectors.fit(texts)
+
+    rows = model.embed(words[300:])
+
+    cosines = rows @ rows.T
+    assert abs(np.median(cosines[np.triu_indices(100, 1)])) < 0.1
