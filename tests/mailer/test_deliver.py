@@ -194,9 +194,11 @@ def test_files_are_looked_for_so_that_a_kill_costs_no_mail_and_doubles_none(
     written = []
     monkeypatch.setattr(files, "write", lambda *a: (written.append(a[0]), write(*a)))
 
-    ledger.reclaim(LATER)
+    (batch,) = ledger.reclaim(LATER)
+    batch.refresh_from_db()
     run(LATER)
 
+    assert batch.handed == (2 if when == "after the call" else 1)
     assert len(list(mails.iterdir())) == 3
     assert len(written) == (1 if when == "after the call" else 2)
     tally = ledger.tally(Batch.objects.get().slot.edition)
@@ -333,6 +335,22 @@ def test_who_was_surely_refused_before_a_kill_is_not_unknown(provider):
     run(LATER)
 
     assert outcomes() == ["sent", "unknown", "sent"]
+
+
+def test_who_was_refused_and_then_in_flight_at_a_kill_is_unknown(provider):
+    planned(1)
+    greylisted = refused("450 come back later", retry=True, alone=True)
+    sink = provider({"r0@example.org": [greylisted, Killed()]})
+    run()
+    with pytest.raises(Killed):
+        run(LATER)
+
+    later_still = LATER + timedelta(minutes=6)
+    ledger.reclaim(later_still)
+    run(later_still)
+
+    assert outcomes() == ["unknown"]
+    assert len(sink.asked) == 2
 
 
 def test_a_refusal_for_good_and_an_unknown_stop_nobody(provider):

@@ -430,6 +430,7 @@ def test_an_answer_that_never_comes_leaves_it_unknown(api, monkeypatch):
     over.set()
 
     assert outcome.state == "unknown"
+    assert outcome.detail.startswith("no answer: TimeoutError")
     assert not outcome.retry
 
 
