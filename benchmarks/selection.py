@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
+from scipy.sparse import csr_matrix
 from scipy.sparse import random as random_matrix
 
 from digest.ranking import vectors
@@ -92,4 +93,4 @@ def _block(chance: np.random.Generator) -> Block:
     sent = [
         chance.choice(CANDIDATES, 100, replace=False).tolist() for _ in range(READERS)
     ]
-    return Block(weights, sent, [10] * READERS)
+    return Block(csr_matrix(weights), sent, [10] * READERS)
