@@ -144,7 +144,15 @@ def record(digest: Digest, answer: Answer, done: Outcomes) -> None:
     row = Digest.objects.filter(pk=digest.pk, outcome=Outcome.AS_BATCH)
     match answer.state:
         case Said.ACCEPTED:
-            row.update(message_id=answer.message_id[:120])
+            # Also where another worker thought that this one had died.
+            known = Digest.objects.filter(
+                pk=digest.pk, outcome__in=(Outcome.AS_BATCH, Outcome.UNKNOWN)
+            )
+            known.update(
+                outcome=Outcome.AS_BATCH,
+                message_id=answer.message_id[:120],
+                detail="",
+            )
             done.accepted += 1
         case Said.REFUSED:
             row.update(

@@ -9,9 +9,11 @@ from accounts.models import Subscriber
 from digest.mailer import transport
 from digest.models import Batch, Digest, Edition
 
-# How long a worker owns a batch after its last sign of life. A call to a provider
-# ends within 30 s; selecting for 250 readers takes seconds.
-LEASE = timedelta(minutes=5)
+# How long a worker owns a batch after its last sign of life, each digest being one.
+# Selecting for 250 readers takes seconds and a call at most 20; who outlives a lease
+# loses the batch, never sends twice. Short, because whoever sends again after a kill
+# waits for it.
+LEASE = timedelta(minutes=1)
 # How many free batches are looked at together when workers race for them.
 LOOK_AHEAD = 10
 
@@ -57,6 +59,14 @@ def claim_next(now: datetime, edition: Edition | None = None) -> Batch | None:
         for pk in waiting:
             if Batch.objects.claim(pk, now, now + LEASE):
                 return Batch.objects.select_related("slot__edition").get(pk=pk)
+
+
+def held_until(edition: Edition) -> datetime | None:
+    """When the first of the edition's batches that workers hold is free, should its worker be gone; None where all rest."""
+    held = Batch.objects.filter(
+        slot__edition=edition, state__in=(State.CLAIMED, State.HANDING)
+    )
+    return held.order_by("lease_until").values_list("lease_until", flat=True).first()
 
 
 def reclaim(now: datetime) -> list[Batch]:

@@ -24,7 +24,7 @@ from digest.mailer.outcome import (
 )
 
 # The SDK waits for ever unless told; well under a batch's lease.
-TIMEOUT_SECONDS = 30
+TIMEOUT_SECONDS = 20
 # Too slow, and too many: the same request may pass later.
 PASSING = (408, 429)
 # Its own List-Unsubscribe would replace ours, its links and pixels would watch readers.

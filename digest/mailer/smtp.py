@@ -16,7 +16,7 @@ from digest.mailer.mail import Mail, as_bytes
 from digest.mailer.outcome import Outcome, Send, accepted, refused, unknown
 
 # A server that says nothing for so long has gone; well under a batch's lease.
-TIMEOUT_SECONDS = 30
+TIMEOUT_SECONDS = 20
 SCHEMES = {"smtp": 25, "smtps": 465, "smtp+tls": 587}
 SHUTTING_DOWN = 421  # RFC 5321: said by a server that closes the connection
 
