@@ -1,0 +1,246 @@
+"""`make demo` as its three users meet it: sign up, read, curate, in a real browser."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from email import message_from_bytes, policy
+
+import pytest
+
+from tests.conftest import ROOT
+
+pytestmark = [pytest.mark.slow]
+
+GREETING = re.compile(
+    r"See today's ten:\s+(?P<home>\S+)\n"
+    r"Read a sample digest:\s+(?P<digest>\S+)\n"
+    r"Curate as editor:\s+(?P<admin>\S+)\s+\((?P<login>\S+), (?P<password>\S+)\)"
+)
+PATIENCE = 90  # seconds to start everything on a busy machine
+FIRST_DIGEST = 15  # seconds from the press of the button: a promise of the front page
+
+
+def environment(folder):
+    own = {"VAR_DIR": str(folder), "MAIL_DIR": str(folder / "mail")}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("DATABASE_URL", "REDIS_URL", "SITE_URL", "ALLOWED_HOSTS")
+    }
+    return kept | own
+
+
+def start(folder, *arguments):
+    return subprocess.Popen(
+        [sys.executable, "-u", "manage.py", "demo", *arguments],
+        cwd=ROOT,
+        env=environment(folder),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def mails(folder, to=None):
+    """The mails to a reader, oldest first."""
+    files = sorted(
+        (folder / "mail").glob("*.eml"), key=lambda file: file.stat().st_mtime_ns
+    )
+    read = [message_from_bytes(f.read_bytes(), policy=policy.default) for f in files]
+    return [mail for mail in read if to in (None, mail["To"])]
+
+
+def titles(mail):
+    """The papers of a digest, in its order, from the list of contents in its text."""
+    html = mail.get_body(("html",)).get_content()
+    return [
+        re.sub(r"\s+", " ", t)
+        for t in re.findall(r"<h2[^>]*>\s*<a[^>]*>(.*?)</a>", html, re.S)
+    ]
+
+
+def until(true, seconds=PATIENCE):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if said := true():
+            return said
+        time.sleep(0.1)
+    raise AssertionError(f"waited {seconds} s in vain")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def demo(folder):
+    """The running demo: what its three lines say."""
+    with start(folder) as program:
+        yield greeting(program)
+        program.send_signal(signal.SIGINT)
+        assert program.wait(30) == 0
+        assert "Ending." in program.stdout.read()
+    assert_nothing_runs(folder)
+
+
+def greeting(program):
+    said = ""
+    while not (greeted := GREETING.search(said)):
+        line = program.stdout.readline()
+        assert line, f"the demo ended:\n{said}"
+        said += line
+    return greeted.groupdict()
+
+
+def assert_nothing_runs(folder):
+    """No program that was started with this folder in its environment is left."""
+    mark = f"VAR_DIR={folder}".encode()
+    left = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as variables:
+                if mark in variables.read().split(b"\0"):
+                    left.append(pid)
+        except OSError:
+            continue
+    assert left == []
+
+
+def test_once_leaves_digests_and_ends(tmp_path):
+    program = start(tmp_path, "--once")
+    said, _ = program.communicate(timeout=PATIENCE)
+
+    assert program.returncode == 0, said
+    assert GREETING.search(said)
+    digests = mails(tmp_path)
+    assert len(digests) == 3
+    assert len({tuple(titles(mail)) for mail in digests}) == 3
+    for mail in digests:
+        assert len(titles(mail)) >= 5
+        assert mail["List-Unsubscribe"].startswith("<http://127.0.0.1:")
+        assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+        assert mail.get_body(("plain",)).get_content().count("http") >= 5
+    assert_nothing_runs(tmp_path)
+
+
+@pytest.mark.browser
+def test_the_story_of_a_researcher_and_an_editor(demo, folder, page, context):
+    sign_up(page, demo)
+    first = confirm(page, demo, folder)
+    choose(page)
+    say_less(page, first)
+    pinned = curate(context.new_page(), demo)
+
+    second = next_morning(folder)
+
+    assert titles(second)[0] == pinned
+    assert "Read this one first." in second.get_body(("plain",)).get_content()
+    assert not set(titles(first)) & set(titles(second)) - {pinned}
+    assert len(titles(second)) >= 5
+
+
+READER = "researcher@example.edu"
+
+
+def sign_up(page, demo):
+    """09:02: what do you work on?"""
+    page.goto(demo["home"])
+    page.get_by_label("What do you work on?").fill("post-training quantization")
+    page.get_by_role("button", name="Show papers", exact=True).click()
+    papers = page.locator("ol.papers > li")
+    assert papers.count() == 10
+    assert page.locator("ol.papers .why").count() == 10
+    assert "post-training quantization" in papers.first.inner_text()
+    page.get_by_label("Your email address").fill(READER)
+    page.get_by_role("button", name="Subscribe", exact=True).click()
+    page.get_by_role("heading", level=1).wait_for()
+
+
+def confirm(page, demo, folder):
+    """The mail, the button, and seconds later the first digest."""
+    (mail,) = until(lambda: mails(folder, READER))
+    text = mail.get_body(("plain",)).get_content()
+    page.goto(re.search(r"http://\S+/confirm/\S+", text)[0])
+    page.get_by_role("button", name="Confirm my address").click()
+    page.get_by_text("Your first digest is on its way").wait_for()
+    _, digest = until(
+        lambda: len(mails(folder, READER)) == 2 and mails(folder, READER), FIRST_DIGEST
+    )
+    assert len(titles(digest)) == 10
+    assert "Close to your search" in digest.get_body(("plain",)).get_content()
+    return digest
+
+
+def choose(page):
+    """Two more topics, a muted word, seven o'clock."""
+    page.get_by_label("Interpretability", exact=True).check()
+    page.get_by_label("Robotics", exact=True).check()
+    page.get_by_role("button", name="Save topics").click()
+    page.get_by_label("Words to mute, with commas").fill("video")
+    page.get_by_role("button", name="Mute word").click()
+    page.locator("select[name=hour]").select_option("7")
+    page.get_by_role("button", name="Save times").click()
+    assert page.get_by_label("Robotics", exact=True).is_checked()
+    assert page.get_by_role("button", name="Remove video").count() == 1
+
+
+def say_less(page, digest):
+    """The link at the third paper: asking changes nothing until the button is pressed."""
+    text = digest.get_body(("plain",)).get_content()
+    page.goto(re.search(r"http://\S+/3/less", text)[0])
+    page.get_by_role("button", name=re.compile("less", re.I)).first.click()
+    page.get_by_role("button", name=re.compile("undo", re.I)).wait_for()
+
+
+def curate(page, demo):
+    """Eight o'clock: one paper pinned with a note, one hidden, then frozen."""
+    page.goto(demo["admin"])
+    page.get_by_label("Email").fill(demo["login"])
+    page.get_by_label("Password").fill(demo["password"])
+    page.keyboard.press("Enter")
+    page.wait_for_url(demo["admin"])
+    page.goto(f"{demo['admin']}digest/candidate/")
+    row = page.locator(".round-row").nth(4)
+    title = row.locator(".round-title a").inner_text()
+    row.get_by_title("Pin at place 1").click()
+    row = page.locator(".round-row", has_text=title)
+    row.get_by_text("Add a note").click()
+    row.get_by_label("An editor's word under its title").fill("Read this one first.")
+    row.get_by_role("button", name="Save").click()
+    page.locator(".round-row").nth(7).get_by_role("button", name="Hide").click()
+    page.get_by_text("1 of 3 pins, 1 hidden").wait_for()
+    page.get_by_role("link", name="Freeze now").click()
+    page.get_by_role("button", name=re.compile("freeze", re.I)).first.click()
+    page.get_by_text("Frozen").first.wait_for()
+    assert page.get_by_title("Pin at place 2").count() == 0
+    return title
+
+
+def next_morning(folder):
+    """Seven o'clock comes at once: what the tick would plan is sent by hand."""
+    before = len(mails(folder, READER))
+    shell = "from digest.models import Edition; print(Edition.objects.latest().day)"
+    manage = [sys.executable, "manage.py"]
+    settings = environment(folder) | {"MAIL_TRANSPORT": "files"}
+    day = subprocess.run(
+        [*manage, "shell", "--no-imports", "-c", shell],
+        cwd=ROOT,
+        env=settings,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    subprocess.run(
+        [*manage, "send", "--day", day, "--to", READER],
+        cwd=ROOT,
+        env=settings,
+        check=True,
+    )
+    received = mails(folder, READER)
+    assert len(received) == before + 1
+    return received[-1]
