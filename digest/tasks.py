@@ -97,8 +97,13 @@ def send(
     subscriber: Subscriber | None,
     now: datetime,
     report: Report | None = None,
+    wait: Callable[[], None] | None = None,
 ) -> Tally:
-    """Freeze this edition and mail it now: to one reader, or to all who have not had it."""
+    """Freeze this edition and mail it now: to one reader, or to all who have not had it.
+
+    With `wait`, which is called until then, also what another worker holds or held
+    when it died.
+    """
     freeze.freeze(edition, now)
     edition.refresh_from_db()
     if subscriber:
@@ -106,6 +111,9 @@ def send(
     else:
         plan.plan_everyone(edition, now)
     send_planned(edition, report)
+    while wait and ledger.held(edition):
+        wait()
+        send_planned(edition, report)
     return ledger.tally(edition)
 
 

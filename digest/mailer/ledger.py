@@ -69,6 +69,12 @@ def held_until(edition: Edition) -> datetime | None:
     return held.order_by("lease_until").values_list("lease_until", flat=True).first()
 
 
+def held(edition: Edition) -> bool:
+    """Whether some batch of this edition is in a worker's hands, or in a dead one's."""
+    batches = Batch.objects.filter(slot__edition=edition)
+    return batches.filter(state__in=(State.CLAIMED, State.HANDING)).exists()
+
+
 def reclaim(now: datetime) -> list[Batch]:
     """Settle what workers left who died while handing over; their batches wait again.
 

@@ -1,5 +1,6 @@
 """`manage.py send`: mail one day's edition now, by hand."""
 
+import time
 from argparse import ArgumentParser
 from datetime import date
 from typing import Any
@@ -10,11 +11,14 @@ from django.utils import timezone
 from accounts.models import Subscriber, normal
 from digest import tasks
 from digest.mailer import plan
-from digest.mailer.ledger import Tally
+from digest.mailer.ledger import LEASE, Tally
 from digest.models import Edition
+
+POLL_SECONDS = 2
 
 
 class Command(BaseCommand):
+    has_waited = False
     help = (
         "Freeze the edition of a day where it is open, and mail it to every reader who has not had it. "
         "Again sends nothing again; an interrupted sending is finished."
@@ -37,7 +41,7 @@ class Command(BaseCommand):
         if options["dry_run"]:
             self.say_how_many(edition, reader)
             return
-        tally = tasks.send(edition, reader, timezone.now(), self.report)
+        tally = tasks.send(edition, reader, timezone.now(), self.report, self.wait)
         self.stdout.write(str(tally))
         if tally.failed or tally.waiting:
             raise CommandError(
@@ -49,6 +53,15 @@ class Command(BaseCommand):
             done = tally.recipients - tally.waiting
             self.stdout.write(f"\r{done} of {tally.recipients} readers", ending="")
             self.stdout.flush()
+
+    def wait(self) -> None:
+        """Another worker is sending, or has died while it did."""
+        if not self.has_waited:
+            self.stderr.write(
+                f"Some batches are held elsewhere: waiting for them. A dead worker's come free after {LEASE}."
+            )
+        self.has_waited = True
+        time.sleep(POLL_SECONDS)
 
     def say_how_many(self, edition: Edition, reader: Subscriber | None) -> None:
         everyone = plan.everyone(edition, timezone.now())
