@@ -61,14 +61,6 @@ def claim_next(now: datetime, edition: Edition | None = None) -> Batch | None:
                 return Batch.objects.select_related("slot__edition").get(pk=pk)
 
 
-def held_until(edition: Edition) -> datetime | None:
-    """When the first of the edition's batches that workers hold is free, should its worker be gone; None where all rest."""
-    held = Batch.objects.filter(
-        slot__edition=edition, state__in=(State.CLAIMED, State.HANDING)
-    )
-    return held.order_by("lease_until").values_list("lease_until", flat=True).first()
-
-
 def held(edition: Edition) -> bool:
     """Whether some batch of this edition is in a worker's hands, or in a dead one's."""
     batches = Batch.objects.filter(slot__edition=edition)

@@ -247,7 +247,8 @@ def test_contents_come_first_only_where_there_are_more_than_four_papers(ada):
     assert "<ol" not in four.html
 
 
-def test_thirty_papers_with_long_texts_stay_under_eighty_kilobytes(ada):
+def test_thirty_papers_with_long_texts_stay_under_eighty_kilobytes(ada, settings):
+    settings.SITE_URL = "https://papers.a-rather-long-department.university.example"
     papers = [
         make.paper(
             f"{n}: {'A title as long as titles get, ' * 5}",

@@ -262,15 +262,24 @@ def test_an_answer_that_comes_after_the_lease_ran_out_is_still_believed(
     assert sink.asked == ["r0@example.org", "r1@example.org"]
 
 
-def test_the_ledger_says_until_when_workers_hold_something(provider):
+def test_the_ledger_says_whether_workers_hold_something(provider):
     edition = planned().slot.edition
     provider()
 
-    assert ledger.held_until(edition) is None
+    assert not ledger.held(edition)
     batch = ledger.claim_next(NOW)
-    assert ledger.held_until(edition) == NOW + ledger.LEASE
+    assert ledger.held(edition)
     deliver.deliver(batch, list(batch.digests.order_by("pk")), NOW)
-    assert ledger.held_until(edition) is None
+    assert not ledger.held(edition)
+
+
+def test_a_batch_that_waits_for_its_provider_is_in_nobodys_hands(provider):
+    batch = planned()
+    provider({"r0@example.org": refused("429", retry=True)})
+
+    run()
+
+    assert not ledger.held(batch.slot.edition)
 
 
 def test_a_reader_erased_in_the_middle_moves_nobody_past_their_turn(provider):
