@@ -10,7 +10,7 @@ from digest.models import Paper, Signal
 from tests.make import NOW
 
 SATURDAY = date(2026, 11, 21)
-DAYS = [date(2026, 11, 18), date(2026, 11, 19), date(2026, 11, 20)]
+DAYS = sample.last_days(SATURDAY)
 
 
 @pytest.fixture
@@ -65,15 +65,11 @@ def test_both_documents_say_what_was_invented(papers, tmp_path):
     assert [one.measurements for one in counted] == [one.measurements for one in voted]
 
 
-@pytest.mark.parametrize("back", range(7))
-def test_the_sample_always_covers_three_weekdays_up_to_today(back):
-    today = SATURDAY - timedelta(days=back)
+def test_the_sample_covers_three_days_up_to_today_on_a_weekend_too():
+    days = sample.last_days(SATURDAY)
 
-    days = sample.last_weekdays(today)
-
-    assert len(days) == 3
-    assert all(day.weekday() < 5 and day <= today for day in days)
-    assert today - days[-1] <= timedelta(days=2)
+    assert days == [SATURDAY - timedelta(days=back) for back in (2, 1, 0)]
+    assert len({one.title_raw for day in days for one in sample.invented(day)}) == 72
 
 
 @pytest.mark.django_db
