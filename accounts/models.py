@@ -106,6 +106,11 @@ class SubscriberQuerySet(models.QuerySet["Subscriber"]):
         awake = models.Q(paused_until=None) | models.Q(paused_until__lte=now)
         return self.filter(awake, state=Subscriber.State.ACTIVE)
 
+    def never_confirmed(self, now: datetime) -> Self:
+        """Sign-ups that nobody confirmed within a month: we have no reason to keep the address."""
+        old = now - Subscriber.UNCONFIRMED_KEPT
+        return self.filter(state=Subscriber.State.PENDING, created_at__lte=old)
+
     def not_suppressed(self) -> Self:
         """Readers whose address no bounce or complaint forbids."""
         return self.exclude(address_hash__in=Suppression.objects.values("address_hash"))
@@ -132,6 +137,8 @@ class Subscriber(models.Model):
         FRIDAY = 4, "Friday"
         SATURDAY = 5, "Saturday"
         SUNDAY = 6, "Sunday"
+
+    UNCONFIRMED_KEPT = timedelta(days=30)
 
     email = models.EmailField(
         unique=True, help_text="Where digests go; kept in lower case."
@@ -237,6 +244,10 @@ class Subscriber(models.Model):
 class LinkQuerySet(models.QuerySet["Link"]):
     """Doors by key."""
 
+    def stale(self, now: datetime) -> Self:
+        """Links closed for a month: until then their pages say that they are old."""
+        return self.filter(expires_at__lte=now - Link.CLOSED_KEPT)
+
     def live(self, purpose: str, key: str, now: datetime) -> "Link | None":
         """The link of this purpose that `key` opens at `now`, or None."""
         found = self.select_related("subscriber").filter(purpose=purpose, key=key)
@@ -258,6 +269,8 @@ class Link(models.Model):
         Purpose.PREFERENCES: timedelta(days=30),
         Purpose.ADDRESS: timedelta(days=3),
     }
+
+    CLOSED_KEPT = timedelta(days=30)
 
     subscriber = models.ForeignKey(Subscriber, models.CASCADE, related_name="links")
     purpose = models.CharField(max_length=12, choices=Purpose.choices)

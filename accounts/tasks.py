@@ -4,6 +4,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from accounts import emails, issue
+from accounts.models import Link, Subscriber
 
 
 @shared_task
@@ -25,3 +26,11 @@ def new_address(subscriber_id: int, email: str) -> None:
     """A reader wants digests at another address."""
     if link := issue.for_new_address(subscriber_id, email, timezone.now()):
         emails.send_link(link)
+
+
+@shared_task
+def forget() -> None:
+    """Keep nobody's address who never confirmed, and no link that has long been closed."""
+    now = timezone.now()
+    Subscriber.objects.never_confirmed(now).delete()
+    Link.objects.stale(now).delete()

@@ -29,7 +29,7 @@ if settings.REDIS_URL:
     )
 else:
     folder = settings.VAR / "broker"
-    for name in ("queue", "processed", "control"):
+    for name in ("queue", "control"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     app.conf.update(
         broker_url="filesystem://",
@@ -59,6 +59,10 @@ app.conf.beat_schedule = {
     "what the mail provider reported": {
         "task": "digest.tasks.act_on_events",
         "schedule": crontab(minute="*/5"),
+    },
+    "addresses that were never confirmed": {
+        "task": "accounts.tasks.forget",
+        "schedule": crontab(minute="50", hour="3"),
     },
 }
 app.conf.beat_schedule_filename = str(settings.VAR / "beat-schedule")

@@ -195,8 +195,27 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY else None
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_500_000  # a webhook post is at most 768 KB
 
-# The control room.
+# The control room, in the brick red of the pages: lightness and chroma of each shade.
+BRICK = {
+    "50": (97.4, 0.012),
+    "100": (94.2, 0.026),
+    "200": (88.9, 0.052),
+    "300": (81.0, 0.091),
+    "400": (70.8, 0.132),
+    "500": (61.0, 0.152),
+    "600": (50.5, 0.146),
+    "700": (43.5, 0.125),
+    "800": (37.5, 0.100),
+    "900": (32.5, 0.080),
+    "950": (22.0, 0.055),
+}
 UNFOLD = {
+    "COLORS": {
+        "primary": {
+            shade: f"oklch({light}% {chroma} 33)"
+            for shade, (light, chroma) in BRICK.items()
+        }
+    },
     "SITE_TITLE": SITE_NAME,
     "SITE_HEADER": SITE_NAME,
     "SITE_SYMBOL": "mark_email_read",

@@ -10,8 +10,8 @@ from digest.celery import app
 def test_everything_on_the_timetable_is_a_task():
     named = {entry["task"] for entry in app.conf.beat_schedule.values()}
 
+    app.loader.import_default_modules()
     assert named <= set(app.tasks)
-    assert all(task.startswith("digest.tasks.") for task in named)
 
 
 def test_a_broker_that_is_away_fails_no_page(monkeypatch):
