@@ -63,6 +63,17 @@ class Paper(models.Model):
     project_url = models.URLField(
         max_length=500, blank=True, help_text="Its project page."
     )
+    ai_summary = models.TextField(
+        "summary by a machine",
+        blank=True,
+        help_text="One sentence that Hugging Face had a model write.",
+    )
+    ai_keywords = models.JSONField(
+        "keywords by a machine",
+        default=list,
+        blank=True,
+        help_text="Keywords that Hugging Face had a model find.",
+    )
     votes = models.PositiveIntegerField(
         default=0, help_text="Upvotes, from its newest signal."
     )

@@ -1,7 +1,7 @@
 """The papers of one announcement day, and why a day has none."""
 
 import re
-from datetime import date
+from datetime import date, datetime
 
 from django.core.paginator import Paginator
 from django.db.models import F, FloatField, OuterRef, QuerySet, Subquery, Value
@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from digest.cards import card
+from digest.ingest import calendar
 from digest.models import Candidate, Paper
 from digest.site.errors import not_found
 
@@ -19,7 +20,12 @@ from digest.site.errors import not_found
 PER_PAGE = 50
 # A replacement was announced before we looked: it is not news of the day.
 FIRST_MET = [Paper.Announced.NEW, Paper.Announced.CROSS, Paper.Announced.LISTED]
-SATURDAY = 5
+EMPTY = {
+    calendar.Expected.WEEKEND: "arXiv announces nothing on Saturdays and Sundays.",
+    calendar.Expected.HOLIDAY: "arXiv announced nothing: the evening before was a holiday of its staff.",
+    calendar.Expected.UNSURE: "arXiv seems to have announced nothing, as happens around holidays.",
+    calendar.Expected.PAPERS: "Papers were expected on this day and did not reach us. They are being looked for.",
+}
 
 
 def read_day(text: str) -> date | None:
@@ -61,17 +67,17 @@ def neighbours(day: date) -> tuple[date | None, date | None]:
     return before, after
 
 
-def why_empty(day: date, today: date, before: date | None) -> str:
+def why_empty(day: date, now: datetime, before: date | None) -> str:
     """Why a day has no papers, in words."""
-    if day > today:
+    if day > calendar.today(now):
         return "This day has not come yet."
-    if day.weekday() >= SATURDAY:
-        return "arXiv announces nothing on Saturdays and Sundays."
-    if day == today:
-        return "Today's listing has not arrived yet. It usually does between 04:00 and 10:00 UTC."
     if before is None:
         return "Our record begins later than this day."
-    return "No listing was announced on this day: a holiday of arXiv's, or a listing that never reached us."
+    brings = calendar.expected(day)
+    if brings == calendar.Expected.PAPERS and not calendar.is_overdue(day, now):
+        hour = f"{calendar.rebuilt_at(day):%H:%M}"
+        return f"Today's listing has not arrived yet. It usually does soon after {hour} UTC."
+    return EMPTY[brings]
 
 
 @require_safe
@@ -94,7 +100,7 @@ def show_day(request: HttpRequest, when: date) -> HttpResponse:
         "before": before,
         "after": after,
         "kinds": kinds(when),
-        "why_empty": why_empty(when, timezone.localdate(), before),
+        "why_empty": why_empty(when, timezone.now(), before),
     }
     return render(request, "pages/day.html", context)
 

@@ -7,7 +7,7 @@ import pytest
 from digest.models import Paper
 from digest.site.days import PER_PAGE, read_day, why_empty
 from tests import make
-from tests.make import DAY
+from tests.make import DAY, NOW
 from tests.site.conftest import text
 
 TODAY = date(2026, 11, 20)  # a Friday
@@ -34,13 +34,21 @@ def test_only_a_real_day_in_the_one_form_is_a_day(written, client, db):
     [
         (date(2026, 11, 23), TODAY, "has not come"),
         (date(2026, 11, 14), TODAY, "Saturdays and Sundays"),
-        (TODAY, date(2026, 11, 19), "not arrived yet"),
+        (TODAY, date(2026, 11, 19), "soon after 05:00 UTC"),
         (date(2020, 1, 1), None, "begins later"),
-        (date(2026, 11, 12), date(2026, 11, 11), "holiday"),
+        (date(2026, 9, 8), date(2026, 9, 7), "holiday"),
+        (date(2026, 9, 7), date(2026, 9, 4), "around holidays"),
+        (date(2026, 11, 12), date(2026, 11, 11), "being looked for"),
     ],
 )
 def test_an_empty_day_says_why(day, before, says):
-    assert says in why_empty(day, TODAY, before)
+    assert says in why_empty(day, NOW, before)
+
+
+def test_an_expected_day_that_is_overdue_says_so():
+    late = NOW + timedelta(hours=9)
+
+    assert "being looked for" in why_empty(TODAY, late, date(2026, 11, 19))
 
 
 def test_a_day_lists_its_papers_most_trending_first(client, db):
