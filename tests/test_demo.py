@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import date
 from email import message_from_bytes, policy
 
 import pytest
 
+from digest.ingest import sample
 from tests.conftest import ROOT
 
 pytestmark = [pytest.mark.slow]
@@ -126,6 +128,24 @@ def test_once_leaves_digests_and_ends(tmp_path):
         assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
         assert mail.get_body(("plain",)).get_content().count("http") >= 5
     assert_nothing_runs(tmp_path)
+
+
+def test_recorded_documents_serve_as_well_and_a_broken_one_is_named(tmp_path):
+    documents = tmp_path / "documents"
+    whole, *_ = sample.write(documents, date(2026, 3, 4))
+    (documents / "cut.xml").write_bytes(whole.read_bytes()[:5000])
+
+    program = start(tmp_path, "--once", "--from", str(documents))
+    said, _ = program.communicate(timeout=PATIENCE)
+
+    assert program.returncode == 0, said
+    assert "cut.xml: refused" in said
+    assert len(mails(tmp_path)) == 3
+    assert "2026-03-03" in mails_of_the_day(tmp_path)
+
+
+def mails_of_the_day(folder):
+    return {file.name[:10] for file in (folder / "mail").glob("*.eml")}
 
 
 @pytest.mark.browser

@@ -31,6 +31,7 @@ from digest.ranking import rescore
 CONNECT_SECONDS = 3
 NETWORK_SECONDS = 15
 ENOUGH_PAPERS = 30
+A_DIGEST = 10  # papers
 PORTS = range(8000, 8020)
 EDITOR = "editor@example.org"
 
@@ -65,6 +66,7 @@ class Command(BaseCommand):
             "--from",
             dest="paths",
             nargs="+",
+            type=Path,
             default=[],
             help="Recorded documents or folders.",
         )
@@ -83,10 +85,10 @@ class Command(BaseCommand):
         else:
             self.serve(password)
 
-    def collect(self, paths: list[str]) -> None:
+    def collect(self, paths: list[Path]) -> None:
         """Papers from the given documents, else from the network, else our own invented ones."""
         if paths:
-            call_command("ingest", paths=paths, stdout=self.stdout)
+            self.read(paths)
             return
         if not from_network():
             self.stdout.write(
@@ -96,6 +98,13 @@ class Command(BaseCommand):
                 sample.write(Path(folder), timezone.localdate())
                 collect.collect([Path(folder)], timezone.now())
         self.stdout.write(f"{Paper.objects.count()} papers.")
+
+    def read(self, paths: list[Path]) -> None:
+        """Documents that somebody recorded; what is refused is named, and the others serve."""
+        try:
+            call_command("ingest", paths=paths, stdout=self.stdout)
+        except CommandError as refused:
+            self.stderr.write(str(refused))
 
     def rank(self) -> Edition:
         """Editions of the newest two days: the older one to mail, the newest left open to curate."""
@@ -232,16 +241,12 @@ def make_readers() -> None:
 
 
 def days_with_papers() -> list[date]:
-    """The newest day with at least ten papers, and the one before it first, where there is one."""
-    days = Paper.objects.exclude(announce_type__startswith="replace").values(
-        "announced_on"
-    )
-    rich = (
-        days.annotate(papers=Count("pk"))
-        .filter(papers__gte=10)
-        .order_by("-announced_on")
-    )
-    return sorted(row["announced_on"] for row in rich[:2])
+    """The newest two days with enough papers for a digest, older first; else the newest with any."""
+    new = Paper.objects.exclude(announce_type__startswith="replace")
+    days = new.values("announced_on").annotate(papers=Count("pk"))
+    newest = list(days.order_by("-announced_on"))
+    rich = [row for row in newest if row["papers"] >= A_DIGEST]
+    return sorted(row["announced_on"] for row in rich[:2] or newest[:1])
 
 
 def rank(day: date) -> Edition:
