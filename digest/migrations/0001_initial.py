@@ -232,6 +232,7 @@ class Migration(migrations.Migration):
                 (
                     "primary",
                     models.CharField(
+                        help_text="The arXiv category that its authors chose first.",
                         blank=True,
                         db_index=True,
                         max_length=32,
@@ -248,9 +249,19 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "doi",
-                    models.CharField(blank=True, max_length=200, verbose_name="DOI"),
+                    models.CharField(
+                        help_text="Where it was published, if a source says so.",
+                        blank=True,
+                        max_length=200,
+                        verbose_name="DOI",
+                    ),
                 ),
-                ("license", models.URLField(blank=True)),
+                (
+                    "license",
+                    models.URLField(
+                        help_text="The terms its authors chose.", blank=True
+                    ),
+                ),
                 (
                     "code_url",
                     models.URLField(
@@ -353,6 +364,7 @@ class Migration(migrations.Migration):
                 (
                     "state",
                     models.CharField(
+                        help_text="An open edition may be curated; a frozen one never changes.",
                         choices=[
                             ("open", "open: may be curated"),
                             ("frozen", "frozen: being mailed"),
@@ -756,6 +768,7 @@ class Migration(migrations.Migration):
                 (
                     "paper",
                     models.OneToOneField(
+                        help_text="The paper that nobody is mailed any more.",
                         on_delete=django.db.models.deletion.CASCADE,
                         related_name="recall",
                         to="digest.paper",

@@ -35,7 +35,12 @@ class Edition(models.Model):
         FROZEN = "frozen", "frozen: being mailed"
 
     day = models.DateField(unique=True, help_text="The announcement day.")
-    state = models.CharField(max_length=6, choices=State.choices, default=State.OPEN)
+    state = models.CharField(
+        max_length=6,
+        choices=State.choices,
+        default=State.OPEN,
+        help_text="An open edition may be curated; a frozen one never changes.",
+    )
     note = models.TextField(
         blank=True,
         max_length=600,
@@ -149,7 +154,12 @@ class Candidate(models.Model):
 class Recall(models.Model):
     """A paper that must not be mailed any more, though an edition holding it is frozen."""
 
-    paper = models.OneToOneField(Paper, models.CASCADE, related_name="recall")
+    paper = models.OneToOneField(
+        Paper,
+        models.CASCADE,
+        related_name="recall",
+        help_text="The paper that nobody is mailed any more.",
+    )
     reason = models.CharField(max_length=200, help_text="Why, for whoever looks later.")
     created_at = models.DateTimeField(auto_now_add=True)
 

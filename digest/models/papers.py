@@ -50,13 +50,24 @@ class Paper(models.Model):
         default=list, help_text="arXiv categories, the primary one first."
     )
     primary = models.CharField(
-        "primary category", max_length=32, blank=True, db_index=True
+        "primary category",
+        max_length=32,
+        blank=True,
+        db_index=True,
+        help_text="The arXiv category that its authors chose first.",
     )
     published_at = models.DateTimeField(
         null=True, blank=True, help_text="When its first version was submitted."
     )
-    doi = models.CharField("DOI", max_length=200, blank=True)
-    license = models.URLField(max_length=200, blank=True)
+    doi = models.CharField(
+        "DOI",
+        max_length=200,
+        blank=True,
+        help_text="Where it was published, if a source says so.",
+    )
+    license = models.URLField(
+        max_length=200, blank=True, help_text="The terms its authors chose."
+    )
     code_url = models.URLField(
         max_length=500, blank=True, help_text="A repository with its code."
     )

@@ -10,7 +10,17 @@ from django.urls import reverse
 
 from accounts.models import Subscriber, Suppression, User
 from digest.admin.sidebar import navigation
-from digest.models import Event, Follow, IngestRun, Recall, VectorModel
+from digest.models import (
+    Candidate,
+    Edition,
+    Event,
+    Follow,
+    IngestRun,
+    Paper,
+    Recall,
+    Topic,
+    VectorModel,
+)
 from tests import make
 
 HOSTILE = '<img src=x onerror=alert(1)> & "A\nBcc: x@y"'
@@ -265,3 +275,17 @@ def test_the_sidebar_shows_only_what_may_be_opened(rf):
     (group,) = navigation(request)
 
     assert [door["title"] for door in group["items"]] == ["Today"]
+
+
+# Django's own, and the row that a candidate belongs to.
+SELF_EVIDENT = {"password", "last_login", "edition", "paper"}
+
+
+@pytest.mark.parametrize(
+    "model", [User, Subscriber, Topic, Paper, Edition, Candidate, Recall]
+)
+def test_every_field_that_an_editor_sees_says_what_it_is(model):
+    own = (f for f in model._meta.get_fields() if not f.auto_created)
+    seen = [f for f in own if f.editable and f.name not in SELF_EVIDENT]
+
+    assert [field.name for field in seen if not field.help_text] == []
