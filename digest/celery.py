@@ -56,6 +56,13 @@ app.conf.beat_schedule = {
         "task": "digest.tasks.tick",
         "schedule": crontab(minute="*/15"),
     },
+    # Each worker that is free takes part; what was refused for now is tried again.
+    # A queue that is behind needs no second request.
+    "send what waits": {
+        "task": "digest.tasks.drain",
+        "schedule": 60.0,
+        "options": {"expires": 50},
+    },
     "what the mail provider reported": {
         "task": "digest.tasks.act_on_events",
         "schedule": crontab(minute="*/5"),
