@@ -1,5 +1,7 @@
 """One file for every machine: the environment says only what differs between machines. README.md has a row for each."""
 
+import contextlib
+import os
 import secrets
 from datetime import time
 from pathlib import Path
@@ -20,8 +22,13 @@ def kept_secret(name: str) -> str:
     path = VAR / "secrets" / name
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(50))
+        draft = path.with_name(f"{name}.{os.getpid()}")
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(50))
+        # Whole or not at all, and the first of several processes wins.
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+        draft.unlink()
     return path.read_text()
 
 
@@ -157,6 +164,10 @@ SMTP_URL = env("SMTP_URL", "smtp://localhost:1025")
 SENDGRID_API_KEY = env("SENDGRID_API_KEY", "")
 SENDGRID_API_URL = env("SENDGRID_API_URL", "https://api.sendgrid.com").rstrip("/")
 SENDGRID_WEBHOOK_KEY = env("SENDGRID_WEBHOOK_KEY", "")
+# Mails a second, of all workers together; 0 is as fast as it goes.
+MAIL_RATE = env.float("MAIL_RATE", 0.0)
+# Minutes after which a digest of which nothing is known is sent once more; 0 is never.
+UNKNOWN_RESEND_AFTER = env.float("UNKNOWN_RESEND_AFTER", 0.0)
 # Whether links in mails pass our own redirect, so that clicks teach the ranking.
 CLICK_REDIRECT = env.bool("CLICK_REDIRECT", True)
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = MAIL_FROM
