@@ -4,7 +4,10 @@ import os
 
 from celery import Celery
 from celery.schedules import crontab
+from celery.signals import worker_shutting_down
 from django.conf import settings
+
+from digest.mailer import stopping
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "digest.settings")
 
@@ -40,6 +43,7 @@ else:
         },
     )
 app.autodiscover_tasks()
+worker_shutting_down.connect(stopping.ask)
 
 # arXiv's feeds are rebuilt at midnight US Eastern, Monday to Friday: 04:00 UTC in
 # summer and 05:00 in winter, sometimes late. Hugging Face grows all day.

@@ -1,7 +1,8 @@
 """The corridor, top to bottom: each step one task, each task a few lines."""
 
+import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -13,14 +14,20 @@ from digest import follows
 from digest.celery import app
 from digest.feedback import settle
 from digest.ingest import collect
-from digest.mailer import deliver, ledger, plan, welcome
+from digest.mailer import again, brakes, deliver, ledger, plan, stopping, welcome
 from digest.mailer.ledger import Tally
 from digest.models import Edition, Paper, Slot
 from digest.ranking import assemble, freeze, rescore
 
 log = structlog.get_logger()
 
-Report = Callable[[Tally], None]
+# A task of sending ends after this and enqueues itself again, so that events, listings
+# and freezes get their turn while a large edition leaves.
+TURN_SECONDS = 60.0
+# A request for this that waited longer finds others at work.
+WORTHLESS_SECONDS = 50
+# So long the numbers of an edition are verified: its weekly readers' last one included.
+VERIFIED_FOR = timedelta(days=6)
 
 
 def soon(task: Task[Any, None], *arguments: Any) -> None:
@@ -73,30 +80,50 @@ def tick() -> None:
         log.info("edition frozen", day=edition.day.isoformat())
     plan.plan_due(now)
     welcome.plan_welcomes(now)
+    verify(now)
     drain.delay()
+
+
+def verify(now: datetime) -> None:
+    """Say loudly where recipients are not accepted + failed + unknown + skipped."""
+    for edition in Edition.objects.frozen().filter(frozen_at__gt=now - VERIFIED_FOR):
+        if wrong := ledger.mismatch(edition, now):
+            log.error("an edition does not add up", day=str(edition.day), wrong=wrong)
 
 
 @app.task
 def drain() -> None:
-    """Send whatever is planned; what a killed drain left is taken up here."""
-    send_planned()
+    """Send whatever is planned, for a while; what a killed drain left is taken up here."""
+    again.resend_due(timezone.now())
+    if not send_planned(seconds=TURN_SECONDS) and not stopping.asked():
+        drain.apply_async(expires=WORTHLESS_SECONDS)
 
 
-def send_planned(edition: Edition | None = None, report: Report | None = None) -> None:
-    """Claim, choose, mail: batch after batch, until none is free."""
+def send_planned(
+    edition: Edition | None = None,
+    report: Callable[[], None] | None = None,
+    seconds: float = float("inf"),
+) -> bool:
+    """Claim, choose, mail: batch after batch, until none is free; False where time ran out first."""
+    end = time.monotonic() + seconds
     ledger.reclaim(timezone.now())
-    while batch := ledger.claim_next(timezone.now(), edition):
+    while time.monotonic() < end and not stopping.asked():
+        batch = ledger.claim_next(timezone.now(), edition)
+        if batch is None:
+            return True
         digests = assemble.assemble(batch, timezone.now())
         deliver.deliver(batch, digests, timezone.now())
+        brakes.check(timezone.now())
         if report:
-            report(ledger.tally(batch.slot.edition))
+            report()
+    return False
 
 
 def send(
     edition: Edition,
     subscriber: Subscriber | None,
     now: datetime,
-    report: Report | None = None,
+    report: Callable[[], None] | None = None,
     wait: Callable[[], None] | None = None,
 ) -> Tally:
     """Freeze this edition and mail it now: to one reader, or to all who have not had it.
@@ -111,7 +138,7 @@ def send(
     else:
         plan.plan_everyone(edition, now)
     send_planned(edition, report)
-    while wait and ledger.held(edition):
+    while wait and ledger.held(edition) and not stopping.asked():
         wait()
         send_planned(edition, report)
     return ledger.tally(edition)

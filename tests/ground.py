@@ -37,6 +37,8 @@ ENVIRONMENT = {
     "SENDGRID_API_KEY": "",
     "SENDGRID_API_URL": CLOSED,
     "SENDGRID_WEBHOOK_KEY": "",
+    "MAIL_RATE": "0",
+    "UNKNOWN_RESEND_AFTER": "0",
     "ARXIV_FEED_URL": f"{CLOSED}/atom",
     "ARXIV_API_URL": f"{CLOSED}/api/query",
     "ARXIV_OAI_URL": f"{CLOSED}/oai",

@@ -21,6 +21,17 @@ PAGE = 500
 PROOFS = ("processed", "deferred", "delivered", "bounce", "open", "spamreport")
 GRAVE = ("bounce", "dropped", "spamreport", "unsubscribe", "group_unsubscribe")
 
+UNSETTLED = (
+    Batch.State.PLANNED,
+    Batch.State.CLAIMED,
+    Batch.State.HANDING,
+    Batch.State.UNKNOWN,
+)
+
+# A mailbox that is full or blocks us passes; one that turned back three of its last
+# five digests is not read any more.
+SOFT_OF_LAST, SOFT_LIMIT = 5, 3
+
 # Why SendGrid dropped a mail, as its documentation words it.
 DROPPED = {
     "bounced address": Suppression.Reason.BOUNCE,
@@ -37,7 +48,7 @@ def act(now: datetime) -> int:
     """
     acted = clicks.sum_up(now)
     for page in pages():
-        settle_doubts(page)
+        settle_doubts(page, now)
         grave = [event for event in page if event.kind in GRAVE]
         light = [event.pk for event in page if event.kind not in GRAVE]
         acted += close(light, now) + sum(tried(event, now) for event in grave)
@@ -59,20 +70,24 @@ def close(events: list[int], now: datetime) -> int:
     return Event.objects.filter(pk__in=events, acted_at=None).update(acted_at=now)
 
 
-def settle_doubts(page: list[Event]) -> None:
+def settle_doubts(page: list[Event], now: datetime) -> None:
     """Digests of which nobody knew whether the provider took them: these events know."""
     taken = [event.digest_id for event in page if event.kind in PROOFS]
-    doubtful(taken).update(outcome=Digest.Outcome.ACCEPTED)
+    doubtful(taken).update(outcome=Digest.Outcome.ACCEPTED, told_at=now)
     dropped = [event.digest_id for event in page if event.kind == "dropped"]
     doubtful(dropped).update(
-        outcome=Digest.Outcome.FAILED, reason=Digest.Reason.REFUSED
+        outcome=Digest.Outcome.FAILED, reason=Digest.Reason.REFUSED, told_at=now
     )
 
 
 def doubtful(digests: Iterable[int | None]) -> QuerySet[Digest]:
-    """Those of these digests whose fate nobody knows."""
+    """Those of these digests whose fate nobody knows, or nobody has recorded yet.
+
+    An event may be quicker than the worker that made the call, or the worker died: an
+    event is acted on once, so what it proves is kept at once.
+    """
     own = Q(outcome=Digest.Outcome.UNKNOWN)
-    shared = Q(outcome="", batch__state=Batch.State.UNKNOWN)
+    shared = Q(outcome="", message_id="", batch__state__in=UNSETTLED)
     return Digest.objects.filter(own | shared, pk__in=[pk for pk in digests if pk])
 
 
@@ -92,7 +107,9 @@ def tried(event: Event, now: datetime) -> int:
 def hear(event: Event, now: datetime) -> None:
     """Stop mailing whom this event says not to mail."""
     match event.kind:
-        case "bounce" if event.payload.get("type") == "bounce":  # else blocked: passes
+        case "bounce" if event.payload.get("type") == "bounce":
+            suppress(event, Suppression.Reason.BOUNCE)
+        case "bounce" if soft_bounces(event) >= SOFT_LIMIT:  # blocked, once more
             suppress(event, Suppression.Reason.BOUNCE)
         case "spamreport":
             suppress(event, Suppression.Reason.COMPLAINT)
@@ -101,6 +118,20 @@ def hear(event: Event, now: datetime) -> None:
             let_go(event, now)
         case "dropped":
             hear_dropped(event, now)
+
+
+def soft_bounces(event: Event) -> int:
+    """How many of the last digests to this address were turned back: older ones no longer count."""
+    if event.digest is None:
+        return 0
+    tried = Digest.objects.filter(subscriber=event.digest.subscriber_id)
+    tried = tried.exclude(outcome__in=[Digest.Outcome.SKIPPED, Digest.Outcome.FAILED])
+    last = tried.order_by("-edition__day").values_list("pk", flat=True)[:SOFT_OF_LAST]
+    soft = Event.objects.filter(kind="bounce", digest__in=list(last))
+    address = event.payload.get("address_hash")
+    if address:  # what an earlier address did is not this one's
+        soft = soft.filter(payload__address_hash=address)
+    return soft.values("digest").distinct().count()
 
 
 def hear_dropped(event: Event, now: datetime) -> None:

@@ -9,12 +9,12 @@ import structlog
 from django.db.models import prefetch_related_objects
 
 from accounts.models import Subscriber
-from digest.mailer import compose, plan, transport
+from digest.mailer import brakes, compose, plan, rate, stopping, transport
 from digest.mailer.ledger import LEASE, Outcome, State, is_settled
 from digest.mailer.outcome import Outcome as Answer
 from digest.mailer.outcome import Send
 from digest.mailer.outcome import State as Said
-from digest.models import Batch, Candidate, Digest, Slot
+from digest.models import Batch, Candidate, Digest, Pause, Slot
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +31,22 @@ class Lost(Exception):
     """The lease ran out and another worker has the batch: nothing more may be sent."""
 
 
+class Stopped(Exception):
+    """Nothing was sent, and the batch waits: a brake was pulled, the provider wants none, or this worker ends."""
+
+    def __init__(self, why: str, wait: float = 0.0) -> None:
+        super().__init__(why)
+        self.wait = wait
+
+
+@dataclass(frozen=True)
+class Rest:
+    """Why a batch is laid down before its end, and for how long; None: as long as its attempts say."""
+
+    why: str
+    wait: timedelta | None = None
+
+
 @dataclass
 class Outcomes:
     """What one call of deliver did."""
@@ -40,6 +56,7 @@ class Outcomes:
     unknown: int = 0
     skipped: int = 0
     waiting: int = 0
+    in_a_row: int = 0  # failed or unknown, since the last that was accepted
 
 
 class Clock:
@@ -65,34 +82,39 @@ def deliver(batch: Batch, digests: Sequence[Digest], now: datetime) -> Outcomes:
     done.skipped = len(stopped)
     going = [(n, one) for n, one in pending if one.pk not in stopped]
     try:
-        waits = send_all(batch, going, Clock(now), done)
+        rest = send_all(batch, going, Clock(now), done)
     except Lost:
         log.warning("batch lost to another worker", batch=batch.pk)
         return done
-    finish(batch, waits, now)
+    except Stopped as why:
+        rest = Rest(str(why), timedelta(seconds=why.wait))
+    finish(batch, rest, now)
     return done
 
 
 def send_all(
     batch: Batch, going: list[tuple[int, Digest]], clock: Clock, done: Outcomes
-) -> str:
-    """Send digest after digest; what the provider said where some must wait, else ""."""
+) -> Rest | None:
+    """Send digest after digest; why and how long the batch rests where some must wait."""
     if not going:
-        return ""
+        return None
     shelf = compose.gather(pick for _, one in going for pick in one.picks)
-    waits = ""
+    rest = None
     with transport.chosen().connect() as send:
         for number, digest in going:
             answer = send_one(batch, number, digest, shelf, send, clock)
+            if answer is None:  # an event has settled it meanwhile
+                continue
             if not must_wait(batch, answer):
-                record(digest, answer, done)
+                record(digest, answer, clock.now(), done)
+                watch(answer, done, clock.now())
                 batch.attempts = 0
                 continue
             postpone(digest, answer)
-            waits, done.waiting = answer.detail, done.waiting + 1
+            rest, done.waiting = rest_after(answer, clock.now()), done.waiting + 1
             if not answer.alone:
                 break
-    return waits
+    return rest
 
 
 def send_one(
@@ -102,8 +124,14 @@ def send_one(
     shelf: compose.Shelf,
     send: Send,
     clock: Clock,
-) -> Answer:
-    """Compose, mark, send: between the mark and the call there is nothing that can fail."""
+) -> Answer | None:
+    """Compose, mark, send: between the mark and the call there is nothing that can fail.
+
+    None where it was settled since `digests` were read.
+    """
+    wait_for_turn()
+    if digest.resent_at and not still_in_doubt(digest):
+        return None
     try:
         mail = compose.compose(digest, shelf)
     except Exception as error:
@@ -115,22 +143,64 @@ def send_one(
     return send(mail)
 
 
+def wait_for_turn() -> None:
+    """Sleep until all workers' pace allows one more mail; Stopped where that is long, or this worker ends."""
+    wait = rate.turn()
+    if wait > rate.PATIENCE_SECONDS:
+        raise Stopped("the provider wants no mail for a while", wait)
+    if wait:
+        time.sleep(wait)
+    if stopping.asked():
+        raise Stopped("its worker was asked to end")
+
+
+def still_in_doubt(digest: Digest) -> bool:
+    """Whether a digest that is sent once more is still without an answer to the first time."""
+    rows = Digest.objects.filter(pk=digest.pk, outcome=Outcome.AS_BATCH)
+    return rows.filter(message_id="").exists()
+
+
 def mark(batch: Batch, number: int, now: datetime) -> None:
-    """Commit that this digest is being handed over, and stay the owner; Lost where another is."""
-    mine = Batch.objects.filter(
-        pk=batch.pk,
-        state__in=(State.CLAIMED, State.HANDING),
-        lease_until=batch.lease_until,
-    )
+    """Commit that this digest is being handed over, and stay the owner.
+
+    Lost where another is; Stopped where a brake was pulled. One statement says all.
+    """
+    edition = batch.slot.edition_id
+    mine = Batch.objects.held_by(batch).unstopped(edition)
+    mine = mine.filter(state__in=(State.CLAIMED, State.HANDING))
     until = now + LEASE
-    if not mine.update(state=State.HANDING, handed=number, lease_until=until):
+    if mine.update(state=State.HANDING, handed=number, lease_until=until):
+        batch.handed, batch.lease_until = number, until
+    elif pause := Pause.objects.of(edition).first():
+        raise Stopped(f"stopped: {pause.reason}")
+    else:
         raise Lost
-    batch.handed, batch.lease_until = number, until
 
 
 def must_wait(batch: Batch, answer: Answer) -> bool:
     """Whether this refusal is for now, and not the last of too many in a row."""
-    return answer.retry and batch.attempts + 1 < ATTEMPTS
+    asked = answer.halt or answer.wait > 0  # that is about us, not about this mail
+    return answer.retry and (asked or batch.attempts + 1 < ATTEMPTS)
+
+
+def rest_after(answer: Answer, now: datetime) -> Rest:
+    """How long to lay the batch down after this refusal; whoever must mend something is told."""
+    if answer.halt:
+        brakes.pull(f"the provider refuses us: {cut(answer.detail)}", now)
+        return Rest(answer.detail, timedelta(0))
+    if answer.wait:
+        rate.block(answer.wait)
+        return Rest(answer.detail, timedelta(seconds=answer.wait))
+    return Rest(answer.detail)
+
+
+def watch(answer: Answer, done: Outcomes, now: datetime) -> None:
+    """Heed what the provider said beside its answer, and stop where too much goes wrong in a row."""
+    if answer.wait:
+        rate.block(answer.wait)
+    done.in_a_row = 0 if answer.state == Said.ACCEPTED else done.in_a_row + 1
+    if done.in_a_row >= brakes.ROW:
+        brakes.pull(f"{done.in_a_row} in a row went wrong: {cut(answer.detail)}", now)
 
 
 def postpone(digest: Digest, answer: Answer) -> None:
@@ -139,42 +209,49 @@ def postpone(digest: Digest, answer: Answer) -> None:
     Digest.objects.filter(pk=digest.pk).update(detail=detail)
 
 
-def record(digest: Digest, answer: Answer, done: Outcomes) -> None:
+def record(digest: Digest, answer: Answer, now: datetime, done: Outcomes) -> None:
     """What came of it, unless an event of the provider has told already."""
     row = Digest.objects.filter(pk=digest.pk, outcome=Outcome.AS_BATCH)
+    detail = cut(answer.detail)
     match answer.state:
         case Said.ACCEPTED:
             # Also where another worker thought that this one had died.
             known = Digest.objects.filter(
-                pk=digest.pk, outcome__in=(Outcome.AS_BATCH, Outcome.UNKNOWN)
+                pk=digest.pk,
+                outcome__in=(Outcome.AS_BATCH, Outcome.UNKNOWN, Outcome.ACCEPTED),
             )
+            name = answer.message_id[:120]
             known.update(
-                outcome=Outcome.AS_BATCH,
-                message_id=answer.message_id[:120],
-                detail="",
+                outcome=Outcome.AS_BATCH, message_id=name, detail="", told_at=now
             )
             done.accepted += 1
         case Said.REFUSED:
             row.update(
-                outcome=Outcome.FAILED, reason=Reason.REFUSED, detail=cut(answer.detail)
+                outcome=Outcome.FAILED,
+                reason=Reason.REFUSED,
+                detail=detail,
+                told_at=now,
             )
             done.failed += 1
         case Said.UNKNOWN:
-            row.update(outcome=Outcome.UNKNOWN, detail=cut(answer.detail))
+            row.update(outcome=Outcome.UNKNOWN, detail=detail, told_at=now)
             done.unknown += 1
 
 
-def finish(batch: Batch, waits: str, now: datetime) -> None:
-    """Let the batch rest: for good, or until the provider may be asked again."""
-    mine = Batch.objects.filter(pk=batch.pk, lease_until=batch.lease_until)
-    if not waits:
-        mine.update(state=State.ACCEPTED, lease_until=None, error="")
+def finish(batch: Batch, rest: Rest | None, now: datetime) -> None:
+    """Lay the batch down: for good, or until the provider may be asked again."""
+    mine = Batch.objects.held_by(batch)
+    if rest is None:
+        mine.update(state=State.ACCEPTED, lease_until=None, error="", rested_at=now)
         return
+    counts = rest.wait is None
+    wait = BACKOFF * 2**batch.attempts if rest.wait is None else rest.wait
     mine.update(
         state=State.PLANNED,
-        attempts=batch.attempts + 1,
-        lease_until=now + BACKOFF * 2**batch.attempts,
-        error=cut(waits),
+        attempts=batch.attempts + counts,
+        lease_until=now + wait,
+        error=cut(rest.why),
+        rested_at=now,
     )
 
 
@@ -224,7 +301,8 @@ def emptied_by_recalls(batch: Batch, pending: list[Digest]) -> list[Digest]:
 def too_late(batch: Batch, now: datetime) -> bool:
     """Whether this batch's edition has expired; what an operator or a new reader asked for never does."""
     slot = batch.slot
-    return slot.kind == Slot.Kind.HOUR and now > plan.deadline(slot.edition, slot.at)
+    by_itself = slot.kind in (Slot.Kind.HOUR, Slot.Kind.AGAIN)
+    return by_itself and now > plan.deadline(slot.edition, slot.at)
 
 
 def skip(digests: list[Digest], reason: str) -> set[int]:

@@ -1,13 +1,15 @@
 """Who is sending what, and what became of it: always read from the database."""
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db.models import Case, Count, Max, Value, When
+
 from accounts.models import Subscriber
 from digest.mailer import transport
-from digest.models import Batch, Digest, Edition
+from digest.models import Batch, Digest, Edition, Pause
+from digest.models.editions import EXPIRES_AFTER
 
 # How long a worker owns a batch after its last sign of life, each digest being one.
 # Selecting for 250 readers takes seconds and a call at most 20; who outlives a lease
@@ -75,7 +77,7 @@ def reclaim(now: datetime) -> list[Batch]:
     never sent again blindly.
     """
     left = Batch.objects.filter(state=State.HANDING, lease_until__lt=now)
-    return [batch for batch in left if take_over(batch, now) and settle(batch)]
+    return [batch for batch in left if take_over(batch, now) and settle(batch, now)]
 
 
 def take_over(batch: Batch, now: datetime) -> bool:
@@ -87,16 +89,16 @@ def take_over(batch: Batch, now: datetime) -> bool:
     return mine.update(lease_until=batch.lease_until) == 1
 
 
-def settle(batch: Batch) -> bool:
+def settle(batch: Batch, now: datetime) -> bool:
     """Decide on the digests that were marked and have no outcome, then let the batch wait for a worker.
 
     Normally that is the last one marked. All up to it are asked, because
     positions move up where a reader was erased in between.
     """
     marked = list(batch.digests.order_by("pk")[: batch.handed])
-    absent = [n for n, one in enumerate(marked) if in_doubt(one) and not look(one)]
+    absent = [n for n, one in enumerate(marked) if in_doubt(one) and not look(one, now)]
     handed = absent[0] if absent else batch.handed
-    mine = Batch.objects.filter(pk=batch.pk, lease_until=batch.lease_until)
+    mine = Batch.objects.held_by(batch)
     return mine.update(state=State.PLANNED, handed=handed, lease_until=None) == 1
 
 
@@ -110,16 +112,16 @@ def is_settled(digest: Digest) -> bool:
     return bool(digest.outcome or digest.message_id)
 
 
-def look(digest: Digest) -> bool:
+def look(digest: Digest, now: datetime) -> bool:
     """Record what the transport finds; False where it looked and nothing was sent."""
     found = transport.chosen().find(digest.key)
+    # An event, or the worker that we think dead, may have told meanwhile.
+    row = Digest.objects.filter(pk=digest.pk, outcome=Outcome.AS_BATCH, message_id="")
     if found is None:
         detail = "the worker ended while it handed this over"
-        Digest.objects.filter(pk=digest.pk).update(
-            outcome=Outcome.UNKNOWN, detail=detail
-        )
+        row.update(outcome=Outcome.UNKNOWN, detail=detail, told_at=now)
     elif found:
-        Digest.objects.filter(pk=digest.pk).update(outcome=Outcome.ACCEPTED)
+        row.update(outcome=Outcome.ACCEPTED, told_at=now)
     return found is not False
 
 
@@ -137,21 +139,53 @@ def tally(edition: Edition) -> Tally:
     )
 
 
-def outcomes(edition: Edition) -> Iterator[str]:
-    """What is known of each digest of the edition."""
-    rows = Digest.objects.filter(edition=edition).values_list(
-        "outcome", "message_id", "batch__state"
+def outcomes(edition: Edition) -> dict[str, int]:
+    """How many digests of the edition have which outcome, counted by the database."""
+    named = Case(When(message_id="", then=Value(False)), default=Value(True))
+    rows = (
+        Digest.objects.filter(edition=edition)
+        .values_list("outcome", named, "batch__state")
+        .annotate(Count("pk"))
+        .order_by()
     )
-    return (outcome_of(*row) for row in rows.iterator())
+    counted: Counter[str] = Counter()
+    for outcome, is_named, state, number in rows:
+        counted[outcome_of(outcome, is_named, state)] += number
+    return counted
 
 
-def outcome_of(outcome: str, message_id: str, state: str) -> str:
-    """A digest's own outcome; else accepted where its provider named it; else its batch's, once that is final."""
+def outcome_of(outcome: str, is_named: bool, state: str) -> str:
+    """A digest's own outcome; else accepted where its provider named it; else a doubt or failure of its whole batch.
+
+    That its batch was finished does not say that it was accepted: such a digest
+    waits, and the verification finds it.
+    """
     if outcome:
         return outcome
-    if message_id:
+    if is_named:
         return Outcome.ACCEPTED.value
-    return state if state in FINAL else "waiting"
+    return state if state in (State.FAILED, State.UNKNOWN) else "waiting"
+
+
+def mismatch(edition: Edition, now: datetime) -> str:
+    """What does not add up of a finished or expired edition, in words; "" where all does or some batch still may go."""
+    batches = Batch.objects.filter(slot__edition=edition)
+    open_ones = batches.exclude(state__in=FINAL).count()
+    if open_ones and not is_over(edition, now):
+        return ""
+    told = tally(edition)
+    if told.balanced:
+        return ""
+    why = f"{open_ones} batches never went" if open_ones else "their batches are done"
+    return f"{told.waiting} of {told.recipients} readers have no outcome: {why}"
+
+
+def is_over(edition: Edition, now: datetime) -> bool:
+    """Whether nothing of this edition leaves any more: its last quarter hour expired with nobody stopping it."""
+    last = edition.slots.aggregate(at=Max("at"))["at"]
+    if last is None or Pause.objects.of(edition.pk).exists():
+        return False
+    return bool(now > last + EXPIRES_AFTER)
 
 
 def without_digest(edition: Edition) -> set[int]:

@@ -22,7 +22,9 @@ class Outcome:
     """What a transport says of one mail.
 
     `retry`: refused for now, the same mail may be accepted later; `alone`: that
-    is about this recipient, the next one may be tried at once.
+    is about this recipient, the next one may be tried at once; `halt`: nobody will
+    be accepted until an operator has mended something; `wait`: seconds for which
+    the provider wants no further mail.
     """
 
     state: State
@@ -30,14 +32,22 @@ class Outcome:
     message_id: str = ""
     retry: bool = False
     alone: bool = False
+    halt: bool = False
+    wait: float = 0.0
 
 
-def accepted(message_id: str) -> Outcome:
-    return Outcome(State.ACCEPTED, message_id=message_id)
+def accepted(message_id: str, wait: float = 0.0) -> Outcome:
+    return Outcome(State.ACCEPTED, message_id=message_id, wait=wait)
 
 
-def refused(detail: str, retry: bool = False, alone: bool = False) -> Outcome:
-    return Outcome(State.REFUSED, detail, retry=retry, alone=alone)
+def refused(
+    detail: str,
+    retry: bool = False,
+    alone: bool = False,
+    halt: bool = False,
+    wait: float = 0.0,
+) -> Outcome:
+    return Outcome(State.REFUSED, detail, "", retry, alone, halt, wait)
 
 
 def unknown(detail: str) -> Outcome:

@@ -1,7 +1,8 @@
 """The transport for SendGrid's v3 API: one request a digest, through its SDK, with plain dicts."""
 
 import json
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from email.utils import parseaddr
 from typing import Any
@@ -27,6 +28,8 @@ from digest.mailer.outcome import (
 TIMEOUT_SECONDS = 20
 # Too slow, and too many: the same request may pass later.
 PASSING = (408, 429)
+# A key that was revoked or may not send: no digest's fault, and no digest's end.
+OURS_TO_MEND = (401, 403)
 # Its own List-Unsubscribe would replace ours, its links and pixels would watch readers.
 TRACKING = {
     "click_tracking": {"enable": False, "enable_text": False},
@@ -86,7 +89,7 @@ def post(client: Any, payload: Payload) -> Outcome:
     try:
         answer = client.post(request_body=payload)
     except HTTPError as error:
-        return judged(error.status_code, error.body)
+        return judged(error.status_code, error.body, error.headers)
     except URLError as error:
         # urllib says so only while it connects and writes: the request never was
         # complete, so nobody can have accepted it.
@@ -94,16 +97,32 @@ def post(client: Any, payload: Payload) -> Outcome:
     except (OSError, ValueError) as error:
         return unknown(f"no answer: {type(error).__name__}: {error}")
     if 200 <= answer.status_code < 300:
-        return accepted(answer.headers.get("X-Message-Id") or "no id was given")
+        name = answer.headers.get("X-Message-Id") or "no id was given"
+        return accepted(name, wait=asked_to_wait(answer.headers))
     return unknown(f"{answer.status_code}: an answer that the API does not describe")
 
 
-def judged(status: int, body: bytes | str) -> Outcome:
+def judged(status: int, body: bytes | str, headers: Mapping[str, str]) -> Outcome:
     """4xx is surely not accepted; a server's own error leaves it open."""
     detail = f"{status} {complaint(body)}".strip()
+    if status in OURS_TO_MEND:
+        return refused(detail, retry=True, halt=True)
     if 400 <= status < 500:
-        return refused(detail, retry=status in PASSING)
+        return refused(detail, retry=status in PASSING, wait=asked_to_wait(headers))
     return unknown(detail)
+
+
+def asked_to_wait(headers: Mapping[str, str]) -> float:
+    """Seconds until its limit begins anew, where X-RateLimit-Remaining says that none is left.
+
+    X-RateLimit-Reset is seconds since 1970.
+    """
+    try:
+        left = int(headers.get("X-RateLimit-Remaining", 1))
+        reset = float(headers.get("X-RateLimit-Reset", 0))
+    except ValueError:
+        return 0.0
+    return max(0.0, reset - time.time()) if left <= 0 else 0.0
 
 
 def complaint(body: bytes | str) -> str:

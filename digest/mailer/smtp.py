@@ -57,6 +57,9 @@ class Line:
         kept = self.open is not None
         try:
             return self.attempt(mail)
+        except smtplib.SMTPAuthenticationError as error:
+            self.close()
+            return refused(said(error), retry=True, halt=True)
         except (OSError, smtplib.SMTPException) as error:
             self.close()
             return self.send(mail) if kept else refused(said(error), retry=True)

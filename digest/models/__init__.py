@@ -4,6 +4,7 @@ from digest.models.digests import Batch, Digest, Pick, Slot, decode_picks, encod
 from digest.models.editions import Candidate, Edition, Frozen, Recall
 from digest.models.events import Event
 from digest.models.papers import Paper, Signal
+from digest.models.pauses import Pause
 from digest.models.runs import IngestRun
 from digest.models.topics import Follow, Interest, Topic
 from digest.models.vectors import VectorModel
@@ -19,6 +20,7 @@ __all__ = [
     "IngestRun",
     "Interest",
     "Paper",
+    "Pause",
     "Pick",
     "Recall",
     "Signal",

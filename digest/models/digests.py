@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import NamedTuple, Self
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from accounts.models import Subscriber, new_key
 from digest.models.editions import Edition
+from digest.models.pauses import Pause
 
 
 class Slot(models.Model):
@@ -19,6 +20,7 @@ class Slot(models.Model):
         HOUR = "hour", "at the readers' hour"
         WELCOME = "welcome", "after a sign-up"
         HAND = "hand", "sent by hand"
+        AGAIN = "again", "once more, after a doubt"
 
     edition = models.ForeignKey(Edition, models.PROTECT, related_name="slots")
     at = models.DateTimeField(
@@ -47,17 +49,34 @@ class BatchQuerySet(models.QuerySet["Batch"]):
     """Batches to be taken, and by whom."""
 
     def free(self, now: datetime) -> Self:
-        """Batches of complete slots that nobody holds and whose time has come."""
+        """Batches of complete slots that nobody holds, no brake stops, and whose time has come."""
         waiting = Q(state=Batch.State.PLANNED) & (
             Q(lease_until=None) | Q(lease_until__lte=now)
         )
         dropped = Q(state=Batch.State.CLAIMED, lease_until__lt=now)
-        return self.filter(waiting | dropped, slot__planned_at__isnull=False)
+        ready = Slot.objects.filter(pk=OuterRef("slot"), planned_at__isnull=False)
+        pauses = Pause.objects.in_force()
+        stopped = pauses.filter(
+            Q(edition=None) | Q(edition__slots=OuterRef("slot")),
+        )
+        return self.filter(waiting | dropped, Exists(ready), ~Exists(stopped))
 
     def claim(self, pk: int, now: datetime, until: datetime) -> bool:
-        """Take a free batch until `until`; False if another worker has it."""
-        mine = Batch.objects.filter(pk=pk, pk__in=self.free(now).values("pk"))
+        """Take a free batch until `until`; False if another worker has it.
+
+        The conditions stand on the row itself: PostgreSQL checks those again when it
+        has waited for another claim, and would not look again into a subquery.
+        """
+        mine = self.free(now).filter(pk=pk)
         return mine.update(state=Batch.State.CLAIMED, lease_until=until) == 1
+
+    def held_by(self, batch: "Batch") -> Self:
+        """The row of this batch while its worker owns it: nobody else has the same lease."""
+        return self.filter(pk=batch.pk, lease_until=batch.lease_until)
+
+    def unstopped(self, edition: int) -> Self:
+        """Nothing while a brake stops this edition."""
+        return self.filter(~Exists(Pause.objects.of(edition)))
 
 
 class Batch(models.Model):
@@ -89,6 +108,10 @@ class Batch(models.Model):
     )
     error = models.CharField(
         max_length=300, blank=True, help_text="What the provider said last."
+    )
+
+    rested_at = models.DateTimeField(
+        null=True, help_text="When a worker laid it down last."
     )
 
     objects = BatchQuerySet.as_manager()
@@ -161,12 +184,25 @@ class Digest(models.Model):
         db_index=True,
         help_text="The provider's name for this mail.",
     )
+    told_at = models.DateTimeField(
+        null=True, help_text="When its outcome was recorded, be it that nobody knows."
+    )
+    resent_at = models.DateTimeField(
+        null=True, help_text="When it was planned once more because nobody knew."
+    )
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
                 fields=["subscriber", "edition"],
                 name="a_reader_gets_one_digest_of_an_edition",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                "told_at",
+                condition=Q(outcome__in=["failed", "unknown"]),
+                name="digests_that_went_wrong",
             ),
         ]
 

@@ -44,6 +44,11 @@ class Event(models.Model):
                 condition=models.Q(acted_at=None),
                 name="events_that_wait",
             ),
+            models.Index(
+                "received_at",
+                condition=models.Q(kind__in=["bounce", "dropped", "spamreport"]),
+                name="events_that_are_bad",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -158,8 +158,8 @@ def test_a_worker_killed_after_a_record_leaves_nothing_unknown(provider, monkeyp
     sink = provider()
     record = deliver.record
 
-    def killed_after(digest, answer, done):
-        record(digest, answer, done)
+    def killed_after(digest, answer, now, done):
+        record(digest, answer, now, done)
         if done.accepted == 2:
             raise Killed
 

@@ -388,7 +388,7 @@ def test_a_request_is_what_the_providers_own_specification_asks_for(kind):
     ("name", "state", "retry", "detail"),
     [
         ("bad_request", "refused", False, "400 The to email does not contain"),
-        ("unauthorized", "refused", False, "401 The provided authorization grant"),
+        ("unauthorized", "refused", True, "401 The provided authorization grant"),
         ("too_many", "refused", True, "429 too many requests"),
         ("server_error", "unknown", False, "500"),
     ],
@@ -409,6 +409,7 @@ def test_an_error_that_is_no_json_is_told_in_its_own_words(api):
     (outcome,) = sent_with_sendgrid()
 
     assert (outcome.state, outcome.detail) == ("refused", "403 <h1>Bad</h1>")
+    assert outcome.halt
 
 
 def test_an_api_that_cannot_be_reached_is_a_refusal_for_now(settings):

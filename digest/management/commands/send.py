@@ -10,15 +10,16 @@ from django.utils import timezone
 
 from accounts.models import Subscriber, normal
 from digest import tasks
-from digest.mailer import plan
-from digest.mailer.ledger import LEASE, Tally
-from digest.models import Edition
+from digest.mailer import plan, stopping
+from digest.mailer.ledger import LEASE
+from digest.mailer.progress import Meter, Progress
+from digest.models import Edition, Pause
 
 POLL_SECONDS = 2
 
 
 class Command(BaseCommand):
-    has_waited = False
+    has_waited = is_on_line = False
     help = (
         "Freeze the edition of a day where it is open, and mail it to every reader who has not had it. "
         "Again sends nothing again; an interrupted sending is finished."
@@ -41,18 +42,30 @@ class Command(BaseCommand):
         if options["dry_run"]:
             self.say_how_many(edition, reader)
             return
-        tally = tasks.send(edition, reader, timezone.now(), self.report, self.wait)
+        meter = Meter(edition, self.show)
+        with stopping.on_signals():
+            tally = tasks.send(edition, reader, timezone.now(), meter.tick, self.wait)
+        self.end_line()
         self.stdout.write(str(tally))
+        if pause := Pause.objects.of(edition.pk).first():
+            raise CommandError(f"{pause}. Lift that in the admin, and send again.")
         if tally.failed or tally.waiting:
             raise CommandError(
                 "Not everybody was mailed: see the batches in the admin, and send again."
             )
 
-    def report(self, tally: Tally) -> None:
+    def show(self, progress: Progress) -> None:
+        """On a terminal one line that changes, elsewhere one line each time."""
         if self.stdout.isatty():
-            done = tally.recipients - tally.waiting
-            self.stdout.write(f"\r{done} of {tally.recipients} readers", ending="")
-            self.stdout.flush()
+            self.stdout.write(f"\r\033[K{progress}", ending="")
+            self.is_on_line = True
+        else:
+            self.stderr.write(str(progress))
+        self.stdout.flush()
+
+    def end_line(self) -> None:
+        if self.is_on_line:
+            self.stdout.write("")
 
     def wait(self) -> None:
         """Another worker is sending, or has died while it did."""
