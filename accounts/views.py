@@ -41,7 +41,12 @@ def sent(request: HttpRequest) -> HttpResponse:
 def find(purpose: str, key: str) -> Link | None:
     """The link that this key belongs to, open or closed."""
     known = Link.objects.select_related("subscriber")
-    return known.filter(purpose=purpose, key=key).first()
+    return known.filter(purpose=purpose, key=comparable(key)).first()
+
+
+def comparable(key: str) -> str:
+    """The key as the database takes it: PostgreSQL refuses text that holds a NUL."""
+    return key.replace("\0", "")
 
 
 def is_open(link: Link, now: datetime) -> bool:
@@ -80,15 +85,22 @@ def confirm(request: HttpRequest, key: str) -> HttpResponse:
     return page(request, "forbidden")
 
 
+def leaver(key: str) -> Subscriber | None:
+    """Whose mails carry this key."""
+    return Subscriber.objects.filter(unsubscribe_key=comparable(key)).first()
+
+
 @csrf_exempt
 @never_cache
 @asks_or_acts
 def unsubscribe(request: HttpRequest, key: str) -> HttpResponse:
     """Leave (RFC 8058: no cookie, no login, no redirect). It always succeeds."""
-    reader = Subscriber.objects.filter(unsubscribe_key=key).first()
+    reader = leaver(key)
+    if reader is None:  # 200: a provider that sees an error offers no way to leave
+        return page(request, "nobody")
     if request.method != "POST":
         return page(request, "unsubscribe", reader=reader, key=key)
-    if reader and reader.state != Subscriber.State.LEFT:
+    if reader.state != Subscriber.State.LEFT:
         reader.leave(timezone.now())
     return page(request, "left", reader=reader, key=key)
 
@@ -98,7 +110,7 @@ def unsubscribe(request: HttpRequest, key: str) -> HttpResponse:
 @require_POST
 def instead(request: HttpRequest, key: str) -> HttpResponse:
     """Mail the preferences to a reader who is leaving: the key that leaves opens nothing else."""
-    if reader := Subscriber.objects.filter(unsubscribe_key=key).first():
+    if reader := leaver(key):
         links.ask_fresh(reader.email)
     return sent(request)
 
