@@ -1,0 +1,80 @@
+"""Who takes a batch, when two want it at the same moment, and when nobody may."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+from django.db import connection, transaction
+
+from digest.mailer import ledger
+from digest.models import Batch, Pause
+from tests import make
+
+NOW = make.NOW + timedelta(hours=1)
+
+
+def planned(day=make.DAY):
+    return make.batch(make.frozen(make.edition(day, papers=0)), [make.subscriber()])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_claim_that_waited_for_another_does_not_take_the_same_batch():
+    if connection.vendor == "sqlite":
+        pytest.skip("there writers queue before they read")
+    batch = planned()
+    taken = []
+
+    def second():
+        until = NOW + timedelta(minutes=2)
+        taken.append(Batch.objects.claim(batch.pk, NOW, until))
+        connection.close()
+
+    with transaction.atomic():
+        taken.append(
+            Batch.objects.claim(batch.pk, NOW, NOW + timedelta(minutes=1)),
+        )
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join(0.5)  # it waits for this transaction's row
+
+    thread.join()
+    assert taken == [True, False]
+
+
+@pytest.mark.both
+@pytest.mark.django_db
+def test_a_brake_for_everything_lets_nobody_claim_until_it_is_lifted():
+    batch = planned()
+    Pause.objects.pull("the domain is on a list", NOW)
+
+    assert ledger.claim_next(NOW) is None
+    assert not Batch.objects.claim(batch.pk, NOW, NOW + timedelta(minutes=1))
+    Pause.objects.all().lift(NOW)
+    assert ledger.claim_next(NOW) == batch
+
+
+@pytest.mark.both
+@pytest.mark.django_db
+def test_a_brake_of_one_edition_stops_no_other():
+    stopped, free = planned(), planned(make.DAY - timedelta(days=1))
+    Pause.objects.pull("a wrong note", NOW, stopped.slot.edition)
+
+    assert ledger.claim_next(NOW) == free
+    assert ledger.claim_next(NOW) is None
+
+
+@pytest.mark.both
+@pytest.mark.django_db
+def test_a_brake_is_pulled_once_and_can_be_pulled_again_after_it_was_lifted():
+    edition = planned().slot.edition
+
+    pulled = [
+        Pause.objects.pull("one", NOW),
+        Pause.objects.pull("two", NOW),
+        Pause.objects.pull("of an edition", NOW, edition),
+    ]
+    Pause.objects.all().lift(NOW)
+
+    assert pulled == [True, False, True]
+    assert Pause.objects.pull("again", NOW)
+    assert Pause.objects.count() == 3
