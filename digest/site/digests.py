@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.models import Subscriber
+from digest import follows
 from digest.feedback import clicks, opinions
 from digest.feedback.picked import picked
 from digest.mailer import compose
@@ -86,14 +87,18 @@ def opinion(
     if request.method == "POST":
         if request.POST.get("undo"):
             opinions.unsay(digest, number)
+            kept = True
         else:
-            opinions.say(digest, number, verb)
-        return redirect("link", digest.key, number, verb)
+            kept = opinions.say(digest, number, verb) is not None
+        here = reverse("link", args=[digest.key, number, verb])
+        return redirect(here if kept else f"{here}?full=1")
     context = {
         "digest": digest,
         "card": candidate.card,
         "verb": verb,
         "held": held(digest.subscriber, candidate.paper.identifier),
+        "full": bool(request.GET.get("full")),
+        "limit": follows.LIMIT,
     }
     return render(request, "pages/opinion.html", context)
 

@@ -135,14 +135,14 @@ def schedule(subscriber: Subscriber, sent: QueryDict, now: datetime) -> str:
 def choose_topics(subscriber: Subscriber, sent: QueryDict, now: datetime) -> str:
     """The ticked topics and no others."""
     ticked = set(sent.getlist("topic")[: follows.LIMIT])
-    for topic, followed in offered(subscriber):
-        if topic.slug in ticked and not followed:
-            if follows.follow(subscriber, Kind.TOPIC, topic.slug) is None:
-                return "refused"
-        elif followed and topic.slug not in ticked:
-            mine = subscriber.follows.filter(interest__kind=Kind.TOPIC)
-            mine.filter(interest__value=topic.slug).delete()
-    return "saved"
+    known = offered(subscriber)
+    dropped = [topic.slug for topic, mine in known if mine and topic.slug not in ticked]
+    added = [topic.slug for topic, mine in known if not mine and topic.slug in ticked]
+    # First make room: who swaps one topic for another at the limit stays within it.
+    mine = subscriber.follows.filter(interest__kind=Kind.TOPIC)
+    mine.filter(interest__value__in=dropped).delete()
+    kept = [follows.follow(subscriber, Kind.TOPIC, slug) for slug in added]
+    return "saved" if all(kept) else "refused"
 
 
 def follow(subscriber: Subscriber, sent: QueryDict, now: datetime) -> str:

@@ -3,6 +3,7 @@
 import pytest
 from django.test import Client
 
+from digest import follows
 from digest.models import Digest, Event, Follow
 from tests import make
 from tests.site.conftest import text
@@ -115,6 +116,18 @@ def test_an_opinion_is_asked_then_kept_then_can_be_taken_back(
 
     assert Follow.objects.filter(interest__kind="paper").count() == 0
     assert f"{verb.capitalize()} like this?" in text(taken_back)
+
+
+def test_an_opinion_that_finds_no_room_says_so(client, hers, ada):
+    for number in range(follows.LIMIT):
+        follows.follow(ada, "keyword", f"word {number}")
+
+    said = client.post(f"/d/{hers.key}/2/more", follow=True)
+
+    assert not Follow.objects.filter(interest__kind="paper").exists()
+    assert "Noted." not in text(said)
+    assert "not kept: you follow and mute 60 things" in text(said)
+    assert f'href="/preferences/{hers.key}"' in text(said)
 
 
 def test_an_opinion_sent_by_another_site_is_refused(hers):

@@ -329,3 +329,14 @@ def test_the_page_needs_a_bounded_number_of_queries(
 
     with django_assert_max_num_queries(30):
         client.get(door)
+
+
+def test_a_topic_can_be_swapped_for_another_at_the_limit(client, door, ada, world):
+    follows.follow(ada, "topic", "robots")
+    for number in range(follows.LIMIT - 1):
+        follows.follow(ada, "keyword", f"word {number}")
+
+    said = client.post(door, {"do": "topics", "topic": ["quantization"]}, follow=True)
+
+    assert "Saved." in text(said)
+    assert ada.follows.get(interest__kind="topic").interest.value == "quantization"
