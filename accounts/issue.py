@@ -8,12 +8,12 @@ Purpose = Link.Purpose
 
 
 def for_sign_up(email: str, wishes: list[str], zone: str, now: datetime) -> Link | None:
-    """A confirmation for a new reader, preferences for one who has confirmed; None where mail is forbidden."""
+    """A confirmation for a new reader; preferences, which offer these wishes, for one who has confirmed; None where mail is forbidden."""
     if Suppression.objects.forbids(email, now):
         return None
     reader, _ = Subscriber.objects.get_or_create(email=email)
     if reader.is_active:
-        return Link.issue(reader, Purpose.PREFERENCES, now)
+        return Link.issue(reader, Purpose.PREFERENCES, now, wishes=wishes)
     return Link.issue(reader, Purpose.CONFIRM, now, wishes=wishes, zone=zone)
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import wraps
-from typing import Concatenate, ParamSpec
+from typing import Concatenate, NamedTuple, ParamSpec
 
+from django.db.models import Exists, OuterRef
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
@@ -38,13 +39,44 @@ def private(view: View[P]) -> View[P]:
     return kept
 
 
-def reader(key: str, now: datetime) -> Subscriber | None:
+class Opened(NamedTuple):
+    """Whose preferences are open, and by which link; None is the key of a digest.
+
+    Readers forward digests to colleagues, but hardly a mail that says "do not pass it
+    on": what cannot be undone needs a link.
+    """
+
+    subscriber: Subscriber
+    link: Link | None
+
+
+def opened(key: str, now: datetime) -> Opened | None:
     """Whose preferences this key opens: a live link's, or those of a digest of the last 30 days."""
     if link := Link.objects.live(Link.Purpose.PREFERENCES, key, now):
-        return link.subscriber
+        return Opened(link.subscriber, link)
     young = Digest.objects.filter(key=key, created_at__gt=now - LIFETIME)
-    digest = young.select_related("subscriber").first()
-    return digest.subscriber if digest else None
+    digest = young.exclude(moved_since()).select_related("subscriber").first()
+    return Opened(digest.subscriber, None) if digest else None
+
+
+def moved_since() -> Exists:
+    """Whether the reader of a digest moved after it: it lies in an inbox that is no longer theirs."""
+    moves = Link.objects.filter(
+        purpose=Link.Purpose.ADDRESS, subscriber=OuterRef("subscriber")
+    )
+    return Exists(moves.filter(used_at__gte=OuterRef("created_at")))
+
+
+def reader(key: str, now: datetime) -> Subscriber | None:
+    """Whose preferences this key opens, be it a link's or a digest's."""
+    found = opened(key, now)
+    return found.subscriber if found else None
+
+
+def by_link(key: str, now: datetime) -> Subscriber | None:
+    """Whose preferences this key opens where it is a link's own."""
+    found = opened(key, now)
+    return found.subscriber if found and found.link else None
 
 
 def expired(request: HttpRequest) -> HttpResponse:

@@ -16,11 +16,11 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts import links
 from accounts.models import Subscriber
 from digest import follows
-from digest.models import Interest, Topic
+from digest.models import Edition, Interest, Topic
 from digest.ranking import assemble
 from digest.reasons import names_of
 from digest.site import shown
-from digest.site.keys import expired, private, reader
+from digest.site.keys import Opened, by_link, expired, opened, private
 
 Kind = Interest.Kind
 Change = Callable[[Subscriber, QueryDict, datetime], str]
@@ -54,21 +54,37 @@ class Schedule(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stu
 @private
 def preferences(request: HttpRequest, key: str) -> HttpResponse:
     now = timezone.now()
-    subscriber = reader(key, now)
-    if subscriber is None:
+    found = opened(key, now)
+    if found is None:
         return expired(request)
     if request.method != "POST":
-        return render(request, "pages/preferences.html", page(request, subscriber, key))
-    change = CHANGES.get(request.POST.get("do", ""))
-    said = change(subscriber, request.POST, now) if change else "wrong"
+        return render(request, "pages/preferences.html", page(request, found, key))
+    said = change(found, request.POST, now)
     return redirect(f"{reverse('preferences', args=[key])}?said={said}")
 
 
-def page(request: HttpRequest, subscriber: Subscriber, key: str) -> dict[str, Any]:
+def change(found: Opened, sent: QueryDict, now: datetime) -> str:
+    """Do the one thing that the form asks for; returns the name of what to say."""
+    asked = sent.get("do", "")
+    if asked == "wishes":
+        return follow_wishes(found)
+    if asked not in CHANGES or (asked in OWN and found.link is None):
+        return "wrong"
+    return CHANGES[asked](found.subscriber, sent, now)
+
+
+def page(request: HttpRequest, found: Opened, key: str) -> dict[str, Any]:
     """All that the page shows; reads only."""
-    now, said = timezone.now(), request.GET.get("said", "")
+    now, said, subscriber = (
+        timezone.now(),
+        request.GET.get("said", ""),
+        found.subscriber,
+    )
     return {
         "key": key,
+        "own": found.link is not None,
+        "wished": wished(found),
+        "on_its_way": Edition.objects.frozen().exists(),
         "subscriber": subscriber,
         "paused": bool(subscriber.paused_until and subscriber.paused_until > now),
         "welcome": bool(request.GET.get("welcome")),
@@ -81,6 +97,16 @@ def page(request: HttpRequest, subscriber: Subscriber, key: str) -> dict[str, An
         "weekdays": Subscriber.Weekday.choices,
         "preview": next_digest(subscriber, now),
     }
+
+
+def wished(found: Opened) -> list[str]:
+    """What was asked for when somebody signed this reader up again, and is not followed yet, in words."""
+    asked = follows.interests(found.link.payload.get("wishes") if found.link else [])
+    mine = found.subscriber.follows.values_list("interest__kind", "interest__value")
+    held = set(mine)
+    new = [one for one in asked if (one.kind, one.value) not in held]
+    names = names_of(new)
+    return [names.get(one.value, one.value) for one in new]
 
 
 @cache
@@ -175,6 +201,14 @@ def unfollow(subscriber: Subscriber, sent: QueryDict, now: datetime) -> str:
     return "saved"
 
 
+def follow_wishes(found: Opened) -> str:
+    """Follow what the link was asked with; read from its row, never from the form."""
+    if not wished(found) or found.link is None:
+        return "wrong"
+    follows.follow_wishes(found.subscriber, found.link.payload["wishes"])
+    return "refused" if wished(found) else "saved"
+
+
 def pause(subscriber: Subscriber, sent: QueryDict, now: datetime) -> str:
     weeks = sent.get("weeks", "")
     if weeks not in {str(number + 1) for number in range(LONGEST_PAUSE)}:
@@ -211,13 +245,15 @@ CHANGES: dict[str, Change] = {
     "return": come_back,
     "address": change_address,
 }
+# What somebody with a forwarded digest must not do for its reader.
+OWN = {"return", "address"}
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @private
 def erase(request: HttpRequest, key: str) -> HttpResponse:
     """GET asks, POST deletes the reader and all that is theirs."""
-    subscriber = reader(key, timezone.now())
+    subscriber = by_link(key, timezone.now())
     if subscriber is None:
         return expired(request)
     if request.method == "POST":
@@ -230,7 +266,7 @@ def erase(request: HttpRequest, key: str) -> HttpResponse:
 @private
 def export(request: HttpRequest, key: str) -> HttpResponse:
     """All that we keep of a reader, as one JSON document."""
-    subscriber = reader(key, timezone.now())
+    subscriber = by_link(key, timezone.now())
     if subscriber is None:
         return expired(request)
     response = JsonResponse(kept_of(subscriber), json_dumps_params={"indent": 2})

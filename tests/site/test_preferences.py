@@ -261,12 +261,6 @@ def test_who_left_may_come_back_but_never_after_a_complaint(client, cleo):
     assert cleo.consent_how == "preferences page"
 
 
-def test_a_welcome_is_friendly(client, door):
-    shown = text(client.get(f"{door}?welcome=1"))
-
-    assert "Confirmed. Your first digest is on its way." in shown
-
-
 def test_erasing_asks_and_then_leaves_only_the_hash(client, door, ada, hers):
     Suppression.add(ada.email, "bounce")
     asked = text(client.get(f"{door}/erase"))
@@ -294,6 +288,79 @@ def test_the_export_holds_what_we_keep_and_nothing_of_others(client, door, ada, 
     assert "dora" not in text(response)
     assert "attachment" in response["Content-Disposition"]
     assert ada.unsubscribe_key not in text(response)
+
+
+def test_a_forwarded_digest_neither_erases_exports_nor_moves_its_reader(
+    client, ada, hers, django_capture_on_commit_callbacks
+):
+    door = f"/preferences/{hers.key}"
+    with django_capture_on_commit_callbacks() as mailed:
+        answers = [client.get(f"{door}/data.json"), client.post(f"{door}/erase")]
+        moved = client.post(door, {"do": "address", "email": "eve@example.org"})
+
+    assert [answer.status_code for answer in answers] == [404, 404]
+    assert moved["Location"].endswith("said=wrong")
+    assert not mailed
+    assert Subscriber.objects.filter(pk=ada.pk).exists()
+    shown = text(client.get(door))
+    assert f'action="/unsubscribe/{ada.unsubscribe_key}/instead"' in shown
+    assert f"{door}/erase" not in shown
+
+
+def test_a_forwarded_digest_does_not_subscribe_its_reader_again(client, ada, hers):
+    ada.leave(timezone.now())
+
+    response = client.post(f"/preferences/{hers.key}", {"do": "return"}, follow=True)
+
+    ada.refresh_from_db()
+    assert ada.state == "left"
+    assert "Mail me a link to come back" in text(response)
+
+
+def test_a_digest_in_an_inbox_that_its_reader_left_opens_nothing(client, ada, hers):
+    move = Link.issue(ada, Link.Purpose.ADDRESS, timezone.now(), email="a@new.example")
+    assert client.get(f"/preferences/{hers.key}").status_code == 200
+
+    move.use(timezone.now())
+
+    assert client.get(f"/preferences/{hers.key}").status_code == 404
+    assert client.get(f"/digests/{hers.key}").status_code == 404
+
+
+def test_what_a_second_sign_up_asked_for_is_offered_and_followed_when_pressed(
+    client, ada, world
+):
+    asked = ["topic:robots", f"keyword:{HOSTILE}", "keyword:int4", "nonsense"]
+    follows.follow(ada, "keyword", "int4")
+    link = Link.issue(ada, Link.Purpose.PREFERENCES, timezone.now(), wishes=asked)
+    door = f"/preferences/{link.key}"
+
+    shown = text(client.get(door))
+    assert "asking for: Robots; &lt;img" in shown
+    assert ada.follows.count() == 1
+
+    after = text(client.post(door, {"do": "wishes"}, follow=True))
+
+    assert ("topic", "robots", 1.0) in stances(ada)
+    assert ada.follows.count() == 3
+    assert "Saved." in after
+    assert "signed up again" not in after
+
+
+def test_wishes_are_taken_from_the_link_never_from_the_form(client, door, ada, world):
+    said = client.post(door, {"do": "wishes", "wishes": ["topic:robots"]})
+
+    assert said["Location"].endswith("said=wrong")
+    assert stances(ada) == set()
+
+
+def test_a_welcome_promises_no_digest_that_is_not_on_its_way(client, door, world):
+    early = text(client.get(f"{door}?welcome=1"))
+    make.frozen(world)
+    late = text(client.get(f"{door}?welcome=1"))
+
+    assert "when the next edition closes" in early
+    assert "is on its way" in late
 
 
 def test_forms_of_other_sites_are_refused(door, ada):
