@@ -1,4 +1,4 @@
-"""The three mails that open a door. None of them shows a word that a visitor typed."""
+"""The four mails that open a door. None of them shows a word that a visitor typed."""
 
 from typing import Any
 
@@ -33,12 +33,18 @@ def send_confirmation(subscriber: Subscriber, link: Link) -> None:
 def send_preferences_link(subscriber: Subscriber, link: Link) -> None:
     """A way back in, for a reader who asked or who signed up twice."""
     path = reverse("preferences", args=[link.key])
-    send("preferences_link", subscriber.email, path, active=subscriber.is_active)
+    known = {"active": subscriber.is_active, "wished": bool(link.payload.get("wishes"))}
+    send("preferences_link", subscriber.email, path, **known)
 
 
 def send_address_confirmation(subscriber: Subscriber, link: Link) -> None:
     """Ask whoever reads the new address whether the digests should go there."""
     send("address", link.payload["email"], reverse("address", args=[link.key]))
+
+
+def send_moved(old: str) -> None:
+    """Tell the address that digests came to until now; it is not told where they go."""
+    send("moved", old, reverse("subscribe"))
 
 
 def send(name: str, to: str, path: str, **known: Any) -> None:

@@ -75,8 +75,12 @@ def announce(reader: Subscriber, wishes: list[str]) -> None:
 
 
 def move(link: Link, now: datetime) -> bool:
-    """Give the reader the address of this link, follows and all; False if it is forbidden or another's."""
+    """Give the reader the address of this link, follows and all; False if it is forbidden or another's.
+
+    Whoever reads the old inbox is told, and can no longer open anything with what lies in it.
+    """
     reader, email = link.subscriber, link.payload["email"]
+    old = reader.email
     if Suppression.objects.forbids(email, now):
         return False
     try:
@@ -84,6 +88,8 @@ def move(link: Link, now: datetime) -> bool:
             give_way(email, reader)
             reader.email = email
             reader.save(update_fields=["email", "address_hash"])
+            reader.links.exclude(pk=link.pk).delete()
+            soon(tasks.moved, old)
             return link.use(now)
     except IntegrityError:
         return False

@@ -4,7 +4,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from accounts import emails, issue
-from accounts.models import Link, Subscriber
+from accounts.models import Link, Subscriber, Suppression
 
 
 @shared_task
@@ -26,6 +26,13 @@ def new_address(subscriber_id: int, email: str) -> None:
     """A reader wants digests at another address."""
     if link := issue.for_new_address(subscriber_id, email, timezone.now()):
         emails.send_link(link)
+
+
+@shared_task
+def moved(old: str) -> None:
+    """A reader confirmed another address than this one."""
+    if not Suppression.objects.forbids(old, timezone.now()):
+        emails.send_moved(old)
 
 
 @shared_task

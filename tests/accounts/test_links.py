@@ -104,6 +104,33 @@ def test_a_reader_moves_when_the_new_address_confirms(visitor, ada, ask_move):
     assert "Already moved" in visitor.post(path).text
 
 
+@pytest.mark.both
+def test_the_old_address_is_told_and_opens_nothing_any_more(visitor, ada, ask_move):
+    for purpose in (Link.Purpose.PREFERENCES, Link.Purpose.CONFIRM):
+        Link.issue(ada, purpose, timezone.now())
+    ask_move(ada, "ada@new.example")
+
+    visitor.post(last_path())
+
+    told = mail.outbox[-1]
+    assert told.to == ["ada@example.org"]
+    assert told.subject == "Your digests from Paper Round have moved"
+    for body in (told.body, told.alternatives[0][0]):
+        assert "http://testserver/subscribe" in body
+        assert "new.example" not in body
+    assert [link.purpose for link in Link.objects.all()] == ["address"]
+
+
+def test_an_old_address_that_bounced_is_not_told(visitor, ada, ask_move):
+    Suppression.add(ada.email, Suppression.Reason.BOUNCE)
+    ask_move(ada, "ada@new.example")
+
+    visitor.post(last_path())
+
+    assert Subscriber.objects.get().email == "ada@new.example"
+    assert [letter.to for letter in mail.outbox] == [["ada@new.example"]]
+
+
 def test_moving_keeps_what_the_reader_follows(visitor, ada, ask_move):
     quantization = make.interest("keyword", "quantization")
     ada.follows.create(interest=quantization)

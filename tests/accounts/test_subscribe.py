@@ -83,6 +83,9 @@ def test_an_active_reader_is_mailed_their_preferences_instead(visitor, ada):
     (letter,) = mail.outbox
     assert letter.to == [ada.email]
     assert "already gets digests" in letter.body
+    assert "What was just asked for is\noffered there" in letter.body
+    assert "quantization" not in letter.body
+    assert Link.objects.get().payload["wishes"] == WISHES
     assert last_path().startswith("/preferences/")
     assert not Link.objects.filter(purpose="confirm").exists()
 
