@@ -46,11 +46,17 @@ app.autodiscover_tasks()
 worker_shutting_down.connect(stopping.ask)
 
 # arXiv's feeds are rebuilt at midnight US Eastern, Monday to Friday: 04:00 UTC in
-# summer and 05:00 in winter, sometimes late. Hugging Face grows all day.
+# summer and 05:00 in winter, sometimes late by hours. They are asked for until the
+# day's papers are here; once they are, a poll asks nobody. What never came is sought
+# in OAI-PMH after the calendar's grace. Hugging Face grows all day.
 app.conf.beat_schedule = {
     "the day's announcements": {
         "task": "digest.tasks.ingest",
-        "schedule": crontab(minute="20", hour="4-10", day_of_week="mon-fri"),
+        "schedule": crontab(minute="*/20", hour="4-23", day_of_week="mon-fri"),
+    },
+    "days that were left out": {
+        "task": "digest.tasks.ingest_gaps",
+        "schedule": crontab(minute="50", hour="3,15,20"),
     },
     "votes and comments": {
         "task": "digest.tasks.ingest_attention",

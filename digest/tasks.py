@@ -13,10 +13,10 @@ from accounts.models import Subscriber
 from digest import follows
 from digest.celery import app
 from digest.feedback import settle
-from digest.ingest import collect
+from digest.ingest import collect, harvest
 from digest.mailer import again, brakes, deliver, ledger, plan, stopping, welcome
 from digest.mailer.ledger import Tally
-from digest.models import Edition, Paper, Slot
+from digest.models import Edition, IngestRun, Paper, Slot
 from digest.ranking import assemble, freeze, rescore
 
 log = structlog.get_logger()
@@ -43,9 +43,25 @@ def soon(task: Task[Any, None], *arguments: Any) -> None:
 
 @app.task
 def ingest() -> None:
-    """Read today's announcements, and rank the newest day again."""
+    """Ask for today's announcements until they are here; rank the newest day again."""
     now = timezone.now()
-    collect.collect_announcements(now)
+    if collect.poll(now):
+        rank_newest(now)
+
+
+@app.task
+def ingest_gaps() -> None:
+    """Fill in days and categories that the announcements left out."""
+    now = timezone.now()
+    if harvest.fill_gaps(now):
+        rank_newest(now)
+
+
+@app.task
+def harvest_again(run_id: int) -> None:
+    """Read one window of arXiv's OAI-PMH again, for whoever asked in the control room."""
+    now = timezone.now()
+    harvest.run_again(IngestRun.objects.get(pk=run_id), now)
     rank_newest(now)
 
 

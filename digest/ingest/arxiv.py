@@ -5,18 +5,18 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from email.utils import parsedate_to_datetime
-from xml.etree.ElementTree import Element, ParseError
-from zoneinfo import ZoneInfo
+from xml.etree.ElementTree import Element
 
 import httpx
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
 
+from digest.ingest import markup
+from digest.ingest.calendar import EASTERN
 from digest.ingest.listing import Listing, Refused, identify
+from digest.ingest.manners import turn
+from digest.ingest.markup import words
 from digest.ingest.text import code_url
-from digest.ingest.web import get
+from digest.ingest.web import Document, Validators, get_document
 
-EASTERN = ZoneInfo("America/New_York")  # arXiv's day is a day in US Eastern time
 ANNOUNCE_TYPES = ("new", "cross", "replace", "replace-cross")
 
 _ATOM = "{http://www.w3.org/2005/Atom}"
@@ -62,13 +62,23 @@ _SHAPES = {
 }
 
 
-def fetch(client: httpx.Client, categories: Sequence[str], url: str) -> bytes:
+def fetch(
+    client: httpx.Client,
+    categories: Sequence[str],
+    url: str,
+    known: Validators | None = None,
+) -> Document:
     """Today's announcements of all `categories` in one document.
 
     `url` is the feed's address without the categories,
-    https://rss.arxiv.org/atom or /rss.
+    https://rss.arxiv.org/atom or /rss. Raises web.Unchanged where the validators
+    `known` still hold.
     """
-    return get(client, f"{url.rstrip('/')}/{'+'.join(categories)}")
+    return get_document(client, address(categories, url), known=known, turn=turn)
+
+
+def address(categories: Sequence[str], url: str) -> str:
+    return f"{url.rstrip('/')}/{'+'.join(categories)}"
 
 
 def parse(document: bytes) -> list[Listing]:
@@ -76,7 +86,7 @@ def parse(document: bytes) -> list[Listing]:
 
     An empty feed is a weekend or a holiday and gives no listings.
     """
-    root = _root(document)
+    root = markup.root(document)
     shape = _SHAPES.get(root.tag)
     if shape is None or root.find(f"{_OPENSEARCH}totalResults") is not None:
         raise Refused(_foreign(root))
@@ -86,25 +96,6 @@ def parse(document: bytes) -> list[Listing]:
             "an empty feed that does not name arxiv.org: give an arXiv announcement feed"
         )
     return [_listing(element, shape) for element in elements]
-
-
-def _root(document: bytes) -> Element:
-    if re.match(rb"\s*<(?:!doctype\s+html|html)", document, re.IGNORECASE):
-        raise Refused(
-            "a web page, not a feed (a captcha or an error?): fetch the feed again later"
-        )
-    try:
-        root: Element = fromstring(document, forbid_dtd=True)
-    except ParseError as error:
-        raise Refused(
-            f"the XML is cut or broken at line {error.position[0]}: fetch it again"
-        ) from error
-    except (DefusedXmlException, ValueError, LookupError) as error:
-        raise Refused(
-            f"the XML is not safe to read ({type(error).__name__}): "
-            "give the feed as arXiv serves it"
-        ) from error
-    return root
 
 
 def _foreign(root: Element) -> str:
@@ -124,11 +115,7 @@ def _foreign(root: Element) -> str:
 
 def _is_from_arxiv(root: Element) -> bool:
     places = (f"{_ATOM}id", "channel/link")
-    return any("arxiv.org/" in _words(root, place) for place in places)
-
-
-def _words(element: Element, name: str) -> str:
-    return (element.findtext(name) or "").strip()
+    return any("arxiv.org/" in words(root, place) for place in places)
 
 
 def _listing(element: Element, shape: _Shape) -> Listing:
@@ -139,29 +126,29 @@ def _listing(element: Element, shape: _Shape) -> Listing:
         identifier=identifier,
         version=version,
         source="arxiv",
-        title_raw=_words(element, shape.title),
+        title_raw=words(element, shape.title),
         abstract_raw=abstract,
-        authors=tuple(split_authors(_words(element, f"{_DC}creator"))),
+        authors=tuple(split_authors(words(element, f"{_DC}creator"))),
         categories=categories,
         primary=categories[0] if categories else "",
-        announce_type=_words(element, f"{_ARXIV}announce_type"),
+        announce_type=words(element, f"{_ARXIV}announce_type"),
         announced_on=_day(element, shape),
-        doi=_words(element, f"{_ARXIV}DOI"),
-        license=_words(element, f"{_DC}rights"),
+        doi=words(element, f"{_ARXIV}DOI"),
+        license=words(element, f"{_DC}rights"),
         code_url=code_url(abstract),
     )
 
 
 def _identity(element: Element, shape: _Shape) -> tuple[str, int]:
     """Identifier and version, of a listing that is whole and arXiv's own."""
-    guid = _words(element, shape.guid)
-    kind = _words(element, f"{_ARXIV}announce_type")
+    guid = words(element, shape.guid)
+    kind = words(element, f"{_ARXIV}announce_type")
     if not guid.startswith("oai:arXiv.org:") or kind not in ANNOUNCE_TYPES:
         raise Refused(
             f"the listing {guid[:60] or 'without an id'} has no arXiv announce type: "
             "give arXiv's own feed, not another's"
         )
-    if not _words(element, shape.title) or not _words(element, shape.text):
+    if not words(element, shape.title) or not words(element, shape.text):
         raise Refused(f"the listing {guid[:60]} has no title or text: fetch it again")
     try:
         return identify(guid)
@@ -178,7 +165,7 @@ def _categories(element: Element) -> Iterable[str]:
 
 
 def _day(element: Element, shape: _Shape) -> date:
-    written = _words(element, shape.day)
+    written = words(element, shape.day)
     try:
         when = shape.when(written)
     except ValueError as error:

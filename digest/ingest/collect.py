@@ -8,15 +8,18 @@ from pathlib import Path
 import httpx
 from django.conf import settings
 
-from digest.ingest import arxiv, huggingface, web
-from digest.ingest.listing import Listing, Refused
+from digest.ingest import api, arxiv, calendar, huggingface, oai, watch, web
+from digest.ingest.listing import Listing, Refused, identify
 from digest.ingest.store import store
-from digest.models import IngestRun
+from digest.models import IngestRun, Paper
 
 logger = logging.getLogger(__name__)
 
-# Votes go on growing for about a week, and a paper may be listed late.
-LOOK_BACK = 7  # days of Hugging Face's lists, today's included
+# Votes go on growing for about a week, stars for longer, and a paper may be listed late.
+LOOK_BACK = 14  # days of Hugging Face's lists, today's included
+
+UNCHANGED = "not modified since it was last read"
+SIGNS = 4_000  # bytes at the start of a document that tell what it is
 
 Parse = Callable[[bytes], list[Listing]]
 Fetch = Callable[[], bytes]
@@ -42,13 +45,49 @@ def collect_network(now: datetime) -> list[IngestRun]:
 def collect_announcements(now: datetime) -> list[IngestRun]:
     """Take in what arXiv announced today."""
     with web.connect() as client:
-        return list(_from_arxiv(client, now))
+        return [_from_arxiv(client, now)]
+
+
+def poll(now: datetime) -> list[IngestRun]:
+    """Take in today's announcements unless they are here, or none are to come."""
+    return [] if watch.is_settled(now) else collect_announcements(now)
 
 
 def collect_attention(now: datetime) -> list[IngestRun]:
     """Take in Hugging Face's lists of the last days: votes, comments, stars."""
     with web.connect() as client:
         return list(_from_huggingface(client, now))
+
+
+def submit(text: str, now: datetime) -> IngestRun:
+    """Take in one paper by its arXiv id or address, from arXiv's API.
+
+    The run says what came of it; text that names no paper is refused.
+    """
+    url: str = settings.ARXIV_API_URL
+    run = _run("arxiv", f"{url}?id_list={text.strip()}", now)
+
+    def fetch() -> bytes:
+        with web.connect() as client:
+            return api.fetch(client, [_identifier(text)], 0, url)
+
+    return _take(run, fetch, _one, now)
+
+
+def _identifier(text: str) -> str:
+    try:
+        return identify(text)[0]
+    except ValueError as error:
+        raise Refused(
+            f"{error}: give one such as 2401.01234, or an address of arxiv.org"
+        ) from error
+
+
+def _one(document: bytes) -> list[Listing]:
+    page = api.parse(document)
+    if not page.listings:
+        raise Refused("arXiv knows no such paper: check the identifier")
+    return list(page.listings)
 
 
 def _all(paths: Iterable[Path]) -> Iterator[Path]:
@@ -72,11 +111,45 @@ def _reader(path: Path) -> Fetch:
     return read
 
 
-def _from_arxiv(client: httpx.Client, now: datetime) -> Iterator[IngestRun]:
+def _from_arxiv(client: httpx.Client, now: datetime) -> IngestRun:
+    """Today's feed, asked for only if it changed; the run says what it was like."""
     categories: Sequence[str] = settings.ARXIV_CATEGORIES
     url: str = settings.ARXIV_FEED_URL
-    run = _run("arxiv", f"{url}/{'+'.join(categories)}", now)
-    yield _take(run, lambda: arxiv.fetch(client, categories, url), arxiv.parse, now)
+    run = _run("arxiv", arxiv.address(categories, url), now)
+    seen: list[Listing] = []
+
+    def fetch() -> bytes:
+        document = arxiv.fetch(client, categories, url, _validators(run.origin))
+        run.etag = document.validators.etag
+        run.last_modified = document.validators.last_modified
+        return document.body
+
+    def parse(document: bytes) -> list[Listing]:
+        seen.extend(arxiv.parse(document))
+        return seen
+
+    _take(run, fetch, parse, now)
+    if run.state == IngestRun.State.DONE and not run.outcome:
+        _describe(run, seen, now)
+    return run
+
+
+def _validators(origin: str) -> web.Validators:
+    """What the source said of the document that we read last, whole."""
+    done = IngestRun.objects.filter(origin=origin, state=IngestRun.State.DONE)
+    last = done.exclude(outcome=UNCHANGED).order_by("-started_at", "-pk").first()
+    return web.Validators(last.etag, last.last_modified) if last else web.Validators()
+
+
+def _describe(run: IngestRun, listings: Sequence[Listing], now: datetime) -> None:
+    """Name a feed that was empty, late or stale; what it brought is stored already."""
+    names = [one.identifier for one in listings]
+    earlier = Paper.objects.filter(
+        identifier__in=names, announced_on__lt=calendar.today(now)
+    )
+    known = set(earlier.values_list("identifier", flat=True))
+    run.outcome = watch.outcome(listings, known, run.new, now)
+    run.save(update_fields=["outcome"])
 
 
 def _from_huggingface(client: httpx.Client, now: datetime) -> Iterator[IngestRun]:
@@ -127,6 +200,9 @@ def _take(
         if parse is None:
             run.source, parse = told_apart(document)
         store(parse(document), run, now)
+    except web.Unchanged:
+        run.outcome = UNCHANGED
+        store([], run, now)
     except Refused as why:
         _fail(run, str(why), now)
     except Exception as error:  # the next document may be sound
@@ -136,21 +212,31 @@ def _take(
 
 
 def told_apart(document: bytes) -> tuple[str, Parse]:
-    """Source and parser for a document, from its first sign; Refused for others."""
-    start = document.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
-    if start == b"<":
-        return "arxiv", arxiv.parse
-    if start == b"[":
+    """Source and parser for a document, from its first signs; Refused for others."""
+    start = document.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start[:1] == b"<":
+        return "arxiv", _arxiv_parser(start[:SIGNS])
+    if start[:1] == b"[":
         return "huggingface", huggingface.parse
     if not start:
         raise Refused("the document is empty: fetch it again")
     raise Refused(
-        "neither an arXiv feed (XML) nor a daily answer of Hugging Face (a JSON list): "
-        "give one of these"
+        "neither a document of arXiv (XML) nor a daily answer of Hugging Face "
+        "(a JSON list): give one of these"
     )
 
 
+def _arxiv_parser(start: bytes) -> Parse:
+    """arXiv's three roads, each known by the names in its first lines."""
+    if b"<OAI-PMH" in start:
+        return lambda document: list(oai.parse(document).listings)
+    if b":totalResults" in start:
+        return lambda document: list(api.parse(document).listings)
+    return arxiv.parse
+
+
 def _fail(run: IngestRun, why: str, now: datetime) -> None:
-    run.state, run.error, run.finished_at = IngestRun.State.FAILED, why, now
-    run.new = run.updated = run.unchanged = run.signals = 0
+    run.state, run.error = IngestRun.State.FAILED, why
+    run.finished_at = run.moment(now)
+    run.new = run.updated = run.unchanged = run.signals = run.withdrawn = 0
     run.save()

@@ -15,6 +15,8 @@ LIMIT = 100
 # No count of attention is this large; a row could not hold it.
 TOO_MANY = 2**31
 
+KEYWORDS = 20  # of a paper, each of at most 80 characters
+
 ANSWER = "a daily answer of Hugging Face's papers API"
 
 
@@ -87,6 +89,9 @@ def _listing(row: Mapping[str, Any], newest: datetime, at: datetime) -> Listing:
         published_at=_moment(published) if published else None,
         code_url=_address(paper, "githubRepo"),
         project_url=_address(paper, "projectPage"),
+        ai_summary=_text(paper, "ai_summary"),
+        ai_keywords=tuple(_keywords(paper)),
+        is_withdrawn=bool(paper.get("withdrawnAt")),
         measurements=tuple(_measurements(row, at)),
     )
 
@@ -123,6 +128,15 @@ def _authors(paper: Mapping[str, Any]) -> Iterable[str]:
         name = _text(author, "name") if isinstance(author, dict) else ""
         if name and not author.get("hidden"):
             yield " ".join(name.split())
+
+
+def _keywords(paper: Mapping[str, Any]) -> Iterable[str]:
+    """Since March 2025; a list of words, or nothing."""
+    found = paper.get("ai_keywords")
+    words = found[:KEYWORDS] if isinstance(found, list) else ()
+    for word in words:
+        if isinstance(word, str) and 0 < len(word.strip()) <= 80:
+            yield word.strip()
 
 
 def _organization(row: Mapping[str, Any]) -> str:

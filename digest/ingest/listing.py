@@ -39,6 +39,7 @@ class Listing:
 
     `identifier` is the arXiv id without version. `announce_type` is new, cross,
     replace or replace-cross as arXiv says it, and empty from other sources.
+    `is_withdrawn`: its authors or arXiv took it back.
     """
 
     identifier: str
@@ -58,6 +59,9 @@ class Listing:
     license: str = ""
     code_url: str = ""
     project_url: str = ""
+    ai_summary: str = ""
+    ai_keywords: tuple[str, ...] = ()
+    is_withdrawn: bool = False
     measurements: tuple[Measurement, ...] = ()
 
 

@@ -19,7 +19,7 @@ from xml.etree.ElementTree import (
     tostring,
 )
 
-from digest.ingest.arxiv import EASTERN
+from digest.ingest.calendar import EASTERN
 from digest.ingest.listing import Listing, Measurement
 
 DAYS = 3  # the newest of them today, also on a day without announcements

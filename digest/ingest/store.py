@@ -10,7 +10,7 @@ from django.db import transaction
 
 from digest.ingest.listing import Listing, Measurement
 from digest.ingest.text import plain
-from digest.models import IngestRun, Paper, Signal
+from digest.models import IngestRun, Paper, Recall, Signal
 
 # How a paper is best known, first to last: as new in its primary category.
 _BEST = ("new", "cross", "replace", "replace-cross", "")
@@ -20,7 +20,11 @@ _TEXT = (
     *("title_raw", "abstract_raw", "title", "abstract", "authors", "categories"),
     *("primary", "version"),
 )
-_FILLED = ("organization", "code_url", "project_url", "doi", "license", "published_at")
+_FILLED = (
+    *("organization", "code_url", "project_url", "doi", "license", "published_at"),
+    *("ai_summary", "ai_keywords"),
+)
+WITHDRAWN = "withdrawn on arXiv"
 _WRITTEN = (
     *(*_TEXT, *_FILLED, *_COLUMNS.values()),
     *("announce_type", "vector", "vector_version", "updated_at"),
@@ -35,14 +39,22 @@ class Counts:
     updated: int
     unchanged: int
     signals: int
+    withdrawn: int = 0
 
 
-def store(listings: Sequence[Listing], run: IngestRun, now: datetime) -> Counts:
-    """Write one document and the account of it, all or nothing.
+def store(
+    listings: Sequence[Listing],
+    run: IngestRun,
+    now: datetime,
+    deleted: Iterable[str] = (),
+) -> Counts:
+    """Write one document, or one page of a harvest, and the account of it, all or nothing.
 
     A paper is known by its identifier without the version. A higher version brings
     new text; the announcement day stays. Hugging Face never overwrites what arXiv
-    says, it fills what is empty. Storing the same again changes nothing.
+    says, it fills what is empty. Storing the same again changes nothing. What was
+    withdrawn or `deleted` (identifiers) is recalled: it is in no mail from now on.
+    A run that has a token goes on; any other is done.
     """
     merged = _merged(listings)
     with transaction.atomic():
@@ -58,7 +70,8 @@ def store(listings: Sequence[Listing], run: IngestRun, now: datetime) -> Counts:
             _revise(paper, merged[name])
         touched = _changed(papers, before, now)
         Paper.objects.bulk_update(touched, _WRITTEN, batch_size=500)
-        counts = _counts(papers, known, touched, measured)
+        withdrawn = _recall(merged, deleted)
+        counts = replace(_counts(papers, known, touched, measured), withdrawn=withdrawn)
         _record(run, counts, now)
     return counts
 
@@ -110,10 +123,23 @@ def _text(listing: Listing) -> dict[str, Any]:
     }
 
 
+def _recall(merged: Mapping[str, Listing], deleted: Iterable[str]) -> int:
+    """How many papers are recalled that were not."""
+    gone = {name for name, one in merged.items() if one.is_withdrawn} | set(deleted)
+    if not gone:
+        return 0
+    papers = Paper.objects.filter(identifier__in=gone, recall=None)
+    recalls = [Recall(paper=paper, reason=WITHDRAWN) for paper in papers.only("pk")]
+    Recall.objects.bulk_create(recalls, ignore_conflicts=True)
+    return len(recalls)
+
+
 def _facts(listing: Listing) -> dict[str, Any]:
     return {
         "organization": plain(listing.organization)[:200],
         "published_at": listing.published_at,
+        "ai_summary": plain(listing.ai_summary),
+        "ai_keywords": [plain(word) for word in listing.ai_keywords],
         **{
             name: _fitting(name, getattr(listing, name))
             for name in ("code_url", "project_url", "doi", "license")
@@ -227,7 +253,12 @@ def _counts(
 
 
 def _record(run: IngestRun, counts: Counts, now: datetime) -> None:
-    run.new, run.updated = counts.new, counts.updated
-    run.unchanged, run.signals = counts.unchanged, counts.signals
-    run.state, run.finished_at = IngestRun.State.DONE, now
+    """The pages of a harvest add up."""
+    run.new += counts.new
+    run.updated += counts.updated
+    run.unchanged += counts.unchanged
+    run.signals += counts.signals
+    run.withdrawn += counts.withdrawn
+    if not run.token:
+        run.state, run.finished_at = IngestRun.State.DONE, run.moment(now)
     run.save()

@@ -1,0 +1,132 @@
+"""arXiv's query API: single papers by their identifiers."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from xml.etree.ElementTree import Element
+
+import httpx
+
+from digest.ingest import markup
+from digest.ingest.calendar import first_announced
+from digest.ingest.listing import Listing, Refused, identify
+from digest.ingest.manners import turn
+from digest.ingest.markup import words
+from digest.ingest.text import code_url
+from digest.ingest.web import get_document
+
+SIZE = 100  # papers a page, and identifiers a question: longer addresses are refused
+# Pages have come back empty in mid-result, and whole when asked again.
+EMPTY_ATTEMPTS = 3
+
+_ATOM = "{http://www.w3.org/2005/Atom}"
+_ARXIV = "{http://arxiv.org/schemas/atom}"
+_OPENSEARCH = "{http://a9.com/-/spec/opensearch/1.1/}"
+
+
+@dataclass(frozen=True)
+class Page:
+    """One answer, and how many papers there are in all."""
+
+    listings: tuple[Listing, ...]
+    size: int
+
+
+def fetch(
+    client: httpx.Client, identifiers: Sequence[str], start: int, url: str
+) -> bytes:
+    """One page of these papers. `url` is https://export.arxiv.org/api/query."""
+    asked = {
+        "id_list": ",".join(identifiers),
+        "start": str(start),
+        "max_results": str(SIZE),
+    }
+    return get_document(client, url, asked, turn=turn).body
+
+
+def papers(
+    client: httpx.Client, identifiers: Sequence[str], url: str
+) -> Iterator[Listing]:
+    """The papers of these identifiers that arXiv knows, however many there are."""
+    for first in range(0, len(identifiers), SIZE):
+        yield from _batch(client, identifiers[first : first + SIZE], url)
+
+
+def _batch(
+    client: httpx.Client, identifiers: Sequence[str], url: str
+) -> Iterator[Listing]:
+    """All pages of one question; one that stays empty is stepped over."""
+    start, size = 0, 1
+    while start < size:
+        for _ in range(EMPTY_ATTEMPTS):
+            page = parse(fetch(client, identifiers, start, url))
+            if page.listings or not page.size:
+                break
+        yield from page.listings
+        start, size = start + (len(page.listings) or SIZE), page.size
+
+
+def parse(document: bytes) -> Page:
+    """All papers of an answer, or Refused, also where the answer is an error."""
+    root = markup.root(document)
+    total = words(root, f"{_OPENSEARCH}totalResults")
+    if root.tag != f"{_ATOM}feed" or not total.isdecimal():
+        raise Refused("not an answer of arXiv's query API: fetch it again")
+    return Page(
+        tuple(_listing(one) for one in root.findall(f"{_ATOM}entry")), int(total[:9])
+    )
+
+
+def _listing(element: Element) -> Listing:
+    identifier, version = _identity(element)
+    title, abstract = words(element, f"{_ATOM}title"), words(element, f"{_ATOM}summary")
+    if not title or not abstract:
+        raise Refused(f"the paper {identifier} has no title or text: fetch it again")
+    published = _moment(words(element, f"{_ATOM}published"))
+    comments = words(element, f"{_ARXIV}comment")
+    names = (words(one, f"{_ATOM}name") for one in element.findall(f"{_ATOM}author"))
+    categories = _categories(element)
+    return Listing(
+        identifier=identifier,
+        version=version,
+        source="arxiv",
+        title_raw=title,
+        abstract_raw=abstract,
+        authors=tuple(name for name in names if name),
+        categories=categories,
+        primary=categories[0] if categories else "",
+        announce_type="new",
+        announced_on=first_announced(published),
+        published_at=published,
+        comments=comments,
+        doi=words(element, f"{_ARXIV}doi"),
+        code_url=code_url(f"{abstract} {comments}"),
+    )
+
+
+def _identity(element: Element) -> tuple[str, int]:
+    written = words(element, f"{_ATOM}id")
+    if "/api/errors" in written:
+        said = words(element, f"{_ATOM}summary")[:120]
+        raise Refused(f"arXiv's API answered an error ({said}): check the identifier")
+    try:
+        return identify(written)
+    except ValueError as error:
+        raise Refused(f"{error}: fetch it again") from error
+
+
+def _categories(element: Element) -> tuple[str, ...]:
+    """The primary one first; the API names it apart."""
+    primary = element.find(f"{_ARXIV}primary_category")
+    places = element.findall(f"{_ATOM}category")
+    first = [primary] if primary is not None else []
+    terms = (place.get("term", "").strip() for place in [*first, *places])
+    return tuple(dict.fromkeys(term for term in terms if term))
+
+
+def _moment(written: str) -> datetime:
+    try:
+        when = datetime.fromisoformat(written)
+    except ValueError as error:
+        raise Refused(f"{written[:40]!r} is no date: fetch it again") from error
+    return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)

@@ -1,0 +1,180 @@
+"""What the rows say of the days: which are missing, which category lags, is today done."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from statistics import median
+
+from django.conf import settings
+from django.db.models import Count, QuerySet
+
+from digest.ingest import calendar
+from digest.ingest.calendar import Expected
+from digest.ingest.listing import Listing
+from digest.models import IngestRun, Paper
+
+# Papers older than 14 days are in no edition; a week more shows a long outage.
+LOOK_BACK = 21  # days
+# A category with fewer papers a day is empty now and then without any fault.
+USUAL = 5  # papers
+# Feeds of the fields that we read vary by a half, on the Tuesday after a holiday
+# they double: under a third of the usual day something is missing.
+FEW = 0.3
+KNOWN_DAYS = 3  # announcement days before we know what is usual
+ANNOUNCED = (Paper.Announced.NEW, Paper.Announced.CROSS)
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """A day that is not as it should be, in words."""
+
+    day: date
+    text: str
+
+
+def announced(first: date, last: date) -> QuerySet[Paper]:
+    """Papers that arXiv announced on these days; Hugging Face's own do not count."""
+    return Paper.objects.filter(
+        announced_on__range=(first, last), announce_type__in=ANNOUNCED
+    )
+
+
+def missing(now: datetime) -> list[date]:
+    """Days of the last three weeks that should have brought papers, and did not.
+
+    The record begins with the first day that we read: nothing before it is missing.
+    """
+    last = calendar.today(now)
+    first = last - timedelta(days=LOOK_BACK)
+    met = set(
+        announced(first, last)
+        .order_by()
+        .values_list("announced_on", flat=True)
+        # DISTINCT needs the ordering away
+        .distinct()
+    )
+    begin = _begin(first)
+    if begin is None:
+        return []
+    return [
+        day
+        for day in calendar.days(max(first, begin), last)
+        if day not in met and calendar.is_overdue(day, now)
+    ]
+
+
+def _begin(first: date) -> date | None:
+    """The first day that we can speak of: of our first paper, or of our first reading."""
+    older = announced(date.min, date.max).order_by("announced_on")
+    begin = older.values_list("announced_on", flat=True).first()
+    tried = IngestRun.objects.filter(source="arxiv").order_by("started_at").first()
+    read = calendar.today(tried.started_at) if tried else None
+    found = [day for day in (begin, read) if day]
+    return max(first, min(found)) if found else None
+
+
+def stale(day: date) -> list[str]:
+    """Categories with far fewer papers than usual, on a day when others have theirs.
+
+    arXiv's feed of one category has held the previous batch behind a fresh date.
+    """
+    first = day - timedelta(days=LOOK_BACK)
+    counts: dict[date, Counter[str]] = defaultdict(Counter)
+    rows = announced(first, day).order_by().values_list("announced_on", "primary")
+    for when, primary, number in rows.annotate(number=Count("pk")):
+        counts[when][primary] = number
+    here = counts.pop(day, Counter())
+    if not here or len(counts) < KNOWN_DAYS:
+        return []
+    return [name for name in settings.ARXIV_CATEGORIES if _lags(name, here, counts)]
+
+
+def _lags(name: str, here: Counter[str], counts: dict[date, Counter[str]]) -> bool:
+    usual = median(one[name] for one in counts.values())
+    return usual >= USUAL and here[name] < usual * FEW
+
+
+def is_settled(now: datetime) -> bool:
+    """Whether asking for today's announcements again is of no use.
+
+    Either they are here with every category, or nothing is announced today.
+    """
+    day = calendar.today(now)
+    brings = calendar.expected(day)
+    if brings == Expected.WEEKEND:
+        return True
+    if announced(day, day).exists():
+        return not stale(day)
+    return brings == Expected.HOLIDAY and _was_read(day)
+
+
+def _was_read(day: date) -> bool:
+    done = IngestRun.objects.filter(
+        source="arxiv", state=IngestRun.State.DONE, window_from=None
+    )
+    return done.filter(started_at__gte=calendar.rebuilt_at(day)).exists()
+
+
+def alarms(now: datetime) -> list[Alarm]:
+    """What an operator should know, oldest day first."""
+    today = calendar.today(now)
+    found = [
+        Alarm(
+            day,
+            f"No papers of {day:%A, %d %B}, though arXiv announces on such days. "
+            "It is being asked again; look at the last failures below.",
+        )
+        for day in missing(now)
+    ]
+    lagging = stale(today)
+    if lagging and calendar.is_overdue(today, now):
+        found.append(
+            Alarm(
+                today,
+                f"Far fewer papers than usual in {', '.join(lagging)}: "
+                "its feed may still hold the batch before.",
+            )
+        )
+    return found
+
+
+def outcome(
+    listings: Sequence[Listing], known: set[str], unseen: int, now: datetime
+) -> str:
+    """What an announcement feed was like, in words; nothing where it was as it should be.
+
+    `known` are the identifiers that were announced on an earlier day, `unseen` the
+    number of papers that were new to us.
+    """
+    day = calendar.today(now)
+    if not listings:
+        return _empty(day)
+    newest = max(one.announced_on for one in listings if one.announced_on)
+    if newest < day and calendar.expected(day) == Expected.PAPERS:
+        return f"late: still the feed of {newest}"
+    repeated = repeating(listings, known)
+    if not unseen and all(one.identifier in known for one in listings):
+        return "stale: the batch before again, behind a fresh date"
+    if repeated:
+        return f"stale in {', '.join(repeated)}"[:200]
+    return ""
+
+
+def _empty(day: date) -> str:
+    brings = calendar.expected(day)
+    if brings == Expected.PAPERS:
+        return "empty, though papers are expected: asked again"
+    words = {Expected.WEEKEND: "a weekend", Expected.HOLIDAY: "a holiday"}
+    return f"empty, as expected: {words.get(brings, 'a day beside a holiday')}"
+
+
+def repeating(listings: Sequence[Listing], known: set[str]) -> list[str]:
+    """Primary categories most of whose new papers were announced before."""
+    new: Counter[str] = Counter()
+    again: Counter[str] = Counter()
+    for one in listings:
+        if one.announce_type == "new":
+            new[one.primary] += 1
+            again[one.primary] += one.identifier in known
+    return sorted(name for name in new if again[name] * 2 > new[name])

@@ -1,0 +1,19 @@
+"""The sources on this machine, and nobody's three seconds."""
+
+import pytest
+
+from digest.ingest import manners, web
+from tests.ingest.sources import Sources
+
+
+@pytest.fixture(autouse=True)
+def brisk(monkeypatch):
+    """Wait as briefly as a test may; test_manners asks for the real pauses."""
+    monkeypatch.setattr(web, "PAUSE", 0.01)
+    monkeypatch.setattr(manners, "PAUSE", 0.0)
+
+
+@pytest.fixture
+def sources(httpserver, settings):
+    """arXiv and Hugging Face on loopback, telling nothing yet."""
+    return Sources(httpserver, settings)

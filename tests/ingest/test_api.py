@@ -1,0 +1,126 @@
+"""arXiv's query API: single papers, in pages that may come back empty."""
+
+import re
+from datetime import UTC, date, datetime
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from pytest_httpserver import HTTPServer
+from werkzeug import Response
+
+from digest.ingest import api, web
+from digest.ingest.listing import Refused
+from tests.conftest import DATA, needs_data
+from tests.ingest.recorded import ATOM, PAPERS, QUERY
+
+EMPTY = re.sub(rb"<entry>.+</entry>", b"", PAPERS.read_bytes(), flags=re.DOTALL)
+
+
+def test_a_paper_is_read_with_its_primary_category_first():
+    page = api.parse(PAPERS.read_bytes())
+
+    first, second = page.listings
+    assert (page.size, first.identifier, first.version) == (2, "2611.95201", 3)
+    assert (first.primary, first.categories) == ("math.GT", ("math.GT", "cs.LG"))
+    assert first.authors == ("Orla Quist", "Wu Zhen")
+    assert first.published_at == datetime(2026, 11, 17, 8, 18, 33, tzinfo=UTC)
+    assert first.announced_on == date(2026, 11, 18)
+    assert first.code_url == "https://github.com/invented-lab-95201/umbrellas"
+    assert (second.identifier, second.version) == ("hep-ex/0601952", 1)
+
+
+def test_an_error_that_looks_like_a_paper_is_refused():
+    with pytest.raises(Refused, match=r"incorrect id format for invented\): check"):
+        api.parse(QUERY.read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("document", "why"),
+    [
+        (ATOM.read_bytes(), "not an answer of arXiv's query API"),
+        (PAPERS.read_bytes()[:-200], "cut or broken"),
+        (PAPERS.read_bytes().replace(b"abs/2611.95201v3", b"abs/x"), "identifier"),
+        (PAPERS.read_bytes().replace(b"It leaks.", b""), "no title or text"),
+        (PAPERS.read_bytes().replace(b"2026-11-17T08", b"someday"), "no date"),
+    ],
+)
+def test_an_answer_that_is_not_whole_is_refused(document, why):
+    with pytest.raises(Refused, match=why):
+        api.parse(document)
+
+
+def asked(httpserver):
+    return [
+        parse_qs(urlsplit(request.url).query)["start"][0]
+        for request, _ in httpserver.log
+    ]
+
+
+def serve(httpserver, answers):
+    left = iter(answers)
+    httpserver.expect_request("/api").respond_with_handler(
+        lambda request: Response(next(left))
+    )
+
+
+def read(httpserver, identifiers):
+    with web.connect() as client:
+        return list(api.papers(client, identifiers, httpserver.url_for("/api")))
+
+
+def test_a_page_that_comes_back_empty_is_asked_for_again(httpserver: HTTPServer):
+    serve(httpserver, [EMPTY, EMPTY, PAPERS.read_bytes()])
+
+    found = read(httpserver, ["2611.95201", "hep-ex/0601952"])
+
+    assert [one.identifier for one in found] == ["2611.95201", "hep-ex/0601952"]
+    assert asked(httpserver) == ["0", "0", "0"]
+
+
+def test_an_empty_page_in_mid_result_does_not_end_it(httpserver: HTTPServer):
+    many = [
+        document.replace(b"totalResults>2<", b"totalResults>104<")
+        for document in (PAPERS.read_bytes(), EMPTY, EMPTY, EMPTY, PAPERS.read_bytes())
+    ]
+    serve(httpserver, many)
+
+    found = read(httpserver, ["2611.95201"])
+
+    assert len(found) == 4
+    assert asked(httpserver) == ["0", "2", "2", "2", "102"]
+
+
+def test_an_unknown_paper_is_asked_for_once(httpserver: HTTPServer):
+    serve(httpserver, [EMPTY.replace(b"totalResults>2<", b"totalResults>0<")])
+
+    assert read(httpserver, ["2611.99999"]) == []
+    assert len(httpserver.log) == 1
+
+
+def test_many_identifiers_are_asked_for_in_batches(httpserver: HTTPServer):
+    one = EMPTY.replace(b"totalResults>2<", b"totalResults>0<")
+    serve(httpserver, [one, one, one])
+
+    read(httpserver, [f"2611.{number}" for number in range(90000, 90250)])
+
+    sizes = [
+        len(parse_qs(urlsplit(request.url).query)["id_list"][0].split(","))
+        for request, _ in httpserver.log
+    ]
+    assert sizes == [100, 100, 50]
+
+
+@needs_data
+def test_every_recorded_answer_gives_its_papers_or_says_why_not():
+    seen = 0
+    for path in sorted((DATA / "feeds" / "arxiv_api").iterdir()):
+        document = path.read_bytes()
+        if "http400" in path.name:
+            with pytest.raises(Refused, match="incorrect id format for abc"):
+                api.parse(document)
+            continue
+        page = api.parse(document)
+        assert len(page.listings) == document.count(b"<entry>")
+        assert all(one.primary and one.authors for one in page.listings)
+        seen += len(page.listings)
+    assert seen == 6 + 100 + 10 * 7 + 15 * 3

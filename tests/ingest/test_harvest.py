@@ -1,0 +1,336 @@
+"""Windows of OAI-PMH: whole pages, interrupted and taken up, by hand and by themselves."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from digest import tasks
+from digest.ingest import harvest, oai, web
+from digest.ingest.harvest import backfill, fill_gaps
+from digest.models import IngestRun, Paper, Recall
+from tests import live, make
+from tests.ingest.sources import Record, Response, batch, busy, cut, oai_error, paper
+from tests.make import DAY, NOW
+
+pytestmark = pytest.mark.django_db
+MONDAY = date(2026, 11, 16)
+
+
+def announce(sources, *days, size=8):
+    """Records of these days, as OAI-PMH would have them that night."""
+    for day in days:
+        sources.records += [Record(one, day) for one in batch(day, size)]
+
+
+def test_a_window_is_read_page_by_page_to_its_end(sources):
+    announce(sources, DAY)
+
+    (run,) = backfill(DAY, NOW)
+
+    run.refresh_from_db()
+    assert (run.state, run.token, run.pages, run.records) == ("done", "", 3, 8)
+    assert (run.new, run.expected_records, run.part) == (8, 8, "cs")
+    assert run.started_at < run.finished_at < run.started_at + timedelta(minutes=1)
+    assert set(Paper.objects.values_list("announced_on", "announce_type")) == {
+        (DAY, "new")
+    }
+
+
+def test_a_window_without_records_is_done(sources):
+    (run,) = backfill(DAY, NOW)
+
+    assert (run.state, run.records) == ("done", 0)
+
+
+def test_only_papers_of_our_categories_are_kept_and_guests_are_cross_listed(sources):
+    guest = paper(50, DAY, "cs.CV")
+    guest = type(guest)(**{**guest.__dict__, "categories": ("cs.CV", "cs.AI")})
+    sources.records = [Record(paper(51, DAY, "cs.CV"), DAY), Record(guest, DAY)]
+
+    backfill(DAY, NOW)
+
+    assert Paper.objects.get().announce_type == "cross"
+
+
+def test_what_is_known_keeps_its_day_and_takes_the_newer_text(sources):
+    old = make.paper("Old title", identifier="2611.20001", announced_on=MONDAY)
+    sources.records = [Record(paper(1, DAY, version=2), DAY)]
+
+    (run,) = backfill(DAY, NOW)
+
+    old.refresh_from_db()
+    assert (run.new, run.updated) == (0, 1)
+    assert (old.announced_on, old.version) == (MONDAY, 2)
+    assert old.title.startswith("Invented Paper 1")
+
+
+def test_what_was_deleted_or_withdrawn_is_recalled_once(sources):
+    gone = make.paper(identifier="2611.20001")
+    back = paper(2, DAY)
+    back = type(back)(**{**back.__dict__, "comments": "Withdrawn by the authors"})
+    sources.records = [
+        Record(paper(1, DAY), DAY, deleted=True),
+        Record(back, DAY),
+        Record(paper(3, DAY), DAY, deleted=True),  # never met
+    ]
+
+    first, second = backfill(DAY, NOW), backfill(DAY, NOW, again=True)
+
+    assert [run.withdrawn for run in (*first, *second)] == [2, 0]
+    recalled = set(Recall.objects.values_list("paper__identifier", flat=True))
+    assert recalled == {gone.identifier, "2611.20002"}
+
+
+def test_a_page_that_is_cut_leaves_the_pages_before_it_and_says_why(sources):
+    announce(sources, DAY)
+    sources.faults["oai"] = [lambda answer: answer, cut]
+
+    (run,) = backfill(DAY, NOW)
+
+    run.refresh_from_db()
+    assert (run.state, run.pages, run.new) == ("failed", 1, 3)
+    assert "cut or broken" in run.error
+    assert run.token.endswith("|3")
+    assert Paper.objects.count() == 3
+
+
+def test_the_same_backfill_again_goes_on_at_the_page_that_failed(sources):
+    announce(sources, DAY)
+    sources.faults["oai"] = [lambda answer: answer, cut]
+    (failed,) = backfill(DAY, NOW)
+    sources.asked.clear()
+
+    (run,) = backfill(DAY, NOW)
+
+    assert run.pk == failed.pk
+    assert (run.state, run.pages, run.new, run.error) == ("done", 3, 8, "")
+    assert len(sources.asked["oai"]) == 2
+    assert "resumptionToken" in sources.asked["oai"][0].args
+
+
+def test_what_is_done_is_not_done_twice_unless_asked(sources):
+    announce(sources, DAY)
+    backfill(DAY, NOW)
+
+    assert backfill(DAY, NOW) == []
+    (again,) = backfill(DAY, NOW, again=True)
+    assert (again.new, again.unchanged) == (0, 8)
+
+
+def test_a_token_that_expired_begins_the_window_again_once(sources):
+    announce(sources, DAY)
+    expired = Response(oai_error("badResumptionToken"))
+    sources.faults["oai"] = [lambda answer: answer, expired]
+
+    (run,) = backfill(DAY, NOW)
+
+    assert (run.state, run.records, Paper.objects.count()) == ("done", 8, 8)
+
+
+def test_a_token_that_always_expires_is_given_up(sources):
+    announce(sources, DAY)
+    expired = Response(oai_error("badResumptionToken"))
+    sources.faults["oai"] = [lambda answer: answer, expired] * 5
+
+    (run,) = backfill(DAY, NOW)
+
+    assert run.state == "failed"
+    assert "badResumptionToken" in run.error
+    assert len(sources.asked["oai"]) == 4
+
+
+def test_a_source_that_gives_the_same_page_for_ever_is_left(sources):
+    announce(sources, DAY)
+    first = f"{DAY}|{DAY}|cs|3"
+    again = Response(
+        oai_error("x").replace(
+            '<error code="x">said so</error>',
+            f"<ListRecords><resumptionToken>{first}</resumptionToken></ListRecords>",
+        )
+    )
+    sources.faults["oai"] = [lambda answer: answer, again, again]
+
+    (run,) = backfill(DAY, NOW)
+
+    assert (run.state, run.pages) == ("failed", 1)
+    assert "same page for ever" in run.error
+
+
+def test_a_window_that_fails_does_not_stop_the_next(sources):
+    announce(sources, date(2026, 11, 10), DAY)
+    sources.faults["oai"] = [cut]
+
+    failed, done = backfill(date(2026, 11, 9), NOW)
+
+    assert (failed.state, done.state, done.new) == ("failed", "done", 8)
+
+
+def test_a_source_that_does_not_answer_is_left_in_peace(sources):
+    sources.faults["oai"] = [busy()] * 10
+
+    (run,) = backfill(date(2026, 11, 2), NOW)
+
+    assert (run.state, run.outcome) == ("failed", harvest.UNREACHABLE)
+    assert len(sources.asked["oai"]) == web.ATTEMPTS
+
+
+def test_a_window_that_another_worker_is_at_is_left_to_it(sources):
+    announce(sources, DAY)
+    begun = IngestRun.objects.create(
+        source="arxiv",
+        origin=sources_url(),
+        part="cs",
+        window_from=DAY,
+        window_until=DAY,
+        started_at=NOW,
+        touched_at=timezone.now(),
+    )
+
+    (run,) = backfill(DAY, NOW)
+
+    assert (run.pk, run.state) == (begun.pk, "running")
+    assert not sources.asked["oai"]
+
+
+def sources_url():
+    from django.conf import settings
+
+    return settings.ARXIV_OAI_URL
+
+
+def test_windows_are_weeks_of_every_archive():
+    found = list(harvest.windows(date(2026, 11, 2), DAY))
+
+    assert [(one.first.day, one.last.day, one.part) for one in found] == [
+        (2, 8, "cs"),
+        (9, 15, "cs"),
+        (16, 20, "cs"),
+    ]
+    assert all(isinstance(one, oai.Window) for one in found)
+
+
+# Gaps
+
+
+def test_a_day_that_was_missed_is_found_and_filled_by_itself(sources):
+    for day in (MONDAY, date(2026, 11, 17)):
+        make.paper(announced_on=day)
+    announce(sources, date(2026, 11, 18), date(2026, 11, 19), DAY)
+
+    runs = fill_gaps(datetime(2026, 11, 20, 15, 50, tzinfo=UTC))
+
+    assert [(run.window_from.day, run.window_until) for run in runs] == [(18, None)]
+    days = set(Paper.objects.values_list("announced_on", flat=True))
+    assert {day.day for day in days} == {16, 17, 18, 19, 20}
+    assert fill_gaps(datetime(2026, 11, 20, 20, 50, tzinfo=UTC)) == []
+
+
+def test_a_category_that_lags_is_filled_in(sources, settings):
+    for back in range(1, 5):
+        for primary in ("cs.AI", "cs.LG"):
+            for _ in range(6):
+                make.paper(announced_on=DAY - timedelta(days=back), primary=primary)
+    for _ in range(6):
+        make.paper(primary="cs.LG")
+    sources.records = [Record(one, DAY) for one in batch(DAY, 6, "cs.AI")]
+
+    (run,) = fill_gaps(NOW)
+
+    assert run.new == 6
+    assert fill_gaps(NOW + timedelta(hours=5)) == []
+
+
+def test_an_abandoned_window_is_not_running_for_ever(sources):
+    announce(sources, DAY)
+    dead = IngestRun.objects.create(
+        source="arxiv",
+        origin=sources_url(),
+        part="cs",
+        window_from=DAY,
+        window_until=DAY,
+        started_at=NOW - timedelta(days=2),
+        touched_at=NOW - timedelta(days=2),
+    )
+
+    (run,) = backfill(DAY, NOW)
+
+    dead.refresh_from_db()
+    assert (dead.state, run.state) == ("failed", "done")
+    assert harvest.DIED in dead.error
+
+
+def test_the_task_ranks_the_day_that_it_filled(sources, monkeypatch):
+    monkeypatch.setattr(tasks.timezone, "now", lambda: NOW + timedelta(hours=8))
+    make.paper(announced_on=date(2026, 11, 18))
+    announce(sources, date(2026, 11, 19), DAY)
+
+    tasks.ingest_gaps()
+
+    assert Paper.objects.filter(candidacies__edition__day=DAY).count() == 17
+
+
+# By hand
+
+
+def test_the_command_says_what_each_window_brought(sources, capsys):
+    today = timezone.now().date()
+    sources.records = [Record(paper(1, DAY), today)]
+
+    call_command("backfill", "--since", f"{today - timedelta(days=1)}")
+
+    out = capsys.readouterr().out.splitlines()
+    assert out[-1].endswith("1 records, 1 new papers")
+    assert "new 1, updated 0, unchanged 0" in out[0] + out[-2]
+
+
+def test_the_command_fails_where_a_window_did(sources, capsys):
+    sources.faults["oai"] = [cut, cut]
+    announce(sources, timezone.now().date())
+
+    with pytest.raises(CommandError, match="windows are not done"):
+        call_command("backfill", "--since", f"{timezone.now():%Y-%m-%d}")
+
+    assert "stopped after 0 pages" in capsys.readouterr().out
+
+
+def test_the_command_refuses_a_day_that_has_not_come(sources):
+    with pytest.raises(CommandError, match="has not come yet"):
+        call_command("backfill", "--since", "2999-01-01")
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+def test_a_harvest_that_is_killed_loses_and_doubles_nothing(
+    sources, tmp_path, settings
+):
+    today = timezone.now().date()
+    sources.page = 5
+    sources.records = [Record(one, today) for one in batch(DAY, 60)]
+    log = tmp_path / "log"
+    own = {
+        "ARXIV_OAI_URL": settings.ARXIV_OAI_URL,
+        "ARXIV_CATEGORIES": "cs.AI,cs.LG",
+        "VAR_DIR": tmp_path,
+        "REDIS_URL": "",
+    }
+    command = ("tests.brisk", "backfill", "--since", f"{today}")
+
+    with live.running(*command, log=log, **own) as program:
+        live.until(lambda: Paper.objects.count() >= 10, log)
+        program.kill()
+        program.wait()
+    before = IngestRun.objects.get()
+    # As if its lease had run out.
+    IngestRun.objects.update(touched_at=timezone.now() - harvest.IDLE * 2)
+    sources.asked.clear()
+    with live.running(*command, log=log, **own) as program:
+        assert program.wait(60) == 0, log.read_text()
+
+    run = IngestRun.objects.get()
+    assert (before.state, run.state) == ("running", "done")
+    assert 10 <= before.records < 60
+    assert (run.records, run.new, run.pages) == (60, 60, 12)
+    assert Paper.objects.count() == 60
+    assert len(sources.asked["oai"]) == 12 - before.pages
