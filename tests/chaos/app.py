@@ -1,0 +1,26 @@
+"""The Celery application under chaos: `celery -A tests.chaos.app …`. Its clock ticks in seconds; CHAOS_HURRY also shortens leases."""
+
+import os
+from datetime import timedelta
+
+from digest.celery import app
+
+app.conf.beat_schedule = {
+    name: {"task": f"digest.tasks.{name}", "schedule": 1.0, "options": {"expires": 5}}
+    for name in ("tick", "drain", "act_on_events")
+}
+
+
+@app.on_after_finalize.connect
+def hurry(**_):
+    """Let a dead worker's batches come free in seconds, and stalls end soon."""
+    from digest import tasks
+    from digest.mailer import deliver, ledger, sendgrid, smtp
+    from digest.models import Batch
+
+    tasks.TURN_SECONDS = 5.0
+    deliver.BACKOFF = timedelta(seconds=2)
+    if os.environ.get("CHAOS_HURRY"):
+        Batch.SIZE = 25
+        ledger.LEASE = deliver.LEASE = timedelta(seconds=8)
+        sendgrid.TIMEOUT_SECONDS = smtp.TIMEOUT_SECONDS = 2

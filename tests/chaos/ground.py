@@ -1,0 +1,113 @@
+"""What dies and comes back: two workers, their beat, the web server, Redis and PostgreSQL."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, contextmanager
+
+from tests import services
+
+WORKER = ("celery", "-A", "tests.chaos.app", "worker", "--pool", "threads")
+WORKER += ("--concurrency", "2", "--loglevel", "WARNING", "--without-mingle")
+BEAT = ("celery", "-A", "tests.chaos.app", "beat", "--loglevel", "WARNING")
+WEB = ("gunicorn", "digest.wsgi", "--threads", "4", "--log-level", "warning")
+
+
+class Ground:
+    """The servers, and the programs on them; all end with the stack."""
+
+    def __init__(self, stack, folder, owner):
+        self.stack, self.folder, self.owner = stack, folder, owner
+        self.log = (folder / "log").open("ab")
+        stack.callback(self.log.close)
+        self.database = services.start_postgres(stack, folder, owner, None)
+        self.redis = services.start_redis(stack, folder, owner, None)
+        if self.redis is None:
+            raise SystemExit("chaos needs Redis: install redis-server")
+        self.settings, self.programs = {}, {}
+
+    def start(self, name, *command):
+        """Run a program under this name until it is killed or the stack closes."""
+        program = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            env=os.environ | self.settings,
+            stdin=subprocess.DEVNULL,
+            stdout=self.log,
+            stderr=self.log,
+            start_new_session=True,
+        )
+        self.programs[name] = program, command
+        self.stack.callback(self.end, program)
+
+    def end(self, program):
+        if program.poll() is None:
+            program.kill()
+        program.wait()
+
+    def kill(self, name):
+        """kill -9, and the same program again."""
+        program, command = self.programs[name]
+        program.kill()
+        program.wait()
+        self.start(name, *command)
+
+    def start_programs(self, port):
+        for number in (1, 2):
+            name = f"worker{number}"
+            self.start(name, *WORKER, "--hostname", f"{name}@chaos")
+        schedule = self.folder / "beat-schedule"
+        self.start("beat", *BEAT, "--schedule", str(schedule))
+        self.start("web", *WEB, "--bind", f"127.0.0.1:{port}")
+
+    def flush_redis(self):
+        """Every queue, every lock and the pace are gone."""
+        import redis
+
+        redis.Redis.from_url(self.redis).flushall()
+
+    def crash_postgres(self):
+        """What `pg_ctl -m immediate restart` does: no farewell, no checkpoint, recovery from the log."""
+        rows = self.folder / "postgres"
+        number = int((rows / "postmaster.pid").read_text().split()[0])
+        command = shlex.split((rows / "postmaster.opts").read_text())
+        os.kill(number, signal.SIGQUIT)
+        os.waitpid(number, 0)
+        server = subprocess.Popen(
+            command,
+            cwd=self.folder,
+            stdout=self.log,
+            stderr=self.log,
+            **services.run_as(self.owner),
+        )
+        self.stack.callback(services.end, server, signal.SIGINT)
+
+    def said(self):
+        """The end of what the programs said."""
+        self.log.flush()
+        return (self.folder / "log").read_text(errors="replace")[-6000:]
+
+
+@contextmanager
+def laid():
+    """Servers of our own, in a folder that is removed at the end."""
+    owner = services.unprivileged()
+    with services.temporary_folder(owner) as folder, ExitStack() as stack:
+        yield Ground(stack, folder, owner)
+
+
+def patiently(ask, seconds=60):
+    """What `ask` says, however often the database is away meanwhile."""
+    from django.db import Error, connection
+
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return ask()
+        except Error:
+            connection.close()
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)
