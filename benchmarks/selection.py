@@ -74,15 +74,15 @@ def _wish(chance: np.random.Generator, papers: list[PaperText], number: int) -> 
     kind = list(MUTE_FROM)[number % len(MUTE_FROM)]
     paper = papers[int(chance.integers(len(papers)))]
     value = {"author": paper.authors[0], "category": "cs.LG"}.get(kind, paper.title)
-    return Wish(
-        kind, value, examples=(paper.text,) if kind in ("paper", "topic") else ()
-    )
+    return Wish(kind, value, examples=(paper,) if kind in ("paper", "topic") else ())
 
 
 def _slate(chance: np.random.Generator) -> Slate:
     none = np.zeros(CANDIDATES, np.int64)
     ids = np.arange(1, CANDIDATES + 1)
-    return Slate(ids, chance.random(CANDIDATES), none, none, none.astype(bool))
+    return Slate(
+        ids, chance.random(CANDIDATES), none, none, none.astype(bool), ids, ids
+    )
 
 
 def _block(chance: np.random.Generator) -> Block:

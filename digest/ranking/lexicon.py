@@ -5,6 +5,7 @@ Names, new terms and rare words are what the reduced vectors lose; here they are
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,11 @@ Scores = npt.NDArray[np.float64]
 
 K1, B = 1.2, 0.75  # BM25's usual saturation and length correction
 FULL = 6  # words of a full answer: a topic lists more, but they are synonyms
+# Texts kept cut into words: the examples of readers come back in many groups.
+KEPT = 4_096
+
+Columns = npt.NDArray[np.int64]
+Sparse = tuple[Columns, Scores]  # columns and what stands in them
 
 
 class Lexicon:
@@ -32,6 +38,7 @@ class Lexicon:
         self._saturated = _saturate(counts)
         self._weighed = self._weigh(counts)
         self._mean = np.asarray(self._weighed.mean(axis=0)).ravel()
+        self._row = lru_cache(KEPT)(self._cut)
 
     def answers(self, query: str) -> Scores:
         """BM25 of the query's words over what a full answer gets: float64 [n], 0 and up.
@@ -55,7 +62,7 @@ class Lexicon:
         """Cosine to the centre of `texts`, less what all papers share: [n] in [-1, 1]."""
         if not texts:
             return np.zeros(self.size)
-        centre = np.asarray(self._rows(texts).mean(axis=0)).ravel() - self._mean
+        centre = self._centre(texts) - self._mean
         length = float(np.linalg.norm(centre))
         if not length:
             return np.zeros(self.size)
@@ -63,8 +70,23 @@ class Lexicon:
 
     def duplicates(self, text: str) -> Scores:
         """Plain cosine to one text, 1.0 for the same words: float64 [n] in [0, 1]."""
+        return np.asarray(self._weighed @ self._centre([text]))
+
+    def pairs(self, left: Columns, right: Columns) -> Scores:
+        """Plain cosine of each of these texts to its partner: float64 [pairs]."""
+        both = self._weighed[left].multiply(self._weighed[right])
+        return np.asarray(both.sum(axis=1)).ravel()
+
+    def _centre(self, texts: Sequence[str]) -> Scores:
+        """The mean of the texts' unit rows."""
+        centre = np.zeros(self._idf.shape)
+        for columns, weights in map(self._row, texts):
+            centre[columns] += weights / len(texts)
+        return centre
+
+    def _cut(self, text: str) -> Sparse:
         row = self._rows([text])
-        return np.asarray((self._weighed @ row.T).toarray()).ravel()
+        return row.indices.astype(np.int64), row.data
 
     def _weight(self, word: str) -> float:
         column = self._columns.get(word)

@@ -10,7 +10,7 @@ import numpy as np
 from digest.models import Candidate, Edition, Interest, Paper, Recall, Topic
 from digest.ranking import embedding
 from digest.ranking.relevance import MUTE_FROM, Field, PaperText, Row, Wish
-from digest.ranking.selection import Slate
+from digest.ranking.selection import Slate, Whole
 
 # Interests kept evaluated while their edition is in use: 8 KB each at 2,000 candidates.
 EVALUATED = 4_096
@@ -41,6 +41,7 @@ def table(edition: Edition) -> Table:
     model = embedding.current()
     # The texts change only with a rescore; the titles tell apart what shares its ids.
     texts = (edition.ranked_at, tuple((row[0], row[6]) for row in rows))
+    field = _field(edition.pk, texts, model.version if model else "")
     return Table(
         slate=Slate(
             ids=np.array([row[1] for row in rows], np.int64),
@@ -48,16 +49,26 @@ def table(edition: Edition) -> Table:
             boost=np.array([row[3] for row in rows], np.int64),
             pin=np.array([row[4] or 0 for row in rows], np.int64),
             hidden=np.array([row[5] or row[1] in recalled for row in rows], bool),
+            twin=field.twin,
+            circle=field.circle,
         ),
         candidates=[row[0] for row in rows],
         papers=[row[1] for row in rows],
-        evaluate=_evaluator(edition.pk, texts, model.version if model else ""),
+        evaluate=field.evaluate,
     )
 
 
+@dataclass(frozen=True)
+class Known:
+    """What only the texts of an edition decide: kept until they change."""
+
+    evaluate: Callable[[Wish], Row]  # each wish once
+    twin: Whole
+    circle: Whole
+
+
 @lru_cache(maxsize=2)
-def _evaluator(edition: int, texts: object, version: str) -> Callable[[Wish], Row]:
-    """Evaluates wishes over an edition's texts, each wish once."""
+def _field(edition: int, texts: object, version: str) -> Known:
     rows = (
         Candidate.objects.filter(edition=edition).select_related("paper").order_by("pk")
     )
@@ -70,7 +81,8 @@ def _evaluator(edition: int, texts: object, version: str) -> Callable[[Wish], Ro
         else np.zeros((len(papers), 0), np.float32)
     )
     field = Field([_text(row) for row in rows], known, model)
-    return lru_cache(maxsize=EVALUATED)(field.evaluate)
+    evaluate = lru_cache(maxsize=EVALUATED)(field.evaluate)
+    return Known(evaluate, field.twins(), field.circles())
 
 
 def _text(candidate: Candidate) -> PaperText:
@@ -91,7 +103,9 @@ def wishes(interests: Iterable[Interest]) -> list[Wish]:
     return [_wish(row, topics, papers) for row in rows]
 
 
-def _wish(interest: Interest, topics: dict[str, Wish], papers: dict[str, str]) -> Wish:
+def _wish(
+    interest: Interest, topics: dict[str, Wish], papers: dict[str, PaperText]
+) -> Wish:
     if interest.kind == Interest.Kind.TOPIC and interest.value in topics:
         return topics[interest.value]
     if interest.kind == Interest.Kind.PAPER and interest.value in papers:
@@ -111,15 +125,19 @@ def _topic(topic: Topic) -> Wish:
         description=topic.description,
         keywords=tuple(topic.keywords),
         categories=tuple(topic.categories),
-        examples=tuple(embedding.text(paper) for paper in topic.examples.all()),
+        examples=tuple(_example(paper) for paper in topic.examples.all()),
     )
 
 
-def _papers(identifiers: Sequence[str]) -> dict[str, str]:
+def _papers(identifiers: Sequence[str]) -> dict[str, PaperText]:
     found = Paper.objects.filter(identifier__in=identifiers).only(
         "identifier", "title", "abstract"
     )
-    return {paper.identifier: embedding.text(paper) for paper in found}
+    return {paper.identifier: _example(paper) for paper in found}
+
+
+def _example(paper: Paper) -> PaperText:
+    return PaperText(paper.title, paper.abstract)
 
 
 def mute_from(interests: Iterable[Interest]) -> list[float]:

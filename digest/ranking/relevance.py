@@ -8,15 +8,19 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
 
-from digest.ranking.lexicon import Lexicon, Scores
+from digest.ranking.lexicon import KEPT, Lexicon, Scores
 from digest.ranking.vectors import Model
 from digest.ranking.words import contains, fold, spellings, tokens
 
 Row = npt.NDArray[np.float32]
+Whole = npt.NDArray[np.int64]
 
 FLOOR = 0.1
 
@@ -32,11 +36,16 @@ SAME_NAME = 0.9  # a middle name more or less, or the other order of names
 INITIALS = 0.7  # J. Smith may be another Smith
 SURNAME = 0.4
 
-# Likeness of texts. Scales were read from topics of the recorded evaluation set: a paper
-# that belongs has about .05 of centred TF-IDF cosine per independent example, and .5 of
-# the reduced vectors' cosine; they were rounded, not tuned.
-WORDS_SCALE, MEANING_SCALE = 0.1, 0.8
-PAIR_LIKENESS = 0.05  # TF-IDF cosine of two papers of one topic
+# Likeness of texts, in spreads above what candidates have with the example by chance: of
+# words, of meaning (both needed: .608 and .581 alone on the topics set), and of titles,
+# which say most in fewest words. Ten spreads are likeness 1; papers that the keepers of
+# topics chose lie about five above. Spreads are those of an edition, shrunk towards the
+# recorded ones until it has more than SPREAD_AFTER candidates.
+WORDS_SPREAD, MEANING_SPREAD, TITLES_SPREAD = 0.03, 0.12, 0.03
+SPREAD_AFTER = 200
+WORDS, MEANING, TITLES = 1.0, 1.0, 0.2
+SURE = 10.0
+QUERY_MEANING_SCALE = 0.8  # cosine of the reduced vectors that fully answers a query
 CHANCE = 0.15  # raw likeness that any two papers of one field may have
 STEEPNESS = 2.3  # relevance .5 at a raw likeness of .45, .8 at .85
 # Of what lacks to 1, a phrase in the title gives so much: broad topics have only words
@@ -45,6 +54,11 @@ VERBATIM = 0.3
 OUTSIDE = 0.8  # of the relevance is left outside the categories that a topic names
 SIMILAR_AT_MOST = 0.85  # above it only the paper itself and near-duplicates
 DUPLICATE = (0.45, 0.65)  # TF-IDF cosine where a near-duplicate begins and is certain
+
+
+# Two candidates of one mail are one too many from here: a paper and its second part are
+# near in meaning, but only a text reworked for another place shares most of its words.
+TWIN_MEANING, TWIN_WORDS = 0.9, 0.6
 
 
 @dataclass(frozen=True)
@@ -66,7 +80,8 @@ class Wish:
     """One interest with all that it stands for.
 
     `kind` and `value` are those of the Interest row; a topic brings its words, keywords,
-    categories and the texts of its examples, a paper its own text as the one example.
+    categories and its examples; a paper itself as the one example, or with the others of
+    its group where a reader follows several that are alike.
     """
 
     kind: str
@@ -74,7 +89,7 @@ class Wish:
     description: str = ""
     keywords: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
-    examples: tuple[str, ...] = ()
+    examples: tuple[PaperText, ...] = ()
 
 
 # From which relevance a negative weight mutes, kind by kind; below it, it pushes down.
@@ -102,9 +117,11 @@ class Field:
         self.papers = papers
         self._vectors, self._model = vectors, model
         self._lexicon = Lexicon([paper.text for paper in papers] or [""])
+        self._headings = Lexicon([paper.title for paper in papers] or [""])
         self._titles = [spellings(paper.title) for paper in papers]
         self._abstracts = [spellings(paper.abstract) for paper in papers]
         self._names = _by_name(papers)
+        self._vector = lru_cache(KEPT)(self._embed)
 
     def evaluate(self, wish: Wish) -> Row:
         """The relevance of every candidate to one interest: float32 [n] in [0, 1]."""
@@ -112,6 +129,24 @@ class Field:
             return np.zeros(0, np.float32)
         found = _KINDS[wish.kind](self, wish)
         return np.where(found >= FLOOR, np.minimum(found, 1.0), 0.0).astype(np.float32)
+
+    def twins(self) -> Whole:
+        """The same number for candidates that are nearly the same text: int64 [n].
+
+        Looked for among those near in meaning, so without a model nobody has a twin.
+        """
+        near = np.argwhere(np.triu(self._vectors @ self._vectors.T >= TWIN_MEANING, 1))
+        likeness = self._lexicon.pairs(near[:, 0], near[:, 1])
+        pairs = near[likeness >= TWIN_WORDS]
+        n = len(self.papers)
+        links = csr_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (n, n))
+        return np.asarray(connected_components(links, directed=False)[1], np.int64)
+
+    def circles(self) -> Whole:
+        """The same number for candidates whose last author, the head of most groups, is one."""
+        heads = [p.authors[-1:] or (f"nobody {i}",) for i, p in enumerate(self.papers)]
+        known = {head: i for i, head in enumerate(heads)}
+        return np.array([known[head] for head in heads], np.int64)
 
     def topic(self, wish: Wish) -> Scores:
         """Its words, its examples, its keywords verbatim; less outside its categories."""
@@ -145,16 +180,23 @@ class Field:
         return found
 
     def paper(self, wish: Wish) -> Scores:
-        """Likeness to one paper; only itself and near-duplicates come near 1.0."""
+        """Likeness to one paper or a group; only themselves and near-duplicates near 1.0."""
         if not wish.examples:
             return np.zeros(len(self.papers))
-        similar = _relevance(self._like(wish.examples)) * SIMILAR_AT_MOST
-        same = self._lexicon.duplicates(wish.examples[0])
-        return np.maximum(similar, _ramp(same, *DUPLICATE))
+        found = _relevance(self._like(wish.examples)) * SIMILAR_AT_MOST
+        for example in wish.examples:
+            same = self._lexicon.duplicates(example.text)
+            found = np.maximum(found, _ramp(same, *DUPLICATE))
+        return found
 
     def search(self, wish: Wish) -> Scores:
         """Words and meaning of a query; surer where it stands verbatim."""
         return _surer(_relevance(self._answer(wish.value)), self.keyword(wish))
+
+    def _embed(self, text: str) -> Row:
+        assert self._model
+        row: Row = self._model.embed([text])[0]
+        return row
 
     def _verbatim(self, phrases: Sequence[str]) -> Scores:
         """The best verbatim occurrence of any of the phrases: float64 [n]."""
@@ -166,25 +208,30 @@ class Field:
 
     def _answer(self, query: str) -> Scores:
         answers = self._lexicon.answers(query)
-        return 0.75 * answers + 0.25 * self._means([query]) / MEANING_SCALE
+        meaning = np.maximum(self._means([query]), 0)
+        return 0.75 * answers + 0.25 * meaning / QUERY_MEANING_SCALE
 
-    def _like(self, texts: Sequence[str]) -> Scores:
-        n = len(texts)
-        # The centre of n papers is nearer to a paper of the topic than any one of them.
-        centred = math.sqrt(n / (1 + (n - 1) * PAIR_LIKENESS))
-        words = self._lexicon.resembles(texts) / centred / WORDS_SCALE
-        return 0.625 * words + 0.375 * self._means(texts) / MEANING_SCALE
+    def _like(self, examples: Sequence[PaperText]) -> Scores:
+        """Likeness to the centre of the examples; 1.0 is beyond doubt, 0 is chance."""
+        texts = [example.text for example in examples]
+        words = self._lexicon.resembles(texts)
+        titles = self._headings.resembles([example.title for example in examples])
+        found = WORDS * _spreads(words, WORDS_SPREAD)
+        found += TITLES * _spreads(titles, TITLES_SPREAD)
+        if self._model is None:
+            return found / (WORDS + TITLES) / SURE
+        found += MEANING * _spreads(self._means(texts), MEANING_SPREAD)
+        return found / (WORDS + MEANING + TITLES) / SURE
 
     def _means(self, texts: Sequence[str]) -> Scores:
-        """Cosine of the vectors to the centre of the texts' vectors: [n], 0 and up."""
+        """Cosine of the vectors to the centre of the texts' vectors: [n]."""
         if self._model is None:
             return np.zeros(len(self.papers))
-        centre = self._model.embed(texts).mean(axis=0)
+        centre = np.mean([self._vector(text) for text in texts], axis=0)
         length = float(np.linalg.norm(centre))
         if not length:
             return np.zeros(len(self.papers))
-        cosines = self._vectors @ (centre / length)
-        return np.asarray(np.maximum(cosines, 0), np.float64)
+        return np.asarray(self._vectors @ (centre / length), np.float64)
 
     def _inside(self, categories: Sequence[str]) -> Scores:
         if not categories:
@@ -211,6 +258,14 @@ def name_parts(name: str) -> tuple[str, ...]:
         last, first = name.split(",")
         name = f"{first} {last}"
     return tuple(fold(name).replace("-", " ").replace(".", " ").split())
+
+
+def _spreads(values: Scores, expected: float) -> Scores:
+    """How many spreads each value lies above the mean of all."""
+    n = values.size
+    above = values - values.mean() * n / (n + SPREAD_AFTER)
+    variance = (n * values.var() + SPREAD_AFTER * expected**2) / (n + SPREAD_AFTER)
+    return np.asarray(above / math.sqrt(variance))
 
 
 def _relevance(likeness: Scores) -> Scores:

@@ -3,8 +3,10 @@
 Precedence: already sent > reader's mute > hide > pin > boost > score. A paper's score is
 the best of the reader's interests, not their sum: a paper that is exactly one of them is
 worth more than one that is a little of each, and the best one is also the reason.
-Scores are whole numbers before they are compared, ties go by (trend, id), and a row is
-computed from its reader alone, so that nobody's picks depend on who else is in the block.
+Every interest has places of its own, by its weight; near-duplicates and one group of
+authors do not fill the rest while there is anything else. Scores are whole numbers before they are compared, ties go by
+(trend, id), and a row is computed from its reader alone, so that nobody's picks depend on
+who else is in the block.
 """
 
 from collections.abc import Sequence
@@ -17,6 +19,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 Whole = npt.NDArray[np.int64]
+Keys = npt.NDArray[np.int32]
 Reals = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
@@ -26,13 +29,19 @@ SCALE = 10_000  # steps of a score from 0 to 1; finer differences are noise
 # it was right and more than half of those below were not.
 CLAIMED_FROM = 0.25
 TREND_PRIOR = 0.15  # what the most trending paper gains on an equally relevant one
+# Of the best match too weak to be claimed, what it adds to the trend of a paper that
+# fills the mail: the trending papers nearest to the reader come first.
+NEARER = 0.5
 PUSH_DOWN = 0.5  # of the match with a muted interest, where it is not enough to mute
 MOST_PINS = 3
-# So many papers of each interest come first where they are at least so relevant: else an
-# interest that matches thirty papers would leave no place for a rarer one.
-GUARANTEED = 2
-REPRESENTED_FROM = int(0.25 * SCALE)
+# Places of an interest's own: its share of the digest by weight, at least one, and no more
+# than this; else one that matches thirty papers would leave no place for a rarer one.
+MOST_PLACES = 3
+MOST_OF_A_CIRCLE = 3  # papers of one group of authors, pins included
 TRENDING = -1  # in the place of an interest: picked for its trend, or pinned
+SPARE = 16  # candidates looked at beyond the places left, for some may be too alike
+
+TIER = 8 * 4 * SCALE  # what being claimed adds to a key; a step of boost adds 4 * SCALE
 
 
 class Choice(NamedTuple):
@@ -44,13 +53,19 @@ class Choice(NamedTuple):
 
 @dataclass(frozen=True)
 class Slate:
-    """The n candidates of an edition: arrays [n]; `pin` is 0 where there is none."""
+    """The n candidates of an edition: arrays [n]; `pin` is 0 where there is none.
+
+    Candidates with the same `twin` are nearly the same text, those with the same `circle`
+    come from one group of authors; both are any whole numbers.
+    """
 
     ids: Whole
     trend: Reals
     boost: Whole
     pin: Whole
     hidden: Flags
+    twin: Whole
+    circle: Whole
 
 
 @dataclass(frozen=True)
@@ -78,101 +93,184 @@ def select(
     weight takes a paper away. Pins lead; then the reader's relevant papers; the trending
     ones fill what is left.
     """
-    table = _Table(slate, relevance, np.asarray(mute_from, np.float64))
     weights = csr_matrix(block.weights)
     weights.sort_indices()
-    rows = pairwise(weights.indptr)
+    table = _Table(slate, relevance, np.asarray(mute_from, np.float64), weights)
     return [
-        table.choose(
-            weights.indices[start:end].astype(np.int64),
-            weights.data[start:end],
-            sent,
-            length,
-        )
+        table.choose(start, end, sent, length)
         for (start, end), sent, length in zip(
-            rows, block.sent, block.lengths, strict=True
+            pairwise(weights.indptr.tolist()), block.sent, block.lengths, strict=True
         )
     ]
 
 
 class _Table:
-    """The candidates sorted by (trend, id), so that an earlier column wins a tie."""
+    """The candidates sorted by (trend, id), so that an earlier column wins a tie.
+
+    What many readers share is computed once: each pair of an interest and a weight is one
+    stance, with its matches, keys and ranked columns.
+    """
 
     def __init__(
-        self, slate: Slate, relevance: npt.NDArray[np.float32], mute_from: Reals
+        self,
+        slate: Slate,
+        relevance: npt.NDArray[np.float32],
+        mute_from: Reals,
+        weights: csr_matrix,
     ) -> None:
-        self.trend = whole(slate.trend)
-        self.order = np.lexsort((slate.ids, -self.trend))
+        trend = whole(slate.trend)
+        self.order = np.lexsort((slate.ids, -trend))
         self.place = np.empty_like(self.order)
         self.place[self.order] = np.arange(self.order.size)
-        self.trend = self.trend[self.order]
-        self.prior = whole(slate.trend * TREND_PRIOR)[self.order]
-        self.boost = slate.boost[self.order]
-        self.open = ~slate.hidden[self.order]
+        self.trend = trend[self.order].astype(np.int32)
+        self.prior = whole(slate.trend * TREND_PRIOR)[self.order].astype(np.int32)
+        self.base = ((slate.boost[self.order] + 4) * 4 * SCALE + SCALE).astype(np.int32)
+        self.shut = np.flatnonzero(slate.hidden[self.order])
         self.pins = _pins(slate.pin[self.order])
-        self.relevance = relevance[:, self.order].astype(np.float64)
-        claimed = self.relevance >= CLAIMED_FROM
-        self.claims = np.where(claimed, self.relevance, 0.0)
+        self.twin = slate.twin[self.order].tolist()
+        self.circle = slate.circle[self.order].tolist()
+        self.columns = np.arange(self.order.size, 0, -1)
+        self.relevance = relevance[:, self.order]
         self.mute_from = whole(mute_from)
+        self.interests = weights.indices.astype(np.int64)
+        self.weights = weights.data
+        self._stand()
+
+    def _stand(self) -> None:
+        """The distinct stances of the block: what each makes of every candidate."""
+        pairs = self.interests + 1j * self.weights  # sorts by interest, then weight
+        distinct, self.stances = np.unique(pairs, return_inverse=True)
+        interests, weights = distinct.real.astype(np.int64), distinct.imag
+        found = self.relevance[interests]
+        raw = whole(found * np.maximum(weights, 0)[:, None]).astype(np.int32)
+        self.matches = np.where(found >= CLAIMED_FROM, raw, 0)
+        self.hints = (raw * NEARER).astype(np.int32)
+        self.keys = self._keys(self.matches, self.hints, np.int32(0))
+        self.ranked: dict[int, list[int]] = {}
 
     def choose(
-        self, interests: Whole, weights: Reals, sent: Sequence[int], length: int
+        self, start: int, end: int, sent: Sequence[int], length: int
     ) -> list[Choice]:
-        """One reader's picks; `interests` ascend."""
-        liked, disliked = weights > 0, weights < 0
-        free, push = self._left(interests[disliked], -weights[disliked], sent)
-        follows = interests[liked]
-        matches = self._matches(follows, weights[liked])
-        best = matches.max(axis=0, initial=0)
-        keys = self._keys(best, push)
-        picked = [c for c in self.pins if free[c]][:length]
-        free[picked] = False
-        rest = self._represent(matches, push, free, length - len(picked))
-        free[rest] = False
-        rest += _top(keys, free, length - len(picked) - len(rest))
-        picked += sorted(rest, key=lambda c: (-keys[c], c))
-        return [
-            Choice(
-                int(self.order[c]), _winner(follows, matches[:, c], best[c] - push[c])
-            )
-            for c in picked
-        ]
+        """The picks of the reader whose stances these are; their interests ascend."""
+        weights = self.weights[start:end]
+        liked = weights > 0
+        stances = self.stances[start:end][liked]
+        closed = self.place[list(sent)] if sent else self.shut[:0]
+        push = self._push(start, end) if (weights < 0).any() else None
+        free = np.ones(self.order.size, bool)
+        free[self.shut] = free[closed] = False
+        if push is None:
+            keys = self.keys[stances]
+            ranked = [self._ranked(stance) for stance in stances.tolist()]
+        else:
+            free[self._muted(start, end)] = False
+            keys = self._keys(self.matches[stances], self.hints[stances], push)
+            reaches = self.matches[stances] > push
+            ranked = [_rank(*row) for row in zip(keys, reaches, strict=True)]
+        best = self._best(keys, push)
+        picked = _Picked(self.twin, self.circle, free, length)
+        for column in self.pins:
+            picked.take(column, anyway=True)
+        pinned = len(picked.columns)
+        _represent(picked, keys, ranked, _places(weights[liked], length))
+        self._fill(picked, best)
+        rest = sorted(picked.columns[pinned:], key=lambda c: (-best[c], c))
+        columns = np.array(picked.columns[:pinned] + rest, np.int64)
+        return self._choices(columns, self.interests[start:end][liked], stances, push)
 
-    def _left(
-        self, muted: Whole, weights: Reals, sent: Sequence[int]
-    ) -> tuple[Flags, Whole]:
-        """What is not sent, muted or hidden, and how far mutes push down the others."""
-        free = self.open.copy()
-        free[self.place[list(sent)]] = False
-        if not muted.size:
-            return free, np.zeros(free.shape, np.int64)
-        found = self.relevance[muted]
-        free &= ~(whole(found) >= self.mute_from[muted][:, None]).any(axis=0)
-        return free, whole(found * weights[:, None] * PUSH_DOWN).max(axis=0)
+    def _push(self, start: int, end: int) -> Keys:
+        """How far the reader's mutes push down each candidate."""
+        weights = -self.weights[start:end]
+        found = self.relevance[self.interests[start:end][weights > 0]]
+        pushed = whole(found * weights[weights > 0][:, None] * PUSH_DOWN)
+        return np.asarray(pushed.max(axis=0), np.int32)
 
-    def _matches(self, follows: Whole, weights: Reals) -> Whole:
-        return whole(self.claims[follows] * weights[:, None])
+    def _muted(self, start: int, end: int) -> Flags:
+        """The candidates that the reader's mutes take away."""
+        disliked = self.interests[start:end][self.weights[start:end] < 0]
+        reached = whole(self.relevance[disliked]) >= self.mute_from[disliked][:, None]
+        return np.asarray(reached.any(axis=0))
 
-    def _keys(self, match: Whole, push: Whole) -> Whole:
-        """One whole number to sort by: relevant before trending, then boost, then score."""
-        relevant = match > push
-        score = np.where(relevant, match + self.prior, self.trend) - push
-        return (relevant * 8 + self.boost + 4) * (4 * SCALE) + score + SCALE
+    def _keys(self, match: Keys, hint: Keys, push: Keys | np.int32) -> Keys:
+        """One whole number to sort by: claimed before trending, then boost, then score."""
+        trending = self.trend + hint
+        keys = np.where(match > push, match + (self.prior + TIER), trending)
+        return np.asarray(keys + (self.base - push), np.int32)
 
-    def _represent(
-        self, matches: Whole, push: Whole, free: Flags, room: int
-    ) -> list[int]:
-        """The first papers of each interest in turn, the best-served interest first."""
-        tops = []
-        for match in matches:
-            keys = self._keys(match, push)
-            good = free & (match - push >= REPRESENTED_FROM)
-            tops.append([(-keys[c], c) for c in _top(keys, good, GUARANTEED)])
-        chosen: dict[int, None] = {}
-        for turn in range(GUARANTEED):
-            for _, c in sorted(top[turn] for top in tops if len(top) > turn):
-                chosen.setdefault(c)
-        return list(chosen)[: max(room, 0)]
+    def _best(self, keys: Keys, push: Keys | None) -> Keys:
+        """The best key of each candidate over the reader's interests."""
+        if len(keys):
+            return np.asarray(keys.max(axis=0))
+        least = self.trend + self.base
+        return least if push is None else np.asarray(least - push)
+
+    def _ranked(self, stance: int) -> list[int]:
+        """The columns that a stance claims, best first."""
+        if stance not in self.ranked:
+            row = self.keys[stance], self.matches[stance] > 0
+            self.ranked[stance] = _rank(*row)
+        return self.ranked[stance]
+
+    def _fill(self, picked: "_Picked", best: Keys) -> None:
+        """Take the best of what is left until the digest is full."""
+        look = picked.room + len(picked.columns) + SPARE
+        ranks = np.where(picked.free, best.astype(np.int64), -1) * best.size
+        ranks += self.columns
+        while picked.room and look < best.size:
+            top = np.argpartition(-ranks, look)[:look]
+            picked.take_all(top[np.argsort(-ranks[top])].tolist())
+            look *= 4
+        if picked.room:
+            every = np.argsort(-ranks).tolist()
+            picked.take_all(every)
+            picked.take_all(every, anyway=True)
+
+    def _choices(
+        self, columns: Whole, interests: Whole, stances: Whole, push: Keys | None
+    ) -> list[Choice]:
+        candidates = self.order[columns].tolist()
+        if not stances.size:
+            return [Choice(candidate, TRENDING) for candidate in candidates]
+        matches = self.matches[stances[:, None], columns]
+        least = np.zeros(columns.size) if push is None else push[columns]
+        claimed = matches.max(axis=0) > least
+        winners = np.where(claimed, interests[matches.argmax(axis=0)], TRENDING)
+        return list(map(Choice, candidates, winners.tolist()))
+
+
+class _Picked:
+    """The columns picked so far, and what may still join them."""
+
+    def __init__(
+        self, twin: list[int], circle: list[int], free: Flags, length: int
+    ) -> None:
+        self.columns: list[int] = []
+        self.free, self.room = free, length
+        self._twin, self._circle = twin, circle
+        self._twins: set[int] = set()
+        self._circles: dict[int, int] = {}
+
+    def take(self, column: int, anyway: bool = False) -> bool:
+        """Whether the column is among the picks now: it was, or it fits beside them."""
+        if column in self.columns:
+            return True
+        twin, circle = self._twin[column], self._circle[column]
+        met = self._circles.get(circle, 0)
+        full = twin in self._twins or met >= MOST_OF_A_CIRCLE
+        if (full and not anyway) or not self.room or not self.free[column]:
+            return False
+        self.columns.append(column)
+        self.room -= 1
+        self._twins.add(twin)
+        self._circles[circle] = met + 1
+        return True
+
+    def take_all(self, columns: Sequence[int], anyway: bool = False) -> None:
+        """Take what fits of these, in their order, until there is no more room."""
+        for column in columns:
+            if not self.room:
+                return
+            self.take(column, anyway)
 
 
 def whole(values: npt.NDArray[np.floating]) -> Whole:
@@ -185,16 +283,30 @@ def _pins(pin: Whole) -> list[int]:
     return sorted(np.flatnonzero(pin).tolist(), key=lambda c: (pin[c], c))[:MOST_PINS]
 
 
-def _top(keys: Whole, free: Flags, n: int) -> list[int]:
-    """The n free columns with the highest keys, an earlier column first among equals."""
-    columns = np.flatnonzero(free)
-    if n <= 0 or not columns.size:
+def _places(weights: Reals, length: int) -> list[int]:
+    """Of each interest, the places that are its own."""
+    if not weights.size:
         return []
-    ranks = keys[columns] * keys.size + (keys.size - columns)
-    n = min(n, columns.size)
-    best = np.argpartition(-ranks, n - 1)[:n]
-    return [int(c) for c in columns[best[np.argsort(-ranks[best])]]]
+    shares = np.floor(weights / weights.sum() * length + 1e-9)
+    return np.clip(shares, 1, MOST_PLACES).astype(int).tolist()  # type: ignore[no-any-return]
 
 
-def _winner(follows: Whole, match: Whole, relevant: int) -> int:
-    return int(follows[match.argmax()]) if relevant > 0 else TRENDING
+def _rank(keys: Keys, claimed: Flags) -> list[int]:
+    columns = np.flatnonzero(claimed)
+    return columns[np.argsort(-keys[columns], kind="stable")].tolist()  # type: ignore[no-any-return]
+
+
+def _represent(
+    picked: _Picked, keys: Keys, ranked: list[list[int]], places: list[int]
+) -> None:
+    """The first papers of each interest in turn, the interest of the best paper first.
+
+    A paper that came for another interest counts for this one too.
+    """
+    served = [i for i, columns in enumerate(ranked) if columns]
+    served.sort(key=lambda i: (-keys[i, ranked[i][0]], ranked[i][0]))
+    offers = [(iter(ranked[i]), places[i]) for i in served]
+    for turn in range(MOST_PLACES):
+        for columns, own in offers:
+            if own > turn and picked.room:
+                any(picked.take(column) for column in columns)

@@ -1,11 +1,14 @@
 """The selection written out reader by reader in plain Python: slow, and plainly right."""
 
+import math
+
 from digest.ranking.selection import (
     CLAIMED_FROM,
-    GUARANTEED,
+    MOST_OF_A_CIRCLE,
     MOST_PINS,
+    MOST_PLACES,
+    NEARER,
     PUSH_DOWN,
-    REPRESENTED_FROM,
     SCALE,
     TREND_PRIOR,
     TRENDING,
@@ -21,10 +24,13 @@ def choose(slate, relevance, mute_from, follows, sent, length):
     """The picks of one reader; `follows` maps an interest's index to its weight."""
     liked = [i for i in sorted(follows) if follows[i] > 0]
     muted = [i for i in sorted(follows) if follows[i] < 0]
+    everything = range(len(slate.ids))
+
+    def raw(i, c):
+        return whole(float(relevance[i][c]) * follows[i])
 
     def match(i, c):
-        found = float(relevance[i][c])
-        return whole(found * follows[i]) if found >= CLAIMED_FROM else 0
+        return raw(i, c) if float(relevance[i][c]) >= CLAIMED_FROM else 0
 
     def push(c):
         return max(
@@ -32,23 +38,17 @@ def choose(slate, relevance, mute_from, follows, sent, length):
             + [0]
         )
 
-    def best(c):
-        return max([match(i, c) for i in liked] + [0])
-
     def tie(c):
         return (-whole(float(slate.trend[c])), int(slate.ids[c]))
 
-    def order(c, matched):
-        """Sorts the better paper first."""
+    def order(c, interests):
+        """Sorts the better paper first, for a reader who has only these interests."""
+        matched = max([match(i, c) for i in interests] + [0])
+        boost, trend = -int(slate.boost[c]), float(slate.trend[c])
         if matched > push(c):
-            score = matched + whole(float(slate.trend[c]) * TREND_PRIOR) - push(c)
-            return (0, -int(slate.boost[c]), -score, tie(c))
-        return (
-            1,
-            -int(slate.boost[c]),
-            -(whole(float(slate.trend[c])) - push(c)),
-            tie(c),
-        )
+            return (0, boost, -(matched + whole(trend * TREND_PRIOR) - push(c)), tie(c))
+        hint = max([int(raw(i, c) * NEARER) for i in interests] + [0])
+        return (1, boost, -(whole(trend) + hint - push(c)), tie(c))
 
     def allowed(c):
         if c in sent or slate.hidden[c]:
@@ -58,32 +58,59 @@ def choose(slate, relevance, mute_from, follows, sent, length):
         )
 
     def reason(c):
-        if best(c) <= push(c):
+        best = max([match(i, c) for i in liked] + [0])
+        if best <= push(c):
             return TRENDING
-        return min(i for i in liked if match(i, c) == best(c))
+        return min(i for i in liked if match(i, c) == best)
 
-    left = [c for c in range(len(slate.ids)) if allowed(c)]
+    picked = []
+
+    def fits(c):
+        return open_to(c) and not alike(c)
+
+    def open_to(c):
+        return allowed(c) and len(picked) < length
+
+    def alike(c):
+        circle = [p for p in picked if slate.circle[p] == slate.circle[c]]
+        twins = [p for p in picked if slate.twin[p] == slate.twin[c]]
+        return twins or len(circle) >= MOST_OF_A_CIRCLE
+
+    def take(c):
+        if c not in picked and fits(c):
+            picked.append(c)
+        return c in picked
+
     pinned = sorted(
-        (c for c in range(len(slate.ids)) if slate.pin[c]),
-        key=lambda c: (slate.pin[c], tie(c)),
+        (c for c in everything if slate.pin[c]), key=lambda c: (slate.pin[c], tie(c))
     )
-    picked = [c for c in pinned[:MOST_PINS] if c in left][:length]
-    left = [c for c in left if c not in picked]
+    for c in pinned[:MOST_PINS]:
+        if open_to(c):
+            picked.append(c)
+    leading = list(picked)
 
-    rest = []
-    for turn in range(GUARANTEED):
-        offers = []
-        for i in liked:
-            good = [c for c in left if match(i, c) - push(c) >= REPRESENTED_FROM]
-            good.sort(key=lambda c: order(c, match(i, c)))
-            if len(good) > turn:
-                offers.append((order(good[turn], match(i, good[turn])), good[turn]))
-        for _, c in sorted(offers):
-            if c not in rest and len(picked) + len(rest) < length:
-                rest.append(c)
-    for c in sorted(left, key=lambda c: order(c, best(c))):
-        if c not in rest and len(picked) + len(rest) < length:
-            rest.append(c)
+    claimed = {i: [c for c in everything if match(i, c) > push(c)] for i in liked}
+    lists = {
+        i: sorted(found, key=lambda c: order(c, [i]))
+        for i, found in claimed.items()
+        if found
+    }
+    served = sorted(lists, key=lambda i: order(lists[i][0], [i]))
+    total = sum(follows[i] for i in liked)
+    for turn in range(MOST_PLACES):
+        for i in served:
+            share = math.floor(follows[i] / total * length + 1e-9)
+            if max(1, share) > turn and len(picked) < length:
+                while lists[i] and not take(lists[i].pop(0)):
+                    pass
 
-    picked += sorted(rest, key=lambda c: order(c, best(c)))
+    for c in sorted(everything, key=lambda c: order(c, liked)):
+        take(c)
+
+    for c in sorted(everything, key=lambda c: order(c, liked)):
+        if open_to(c) and c not in picked:
+            picked.append(c)
+
+    rest = [c for c in picked if c not in leading]
+    picked = leading + sorted(rest, key=lambda c: order(c, liked))
     return [Choice(c, reason(c)) for c in picked]

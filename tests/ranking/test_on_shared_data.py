@@ -57,7 +57,7 @@ def precision_of(reader, topics):
         topic["name"],
         topic["description"],
         tuple(topic["keywords"]),
-        examples=tuple(field.papers[i].text for i in followed),
+        examples=tuple(field.papers[i] for i in followed),
     )
     open_to = np.array([not paper.get("background") for paper in recorded])
     open_to[followed] = False

@@ -127,9 +127,7 @@ def test_accents_do_not_hide_an_author(field):
 
 
 def test_a_paper_is_itself_and_others_are_only_like_it(field):
-    itself, alike, birds, rest = relevance(
-        field, "paper", "1", examples=(QUANTIZED.text,)
-    )
+    itself, alike, birds, rest = relevance(field, "paper", "1", examples=(QUANTIZED,))
 
     assert itself == 1.0
     assert MUTE_FROM["paper"] > alike > max(birds, rest)
@@ -140,7 +138,8 @@ def test_a_paper_that_is_gone_finds_nothing(field):
 
 
 def test_a_near_duplicate_is_muted_with_its_paper(field):
-    revised = QUANTIZED.text.replace("We round", "Here we round")
+    again = QUANTIZED.abstract.replace("We round", "Here we round")
+    revised = PaperText(QUANTIZED.title, again)
 
     assert relevance(field, "paper", "1", examples=(revised,))[0] >= MUTE_FROM["paper"]
 
@@ -160,9 +159,7 @@ def test_a_topic_finds_more_by_its_examples(field):
     words = {"keywords": ("compression",)}
 
     without = relevance(field, "topic", "Compression", **words)
-    within = relevance(
-        field, "topic", "Compression", **words, examples=(QUANTIZED.text,)
-    )
+    within = relevance(field, "topic", "Compression", **words, examples=(QUANTIZED,))
 
     assert without[1] == 0
     assert within[1] > 0.2
@@ -204,7 +201,7 @@ def test_a_verbatim_search_is_surer_than_its_words_apart(field):
 
 def test_likeness_by_chance_is_nothing(field):
     wishes = [Wish("search", paper.abstract) for paper in PAPERS]
-    wishes += [Wish("paper", "1", examples=(paper.text,)) for paper in PAPERS]
+    wishes += [Wish("paper", "1", examples=(paper,)) for paper in PAPERS]
 
     found = np.array([field.evaluate(wish) for wish in wishes])
 
@@ -218,9 +215,7 @@ def test_a_search_for_unknown_words_finds_nothing(field):
 
 @pytest.mark.parametrize("kind", MUTE_FROM)
 def test_every_kind_stays_between_zero_and_one(field, kind):
-    row = field.evaluate(
-        Wish(kind, "language models", examples=(BIRDS.text, PRUNED.text))
-    )
+    row = field.evaluate(Wish(kind, "language models", examples=(BIRDS, PRUNED)))
 
     assert row.dtype == np.float32
     assert row.shape == (len(PAPERS),)
@@ -233,7 +228,7 @@ def test_every_kind_stays_between_zero_and_one(field, kind):
 def test_every_kind_bears_an_edition_without_words(kind, papers):
     empty = Field(papers, np.zeros((len(papers), 0), np.float32), None)
 
-    row = empty.evaluate(Wish(kind, "language models", examples=(BIRDS.text,)))
+    row = empty.evaluate(Wish(kind, "language models", examples=(BIRDS,)))
 
     assert row.tolist() == [0.0] * len(papers)
 

@@ -1,5 +1,7 @@
 """Selection: the fast path is the plain one, and the precedence holds."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from digest.ranking.selection import (
     Choice,
     Slate,
     select,
+    whole,
 )
 from tests.ranking import oracle
 
@@ -24,6 +27,8 @@ def slate(n, **fields):
         "boost": np.zeros(n, np.int64),
         "pin": np.zeros(n, np.int64),
         "hidden": np.zeros(n, bool),
+        "twin": np.arange(n),
+        "circle": np.arange(n),
     }
     return Slate(
         **{**plain, **{name: np.array(value) for name, value in fields.items()}}
@@ -69,6 +74,8 @@ def worlds(draw):
         boost=np.array(row(st.integers(-2, 2), n), np.int64),
         pin=pins,
         hidden=np.array(row(st.booleans(), n), bool),
+        twin=np.array(row(st.integers(0, 2 * n), n), np.int64),
+        circle=np.array(row(st.integers(0, 5), n), np.int64),
     )
     relevance = np.array(row(LEVELS, kinds * n), np.float32).reshape(kinds, n)
     weights = np.array(row(WEIGHTS, readers * kinds)).reshape(readers, kinds)
@@ -152,6 +159,73 @@ def test_a_digest_is_full_when_there_are_enough_papers(world):
     for picked, seen, length in zip(found, sent, lengths, strict=True):
         there = set(np.flatnonzero(~slate.hidden)) - set(seen)
         assert len(picked) == min(length, len(there))
+
+
+@given(worlds(), st.integers(0, 4))
+def test_another_interest_never_removes_the_last_paper_of_one(world, number):
+    slate, relevance, _, weights, sent, _ = world
+    row = np.abs(weights[:1])
+    if number >= row.size:
+        return
+    fewer = row.copy()
+    fewer[0, number] = 0
+    apart = np.arange(len(slate.ids))
+    slate = replace(slate, twin=apart, circle=apart, pin=0 * apart)
+    limits = [1.0] * len(relevance)
+
+    before, after = (
+        select(slate, relevance, limits, Block(csr_matrix(of), sent[:1], [10]))[0]
+        for of in (fewer, row)
+    )
+
+    for lost in {interest for _, interest in before if interest != TRENDING}:
+        assert any(relevance[lost, c] >= CLAIMED_FROM for c in papers(after))
+
+
+@given(worlds())
+def test_a_pin_is_there_unless_it_was_sent_or_muted_or_hidden(world):
+    slate, relevance, mute_from, weights, sent, _ = world
+    block = Block(csr_matrix(weights), sent, [12] * len(sent))
+
+    found = select(slate, relevance, mute_from, block)
+
+    for reader, picked in enumerate(map(papers, found)):
+        muting = np.flatnonzero(weights[reader] < 0)
+        for pin in np.flatnonzero(slate.pin):
+            found_at, limits = relevance[muting, pin], np.take(mute_from, muting)
+            muted = (whole(found_at) >= whole(limits)).any()
+            gone = muted or slate.hidden[pin] or pin in sent[reader]
+            assert (pin in picked) != gone
+
+
+def test_a_near_duplicate_comes_once():
+    world = slate(4, twin=[7, 7, 8, 9])
+
+    found = pick(world, [0.9, 0.8, 0.5, 0], {0: 1}, length=3)
+
+    assert papers(found) == [0, 2, 3]
+
+
+def test_one_group_of_authors_does_not_fill_the_mail():
+    world = slate(6, circle=[1, 1, 1, 1, 1, 2])
+
+    found = pick(world, [0.9] * 5 + [0.3], {0: 1}, length=4)
+
+    assert papers(found) == [0, 1, 2, 5]
+
+
+def test_places_go_by_weight():
+    row = np.eye(2).repeat(20, axis=1)
+
+    found = pick(slate(40), [row[0], row[1] * 0.9], {0: 0.9, 1: 0.3})
+
+    assert sum(c >= 20 for c in papers(found)) == 2  # a quarter of ten, rounded down
+
+
+def test_what_fills_the_mail_is_nearer_to_the_reader():
+    found = pick(slate(2, trend=[0.52, 0.5]), [0, 0.2], {0: 1})
+
+    assert found == [(1, TRENDING), (0, TRENDING)]
 
 
 def test_a_reader_without_interests_gets_the_trending_papers():
