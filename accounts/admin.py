@@ -120,7 +120,10 @@ class GroupOfEditorsAdmin(GroupAdmin, ModelAdmin):
 
 @admin.register(Subscriber)
 class SubscriberAdmin(ModelAdmin):
-    """Readers, found by address. Consent is the reader's own: nobody gives it here."""
+    """Readers, found by address. Consent is the reader's own: nobody gives it here.
+
+    Who may delete a reader may erase one that asks for it; a suppression stays.
+    """
 
     list_display = (
         "email",
@@ -195,8 +198,16 @@ class SubscriberAdmin(ModelAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Erasing a reader takes all that is theirs along, though nobody deletes those rows alone."""
+        shown, counts, _, protected = super().get_deleted_objects(objs, request)
+        return shown, counts, set(), protected
+
+    def save_model(
+        self, request: HttpRequest, obj: Subscriber, form: Any, change: bool
+    ) -> None:
+        """Only what the operator changed: the reader may be leaving at this moment."""
+        obj.save(update_fields=form.changed_data)
 
     @admin.display(description="suppressed")
     def forbidden(self, subscriber: Any) -> str:

@@ -6,3 +6,6 @@ from django.apps import AppConfig
 class AccountsConfig(AppConfig):
     name = "accounts"
     verbose_name = "Readers and editors"
+
+    def ready(self) -> None:
+        from accounts import erasing  # noqa: F401  connects its receiver

@@ -3,6 +3,9 @@
 from html.parser import HTMLParser
 
 import pytest
+from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission
 from django.core import mail
 from django.urls import reverse
 
@@ -215,3 +218,79 @@ def test_only_what_an_operator_said_is_taken_back(room, reason, left):
     )
 
     assert Suppression.objects.count() == left
+
+
+def limited(*codenames):
+    """An editor with these permissions and no others."""
+    editor = User.objects.create_user(
+        "desk@example.org", "a long passphrase", is_staff=True
+    )
+    editor.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+    return editor
+
+
+def test_an_operator_erases_a_reader_after_being_asked_and_the_hash_stays(room, reader):
+    edition = make.edition()
+    candidate = make.candidate(edition)
+    make.frozen(edition)
+    make.digest(make.batch(edition, [reader]), reader, [(candidate.pk, 0)])
+    Suppression.add(reader.email, Suppression.Reason.COMPLAINT)
+    room.post(
+        reverse("admin:accounts_subscriber_changelist"),
+        {"action": "mark_left", "_selected_action": reader.pk},
+    )
+    address = reverse("admin:accounts_subscriber_delete", args=[reader.pk])
+
+    asked = room.get(address)
+    answer = room.post(address, {"post": "yes"})
+
+    assert "Are you sure" in asked.content.decode()
+    assert answer.status_code == 302
+    assert not Subscriber.objects.exists()
+    assert not Digest.objects.exists()
+    assert Suppression.objects.count() == 1
+    assert LogEntry.objects.count() == 2
+    assert {row.object_repr for row in LogEntry.objects.all()} == {"an erased reader"}
+
+
+def test_a_reader_who_erases_themselves_leaves_no_name_in_the_audit_log(room, reader):
+    other = make.subscriber("bob@example.org")
+    room.post(
+        reverse("admin:accounts_subscriber_changelist"),
+        {"action": "mark_left", "_selected_action": [reader.pk, other.pk]},
+    )
+
+    reader.delete()
+
+    told = set(LogEntry.objects.values_list("object_repr", flat=True))
+    assert told == {"an erased reader", "bob@example.org"}
+
+
+def test_who_may_not_delete_readers_erases_none(client, reader):
+    client.force_login(limited("view_subscriber", "change_subscriber"))
+
+    answer = client.post(
+        reverse("admin:accounts_subscriber_delete", args=[reader.pk]), {"post": "yes"}
+    )
+
+    assert answer.status_code == 403
+    assert Subscriber.objects.filter(pk=reader.pk).exists()
+
+
+def test_saving_a_form_brings_nobody_back_who_left_meanwhile(rf, room, reader):
+    old = Subscriber.objects.get(pk=reader.pk)
+    reader.leave(make.NOW)
+    door = admin.site.get_model_admin(Subscriber)
+    old.hour = 5
+
+    door.save_model(rf.post("/"), old, Changed(["hour"]), True)
+
+    reader.refresh_from_db()
+    assert (reader.state, reader.hour) == ("left", 5)
+
+
+class Changed:
+    """A form in which these fields were changed."""
+
+    def __init__(self, names):
+        self.changed_data = names
