@@ -33,7 +33,7 @@ def newest() -> Edition | None:
 def chosen(request: HttpRequest) -> Edition | None:
     """The edition that the address names, else the one that an editor means."""
     given = request.GET.get("edition", "")
-    return Edition.objects.filter(pk=given).first() if given.isdigit() else newest()
+    return Edition.objects.filter(pk=given).first() if given.isdecimal() else newest()
 
 
 def recipients(now: datetime) -> int:
@@ -96,6 +96,13 @@ class EditionAdmin(Ledger):
         except Frozen as why:  # it froze while the form was open
             messages.error(request, str(why))
             return HttpResponseRedirect(request.path)
+
+    def save_model(
+        self, request: HttpRequest, obj: Edition, form: Any, change: bool
+    ) -> None:
+        """The note alone, behind the freeze: a whole row read before it would reopen the edition."""
+        Edition.objects.select_for_update().get(pk=obj.pk)
+        obj.save(update_fields=form.changed_data)
 
     @admin.display(description="day", ordering="day")
     def day_shown(self, edition: Edition) -> str:
@@ -194,7 +201,7 @@ class EditionFilter(admin.SimpleListFilter):
 
     def value(self) -> str | None:
         given = super().value() or ""
-        if given.isdigit():
+        if given.isdecimal():
             return given
         return str(self.meant.pk) if self.meant else None
 
@@ -376,5 +383,5 @@ class RecallAdmin(ModelAdmin):
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """`?paper=<pk>` from the list of a frozen edition."""
         given = request.GET.get("paper", "")
-        known = given.isdigit() and Paper.objects.filter(pk=given).exists()
+        known = given.isdecimal() and Paper.objects.filter(pk=given).exists()
         return {"paper": given} if known else {}

@@ -64,7 +64,7 @@ class ReaderAdmin(SubscriberAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        about = self.about(object_id) if object_id.isdigit() else {}
+        about = self.about(object_id) if object_id.isdecimal() else {}
         return super().change_view(
             request, object_id, form_url, {**(extra_context or {}), **about}
         )

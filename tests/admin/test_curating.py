@@ -2,7 +2,9 @@
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from hypothesis import given
 from hypothesis import strategies as st
@@ -257,6 +259,32 @@ def test_the_note_of_the_day_is_written_while_the_edition_is_open(room, papers):
 
     edition.refresh_from_db()
     assert edition.note == "A quiet day."
+
+
+def test_writing_a_note_writes_nothing_that_the_freeze_writes(room, papers):
+    """The state read before somebody's freeze must not be written back after it."""
+    address = reverse("admin:digest_edition_change", args=[papers[0].edition_id])
+
+    with CaptureQueriesContext(connection) as told:
+        room.post(address, {"note": "A quiet day."})
+
+    (written,) = [
+        query["sql"].partition("WHERE")[0]
+        for query in told
+        if query["sql"].startswith('UPDATE "digest_edition"')
+    ]
+    assert '"note"' in written
+    assert "state" not in written
+    assert any(
+        '"digest_edition"' in q["sql"] and "FOR UPDATE" in q["sql"] for q in told
+    )
+
+
+@pytest.mark.parametrize("given", ["²", "٣", "x", "9" * 30, "-1", ""])
+def test_an_address_with_a_nonsense_edition_opens_a_list(room, papers, given):
+    address = reverse("admin:digest_candidate_changelist")
+
+    assert room.get(address, {"edition": given}).status_code == 200
 
 
 def test_a_note_that_arrives_after_the_freeze_is_refused_with_the_reason(
