@@ -9,5 +9,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("digest.site.urls")),
 ]
 
+handler403 = "digest.site.errors.refused"
 handler404 = "digest.site.errors.not_found"
 handler500 = "digest.site.errors.broken"

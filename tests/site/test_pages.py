@@ -1,12 +1,17 @@
 """Every public page: there, escaped, bounded, with a sign-up form, changing nothing."""
 
+import logging
 import re
 
 import pytest
 from django.apps import apps
-from django.db import connection
+from django.conf import settings
+from django.db import OperationalError, connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from accounts.models import User
+from digest import logs
 from digest.models import Paper
 from digest.ranking import rescore
 from tests import make
@@ -42,7 +47,11 @@ def test_every_public_page_asks_for_an_address(client, paths, path):
     form = re.search(r'<form method="post" action="/subscribe">.*?</form>', page, re.S)
     assert form
     assert 'name="email"' in form[0]
-    assert 'name="csrfmiddlewaretoken"' in form[0]
+
+
+@pytest.mark.parametrize("path", [p for p in PUBLIC if "{digest}" not in p])
+def test_no_public_page_sets_a_cookie(client, paths, path):
+    assert not client.get(paths(path)).cookies
 
 
 @pytest.mark.parametrize("path", PUBLIC + PRIVATE)
@@ -149,3 +158,60 @@ def test_a_new_site_says_that_it_is_new(client, db):
     assert "No papers have been read yet" in text(client.get("/"))
     assert "No papers have been read yet" in text(client.get("/papers"))
     assert "have not named any" in text(client.get("/topics"))
+
+
+def test_a_form_without_its_cookie_is_told_what_to_do(key):
+    strict = Client(enforce_csrf_checks=True)
+
+    response = strict.post(f"/preferences/{key}", {"do": "pause", "weeks": "1"})
+
+    assert response.status_code == 403
+    assert "Nothing was changed" in text(response)
+    assert "allow cookies" in text(response)
+
+
+def test_an_editor_without_the_permission_is_told_so(client, db):
+    client.force_login(User.objects.create_user("e@example.org", is_staff=True))
+
+    response = client.get("/admin/accounts/user/")
+
+    assert response.status_code == 403
+    assert "needs a permission" in text(response)
+
+
+def test_the_last_resort_is_a_page_that_needs_nothing(client, db, monkeypatch):
+    def away(*_):
+        raise OperationalError("no route")
+
+    client.raise_request_exception = False
+    with connection.execute_wrapper(away):
+        response = client.get("/")
+
+    assert response.status_code == 500
+    assert '<html lang="en">' in text(response)
+    assert 'href="/"' in text(response)
+    assert "no route" not in text(response)
+
+
+@pytest.mark.parametrize(
+    ("template", "given"),
+    [
+        ("Not Found: %s", ("/preferences/AbCdEfGhIjKlMnOpQrStUv?said=x",)),
+        ("%s: %s", ("Forbidden", "/d/AbCdEfGhIjKlMnOpQrStUv/1/less")),
+        ("path='/unsubscribe/AbCdEfGhIjKlMnOpQrStUv'", ()),
+    ],
+)
+def test_no_key_reaches_the_log(template, given):
+    record = logging.LogRecord("x", logging.INFO, "x", 1, template, given, None)
+
+    assert logs.Discreet().filter(record)
+
+    assert "AbCdEf" not in record.getMessage()
+    assert "/…" in record.getMessage()
+
+
+def test_the_log_of_the_site_is_discreet():
+    handler = settings.LOGGING["handlers"]["console"]
+
+    assert handler["filters"] == ["discreet"]
+    assert settings.LOGGING["filters"]["discreet"]["()"] == "digest.logs.Discreet"
