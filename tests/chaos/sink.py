@@ -16,6 +16,8 @@ from aiosmtpd.controller import Controller
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.services import free_port
+
 HEADER = "X-Twilio-Email-Event-Webhook-"
 SPREAD_SECONDS = 2.0  # how far events are delayed, and so reordered
 POST_SIZE = 200
@@ -213,7 +215,7 @@ class Mailbox:
     def __init__(self, seed, stall):
         self.log = Log(seed, SMTP)
         self.fates = {}
-        self.controller = Controller(self, hostname="127.0.0.1", port=0)
+        self.controller = Controller(self, hostname="127.0.0.1", port=free_port())
 
     def __enter__(self):
         self.controller.start()
@@ -223,8 +225,8 @@ class Mailbox:
         self.controller.stop()
 
     def settings(self):
-        port = self.controller.server.sockets[0].getsockname()[1]
-        return {"MAIL_TRANSPORT": "smtp", "SMTP_URL": f"smtp://127.0.0.1:{port}"}
+        url = f"smtp://127.0.0.1:{self.controller.port}"
+        return {"MAIL_TRANSPORT": "smtp", "SMTP_URL": url}
 
     async def handle_RCPT(self, server, session, envelope, address, options):
         fate = self.fates[address] = self.log.fate(address)
