@@ -14,6 +14,7 @@ from django.test import Client
 from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerAway
 
+from accounts.models import User
 from digest.celery import app
 from digest.models import Event, IngestRun
 from tests.site.conftest import HOSTILE, text
@@ -199,6 +200,21 @@ def test_strangers_and_proxies_see_no_mailbox_but_editors_do(client, mails, edit
     client.force_login(edith)
 
     assert client.get("/mailbox", REMOTE_ADDR="192.0.2.1").status_code == 200
+
+
+def test_a_site_on_https_has_a_proxy_even_if_that_does_not_say_so(
+    client, mails, settings
+):
+    settings.HTTPS = True
+
+    assert client.get("/mailbox").status_code == 404
+
+
+def test_an_editor_who_may_not_change_readers_reads_no_mail_of_theirs(client, mails):
+    desk = User.objects.create_user("desk@example.org", is_staff=True)
+    client.force_login(desk)
+
+    assert client.get("/mailbox", REMOTE_ADDR="192.0.2.1").status_code == 404
 
 
 def test_there_is_no_mailbox_where_mails_are_sent(client, mails, settings):
