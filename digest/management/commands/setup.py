@@ -3,17 +3,32 @@
 import os
 from typing import Any
 
+from django.contrib.auth.models import Group, Permission
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from accounts.models import User
 from digest.models import Topic
 
+EDITORS = "Editors"
+# What curating needs. Readers and their addresses are not among it: who answers
+# readers is given those permissions beside the group.
+CURATING = {
+    "edition": ("view", "change"),
+    "candidate": ("view", "change"),
+    "topic": ("view", "add", "change", "delete"),
+    "paper": ("view", "change"),
+    "recall": ("view", "add", "delete"),
+    "interest": ("view",),
+    "ingestrun": ("view",),
+}
+
 
 class Command(BaseCommand):
     help = (
-        "Create or migrate the tables, load the topics into an empty database, and make the first "
-        "editor from EDITOR_EMAIL and EDITOR_PASSWORD. Safe to run at every start."
+        "Create or migrate the tables, load the topics into an empty database, make a group of "
+        "editors who may curate, and the first editor from EDITOR_EMAIL and EDITOR_PASSWORD. "
+        "Safe to run at every start."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -21,9 +36,21 @@ class Command(BaseCommand):
         if not Topic.objects.exists():
             call_command("loaddata", "topics", verbosity=0)
         self.stdout.write(f"Tables are up to date; {Topic.objects.count()} topics.")
+        self.group_of_editors()
         self.first_editor(
             os.environ.get("EDITOR_EMAIL", ""), os.environ.get("EDITOR_PASSWORD", "")
         )
+
+    def group_of_editors(self) -> None:
+        """Made once; what an operator changes in it afterwards stays."""
+        group, is_new = Group.objects.get_or_create(name=EDITORS)
+        if is_new:
+            names = [f"{act}_{row}" for row, acts in CURATING.items() for act in acts]
+            known = Permission.objects.filter(
+                content_type__app_label="digest", codename__in=names
+            )
+            group.permissions.set(known)
+            self.stdout.write(f"Group {EDITORS!r}: may curate, sees no readers.")
 
     def first_editor(self, email: str, password: str) -> None:
         if User.objects.filter(is_superuser=True).exists():

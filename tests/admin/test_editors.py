@@ -1,0 +1,71 @@
+"""The group of editors that setup makes: enough to curate a day, and no reader's address."""
+
+import pytest
+from django.contrib.auth.models import Group
+from django.core.management import call_command
+from django.urls import reverse
+
+from accounts.models import User
+from digest.models import Edition
+from tests import make
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def desk(client):
+    """An editor of the group, logged in."""
+    call_command("setup", verbosity=0)
+    editor = User.objects.create_user("desk@example.org", is_staff=True)
+    editor.groups.add(Group.objects.get(name="Editors"))
+    client.force_login(editor)
+    return client
+
+
+def test_an_editor_of_the_group_curates_notes_freezes_and_recalls(desk):
+    edition = make.edition()
+    paper = edition.candidates.first()
+
+    desk.post(
+        reverse("admin:digest_candidate_curate", args=[paper.pk]), {"verb": "pin:1"}
+    )
+    desk.post(
+        reverse("admin:digest_edition_change", args=[edition.pk]), {"note": "Look."}
+    )
+    desk.post(reverse("admin:digest_edition_freeze", args=[edition.pk]))
+    desk.post(
+        reverse("admin:digest_recall_add"), {"paper": paper.paper_id, "reason": "Twice"}
+    )
+
+    edition = Edition.objects.get()
+    assert edition.candidates.get(pin=1) == paper
+    assert edition.note == "Look."
+    assert not edition.is_open
+    assert paper.paper.recall.reason == "Twice"
+
+
+@pytest.mark.parametrize("name", ["index", "digest_candidate_changelist"])
+def test_an_editor_of_the_group_opens_the_morning_s_pages(desk, name):
+    make.edition()
+    make.subscriber("ada@example.org")
+
+    answer = desk.get(reverse(f"admin:{name}"))
+
+    assert answer.status_code == 200
+    assert "ada@example.org" not in answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    "name", ["accounts_subscriber", "accounts_user", "digest_digest", "digest_follow"]
+)
+def test_an_editor_of_the_group_sees_no_readers(desk, name):
+    assert desk.get(reverse(f"admin:{name}_changelist")).status_code == 403
+
+
+def test_setup_keeps_what_an_operator_changed_in_the_group(desk):
+    group = Group.objects.get(name="Editors")
+    group.permissions.clear()
+
+    call_command("setup", verbosity=0)
+
+    assert not group.permissions.exists()
