@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts import links
 from accounts.models import Subscriber
 from digest import follows
-from digest.models import Edition, Interest, Topic
+from digest.models import Candidate, Edition, Interest, Topic
 from digest.ranking import assemble
 from digest.reasons import names_of
 from digest.site import shown
@@ -37,7 +37,7 @@ SAYS = {
     "asked": "If that address can be used, a mail with a button is on its way to it. Until it is pressed, nothing changes.",
     "refused": "That was not kept: it was empty, too long, not something that can be followed, or more than sixty interests.",
     "wrong": "That was not understood, and nothing was changed.",
-    "forbidden": "This address bounced or reported our mail as spam, so we may not mail it.",
+    "forbidden": "Our mail to this address came back or was reported as spam, or we were asked to stop: we may not mail it.",
 }
 BAD = {"refused", "wrong", "forbidden"}
 
@@ -282,17 +282,39 @@ PERSONAL = [
 
 
 def kept_of(subscriber: Subscriber) -> dict[str, Any]:
-    """What a reader may ask to see of themselves: settings, consent, interests, digests, reports about them."""
+    """What a reader may ask to see of themselves: settings, consent, interests, digests, reports, links.
+
+    Links without their keys: the file lies about longer than they should.
+    """
     follows_ = subscriber.follows.values(
         "interest__kind", "interest__value", "weight", "source", "created_at"
     )
-    digests = subscriber.digests.values("edition__day", "created_at", "outcome")
     events = subscriber.digests.filter(events__isnull=False).values(
         "events__kind", "events__at"
     )
     return {
         "reader": {name: getattr(subscriber, name) for name in PERSONAL},
         "interests": list(follows_),
-        "digests": list(digests),
+        "digests": digests_of(subscriber),
         "reports": list(events),
+        "links": list(
+            subscriber.links.values("purpose", "payload", "created_at", "used_at")
+        ),
     }
+
+
+def digests_of(subscriber: Subscriber) -> list[dict[str, Any]]:
+    """Each digest with its papers; two queries however many."""
+    rows = list(subscriber.digests.select_related("edition").order_by("edition__day"))
+    ids = {pick.candidate for row in rows for pick in row.picks}
+    known = Candidate.objects.filter(pk__in=ids)
+    papers = dict(known.values_list("pk", "paper__identifier"))
+    return [
+        {
+            "edition__day": row.edition.day,
+            "created_at": row.created_at,
+            "outcome": row.outcome,
+            "papers": [papers.get(pick.candidate, "") for pick in row.picks],
+        }
+        for row in rows
+    ]

@@ -285,6 +285,12 @@ def test_the_export_holds_what_we_keep_and_nothing_of_others(client, door, ada, 
     assert told["reader"]["email"] == "ada@example.org"
     assert told["interests"][0]["interest__value"] == "quantization"
     assert told["digests"][0]["edition__day"] == "2026-11-20"
+    first = hers.edition.candidates.get(pk=hers.picks[0].candidate)
+    assert told["digests"][0]["papers"][0] == first.paper.identifier
+    assert len(told["digests"][0]["papers"]) == 3
+    assert told["links"][0]["purpose"] == "preferences"
+    assert hers.key not in text(response)
+    assert door.rpartition("/")[2] not in text(response)
     assert "dora" not in text(response)
     assert "attachment" in response["Content-Disposition"]
     assert ada.unsubscribe_key not in text(response)
