@@ -13,7 +13,7 @@ from accounts.models import Subscriber
 from digest import follows
 from digest.celery import app
 from digest.feedback import settle
-from digest.ingest import collect, harvest
+from digest.ingest import collect, harvest, repeat
 from digest.mailer import again, brakes, deliver, ledger, plan, stopping, welcome
 from digest.mailer.ledger import Tally
 from digest.models import Edition, IngestRun, Paper, Slot
@@ -58,18 +58,18 @@ def ingest_gaps() -> None:
 
 
 @app.task
-def harvest_again(run_id: int) -> None:
-    """Read one window of arXiv's OAI-PMH again, for whoever asked in the control room."""
+def ingest_again(run_id: int) -> None:
+    """Read again what a run read, or go on where it stopped."""
     now = timezone.now()
-    harvest.run_again(IngestRun.objects.get(pk=run_id), now)
+    repeat.run_again(IngestRun.objects.get(pk=run_id), now)
     rank_newest(now)
 
 
 @app.task
-def ingest_attention() -> None:
-    """Read votes, comments and stars, and rank the newest day again."""
+def ingest_submitted(run_id: int) -> None:
+    """Take in the one paper that an editor asked for."""
     now = timezone.now()
-    collect.collect_attention(now)
+    collect.submit(IngestRun.objects.get(pk=run_id), now)
     rank_newest(now)
 
 

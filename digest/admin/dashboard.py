@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from accounts.models import Subscriber
 from digest.admin.editions import list_of, numbers, recipients
+from digest.ingest import watch
 from digest.mailer import ledger
 from digest.models import Batch, Candidate, Edition, Event, IngestRun
 from digest.ranking import freeze
@@ -34,6 +35,8 @@ def today(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "title": f"{timezone.localdate(now):%A, %d %B}",
         "open_editions": [opened(edition) for edition in Edition.objects.open()[:2]],
         "runs": recent_runs(now),
+        "alarms": watch.alarms(now),
+        "may_submit": request.user.has_perm("digest.add_ingestrun"),
         "sendings": [sending(row) for row in Edition.objects.frozen()[:SENDINGS]],
         "readers": readers(),
         "recipients": recipients(now),

@@ -1,38 +1,113 @@
-"""What ingest read, and which models made the vectors."""
+"""What ingest read, once more if an editor says so, and which models made the vectors."""
 
 from datetime import timedelta
 from typing import Any
 
-from django.contrib import admin
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 
 from accounts.admin import Ledger
+from digest import tasks
+from digest.ingest import collect
+from digest.ingest.listing import Refused
 from digest.models import IngestRun, VectorModel
+
+MOST_AGAIN = 20  # runs at once; arXiv gets one request in three seconds
+
+
+class PaperForm(forms.Form):
+    """An arXiv id, or an address of a paper."""
+
+    paper = forms.CharField(max_length=200, label="arXiv id or address")
 
 
 @admin.register(IngestRun)
 class IngestRunAdmin(Ledger):
-    """Each document read, and what it brought or why it was refused."""
+    """Each reading of a source, and what it brought or why it was refused."""
 
     list_display = (
         "started_at",
         "source",
         "origin",
+        "window",
         "state",
         "new",
         "updated",
         "unchanged",
         "signals",
         "took",
-        "error",
+        "said",
     )
     list_filter = ("state", "source", "started_at")
-    search_fields = ("origin", "error")
+    search_fields = ("origin", "error", "part")
+    actions = ("read_again",)
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.submit_view)
+        return [
+            path("submit/", view, name="digest_ingestrun_submit"),
+            *super().get_urls(),
+        ]
+
+    @admin.display(description="window")
+    def window(self, run: IngestRun) -> str:
+        """What was asked for: a set and its days, or one paper."""
+        days = [str(day) for day in (run.window_from, run.window_until) if day]
+        return " ".join([run.part, " to ".join(dict.fromkeys(days))]).strip()
 
     @admin.display(description="took")
     def took(self, run: IngestRun) -> timedelta | None:
         return run.finished_at - run.started_at if run.finished_at else None
+
+    @admin.display(description="outcome")
+    def said(self, run: IngestRun) -> str:
+        return run.error or run.outcome
+
+    def has_run_permission(self, request: HttpRequest) -> bool:
+        """Whoever may add runs may have sources read."""
+        return bool(request.user.has_perm("digest.add_ingestrun"))
+
+    @admin.action(description="Read again", permissions=["run"])
+    def read_again(self, request: HttpRequest, chosen: QuerySet[IngestRun]) -> None:
+        """By a worker: a source may take minutes."""
+        for run in chosen[:MOST_AGAIN]:
+            tasks.soon(tasks.ingest_again, run.pk)
+            self.log_change(request, run, "Read again by hand.")
+        number = min(chosen.count(), MOST_AGAIN)
+        messages.success(request, f"{number} being read again: reload in a minute.")
+
+    def submit_view(self, request: HttpRequest) -> HttpResponse:
+        """GET asks which paper; POST has a worker fetch it from arXiv."""
+        if not self.has_run_permission(request):
+            raise PermissionDenied
+        form = PaperForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            try:
+                run = collect.submitted(form.cleaned_data["paper"], timezone.now())
+            except Refused as why:
+                form.add_error("paper", str(why))
+            else:
+                return self.submit(request, run)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": "Submit a paper",
+            "form": form,
+            "back": reverse("admin:digest_ingestrun_changelist"),
+        }
+        return TemplateResponse(request, "admin/submit.html", context)
+
+    def submit(self, request: HttpRequest, run: IngestRun) -> HttpResponse:
+        tasks.soon(tasks.ingest_submitted, run.pk)
+        self.log_addition(request, run, "Submitted.")
+        messages.success(request, f"{run.part} is being fetched: reload in a minute.")
+        return HttpResponseRedirect(reverse("admin:digest_ingestrun_changelist"))
 
 
 @admin.register(VectorModel)

@@ -59,28 +59,40 @@ def collect_attention(now: datetime) -> list[IngestRun]:
         return list(_from_huggingface(client, now))
 
 
-def submit(text: str, now: datetime) -> IngestRun:
-    """Take in one paper by its arXiv id or address, from arXiv's API.
+def submitted(text: str, now: datetime) -> IngestRun:
+    """A run for one paper that somebody asks for by its arXiv id or address.
 
-    The run says what came of it; text that names no paper is refused.
+    It waits for `submit`. Raises Refused where the text names no paper.
     """
-    url: str = settings.ARXIV_API_URL
-    run = _run("arxiv", f"{url}?id_list={text.strip()}", now)
-
-    def fetch() -> bytes:
-        with web.connect() as client:
-            return api.fetch(client, [_identifier(text)], 0, url)
-
-    return _take(run, fetch, _one, now)
-
-
-def _identifier(text: str) -> str:
     try:
-        return identify(text)[0]
+        identifier, _ = identify(text)
     except ValueError as error:
         raise Refused(
             f"{error}: give one such as 2401.01234, or an address of arxiv.org"
         ) from error
+    run = _run("arxiv", f"{settings.ARXIV_API_URL}?id_list={identifier}", now)
+    run.part = identifier
+    run.save()
+    return run
+
+
+def submit(run: IngestRun, now: datetime) -> IngestRun:
+    """Take in the paper of a submitted run, from arXiv's API."""
+    url: str = settings.ARXIV_API_URL
+
+    def fetch() -> bytes:
+        with web.connect() as client:
+            return api.fetch(client, [run.part], 0, url)
+
+    return _take(run, fetch, _one, now)
+
+
+def collect_day(day: date, now: datetime) -> IngestRun:
+    """Take in Hugging Face's list of one day."""
+    url: str = settings.HUGGINGFACE_URL
+    with web.connect() as client:
+        run = _daily_run(day, url, now)
+        return _take(run, _daily(client, day, url), _counted(now), now)
 
 
 def _one(document: bytes) -> list[Listing]:
@@ -157,7 +169,7 @@ def _from_huggingface(client: httpx.Client, now: datetime) -> Iterator[IngestRun
     url: str = settings.HUGGINGFACE_URL
     for back in range(LOOK_BACK):
         day = now.date() - timedelta(days=back)
-        run = _run("huggingface", f"{url}/api/daily_papers?date={day}", now)
+        run = _daily_run(day, url, now)
         fetch = _Silence(_daily(client, day, url))
         yield _take(run, fetch, _counted(now), now)
         if fetch.met:
@@ -176,6 +188,12 @@ class _Silence:
         except web.Unreachable:
             self.met = True
             raise
+
+
+def _daily_run(day: date, url: str, now: datetime) -> IngestRun:
+    run = _run("huggingface", f"{url}/api/daily_papers?date={day}", now)
+    run.window_from = run.window_until = day
+    return run
 
 
 def _daily(client: httpx.Client, day: date, url: str) -> Fetch:

@@ -87,7 +87,7 @@ def fill_gaps(now: datetime) -> list[IngestRun]:
         return [harvest(run, now, client) for run in found if run]
 
 
-def run_again(run: IngestRun, now: datetime) -> IngestRun:
+def harvest_again(run: IngestRun, now: datetime) -> IngestRun:
     """The same window once more, as a run of its own; one that was begun goes on."""
     window = replace(_window(run), last=run.window_until)
     fresh = _run_for(window, now, again=True)

@@ -65,11 +65,11 @@ def missing(now: datetime) -> list[date]:
 
 
 def _begin(first: date) -> date | None:
-    """The first day that we can speak of: of our first paper, or of our first reading."""
+    """The first day that we can speak of: of our first paper, or after our first reading."""
     older = announced(date.min, date.max).order_by("announced_on")
     begin = older.values_list("announced_on", flat=True).first()
     tried = IngestRun.objects.filter(source="arxiv").order_by("started_at").first()
-    read = calendar.today(tried.started_at) if tried else None
+    read = calendar.today(tried.started_at) + timedelta(days=1) if tried else None
     found = [day for day in (begin, read) if day]
     return max(first, min(found)) if found else None
 
@@ -111,7 +111,7 @@ def is_settled(now: datetime) -> bool:
 
 def _was_read(day: date) -> bool:
     done = IngestRun.objects.filter(
-        source="arxiv", state=IngestRun.State.DONE, window_from=None
+        state=IngestRun.State.DONE, origin__startswith=settings.ARXIV_FEED_URL
     )
     return done.filter(started_at__gte=calendar.rebuilt_at(day)).exists()
 

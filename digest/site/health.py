@@ -8,11 +8,13 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from digest.ingest import calendar, watch
 from digest.models import IngestRun
 
 # Votes are read every two hours: a day and a half without success is our fault,
 # not a source's bad evening.
 STALE = timedelta(hours=36)
+YOUNG = timedelta(days=4)  # a gap of Friday is still one on Monday
 ROBOTS = "User-agent: *\n" + "".join(
     f"Disallow: {path}\n"
     for path in (
@@ -25,14 +27,21 @@ ROBOTS = "User-agent: *\n" + "".join(
 @require_safe
 @never_cache
 def health(request: HttpRequest) -> JsonResponse:
-    """200 while the database answers and listings are read; a new site has read none yet."""
+    """200 while the database answers, listings are read and no expected day lacks papers.
+
+    A new site has read none yet. `missing` are the days of the last weeks that should
+    have brought papers; only young ones count, for an old gap is for an eye, not an alarm.
+    """
+    now = timezone.now()
     try:
-        newest = newest_ingest()
+        newest, missing = newest_ingest(), watch.missing(now)
     except DatabaseError:
         return JsonResponse({"database": "no answer"}, status=503)
-    stale = newest is not None and timezone.now() - newest > STALE
-    told = {"database": "ok", "ingest": "stale" if stale else "ok", "newest": newest}
-    return JsonResponse(told, status=503 if stale else 200)
+    stale = newest is not None and now - newest > STALE
+    young = any(calendar.today(now) - day < YOUNG for day in missing)
+    ingest = "stale" if stale else "a day is missing" if young else "ok"
+    told = {"database": "ok", "ingest": ingest, "newest": newest, "missing": missing}
+    return JsonResponse(told, status=200 if ingest == "ok" else 503)
 
 
 def newest_ingest() -> datetime | None:

@@ -176,11 +176,11 @@ def test_a_source_that_does_not_answer_is_left_in_peace(sources):
     assert len(sources.asked["oai"]) == web.ATTEMPTS
 
 
-def test_a_window_that_another_worker_is_at_is_left_to_it(sources):
+def test_a_window_that_another_worker_is_at_is_left_to_it(sources, settings):
     announce(sources, DAY)
     begun = IngestRun.objects.create(
         source="arxiv",
-        origin=sources_url(),
+        origin=settings.ARXIV_OAI_URL,
         part="cs",
         window_from=DAY,
         window_until=DAY,
@@ -192,12 +192,6 @@ def test_a_window_that_another_worker_is_at_is_left_to_it(sources):
 
     assert (run.pk, run.state) == (begun.pk, "running")
     assert not sources.asked["oai"]
-
-
-def sources_url():
-    from django.conf import settings
-
-    return settings.ARXIV_OAI_URL
 
 
 def test_windows_are_weeks_of_every_archive():
@@ -227,7 +221,7 @@ def test_a_day_that_was_missed_is_found_and_filled_by_itself(sources):
     assert fill_gaps(datetime(2026, 11, 20, 20, 50, tzinfo=UTC)) == []
 
 
-def test_a_category_that_lags_is_filled_in(sources, settings):
+def test_a_category_that_lags_is_filled_in(sources):
     for back in range(1, 5):
         for primary in ("cs.AI", "cs.LG"):
             for _ in range(6):
@@ -242,11 +236,11 @@ def test_a_category_that_lags_is_filled_in(sources, settings):
     assert fill_gaps(NOW + timedelta(hours=5)) == []
 
 
-def test_an_abandoned_window_is_not_running_for_ever(sources):
+def test_an_abandoned_window_is_not_running_for_ever(sources, settings):
     announce(sources, DAY)
     dead = IngestRun.objects.create(
         source="arxiv",
-        origin=sources_url(),
+        origin=settings.ARXIV_OAI_URL,
         part="cs",
         window_from=DAY,
         window_until=DAY,

@@ -2,7 +2,7 @@
 
 import json
 from base64 import b64encode
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from email.message import EmailMessage
 
 import pytest
@@ -17,6 +17,7 @@ from kombu.exceptions import OperationalError as BrokerAway
 from accounts.models import User
 from digest.celery import app
 from digest.models import Event, IngestRun
+from tests import make
 from tests.site.conftest import HOSTILE, text
 
 HOOK = "/webhooks/sendgrid"
@@ -124,6 +125,28 @@ def test_health_is_bad_when_only_failures_are_young(client, db):
     response = client.get("/health")
 
     assert (response.status_code, response.json()["ingest"]) == (503, "stale")
+
+
+def test_health_is_bad_while_a_young_day_lacks_its_papers(client, db, time_machine):
+    time_machine.move_to(datetime(2026, 11, 20, 16, 0, tzinfo=UTC))
+    ingest(1)
+    make.paper(announced_on=date(2026, 11, 19))
+
+    told = client.get("/health")
+
+    assert (told.status_code, told.json()["ingest"]) == (503, "a day is missing")
+    assert told.json()["missing"] == ["2026-11-20"]
+
+
+def test_an_old_gap_is_told_and_is_no_alarm(client, db, time_machine):
+    time_machine.move_to(datetime(2026, 11, 20, 16, 0, tzinfo=UTC))
+    ingest(1)
+    for day in (12, 16, 17, 18, 19, 20):
+        make.paper(announced_on=date(2026, 11, day))
+
+    told = client.get("/health")
+
+    assert (told.status_code, told.json()["missing"]) == (200, ["2026-11-13"])
 
 
 def test_health_is_bad_without_a_database(client, db):

@@ -1,0 +1,108 @@
+"""The ledger of ingest in the control room: alarms, any run again, a paper submitted."""
+
+from datetime import UTC, date, datetime
+
+import pytest
+from django.urls import reverse
+
+from accounts.models import User
+from digest.models import IngestRun, Paper
+from tests import make
+from tests.ingest.sources import Sources, batch, paper
+from tests.make import DAY, NOW
+
+pytestmark = pytest.mark.django_db
+LEDGER = "admin:digest_ingestrun_changelist"
+SUBMIT = "admin:digest_ingestrun_submit"
+
+
+@pytest.fixture
+def room(client, edith):
+    client.force_login(edith)
+    return client
+
+
+@pytest.fixture
+def sources(httpserver, settings):
+    return Sources(httpserver, settings)
+
+
+@pytest.fixture
+def guest(client, db):
+    """On the staff, and allowed nothing."""
+    client.force_login(User.objects.create_user("guest@example.org", is_staff=True))
+    return client
+
+
+def test_a_day_without_papers_is_said_first_thing(room, time_machine):
+    time_machine.move_to(datetime(2026, 11, 20, 16, 0, tzinfo=UTC))
+    make.paper(announced_on=date(2026, 11, 19))
+
+    page = room.get(reverse("admin:index")).content.decode()
+
+    assert "No papers of Friday, 20 November" in page
+
+
+def test_no_alarm_is_shown_where_there_is_none(room, time_machine):
+    time_machine.move_to(datetime(2026, 11, 20, 16, 0, tzinfo=UTC))
+    make.paper()
+
+    assert "No papers of" not in room.get(reverse("admin:index")).content.decode()
+
+
+def test_a_run_is_read_again(room, sources, settings, eager):
+    sources.announced = batch(DAY)
+    failed = IngestRun.objects.create(
+        source="arxiv",
+        origin=f"{settings.ARXIV_FEED_URL}/cs.LG",
+        state="failed",
+        started_at=NOW,
+    )
+
+    room.post(reverse(LEDGER), {"action": "read_again", "_selected_action": failed.pk})
+
+    assert IngestRun.objects.exclude(pk=failed.pk).get().new == 8
+
+
+def test_a_harvest_says_its_window_in_the_ledger(room):
+    IngestRun.objects.create(
+        source="arxiv",
+        origin="x",
+        part="cs",
+        window_from=date(2026, 11, 9),
+        window_until=date(2026, 11, 15),
+        outcome="quite quiet",
+        started_at=NOW,
+    )
+
+    page = room.get(reverse(LEDGER)).content.decode()
+
+    assert "cs 2026-11-09 to 2026-11-15" in page
+    assert "quite quiet" in page
+
+
+def test_a_submitted_paper_is_fetched(room, sources, eager):
+    sources.known = [paper(7, DAY)]
+
+    answer = room.post(reverse(SUBMIT), {"paper": "arXiv:2611.20007"}, follow=True)
+
+    assert "2611.20007 is being fetched" in answer.content.decode()
+    assert Paper.objects.get().identifier == "2611.20007"
+
+
+def test_words_are_sent_back_with_a_reason(room):
+    page = room.post(reverse(SUBMIT), {"paper": "<b>floods</b>"}).content.decode()
+
+    assert "is not an arXiv identifier" in page
+    assert "<b>floods" not in page
+    assert not IngestRun.objects.exists()
+
+
+def test_the_form_opens(room):
+    assert "Fetch it" in room.get(reverse(SUBMIT)).content.decode()
+
+
+def test_whoever_may_not_add_runs_may_not_have_sources_read(guest):
+    assert guest.get(reverse(SUBMIT)).status_code == 403
+    assert guest.post(reverse(SUBMIT), {"paper": "2611.20007"}).status_code == 403
+    assert not IngestRun.objects.exists()

@@ -1,0 +1,120 @@
+"""One request at a time, one in three seconds, whoever of us asks."""
+
+import multiprocessing
+import time
+from itertools import pairwise
+from threading import Thread
+
+import pytest
+import redis
+
+from digest.ingest import arxiv, manners, web
+from digest.ingest.listing import Refused
+from tests.ingest.sources import busy
+
+PAUSE = 0.2
+
+
+@pytest.fixture(params=["redis", "file"])
+def way(request, settings, tmp_path, monkeypatch):
+    settings.VAR = tmp_path
+    settings.REDIS_URL = ""
+    if request.param == "redis":
+        settings.REDIS_URL = request.getfixturevalue("redis_url")
+        redis.Redis.from_url(settings.REDIS_URL).delete("arxiv:turn", "arxiv:last")
+    monkeypatch.setattr(manners, "PAUSE", PAUSE)
+    return request.param
+
+
+def test_turns_are_apart_by_the_pause_and_never_at_once(way):
+    spans = []
+
+    def ask():
+        with manners.turn():
+            begun = time.monotonic()
+            time.sleep(0.02)
+            spans.append((begun, time.monotonic()))
+
+    askers = [Thread(target=ask) for _ in range(4)]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join()
+
+    spans.sort()
+    gaps = [later[0] - earlier[1] for earlier, later in pairwise(spans)]
+    assert len(gaps) == 3
+    assert min(gaps) >= PAUSE * 0.95
+
+
+def test_a_turn_that_failed_counts_too(way):
+    with pytest.raises(ZeroDivisionError), manners.turn():
+        1 / 0  # noqa: B018
+    begun = time.monotonic()
+
+    with manners.turn():
+        waited = time.monotonic() - begun
+
+    assert waited >= PAUSE * 0.9
+
+
+def test_who_waits_in_vain_is_told_so(way, monkeypatch):
+    monkeypatch.setattr(manners, "PATIENCE", 0.1)
+
+    with (
+        manners.turn(),
+        pytest.raises(Refused, match="others of us asked arXiv"),
+        manners.turn(),
+    ):
+        pass
+
+
+def test_a_turn_that_died_is_free_again(settings, tmp_path, monkeypatch):
+    settings.VAR, settings.REDIS_URL = tmp_path, ""
+    monkeypatch.setattr(manners, "PAUSE", 0.0)
+    monkeypatch.setattr(manners, "PATIENCE", 5.0)
+
+    def hold(ready):
+        with manners.turn():
+            ready.set()
+            time.sleep(60)
+
+    context = multiprocessing.get_context("fork")
+    ready = context.Event()
+    holder = context.Process(target=hold, args=(ready,))
+    holder.start()
+    assert ready.wait(10)
+    holder.kill()
+    holder.join()
+
+    with manners.turn():
+        pass
+
+
+def test_a_redis_that_is_away_lets_nobody_ask(settings):
+    settings.REDIS_URL = "redis://127.0.0.1:9/0"
+
+    with pytest.raises(Refused, match="Redis did not answer"), manners.turn():
+        pass
+
+
+def test_a_clock_that_is_ahead_keeps_nobody_for_long(way, settings):
+    if way == "redis":
+        redis.Redis.from_url(settings.REDIS_URL).set("arxiv:last", time.time() + 9999)
+    else:
+        (settings.VAR / "arxiv.turn").write_text(str(time.time() + 9999))
+    begun = time.monotonic()
+
+    with manners.turn():
+        assert time.monotonic() - begun < PAUSE * 3
+
+
+def test_every_attempt_takes_a_turn_of_its_own(sources, settings, monkeypatch):
+    turns = []
+    monkeypatch.setattr(manners, "_rest", turns.append)
+    sources.faults["feed"] = [busy(), busy(429)]
+
+    with web.connect() as client:
+        arxiv.fetch(client, ["cs.LG"], settings.ARXIV_FEED_URL)
+
+    assert len(turns) == 3

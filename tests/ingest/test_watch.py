@@ -1,0 +1,241 @@
+"""Never miss, never lie: what a poll says of a feed, and what is an alarm."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from digest import tasks
+from digest.ingest import calendar, collect, harvest, repeat, watch
+from digest.models import Edition, IngestRun, Paper
+from tests import make
+from tests.ingest.sources import batch, busy, paper
+from tests.make import DAY, NOW
+
+pytestmark = pytest.mark.django_db
+MORNING = datetime(2026, 11, 20, 5, 20, tzinfo=UTC)
+LATE = calendar.rebuilt_at(DAY) + calendar.GRACE + timedelta(minutes=1)
+SATURDAY = MORNING + timedelta(days=1)
+AFTER_THANKSGIVING = datetime(2026, 11, 27, 5, 20, tzinfo=UTC)
+
+
+def test_a_sound_feed_needs_no_words_and_is_not_asked_for_again(sources):
+    sources.announced = batch(DAY)
+
+    (run,) = collect.poll(MORNING)
+
+    assert (run.state, run.new, run.outcome) == ("done", 8, "")
+    assert collect.poll(MORNING) == []
+    assert len(sources.asked["feed"]) == 1
+
+
+def test_an_empty_feed_on_an_expected_day_is_asked_for_until_papers_come(sources):
+    (empty,) = collect.poll(MORNING)
+    sources.announced = batch(DAY)
+
+    (full,) = collect.poll(MORNING + timedelta(minutes=20))
+
+    assert empty.outcome == "empty, though papers are expected: asked again"
+    assert full.new == 8
+
+
+def test_on_a_weekend_nobody_is_asked(sources):
+    assert collect.poll(SATURDAY) == []
+    assert not sources.asked["feed"]
+
+
+def test_an_empty_holiday_is_known_after_one_look(sources):
+    (run,) = collect.poll(AFTER_THANKSGIVING)
+
+    assert run.outcome == "empty, as expected: a holiday"
+    assert collect.poll(AFTER_THANKSGIVING) == []
+
+
+def test_a_feed_asked_for_by_hand_on_a_weekend_is_called_empty_as_expected(sources):
+    (run,) = collect.collect_announcements(SATURDAY)
+
+    assert run.outcome == "empty, as expected: a weekend"
+
+
+def test_yesterdays_feed_is_called_late(sources):
+    sources.day = DAY - timedelta(days=1)
+    sources.announced = batch(sources.day)
+
+    (run,) = collect.poll(MORNING)
+
+    assert run.outcome == "late: still the feed of 2026-11-19"
+    assert not watch.is_settled(MORNING)
+
+
+def test_yesterdays_batch_behind_a_fresh_date_is_called_stale(sources):
+    yesterday = DAY - timedelta(days=1)
+    sources.day, sources.announced = yesterday, batch(yesterday)
+    collect.collect_announcements(MORNING - timedelta(days=1))
+    sources.day = DAY  # the same papers, and a date that says today
+
+    (run,) = collect.poll(MORNING)
+
+    assert (run.new, run.outcome) == (
+        0,
+        "stale: the batch before again, behind a fresh date",
+    )
+    assert set(Paper.objects.values_list("announced_on", flat=True)) == {yesterday}
+    assert not watch.is_settled(MORNING)
+
+
+def test_one_category_that_repeats_itself_is_named(sources):
+    yesterday = DAY - timedelta(days=1)
+    old = batch(yesterday, 6, "cs.AI")
+    sources.day, sources.announced = yesterday, old
+    collect.collect_announcements(MORNING - timedelta(days=1))
+    sources.day, sources.announced = DAY, [*old, *batch(DAY, 6, "cs.LG")]
+
+    (run,) = collect.poll(MORNING)
+
+    assert (run.new, run.outcome) == (6, "stale in cs.AI")
+
+
+def usual_days(number=4, size=6):
+    for back in range(1, number + 1):
+        for primary in ("cs.AI", "cs.LG"):
+            for _ in range(size):
+                make.paper(announced_on=DAY - timedelta(days=back), primary=primary)
+
+
+def test_a_category_that_stays_away_is_asked_for_again_and_then_alarms(sources):
+    usual_days()
+    sources.announced = batch(DAY, 6, "cs.LG")
+    collect.poll(MORNING)
+
+    assert watch.stale(DAY) == ["cs.AI"]
+    assert not watch.is_settled(MORNING)
+    assert watch.alarms(MORNING) == []
+    (alarm,) = watch.alarms(LATE)
+    assert "usual in cs.AI" in alarm.text
+
+
+def test_a_small_category_or_a_young_site_lags_nowhere(sources):
+    usual_days(number=2)
+    make.paper(primary="cs.LG")
+    assert watch.stale(DAY) == []
+
+    for back in (3, 4):
+        make.paper(announced_on=DAY - timedelta(days=back), primary="cs.LG")
+    usual_days(number=1, size=2)
+    assert watch.stale(DAY - timedelta(days=8)) == []
+
+
+def test_an_expected_day_without_papers_is_an_alarm_after_a_grace(sources):
+    make.paper(announced_on=date(2026, 11, 17))
+
+    early, late = watch.missing(MORNING), watch.missing(LATE)
+
+    assert early == [date(2026, 11, 18), date(2026, 11, 19)]
+    assert late == [*early, DAY]
+    assert "Friday, 20 November" in watch.alarms(LATE)[-1].text
+
+
+def test_papers_of_hugging_face_alone_do_not_make_a_day(sources):
+    make.paper(announced_on=date(2026, 11, 18))
+    make.paper(announced_on=date(2026, 11, 19), announce_type="listed")
+
+    assert watch.missing(MORNING) == [date(2026, 11, 19)]
+
+
+def test_days_before_our_record_and_weekends_are_never_missing():
+    make.paper(announced_on=date(2026, 11, 13))
+    for day in range(16, 21):
+        make.paper(announced_on=date(2026, 11, day))
+
+    assert watch.missing(LATE + timedelta(days=1)) == []
+
+
+def test_a_site_that_only_ever_failed_alarms_from_the_next_day_on(sources):
+    IngestRun.objects.create(
+        source="arxiv", origin="x", state="failed", started_at=MORNING - timedelta(2)
+    )
+
+    assert watch.missing(LATE) == [date(2026, 11, 19), DAY]
+
+
+def test_an_unchanged_feed_is_not_sent_twice(sources):
+    sources.etag = '"one"'
+    first, second = (collect.collect_announcements(MORNING)[0] for _ in range(2))
+    sources.etag, sources.announced = '"two"', batch(DAY)
+    (third,) = collect.collect_announcements(MORNING)
+
+    assert (first.etag, second.outcome) == ('"one"', collect.UNCHANGED)
+    assert sources.asked["feed"][1].headers["If-None-Match"] == '"one"'
+    assert (third.new, third.etag) == (8, '"two"')
+
+
+def test_what_was_refused_is_asked_for_in_full_again(sources):
+    sources.etag = '"one"'
+    sources.faults["feed"] = [
+        lambda answer: type(answer)(b"<rss>", headers=answer.headers)
+    ]
+    (refused,) = collect.collect_announcements(MORNING)
+
+    collect.collect_announcements(MORNING)
+
+    assert refused.state == "failed"
+    assert "If-None-Match" not in sources.asked["feed"][1].headers
+
+
+def test_the_task_ranks_once_the_papers_are_here(sources, monkeypatch):
+    monkeypatch.setattr(tasks.timezone, "now", lambda: MORNING)
+    sources.announced = batch(DAY)
+
+    tasks.ingest()
+    ranked = Edition.objects.get(day=DAY).ranked_at
+    tasks.ingest()
+
+    assert Edition.objects.get(day=DAY).ranked_at == ranked
+    assert len(sources.asked["feed"]) == 1
+
+
+# One paper, and any run again
+
+
+def test_a_paper_is_submitted_by_its_address(sources):
+    sources.known = [paper(7, DAY)]
+
+    run = collect.submitted("https://arxiv.org/abs/2611.20007v1", NOW)
+    collect.submit(run, NOW)
+
+    assert (run.state, run.new) == ("done", 1)
+    assert Paper.objects.get().announced_on == DAY
+
+
+def test_a_paper_that_nobody_knows_is_refused(sources):
+    run = collect.submit(collect.submitted("2611.99999", NOW), NOW)
+
+    assert (run.state, run.error) == (
+        "failed",
+        "arXiv knows no such paper: check the identifier",
+    )
+
+
+def test_words_are_no_paper():
+    with pytest.raises(collect.Refused, match="is not an arXiv identifier: give one"):
+        collect.submitted("a paper about floods", NOW)
+    assert not IngestRun.objects.exists()
+
+
+@pytest.mark.parametrize("road", ["feed", "daily", "oai", "api", "file"])
+def test_any_run_can_be_run_again(road, sources, tmp_path):
+    sources.known = sources.announced = batch(DAY, 1)
+    sources.faults[road] = [busy(404)]
+    file = tmp_path / "late.json"
+    first = {
+        "feed": lambda: collect.collect_announcements(NOW)[0],
+        "daily": lambda: collect.collect_day(DAY, NOW),
+        "oai": lambda: harvest.backfill(DAY, NOW)[0],
+        "api": lambda: collect.submit(collect.submitted("2611.20001", NOW), NOW),
+        "file": lambda: collect.collect([file], NOW)[0],
+    }[road]()
+    file.write_text("[]")
+
+    (again,) = repeat.run_again(first, NOW + timedelta(hours=1))
+
+    assert again.state == "done"
+    assert first.origin == again.origin
