@@ -73,6 +73,14 @@ def ingest_submitted(run_id: int) -> None:
     rank_newest(now)
 
 
+@app.task
+def ingest_attention() -> None:
+    """Read votes, comments and stars, and rank the newest day again."""
+    now = timezone.now()
+    collect.collect_attention(now)
+    rank_newest(now)
+
+
 def rank_newest(now: datetime) -> Edition | None:
     """Fill and re-score the edition of the newest announced day, unless it froze."""
     newest = (
