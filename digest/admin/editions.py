@@ -342,7 +342,8 @@ class CandidateAdmin(Ledger):
         else:
             self.log_change(request, candidate, change.sentence)
             messages.success(request, with_undo(candidate, change))
-        return HttpResponseRedirect(back_to(request, list_of(candidate.edition)))
+        page = back_to(request, list_of(candidate.edition)).partition("#")[0]
+        return HttpResponseRedirect(f"{page}#candidate-{candidate.pk}")
 
 
 def with_undo(candidate: Candidate, change: curating.Change) -> str:

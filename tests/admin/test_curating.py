@@ -249,6 +249,15 @@ def test_a_form_never_leads_to_another_site(room, papers):
     assert page["Location"].startswith("/admin/digest/candidate/")
 
 
+def test_a_press_leads_back_to_the_paper_it_was_made_for(room, papers):
+    address = reverse("admin:digest_candidate_curate", args=[papers[3].pk])
+    came_from = reverse("admin:digest_candidate_changelist") + "?edition=7&p=1"
+
+    page = room.post(address, {"verb": "boost:1", "next": came_from + "#elsewhere"})
+
+    assert page["Location"] == f"{came_from}#candidate-{papers[3].pk}"
+
+
 def test_the_note_of_the_day_is_written_while_the_edition_is_open(room, papers):
     edition = papers[0].edition
     address = reverse("admin:digest_edition_change", args=[edition.pk])
