@@ -15,7 +15,7 @@ from digest.feedback.picked import picked
 from digest.mailer import compose
 from digest.models import Candidate, Digest, Follow
 from digest.site.errors import not_found
-from digest.site.keys import expired, private, reader
+from digest.site.keys import expired, moved_away, private, reader
 from digest.site.policy import policy
 
 # A mail carries its style inside and needs nothing else.
@@ -57,6 +57,8 @@ def link(request: HttpRequest, key: str, pick: int, verb: str) -> HttpResponse:
     one = sent(key)
     candidate = picked(one, pick) if one else None
     if one is None or candidate is None:
+        return expired(request)
+    if verb in OPINIONS and moved_away(one):
         return expired(request)
     if verb in OPINIONS:
         return opinion(request, one, pick, candidate, OPINIONS[verb])

@@ -67,6 +67,11 @@ def moved_since() -> Exists:
     return Exists(moves.filter(used_at__gte=OuterRef("created_at")))
 
 
+def moved_away(digest: Digest) -> bool:
+    """Whether somebody else may hold this digest by now: its links lead on, but decide nothing."""
+    return Digest.objects.filter(moved_since(), pk=digest.pk).exists()
+
+
 def reader(key: str, now: datetime) -> Subscriber | None:
     """Whose preferences this key opens, be it a link's or a digest's."""
     found = opened(key, now)

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import links
-from accounts.models import Subscriber
+from accounts.models import Subscriber, Suppression
 from digest import follows
 from digest.models import Candidate, Edition, Interest, Topic
 from digest.ranking import assemble
@@ -86,6 +86,7 @@ def page(request: HttpRequest, found: Opened, key: str) -> dict[str, Any]:
         "wished": wished(found),
         "on_its_way": Edition.objects.frozen().exists(),
         "subscriber": subscriber,
+        "forbidden": Suppression.objects.forbids(subscriber.email, now),
         "paused": bool(subscriber.paused_until and subscriber.paused_until > now),
         "welcome": bool(request.GET.get("welcome")),
         "said": SAYS.get(said, ""),

@@ -2,7 +2,9 @@
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
+from accounts.models import Link
 from digest import follows
 from digest.models import Digest, Event, Follow
 from tests import make
@@ -116,6 +118,17 @@ def test_an_opinion_is_asked_then_kept_then_can_be_taken_back(
 
     assert Follow.objects.filter(interest__kind="paper").count() == 0
     assert f"{verb.capitalize()} like this?" in text(taken_back)
+
+
+def test_the_inbox_that_a_reader_left_has_no_opinion_for_them(client, hers, ada):
+    move = Link.issue(ada, Link.Purpose.ADDRESS, timezone.now(), email="a@new.example")
+    move.use(timezone.now())
+
+    answer = client.post(f"/d/{hers.key}/2/less")
+
+    assert answer.status_code == 404
+    assert not Follow.objects.filter(interest__kind="paper").exists()
+    assert client.get(f"/d/{hers.key}/2/arxiv").status_code == 302
 
 
 def test_an_opinion_that_finds_no_room_says_so(client, hers, ada):

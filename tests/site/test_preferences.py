@@ -360,6 +360,19 @@ def test_wishes_are_taken_from_the_link_never_from_the_form(client, door, ada, w
     assert stances(ada) == set()
 
 
+def test_an_address_that_may_not_be_mailed_is_told_why_nothing_comes(
+    client, door, ada, hers
+):
+    assert "You get no mail" not in text(client.get(door))
+
+    Suppression.add(ada.email, "bounce")
+
+    assert 'href="#address">Move to another address' in text(client.get(door))
+    by_digest = text(client.get(f"/preferences/{hers.key}"))
+    assert "You get no mail" in by_digest
+    assert 'href="/subscribe">Subscribe with another address' in by_digest
+
+
 def test_a_welcome_promises_no_digest_that_is_not_on_its_way(client, door, world):
     early = text(client.get(f"{door}?welcome=1"))
     make.frozen(world)
