@@ -5,13 +5,15 @@ from typing import Any
 
 from django.db.models import Case, Count, IntegerField, QuerySet, Value, When
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.http import urlencode
 
 from accounts.models import Subscriber
 from digest.admin.editions import list_of, numbers, recipients
 from digest.ingest import watch
-from digest.mailer import ledger
-from digest.models import Batch, Candidate, Edition, Event, IngestRun
+from digest.mailer import ledger, progress
+from digest.models import Batch, Candidate, Edition, Event, IngestRun, Pause
 from digest.ranking import freeze
 
 # Older failures are history: the sources are read again every day.
@@ -37,7 +39,9 @@ def today(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "runs": recent_runs(now),
         "alarms": watch.alarms(now),
         "may_submit": request.user.has_perm("digest.add_ingestrun"),
-        "sendings": [sending(row) for row in Edition.objects.frozen()[:SENDINGS]],
+        "pauses": Pause.objects.in_force().select_related("edition").order_by("pk"),
+        "sendings": (sendings := sending_now(now)),
+        "is_moving": any(row["progress"].pace for row in sendings),
         "readers": readers(),
         "recipients": recipients(now),
         "waiting_events": Event.objects.filter(acted_at=None).count(),
@@ -72,16 +76,31 @@ def recent_runs(now: datetime) -> QuerySet[IngestRun]:
     return IngestRun.objects.order_by(first, "-started_at", "-pk")[:RUNS]
 
 
-def sending(edition: Edition) -> dict[str, Any]:
-    """A frozen edition: its tally, and its batches that are not finished."""
+def sending_now(now: datetime) -> list[dict[str, Any]]:
+    """The latest frozen editions, newest first."""
+    return [sending(edition, now) for edition in Edition.objects.frozen()[:SENDINGS]]
+
+
+def sending(edition: Edition, now: datetime) -> dict[str, Any]:
+    """A frozen edition: its tally, its pace, what does not add up, and its batches that are not finished."""
+    moving = progress.of(edition, now)
     batches = Batch.objects.filter(slot__edition=edition, state__in=UNFINISHED)
     states = dict(batches.values_list("state").annotate(Count("pk")).order_by())
     return {
         "edition": edition,
         "list": list_of(edition),
-        "tally": ledger.tally(edition),
+        "tally": moving.tally,
+        "progress": moving,
+        "mismatch": ledger.mismatch(edition, now),
+        "in_doubt": doubts(edition),
         "batches": [(state, states[state]) for state in UNFINISHED if state in states],
     }
+
+
+def doubts(edition: Edition) -> str:
+    """Where an operator decides on the unknown digests of this edition."""
+    asked = urlencode({"outcome__exact": "unknown", "edition": str(edition.pk)})
+    return f"{reverse('admin:digest_digest_changelist')}?{asked}"
 
 
 def readers() -> list[tuple[str, str, int]]:

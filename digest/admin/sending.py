@@ -1,23 +1,37 @@
-"""The ledgers of sending: slots, batches, digests, and what was reported of them."""
+"""The ledgers of sending: slots, batches, digests, what was reported of them, and the brakes."""
 
 from typing import Any
 
-from django.contrib import admin
-from django.db.models import OuterRef, QuerySet
-from django.http import HttpRequest
-from django.urls import reverse
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Exists, OuterRef, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from accounts.admin import Ledger, counted
+from accounts.admin import Ledger, ModelAdmin, counted
 from accounts.models import normal
-from digest.models import Batch, Candidate, Digest, Event, Interest, Slot
+from digest import tasks
+from digest.mailer import again
+from digest.models import (
+    Batch,
+    Candidate,
+    Digest,
+    Edition,
+    Event,
+    Interest,
+    Pause,
+    Slot,
+)
 from digest.reasons import names_of, reason
 
 
 @admin.register(Slot)
 class SlotAdmin(Ledger):
-    """Who is due when."""
+    """Who is due when. Most quarter hours are nobody's, and are not shown."""
 
     list_display = ("at", "edition", "kind", "planned_at", "batches_of_it")
     list_filter = ("kind", "at")
@@ -27,7 +41,10 @@ class SlotAdmin(Ledger):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         own = Batch.objects.filter(slot=OuterRef("pk"))
         rows: QuerySet[Any] = (
-            super().get_queryset(request).annotate(batch_count=counted(own, "slot"))
+            super()
+            .get_queryset(request)
+            .filter(Exists(own))
+            .annotate(batch_count=counted(own, "slot"))
         )
         return rows
 
@@ -77,6 +94,7 @@ class DigestAdmin(Ledger):
     search_fields = ("subscriber__email", "message_id")
     search_help_text = "The beginning of an address, or the provider's message id"
     ordering = ("-pk",)
+    actions = ("mark_accepted", "send_once_more")
     fields = (
         "subscriber",
         "edition",
@@ -86,8 +104,36 @@ class DigestAdmin(Ledger):
         "message_id",
         "batch",
         "created_at",
+        "told_at",
+        "resent_at",
         "picks_shown",
     )
+
+    def has_decide_permission(self, request: HttpRequest) -> bool:
+        """Whether this editor may settle a doubt: no digest is edited otherwise."""
+        return request.user.has_perm("digest.change_digest")
+
+    @admin.action(
+        description="They arrived: mark unknown ones accepted", permissions=["decide"]
+    )
+    def mark_accepted(self, request: HttpRequest, chosen: QuerySet[Digest]) -> None:
+        ids = list(chosen.values_list("pk", flat=True))
+        number = again.mark_accepted(ids, timezone.now())
+        self.say(request, number, len(ids), "marked accepted")
+
+    @admin.action(description="Send unknown ones once more", permissions=["decide"])
+    def send_once_more(self, request: HttpRequest, chosen: QuerySet[Digest]) -> None:
+        ids, now = list(chosen.values_list("pk", flat=True)), timezone.now()
+        editions = Edition.objects.filter(digests__in=ids).distinct()
+        planned = [again.resend(one, ids, now, Slot.Kind.HAND) for one in editions]
+        tasks.soon(tasks.drain)
+        self.say(request, sum(planned), len(ids), "will be sent once more")
+
+    def say(self, request: HttpRequest, number: int, of: int, what: str) -> None:
+        """What an action did; the others were not in doubt."""
+        known = f"; of {of - number} it is known what became of them" * (number < of)
+        level = messages.SUCCESS if number else messages.WARNING
+        messages.add_message(request, level, f"{number} {what}{known}.")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request).defer("batch__readers")
@@ -148,3 +194,57 @@ class EventAdmin(Ledger):
     search_fields = ("key",)
     search_help_text = "The source's name for the event"
     ordering = ("-pk",)
+
+
+@admin.register(Pause)
+class PauseAdmin(ModelAdmin):
+    """The brakes: pulled by hand or by themselves, and lifted by hand."""
+
+    list_display = ("stopped", "reason", "is_automatic", "at", "lifted_at")
+    list_filter = ("is_automatic", ("lifted_at", admin.EmptyFieldListFilter))
+    list_select_related = ("edition",)
+    fields = ("edition", "reason")
+    actions = ("lift",)
+    ordering = ("-pk",)
+
+    @admin.display(description="stands still")
+    def stopped(self, pause: Pause) -> str:
+        return str(pause.edition or "everything")
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.lift_view)
+        return [
+            path("<int:pk>/lift/", view, name="digest_pause_lift"),
+            *super().get_urls(),
+        ]
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A brake is lifted, never rewritten."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_lift_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("digest.change_pause")
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """`?edition=<pk>` from the dashboard."""
+        given = request.GET.get("edition", "")
+        return {"edition": given} if given.isdigit() else {}
+
+    @admin.action(description="Lift: let workers go on", permissions=["lift"])
+    def lift(self, request: HttpRequest, chosen: QuerySet[Pause]) -> None:
+        ids = list(chosen.values_list("pk", flat=True))
+        lifted = Pause.objects.filter(pk__in=ids).lift(timezone.now())
+        tasks.soon(tasks.drain)
+        messages.success(request, f"{lifted} lifted; workers go on.")
+
+    def lift_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The button on the dashboard."""
+        if request.method != "POST" or not self.has_lift_permission(request):
+            raise PermissionDenied
+        pause = get_object_or_404(Pause, pk=pk)
+        self.lift(request, Pause.objects.filter(pk=pause.pk))
+        self.log_change(request, pause, "Lifted.")
+        return HttpResponseRedirect(reverse("admin:index"))

@@ -25,6 +25,7 @@ DOORS: dict[str, list[Door]] = {
     "Ledgers": [
         ("Ingest", "download", "digest_ingestrun", "ingestrun"),
         ("Digests", "mail", "digest_digest", "digest"),
+        ("Brakes", "front_hand", "digest_pause", "pause"),
         ("Batches", "stacks", "digest_batch", "batch"),
         ("Slots", "schedule", "digest_slot", "slot"),
         ("Events", "notifications", "digest_event", "event"),

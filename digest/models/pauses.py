@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Self
 
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q, Value
 from django.db.models.functions import Coalesce
@@ -65,6 +66,12 @@ class Pause(models.Model):
                 violation_error_message="This stands still already: lift that first.",
             ),
         ]
+
+    def clean(self) -> None:
+        """Say in a form what the constraint would: no form shows its condition."""
+        known = Pause.objects.in_force().filter(edition=self.edition)
+        if self.lifted_at is None and known.exclude(pk=self.pk).exists():
+            raise ValidationError("This stands still already: lift that first.")
 
     def __str__(self) -> str:
         return f"{self.edition or 'everything'} stands still: {self.reason}"

@@ -17,6 +17,7 @@ from digest.models import (
     Follow,
     IngestRun,
     Paper,
+    Pause,
     Recall,
     Topic,
     VectorModel,
@@ -75,6 +76,7 @@ def world(rows=1):
         )
         Recall.objects.create(paper=old.candidates.get().paper, reason=HOSTILE)
         Suppression.add(f"gone{number}@example.org", "hand")
+        Pause.objects.pull(HOSTILE, make.NOW, old)
         VectorModel.objects.create(version=f"v{number}", content=b"model", papers=1)
         User.objects.create_user(f"staff{number}@example.org", is_staff=True)
     return edition
@@ -129,6 +131,7 @@ def test_every_form_for_a_new_row_opens_where_rows_are_made_by_hand(room, model)
         "accounts_suppression",
         "accounts_user",
         "auth_group",
+        "digest_pause",
         "digest_recall",
         "digest_topic",
     }
@@ -177,6 +180,7 @@ def clear():
         Batch,
         Slot,
         Candidate,
+        Pause,
         Edition,
         Recall,
         Topic,

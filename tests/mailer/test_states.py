@@ -82,11 +82,13 @@ class Sending(RuleBasedStateMachine):
 
     # What workers do
 
-    @rule()
-    def claim(self):
-        """A worker takes a batch, and is slow to begin."""
+    @rule(sleeps=st.booleans())
+    def claim(self, sleeps):
+        """A worker takes a batch, and is slow to begin: perhaps longer than its lease."""
         if batch := ledger.claim_next(self.now):
             self.workers.append((batch, self.digests(batch)))
+        if sleeps:
+            self.now += PAST_A_LEASE
 
     def digests(self, batch):
         """What assembling does: everybody who has none gets a digest."""
