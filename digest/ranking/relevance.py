@@ -22,7 +22,7 @@ from digest.ranking.words import contains, fold, spellings, tokens
 Row = npt.NDArray[np.float32]
 Whole = npt.NDArray[np.int64]
 
-FLOOR = 0.1
+FLOOR = 0.02
 
 # A category holds hundreds of papers a day, so it says less than a word of the title.
 PRIMARY, CROSS_LISTED = 0.6, 0.5
@@ -43,13 +43,15 @@ SURNAME = 0.4
 # recorded ones until it has more than SPREAD_AFTER candidates.
 WORDS_SPREAD, MEANING_SPREAD, TITLES_SPREAD = 0.03, 0.12, 0.03
 SPREAD_AFTER = 200
-WORDS, MEANING, TITLES = 1.0, 1.0, 0.2
+WORDS, MEANING, TITLES = 1.0, 1.0, 0.25
 SURE = 10.0
 QUERY_MEANING_SCALE = 0.8  # cosine of the reduced vectors that fully answers a query
-CHANCE = 0.15  # raw likeness that any two papers of one field may have
-STEEPNESS = 2.3  # relevance .5 at a raw likeness of .45, .8 at .85
-# Of what lacks to 1, a phrase in the title gives so much: broad topics have only words
-# that BM25 thinks little of. More than .3 begins to hurt on the evaluation set.
+HALF = 0.45  # raw likeness of a paper that clearly belongs: relevance .5
+# Of a topic with examples so much is left to its words; .3 costs .013 of ap.
+NAMED = 0.1
+# Of what lacks to 1, a phrase in the title gives so much to a search or a topic without
+# examples: broad topics have only words that BM25 thinks little of. Where there are
+# examples it costs .012 of ap.
 VERBATIM = 0.3
 OUTSIDE = 0.8  # of the relevance is left outside the categories that a topic names
 SIMILAR_AT_MOST = 0.85  # above it only the paper itself and near-duplicates
@@ -115,7 +117,7 @@ class Field:
         self, papers: Sequence[PaperText], vectors: Row, model: Model | None
     ) -> None:
         self.papers = papers
-        self._vectors, self._model = vectors, model
+        self._vectors, self.model = vectors, model
         self._lexicon = Lexicon([paper.text for paper in papers] or [""])
         self._headings = Lexicon([paper.title for paper in papers] or [""])
         self._titles = [spellings(paper.title) for paper in papers]
@@ -149,14 +151,15 @@ class Field:
         return np.array([known[head] for head in heads], np.int64)
 
     def topic(self, wish: Wish) -> Scores:
-        """Its words, its examples, its keywords verbatim; less outside its categories."""
+        """Likeness to its examples, or its words and keywords; less outside its categories."""
         asked = " ".join([wish.value, *wish.keywords, wish.description])
         if wish.examples:
-            likeness = 0.8 * self._like(wish.examples) + 0.2 * self._answer(asked)
+            words = NAMED * self._lexicon.answers(asked)
+            found = _relevance((1 - NAMED) * self._like(wish.examples) + words)
         else:
-            likeness = self._answer(asked)
-        surer = self._verbatim([wish.value, *wish.keywords])
-        return _surer(_relevance(likeness), surer) * self._inside(wish.categories)
+            surer = self._verbatim([wish.value, *wish.keywords])
+            found = _surer(_relevance(self._answer(asked)), surer)
+        return found * self._inside(wish.categories)
 
     def category(self, wish: Wish) -> Scores:
         """The category itself, or with `cs` or `cs.*` everything of the archive."""
@@ -194,8 +197,8 @@ class Field:
         return _surer(_relevance(self._answer(wish.value)), self.keyword(wish))
 
     def _embed(self, text: str) -> Row:
-        assert self._model
-        row: Row = self._model.embed([text])[0]
+        assert self.model
+        row: Row = self.model.embed([text])[0]
         return row
 
     def _verbatim(self, phrases: Sequence[str]) -> Scores:
@@ -218,14 +221,14 @@ class Field:
         titles = self._headings.resembles([example.title for example in examples])
         found = WORDS * _spreads(words, WORDS_SPREAD)
         found += TITLES * _spreads(titles, TITLES_SPREAD)
-        if self._model is None:
+        if self.model is None:
             return found / (WORDS + TITLES) / SURE
         found += MEANING * _spreads(self._means(texts), MEANING_SPREAD)
         return found / (WORDS + MEANING + TITLES) / SURE
 
     def _means(self, texts: Sequence[str]) -> Scores:
         """Cosine of the vectors to the centre of the texts' vectors: [n]."""
-        if self._model is None:
+        if self.model is None:
             return np.zeros(len(self.papers))
         centre = np.mean([self._vector(text) for text in texts], axis=0)
         length = float(np.linalg.norm(centre))
@@ -269,8 +272,11 @@ def _spreads(values: Scores, expected: float) -> Scores:
 
 
 def _relevance(likeness: Scores) -> Scores:
-    """From raw likeness to [0, 1), order kept: 1 - exp(-2.3·(likeness - chance))."""
-    return np.asarray(1 - np.exp(-STEEPNESS * np.maximum(likeness - CHANCE, 0)))
+    """From raw likeness to [0, 1), order kept: 1 - 2^-(likeness / .45)^2.
+
+    The square keeps what is likeness by chance, up to .15, below .08.
+    """
+    return np.asarray(1 - np.exp2(-((np.maximum(likeness, 0) / HALF) ** 2)))
 
 
 def _surer(relevance: Scores, verbatim: Scores) -> Scores:

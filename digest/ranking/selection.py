@@ -41,6 +41,8 @@ MOST_OF_A_CIRCLE = 3  # papers of one group of authors, pins included
 TRENDING = -1  # in the place of an interest: picked for its trend, or pinned
 SPARE = 16  # candidates looked at beyond the places left, for some may be too alike
 
+CHUNK = 16  # stances computed at a time: what they need then stays in the cache
+NO_PUSH = np.int32(0)
 TIER = 8 * 4 * SCALE  # what being claimed adds to a key; a step of boost adds 4 * SCALE
 
 
@@ -141,11 +143,15 @@ class _Table:
         pairs = self.interests + 1j * self.weights  # sorts by interest, then weight
         distinct, self.stances = np.unique(pairs, return_inverse=True)
         interests, weights = distinct.real.astype(np.int64), distinct.imag
-        found = self.relevance[interests]
-        raw = whole(found * np.maximum(weights, 0)[:, None]).astype(np.int32)
-        self.matches = np.where(found >= CLAIMED_FROM, raw, 0)
-        self.hints = (raw * NEARER).astype(np.int32)
-        self.keys = self._keys(self.matches, self.hints, np.int32(0))
+        shape = interests.size, self.order.size
+        self.matches, self.hints, self.keys = (np.empty(shape, np.int32) for _ in "mhk")
+        for first in range(0, interests.size, CHUNK):
+            rows = slice(first, first + CHUNK)
+            found = self.relevance[interests[rows]].astype(np.float64)
+            raw = np.rint(found * np.maximum(weights[rows], 0)[:, None] * SCALE)
+            self.matches[rows] = raw * (found >= CLAIMED_FROM)
+            self.hints[rows] = raw * NEARER
+            self.keys[rows] = self._keys(self.matches[rows], self.hints[rows], NO_PUSH)
         self.ranked: dict[int, list[int]] = {}
 
     def choose(
@@ -174,8 +180,9 @@ class _Table:
         pinned = len(picked.columns)
         _represent(picked, keys, ranked, _places(weights[liked], length))
         self._fill(picked, best)
-        rest = sorted(picked.columns[pinned:], key=lambda c: (-best[c], c))
-        columns = np.array(picked.columns[:pinned] + rest, np.int64)
+        taken = list(picked.columns)
+        rest = sorted(taken[pinned:], key=lambda c: (-best[c], c))
+        columns = np.array(taken[:pinned] + rest, np.int64)
         return self._choices(columns, self.interests[start:end][liked], stances, push)
 
     def _push(self, start: int, end: int) -> Keys:
@@ -244,7 +251,7 @@ class _Picked:
     def __init__(
         self, twin: list[int], circle: list[int], free: Flags, length: int
     ) -> None:
-        self.columns: list[int] = []
+        self.columns: dict[int, None] = {}  # in their order
         self.free, self.room = free, length
         self._twin, self._circle = twin, circle
         self._twins: set[int] = set()
@@ -259,7 +266,7 @@ class _Picked:
         full = twin in self._twins or met >= MOST_OF_A_CIRCLE
         if (full and not anyway) or not self.room or not self.free[column]:
             return False
-        self.columns.append(column)
+        self.columns[column] = None
         self.room -= 1
         self._twins.add(twin)
         self._circles[circle] = met + 1
@@ -285,10 +292,8 @@ def _pins(pin: Whole) -> list[int]:
 
 def _places(weights: Reals, length: int) -> list[int]:
     """Of each interest, the places that are its own."""
-    if not weights.size:
-        return []
-    shares = np.floor(weights / weights.sum() * length + 1e-9)
-    return np.clip(shares, 1, MOST_PLACES).astype(int).tolist()  # type: ignore[no-any-return]
+    shares = (weights / weights.sum() * length + 1e-9).tolist()
+    return [min(max(int(share), 1), MOST_PLACES) for share in shares]
 
 
 def _rank(keys: Keys, claimed: Flags) -> list[int]:

@@ -1,0 +1,166 @@
+"""Evaluation: what is measured is what the measures say, and nothing leaks to the ranker."""
+
+import gzip
+import json
+from io import StringIO
+
+import numpy as np
+import pytest
+from django.core.management import CommandError, call_command
+
+from digest.ranking.evaluation import evaluate, interval, measures, ndcg
+
+THEMES = {
+    "storks": "storks cross wetlands while volunteers count autumn nests",
+    "quarks": "quarks bind gluons inside dense hadron lattice simulations",
+    "welds": "welds crack under fatigue where steel plates corrode slowly",
+}
+
+
+def write(path, rows):
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+
+
+@pytest.fixture
+def readers(tmp_path):
+    """A set with twelve invented papers a theme, and a reader of two of the themes."""
+    papers = [
+        {"id": f"{theme}-{n}", "title": f"{theme} {n}", "abstract": f"{text} sample{n}"}
+        for theme, text in THEMES.items()
+        for n in range(12)
+    ]
+    parts = [[f"{theme}-{n}" for n in range(4, 12)] for theme in ("storks", "quarks")]
+    reader = {
+        "id": "ada",
+        "follows": {
+            "papers": [f"{t}-{n}" for n in range(4) for t in ("storks", "quarks")],
+            "topics": [],
+        },
+        "relevant": dict.fromkeys(parts[0] + parts[1], 1),
+        "relevant_by_interest": {"a": parts[0], "b": parts[1]},
+    }
+    (tmp_path / "set.json").write_text('{"name": "invented", "metric": "coverage@10"}')
+    write(tmp_path / "readers.jsonl", [reader])
+    write(tmp_path / "other.jsonl", [{**reader, "id": "bob"}])
+    with gzip.open(tmp_path / "papers.jsonl.gz", "wt") as file:
+        file.writelines(f"{json.dumps(paper)}\n" for paper in papers)
+    return tmp_path
+
+
+def run(*args):
+    out = StringIO()
+    call_command("evaluate", *map(str, args), stdout=out)
+    return out.getvalue()
+
+
+def test_both_interests_of_a_reader_are_in_the_ten(readers):
+    _, found = evaluate(readers)
+
+    summary = found["production"].summary()
+    assert summary["coverage@10"] == (1.0, 1.0, 1.0)
+    assert summary["ndcg@10"][0] == pytest.approx(1.0)
+    assert summary["ap"][0] > found["random"].summary()["ap"][0] + 0.2
+
+
+def test_a_ranking_holds_every_candidate_once_and_none_that_is_followed(readers):
+    _, found = evaluate(readers)
+
+    ranking = found["production"].rankings["ada"]
+    assert len(ranking) == len(set(ranking)) == 36 - 8
+    assert not {"storks-0", "quarks-3"} & set(ranking)
+
+
+def test_what_is_relevant_never_reaches_the_ranker(readers):
+    before = evaluate(readers)[1]["production"].rankings
+    reader = json.loads((readers / "readers.jsonl").read_text())
+    write(readers / "readers.jsonl", [{**reader, "relevant": {"welds-1": 1}}])
+
+    after = evaluate(readers)[1]["production"].rankings
+
+    assert after == before
+
+
+def test_the_command_prints_and_writes_what_it_found(readers):
+    out = run(
+        readers, "--readers", "other.jsonl", "--json", readers / "out.json",
+        "--rankings", readers / "rankings.jsonl",
+    )  # fmt: skip
+
+    (line,) = (readers / "rankings.jsonl").read_text().splitlines()
+    written = json.loads((readers / "out.json").read_text())[str(readers)]
+    assert json.loads(line)["reader"] == "bob"
+    assert written["rankers"]["production"]["coverage@10"]["mean"] == 1.0
+    assert "production" in out
+    assert "TF-IDF centroid" in out
+
+
+def test_a_folder_that_is_no_set_is_an_error(tmp_path):
+    with pytest.raises(CommandError, match="is not a set"):
+        run(tmp_path)
+
+
+@pytest.fixture
+def days(tmp_path):
+    """One day of three papers; the last is overtaken only after the ranking."""
+    (tmp_path / "set.json").write_text('{"name": "days", "metric": "top5"}')
+    write(
+        tmp_path / "days.jsonl",
+        [
+            {
+                "day": "2026-11-19",
+                "asof": "2026-11-20T06:00:00Z",
+                "papers": ["a", "b", "c"],
+                "final": {"a": 1, "b": 9, "c": 5},
+            }
+        ],
+    )
+    votes = [
+        ("a", 20, 99, "21"),
+        ("b", 19, 7, "10"),
+        ("c", 19, 3, "10"),
+        ("a", 19, 1, "10"),
+    ]
+    with gzip.open(tmp_path / "signals.jsonl.gz", "wt") as file:
+        for paper, day, value, hour in votes:
+            at = f"2026-11-{day}T{hour}:00:00Z"
+            row = {"paper": paper, "at": at, "kind": "upvotes", "value": value}
+            file.write(f"{json.dumps(row)}\n")
+    return tmp_path
+
+
+def test_a_morning_knows_only_the_votes_until_then(days):
+    _, found = evaluate(days)
+
+    assert found["production"].rankings == {"2026-11-19": ["b", "c", "a"]}
+    assert found["production"].summary()["spearman"][0] == pytest.approx(1.0)
+
+
+def test_days_are_written_as_days(days):
+    run(days, "--rankings", days / "rankings.jsonl")
+
+    line = json.loads((days / "rankings.jsonl").read_text())
+    assert line == {"day": "2026-11-19", "ranking": ["b", "c", "a"]}
+
+
+def test_measures_of_a_ranking_worked_out_by_hand():
+    found = measures(np.array([0, 1.0, 0, 1.0]))
+
+    assert found["mrr"] == 0.5
+    assert found["ap"] == pytest.approx((1 / 2 + 2 / 4) / 2)
+    assert found["auc"] == pytest.approx(1 / 4)
+    assert found["recall@10"] == 1.0
+    dcg = 1 / np.log2(3) + 1 / np.log2(5)
+    assert found["ndcg@10"] == pytest.approx(dcg / (1 + 1 / np.log2(3)))
+
+
+def test_the_best_order_has_the_whole_gain():
+    assert ndcg(np.array([3.0, 2.0, 0.0]), 10) == pytest.approx(1.0)
+
+
+def test_an_interval_holds_its_mean_and_is_the_same_again():
+    values = np.random.default_rng(3).random(40)
+
+    mean, low, high = interval(values)
+
+    assert low < mean < high
+    assert (mean, low, high) == interval(values)
