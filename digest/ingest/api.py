@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from xml.etree.ElementTree import Element
 
 import httpx
 
 from digest.ingest import markup
 from digest.ingest.calendar import first_announced
-from digest.ingest.listing import Listing, Refused, identify
+from digest.ingest.listing import Listing, Refused, identify, moment
 from digest.ingest.manners import turn
 from digest.ingest.markup import words
 from digest.ingest.text import code_url
@@ -82,7 +81,7 @@ def _listing(element: Element) -> Listing:
     title, abstract = words(element, f"{_ATOM}title"), words(element, f"{_ATOM}summary")
     if not title or not abstract:
         raise Refused(f"the paper {identifier} has no title or text: fetch it again")
-    published = _moment(words(element, f"{_ATOM}published"))
+    published = moment(words(element, f"{_ATOM}published"))
     comments = words(element, f"{_ARXIV}comment")
     names = (words(one, f"{_ATOM}name") for one in element.findall(f"{_ATOM}author"))
     categories = _categories(element)
@@ -122,11 +121,3 @@ def _categories(element: Element) -> tuple[str, ...]:
     first = [primary] if primary is not None else []
     terms = (place.get("term", "").strip() for place in [*first, *places])
     return tuple(dict.fromkeys(term for term in terms if term))
-
-
-def _moment(written: str) -> datetime:
-    try:
-        when = datetime.fromisoformat(written)
-    except ValueError as error:
-        raise Refused(f"{written[:40]!r} is no date: fetch it again") from error
-    return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)

@@ -11,7 +11,7 @@ import httpx
 
 from digest.ingest import markup
 from digest.ingest.calendar import EASTERN
-from digest.ingest.listing import Listing, Refused, identify
+from digest.ingest.listing import Listing, Refused, identify, moment
 from digest.ingest.manners import turn
 from digest.ingest.markup import words
 from digest.ingest.text import code_url
@@ -165,14 +165,13 @@ def _categories(element: Element) -> Iterable[str]:
 
 
 def _day(element: Element, shape: _Shape) -> date:
-    written = words(element, shape.day)
-    try:
+    """The day in US Eastern time; a moment without a zone is arXiv's own."""
+
+    def read(written: str) -> datetime:
         when = shape.when(written)
-    except ValueError as error:
-        raise Refused(
-            f"{written[:40]!r} is no announcement day: fetch it again"
-        ) from error
-    return when.astimezone(EASTERN).date() if when.tzinfo else when.date()
+        return when if when.tzinfo else when.replace(tzinfo=EASTERN)
+
+    return moment(words(element, shape.day), read).astimezone(EASTERN).date()
 
 
 def split_authors(joined: str) -> list[str]:

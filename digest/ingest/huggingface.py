@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
 import httpx
 
-from digest.ingest.listing import Listing, Measurement, Refused, identify
+from digest.ingest.listing import Listing, Measurement, Refused, identify, moment
 from digest.ingest.web import get
 
 # The largest day seen had 92 papers; 100 is the most that the API gives at once.
@@ -61,15 +61,7 @@ def _listed_at(row: Mapping[str, Any]) -> datetime:
         or paper.get("publishedAt")
         or row.get("publishedAt")
     )
-    return _moment(written)
-
-
-def _moment(written: object) -> datetime:
-    try:
-        when = datetime.fromisoformat(str(written))
-    except ValueError as error:
-        raise Refused(f"{str(written)[:40]!r} is no date: fetch it again") from error
-    return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
+    return moment(str(written))
 
 
 def _listing(row: Mapping[str, Any], newest: datetime, at: datetime) -> Listing:
@@ -86,7 +78,7 @@ def _listing(row: Mapping[str, Any], newest: datetime, at: datetime) -> Listing:
         authors=tuple(_authors(paper)),
         organization=_organization(row),
         announced_on=listed.date(),
-        published_at=_moment(published) if published else None,
+        published_at=moment(str(published)) if published else None,
         code_url=_address(paper, "githubRepo"),
         project_url=_address(paper, "projectPage"),
         ai_summary=_text(paper, "ai_summary"),

@@ -1,8 +1,9 @@
 """What a source says of one paper, in one shape for every source."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 _MONTH = r"\d{2}(?:0[1-9]|1[0-2])"
 # arXiv's help page on identifiers: YYMM.NNNN until 2014, YYMM.NNNNN since 2015,
@@ -18,6 +19,10 @@ _AROUND = re.compile(
     r"|https?://huggingface\.co/papers/)",
     re.IGNORECASE,
 )
+
+
+# Papers of the last decades are all that is listed; rows hold other dates badly.
+YEARS = range(1900, 2200)
 
 
 class Refused(Exception):
@@ -63,6 +68,22 @@ class Listing:
     ai_keywords: tuple[str, ...] = ()
     is_withdrawn: bool = False
     measurements: tuple[Measurement, ...] = ()
+
+
+def moment(
+    written: str, read: Callable[[str], datetime] = datetime.fromisoformat
+) -> datetime:
+    """A moment in UTC as a source wrote it, or Refused; one without a zone is in UTC.
+
+    A year in which no paper can have been is a fault on the way, not a date.
+    """
+    try:
+        when = read(written)
+        if when.year not in YEARS:
+            raise ValueError("no such year")
+        return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise Refused(f"{written[:40]!r} is no date: fetch it again") from error
 
 
 def identify(text: str) -> tuple[str, int]:

@@ -12,7 +12,7 @@ import httpx
 from digest.ingest import markup
 from digest.ingest.arxiv import split_authors
 from digest.ingest.calendar import EASTERN, first_announced
-from digest.ingest.listing import Listing, Refused, identify
+from digest.ingest.listing import Listing, Refused, identify, moment
 from digest.ingest.manners import turn
 from digest.ingest.markup import words
 from digest.ingest.text import code_url
@@ -288,22 +288,18 @@ def _moment(written: str, read: Callable[[str], datetime]) -> datetime | None:
     """A moment in UTC; a bare day is its morning in US Eastern time."""
     if not written:
         return None
-    try:
-        when = read(written)
-    except (ValueError, TypeError) as error:
-        raise Refused(f"{written[:40]!r} is no date: fetch it again") from error
+    when = moment(written, read)
     if len(written) == len("2026-11-20"):
         return datetime.combine(when, time(9), EASTERN).astimezone(UTC)
-    return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
+    return when
 
 
 def _day(record: Element, submitted: datetime | None, version: int) -> date:
     """The announcement day. A record with one version may have waited for moderators."""
     stamp = words(record, "header/datestamp")[:10]
-    try:
-        changed = date.fromisoformat(stamp)
-    except ValueError as error:
-        raise Refused(f"{stamp!r} is no datestamp: fetch it again") from error
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", stamp):
+        raise Refused(f"{stamp!r} is no datestamp: fetch it again")
+    changed = moment(stamp).date()
     if submitted is None:
         return changed
     return first_announced(submitted, changed if version == 1 else None)

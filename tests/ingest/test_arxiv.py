@@ -139,7 +139,7 @@ def test_a_cut_feed_is_refused_whole(path, share):
         ),
         (
             ATOM.read_bytes().replace(b"<published>2026-11-20T00:00", b"<published>x"),
-            "no announcement day",
+            "no date",
         ),
     ],
 )

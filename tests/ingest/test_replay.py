@@ -2,14 +2,9 @@
 
 from collections import Counter
 
-import pytest
-
 from digest.ingest import arxiv
-from digest.ingest.collect import collect
-from digest.models import Paper
 from tests import replay
 from tests.conftest import DATA, needs_data
-from tests.make import NOW
 
 
 @needs_data
@@ -32,20 +27,3 @@ def test_days_of_one_paper_a_line_come_out_as_feeds_too():
     sizes = [len(arxiv.parse(document)) for _, document in replay.days(archive)]
 
     assert (len(sizes), sum(sizes)) == (38, 7758)
-
-
-@needs_data
-@pytest.mark.django_db
-def test_a_paper_that_is_listed_again_keeps_its_first_day(tmp_path):
-    archive = DATA / "replay" / "raw_daily_wanzhouliu_18days.tar.gz"
-    first = {}
-    for day, document in list(replay.days(archive))[:8]:
-        (tmp_path / f"{day}.xml").write_bytes(document)
-        for one in arxiv.parse(document):
-            first.setdefault(one.identifier, day)
-
-    runs = collect([tmp_path], NOW)
-
-    assert all(run.state == "done" for run in runs)
-    assert dict(Paper.objects.values_list("identifier", "announced_on")) == first
-    assert sum(run.unchanged + run.updated for run in runs) == 66  # met before

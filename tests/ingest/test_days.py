@@ -1,0 +1,94 @@
+"""Recorded weeks, day by day through the real roads, with faults on the way."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from digest.ingest import arxiv, calendar, collect, watch
+from digest.models import IngestRun, Paper
+from tests import replay
+from tests.conftest import DATA, needs_data
+from tests.ingest.sources import CAPTCHA, busy, cut
+
+pytestmark = [needs_data, pytest.mark.slow, pytest.mark.django_db]
+FAULTS = (busy(503), busy(429, after=0), CAPTCHA, cut)
+
+
+def recorded(pattern):
+    return list(replay.days(next((DATA / "replay").glob(pattern))))
+
+
+def live(sources, settings, days, categories):
+    """Poll three times a day, the first time against a fault; what each poll said.
+
+    On Saturdays and Sundays nobody polls; an editor asks once by hand.
+    """
+    settings.ARXIV_CATEGORIES = categories
+    said = {}
+    for number, (day, document) in enumerate(days):
+        sources.body = document
+        midnight = calendar.rebuilt_at(day)
+        if day.weekday() >= 5:
+            assert collect.poll(midnight) == []
+            said[day] = collect.collect_announcements(midnight)
+            continue
+        sources.faults["feed"] = [FAULTS[number % len(FAULTS)]]
+        for hour in (0, 1, 2):
+            now = midnight + timedelta(hours=hour, minutes=20)
+            said[day] = [*said.get(day, []), *collect.poll(now)]
+    return said
+
+
+def first_days(days):
+    """Each paper's first day, as the documents themselves tell it."""
+    first = {}
+    for day, document in days:
+        for one in arxiv.parse(document):
+            first.setdefault(one.identifier, day)
+    return first
+
+
+def test_eighteen_days_are_read_whole_and_empty_ones_named(sources, settings):
+    days = recorded("raw_daily_wanzhouliu*")
+
+    said = live(sources, settings, days, ["cs.CV"])
+
+    first = first_days(days)
+    assert dict(Paper.objects.values_list("identifier", "announced_on")) == first
+    weekends = [day for day, _ in days if day.weekday() >= 5]
+    assert len(weekends) == 6
+    assert {said[day][0].outcome for day in weekends} == {
+        "empty, as expected: a weekend"
+    }
+    assert IngestRun.objects.filter(state="failed").count() <= len(days)
+    # Replacements were announced before we looked: they are no news of any day.
+    kinds = Counter(Paper.objects.values_list("announce_type", flat=True))
+    assert kinds["new"] + kinds["cross"] <= 1323 + 234
+    assert watch.missing(datetime(2026, 5, 4, 23, tzinfo=UTC)) == []
+
+
+def test_thirty_eight_days_with_gaps_are_read_whole_and_the_gaps_named(
+    sources, settings
+):
+    days = recorded("raw_daily_dw-dengwei*")
+
+    said = live(sources, settings, days, ["cs.CV", "cs.CL", "cs.AI"])
+
+    first = first_days(days)
+    assert dict(Paper.objects.values_list("identifier", "announced_on")) == first
+    assert Paper.objects.count() == 5704
+    # The last document repeats the day before.
+    last = days[-1][0]
+    assert {run.outcome for run in said[last] if run.state == "done"} == {
+        "stale: the batch before again, behind a fresh date"
+    }
+    # Of the weekdays that nobody recorded all within the last three weeks are named.
+    now = datetime(2025, 12, 31, 23, tzinfo=UTC)
+    have = {day for day, _ in days[:-1]}
+    since = last - timedelta(days=watch.LOOK_BACK)
+    assert watch.missing(now) == [
+        day
+        for day in calendar.days(since, last)
+        if day not in have and calendar.expected(day) == "papers"
+    ]

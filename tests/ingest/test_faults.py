@@ -1,0 +1,315 @@
+"""What goes wrong on the way: bounded retries, then a failed run that says why; never half a day."""
+
+import os
+import re
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from digest.ingest import api, arxiv, collect, huggingface, oai, web
+from digest.ingest.listing import Listing, Refused, identify
+from digest.models import IngestRun, Paper
+from tests.conftest import DATA, needs_data
+from tests.ingest import recorded
+from tests.ingest.sources import (
+    BOMB,
+    CAPTCHA,
+    STRANGER,
+    Response,
+    batch,
+    busy,
+    cut,
+    in_latin,
+    paper,
+    with_controls,
+)
+from tests.make import DAY, NOW
+
+ENOUGH = 5  # of a fault: more than we ask
+
+
+@pytest.fixture
+def told(sources, db):
+    """Sources with a day's papers."""
+    sources.announced = batch(DAY)
+    return sources
+
+
+@pytest.mark.parametrize(
+    ("fault", "asked"),
+    [
+        (busy(503), 2),
+        (busy(503, after=0), 2),
+        (busy(429), 2),
+        (busy(429, after="Thu, 01 Jan 2026 00:00:00 GMT"), 2),
+        (busy(500), 2),
+        (busy(502), 2),
+    ],
+)
+def test_a_fault_that_passes_costs_an_attempt_and_no_paper(told, fault, asked):
+    told.faults["feed"] = [fault]
+
+    (run,) = collect.collect_announcements(NOW)
+
+    assert (run.state, run.new) == ("done", 8)
+    assert len(told.asked["feed"]) == asked
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        (busy(503), "answered 503: try again later"),
+        (busy(429), "answered 429: try again later"),
+        (busy(503, after=3600), "asks for 3600 s of peace"),
+        (busy(404), "answered 404"),
+        (CAPTCHA, "a web page, not XML (a captcha or an error?): fetch it again"),
+        (cut, "cut or broken at line"),
+        (in_latin, "cut or broken at line"),
+        (BOMB, "not safe to read"),
+        (STRANGER, "not safe to read"),
+        (Response(b""), "cut or broken"),
+    ],
+)
+def test_a_fault_that_stays_is_a_failed_run_that_says_why(told, fault, why):
+    told.faults["feed"] = [fault] * ENOUGH
+
+    (run,) = collect.collect_announcements(NOW)
+
+    run.refresh_from_db()
+    assert run.state == "failed"
+    assert why in run.error
+    assert not Paper.objects.exists()
+
+
+@pytest.mark.parametrize("fault", [busy(503, after=3600), busy(404), CAPTCHA, cut])
+def test_what_asking_again_cannot_mend_is_asked_once(told, fault):
+    told.faults["feed"] = [fault] * ENOUGH
+
+    collect.collect_announcements(NOW)
+
+    assert len(told.asked["feed"]) == 1
+
+
+def test_the_round_after_a_fault_is_whole(told):
+    told.faults["feed"] = [cut]
+
+    first, second = (collect.collect_announcements(NOW)[0] for _ in range(2))
+
+    assert (first.state, second.state, second.new) == ("failed", "done", 8)
+    assert IngestRun.objects.count() == 2
+
+
+def test_control_characters_cost_no_paper(told):
+    told.faults["feed"] = [with_controls]
+
+    (run,) = collect.collect_announcements(NOW)
+
+    assert run.new == 8
+    assert Paper.objects.filter(title__startswith="Invented Paper").count() == 8
+
+
+def test_a_retry_after_is_obeyed(told):
+    told.faults["feed"] = [busy(503, after=1)]
+    begun = time.monotonic()
+
+    collect.collect_announcements(NOW)
+
+    assert 1 <= time.monotonic() - begun < 4
+
+
+def test_a_moment_to_come_back_at_is_a_number_of_seconds():
+    soon = datetime.now(UTC) + timedelta(seconds=30)
+
+    assert 28 <= web._retry_after(format_datetime(soon, usegmt=True)) <= 30
+    assert web._retry_after("7") == 7
+    assert web._retry_after("soon") is None
+    assert web._retry_after("") is None
+
+
+def test_a_source_that_drips_is_given_up(told, monkeypatch):
+    monkeypatch.setattr(web, "DRIP", 0.2)
+
+    def drip(_):
+        def slowly():
+            for _ in range(100):
+                time.sleep(0.05)
+                yield b"<"
+
+        return Response(slowly(), headers={"Connection": "close"})
+
+    told.faults["feed"] = [drip] * ENOUGH
+    begun = time.monotonic()
+
+    (run,) = collect.collect_announcements(NOW)
+
+    assert "was not done after" in run.error
+    assert time.monotonic() - begun < 5
+
+
+def test_a_source_that_never_ends_is_given_up(told, monkeypatch):
+    monkeypatch.setattr(web, "LARGEST", 1_000_000)
+    told.faults["feed"] = [Response(b" " * 2_000_000)]
+
+    (run,) = collect.collect_announcements(NOW)
+
+    assert "sent more than 1 MB" in run.error
+
+
+def test_in_file_doubles_and_versions_are_one_paper(told):
+    told.announced = [
+        *(paper(1, DAY, kind="cross"), paper(1, DAY)),
+        *(paper(2, DAY, version=3), paper(2, DAY)),
+    ]
+
+    (run,) = collect.collect_announcements(NOW)
+
+    assert run.new == 2
+    assert set(Paper.objects.values_list("announce_type", "version")) == {
+        ("new", 1),
+        ("new", 3),
+    }
+
+
+def test_one_failing_source_does_not_stop_the_other(told):
+    told.faults["feed"] = [CAPTCHA]
+    told.lists[f"{DAY}"] = recorded.DAY_2026.read_bytes()
+
+    runs = collect.collect_network(NOW)
+
+    states = [(run.source, run.state) for run in runs]
+    assert states[0] == ("arxiv", "failed")
+    assert states.count(("huggingface", "done")) == collect.LOOK_BACK
+
+
+def test_we_leave_an_address_to_write_to(told, settings):
+    settings.MAIL_FROM = "Paper Round <round@papers.example>"
+
+    collect.collect_announcements(NOW)
+
+    name = told.asked["feed"][0].headers["User-Agent"]
+    assert "mailto:round@papers.example" in name
+    assert settings.SITE_URL in name
+
+
+def test_hugging_face_votes_are_measured_for_two_weeks_and_grow(sources, db):
+    document = recorded.DAY_2026.read_bytes()
+    sources.lists[f"{DAY}"] = document
+    collect.collect_attention(NOW)
+    votes = re.compile(rb'"upvotes": ?(\d+)')
+    sources.lists[f"{DAY}"] = votes.sub(
+        lambda found: b'"upvotes": %d' % (int(found[1]) + 20), document
+    )
+
+    collect.collect_attention(NOW + timedelta(days=13))
+
+    counted = Paper.objects.filter(votes__gt=0).first().signals.filter(kind="upvotes")
+    first, second = counted.order_by("at").values_list("value", flat=True)
+    assert second == first + 20
+
+
+def test_what_a_machine_wrote_of_a_paper_is_kept_as_such(sources, db):
+    sources.lists[f"{DAY}"] = recorded.DAY_2026.read_bytes()
+
+    collect.collect_day(DAY, NOW)
+
+    found = Paper.objects.exclude(ai_summary="").get()
+    assert (found.ai_summary, found.ai_keywords) == ("Invented.", ["transport"])
+
+
+# Whatever becomes of a document: papers as they are, or the documented refusal.
+
+
+READERS = {
+    recorded.ATOM: arxiv.parse,
+    recorded.RSS: arxiv.parse,
+    recorded.DAY_2026: huggingface.parse,
+    recorded.DAY_2025: huggingface.parse,
+    recorded.OAI_RAW: lambda document: oai.parse(document).listings,
+    recorded.OAI_ARXIV: lambda document: oai.parse(document).listings,
+    recorded.OAI_DC: lambda document: oai.parse(document).listings,
+    recorded.PAPERS: lambda document: api.parse(document).listings,
+}
+BITS = st.one_of(
+    st.binary(max_size=6),
+    st.sampled_from(
+        [
+            *(b"<", b">", b"&", b"\x00", b'"', b"</entry>", b"<!DOCTYPE a>", b"]]>"),
+            *(b"&#x0;", b"\xff\xfe", b"null", b"[]", b"{}", b"-1", b"1e999", b"v9999"),
+            *(b"NaN", b"\xc3", b"9" * 30, b"2026-02-30", b"0001-01-01T00:00:00+14:00"),
+            *(b"Mon, 01 Jan 0001 00:00:00 +1400", b"9999-12-31", b"0001-01-01"),
+        ]
+    ),
+)
+
+
+def mutated(document, changes):
+    """Bytes put in anywhere, or instead of a word, a number, a date."""
+    for place, length, put in changes:
+        words = [found.span() for found in re.finditer(rb"[\w.:+-]{4,}", document)]
+        if length is None and words:
+            at, end = words[place % len(words)]
+        else:
+            at = place % (len(document) + 1)
+            end = at + (length or 0)
+        document = document[:at] + put + document[end:]
+    return document
+
+
+CHANGES = st.lists(
+    st.tuples(st.integers(0, 50_000), st.sampled_from([None, None, 0, 1, 7, 40]), BITS),
+    min_size=1,
+    max_size=4,
+)
+
+
+@pytest.mark.parametrize("path", READERS, ids=lambda path: path.name)
+@settings(
+    max_examples=int(os.environ.get("MUTATIONS", 150)),
+    suppress_health_check=[HealthCheck.too_slow],
+)
+@given(changes=CHANGES)
+@example(changes=[(0, 50_000, b"")])
+def test_a_mutated_document_gives_papers_or_the_documented_refusal(path, changes):
+    assert_papers_or_refused(READERS[path], mutated(path.read_bytes(), changes))
+
+
+def assert_papers_or_refused(read, document):
+    try:
+        found = read(document)
+    except Refused as why:
+        found, said = [], str(why)
+    else:
+        said = "whole: nothing to say"
+    assert ": " in said
+    for one in found:
+        assert isinstance(one, Listing)
+        assert identify(one.identifier) == (one.identifier, 1)
+        assert one.title_raw
+
+
+@needs_data
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("oai/sample_arxiv_response_listrecords_cs.xml", READERS[recorded.OAI_RAW]),
+        ("oai/hepcrawl/arxiv-physics-hep-th.xml", READERS[recorded.OAI_RAW]),
+        ("oai/arxivraw_1810.09584_getrecord.xml", READERS[recorded.OAI_RAW]),
+        ("rss_atom/DERIVED_rss.arxiv.org_atom_cs.AI_2025-08-20_closed.xml", arxiv.parse),
+        (
+            "arxiv_api/id_1707.08567_s0_m100_6a1afebfc6a3.http200.xml",
+            READERS[recorded.PAPERS],
+        ),
+    ],
+)  # fmt: skip
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@given(changes=CHANGES)
+def test_a_mutated_recorded_document_gives_papers_or_the_documented_refusal(
+    name, read, changes
+):
+    document = (DATA / "feeds" / name).read_bytes()
+
+    assert_papers_or_refused(read, mutated(document, changes))
