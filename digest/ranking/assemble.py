@@ -18,13 +18,13 @@ from digest.models import (
     Pick,
     decode_picks,
 )
-from digest.ranking import prepare
+from digest.ranking import prepare, stances
+from digest.ranking.relevance import Wish
 from digest.ranking.rescore import DAYS
 from digest.ranking.selection import Block, Choice, select
+from digest.ranking.stances import Key, Stances
 
 LENGTH = 10  # of a preview, as a reader's own default
-
-Stances = dict[int, dict[int, float]]  # reader's id: interest's id: weight
 
 
 def assemble(batch: Batch, now: datetime) -> list[Digest]:
@@ -52,22 +52,21 @@ def choose(
     for more or less like this, and recalled ones.
     """
     readers = list(subscribers)
-    stances, interests = _follows(readers)
-    table = prepare.table(edition)
-    known = _known(edition, readers, stances, interests)
+    known = stances.of(readers, now)
+    table, sent = prepare.table(edition), known_papers(edition, readers)
     places = {paper: i for i, paper in enumerate(table.papers)}
-    columns = {interest.pk: i for i, interest in enumerate(interests)}
+    keys = known.keys
     block = Block(
-        _weights([stances[reader.pk] for reader in readers], columns),
+        stances.matrix([known.readers.get(reader.pk, {}) for reader in readers], keys),
         [
-            [places[paper] for paper in known[reader.pk] if paper in places]
+            [places[paper] for paper in sent[reader.pk] if paper in places]
             for reader in readers
         ],
         [reader.length for reader in readers],
     )
-    found = _select(table, interests, block)
+    found = _select(table, known.wishes(keys), block)
     return {
-        reader.pk: [_pick(choice, table, interests) for choice in choices]
+        reader.pk: [_pick(choice, table, known, keys) for choice in choices]
         for reader, choices in zip(readers, found, strict=True)
     }
 
@@ -82,7 +81,8 @@ def preview(
     interests = [*wishes, *muted]
     weights = csr_matrix([[1.0] * len(wishes) + [-1.0] * len(muted)])
     table = prepare.table(edition)
-    choices = _select(table, interests, Block(weights, [[]], [length]))[0]
+    wanted = prepare.wishes(interests)
+    choices = _select(table, wanted, Block(weights, [[]], [length]))[0]
     rows = Candidate.objects.select_related("paper").in_bulk(
         [table.candidates[choice.candidate] for choice in choices]
     )
@@ -126,61 +126,40 @@ def _reason(
     return Digest.Reason.NONE if picks[reader] else Digest.Reason.NOTHING
 
 
-def _follows(readers: Sequence[Subscriber]) -> tuple[Stances, list[Interest]]:
-    """Who follows or mutes what, and all those interests by id."""
-    rows = Follow.objects.filter(subscriber__in=[reader.pk for reader in readers])
-    stances: Stances = defaultdict(dict)
-    for reader, interest, weight in rows.values_list(
-        "subscriber_id", "interest_id", "weight"
-    ):
-        stances[reader][interest] = weight
-    ids = {interest for stance in stances.values() for interest in stance}
-    found: dict[int, Interest] = {}
-    for portion in prepare.chunks(sorted(ids)):
-        found |= Interest.objects.in_bulk(portion)
-    return stances, [found[pk] for pk in sorted(found)]
-
-
-def _weights(
-    stances: Sequence[dict[int, float]], columns: dict[int, int]
-) -> csr_matrix:
-    cells = [
-        (weight, row, columns[interest])
-        for row, stance in enumerate(stances)
-        for interest, weight in stance.items()
-    ]
-    weights, rows, places = zip(*cells, strict=True) if cells else ((), (), ())
-    return csr_matrix(
-        (weights, (rows, places)), shape=(len(stances), len(columns)), dtype=float
-    )
-
-
 def _select(
-    table: prepare.Table, interests: Sequence[Interest], block: Block
+    table: prepare.Table, wishes: Sequence[Wish], block: Block
 ) -> list[list[Choice]]:
-    relevance = table.relevance(prepare.wishes(interests))
-    return select(table.slate, relevance, prepare.mute_from(interests), block)
+    relevance = table.relevance(wishes)
+    return select(table.slate, relevance, stances.mute_from(wishes), block)
 
 
-def _pick(choice: Choice, table: prepare.Table, interests: Sequence[Interest]) -> Pick:
-    interest = interests[choice.interest].pk if choice.interest >= 0 else 0
+def _pick(
+    choice: Choice, table: prepare.Table, known: Stances, keys: Sequence[Key]
+) -> Pick:
+    interest = 0
+    if choice.interest >= 0:
+        row = table.vectors[choice.candidate]
+        interest = known.nearest(keys[choice.interest], row)
     return Pick(table.candidates[choice.candidate], interest)
 
 
-def _known(
-    edition: Edition,
-    readers: Sequence[Subscriber],
-    stances: Stances,
-    interests: Sequence[Interest],
+def known_papers(
+    edition: Edition, readers: Sequence[Subscriber]
 ) -> dict[int, set[int]]:
     """The papers that each reader was sent, or said more or less of, by the reader's id."""
     known = _sent(edition, readers)
-    examples = {i.pk: i.value for i in interests if i.kind == Interest.Kind.PAPER}
-    named = edition.candidates.filter(paper__identifier__in=set(examples.values()))
+    said = Follow.objects.filter(
+        subscriber__in=[reader.pk for reader in readers],
+        interest__kind=Interest.Kind.PAPER,
+    )
+    values = list(said.values_list("subscriber_id", "interest__value"))
+    named = edition.candidates.filter(
+        paper__identifier__in={value for _, value in values}
+    )
     papers = dict(named.values_list("paper__identifier", "paper_id"))
-    for reader, stance in stances.items():
-        values = [examples[pk] for pk in stance if pk in examples]
-        known[reader].update(papers[value] for value in values if value in papers)
+    for reader, value in values:
+        if value in papers:
+            known[reader].add(papers[value])
     return known
 
 

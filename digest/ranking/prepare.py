@@ -9,7 +9,7 @@ import numpy as np
 
 from digest.models import Candidate, Edition, Interest, Paper, Recall, Topic
 from digest.ranking import embedding
-from digest.ranking.relevance import MUTE_FROM, Field, PaperText, Row, Wish
+from digest.ranking.relevance import Field, PaperText, Row, Wish
 from digest.ranking.selection import Slate, Whole
 
 # Interests kept evaluated while their edition is in use: 8 KB each at 2,000 candidates.
@@ -23,6 +23,7 @@ class Table:
     slate: Slate
     candidates: list[int]
     papers: list[int]
+    vectors: Row  # of the candidates, [n, d]
     evaluate: Callable[[Wish], Row]
 
     def relevance(self, wishes: Sequence[Wish]) -> Row:
@@ -54,6 +55,7 @@ def table(edition: Edition) -> Table:
         ),
         candidates=[row[0] for row in rows],
         papers=[row[1] for row in rows],
+        vectors=field.vectors,
         evaluate=field.evaluate,
     )
 
@@ -63,6 +65,7 @@ class Known:
     """What only the texts of an edition decide: kept until they change."""
 
     evaluate: Callable[[Wish], Row]  # each wish once
+    vectors: Row
     twin: Whole
     circle: Whole
 
@@ -82,7 +85,7 @@ def _field(edition: int, texts: object, version: str) -> Known:
     )
     field = Field([_text(row) for row in rows], known, model)
     evaluate = lru_cache(maxsize=EVALUATED)(field.evaluate)
-    return Known(evaluate, field.twins(), field.circles())
+    return Known(evaluate, known, field.twins(), field.circles())
 
 
 def _text(candidate: Candidate) -> PaperText:
@@ -140,9 +143,17 @@ def _example(paper: Paper) -> PaperText:
     return PaperText(paper.title, paper.abstract)
 
 
-def mute_from(interests: Iterable[Interest]) -> list[float]:
-    """From which relevance each of them mutes where its weight is negative."""
-    return [MUTE_FROM[interest.kind] for interest in interests]
+def vectors_of(interests: Iterable[Interest]) -> dict[int, Row]:
+    """The vectors of the papers among these interests that are known, by interest."""
+    values = {i.value: i.pk for i in interests if i.kind == Interest.Kind.PAPER}
+    model = embedding.current()
+    if not values or model is None:
+        return {}
+    known = Paper.objects.filter(identifier__in=values).order_by("pk")
+    columns = ("identifier", "title", "abstract", "vector", "vector_version")
+    found = list(known.only(*columns))
+    rows = embedding.rows(found, model)
+    return {values[p.identifier]: row for p, row in zip(found, rows, strict=True)}
 
 
 def chunks(ids: Iterable[int], size: int = 5_000) -> Iterable[list[int]]:

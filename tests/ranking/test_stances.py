@@ -1,0 +1,132 @@
+"""Stances: example papers in groups, hints that fade, and the numbers behind a choice."""
+
+from datetime import timedelta
+
+import pytest
+
+from digest.models import Follow
+from digest.ranking import assemble, stances
+from digest.ranking.explain import explain
+from digest.ranking.rescore import rescore
+from tests import make
+from tests.make import DAY, NOW
+
+pytestmark = pytest.mark.django_db
+
+THEMES = {
+    "storks": "Storks cross wetlands while volunteers count autumn nests and eggs",
+    "quarks": "Quarks bind gluons inside dense hadron lattice simulations of mass",
+}
+
+
+@pytest.fixture
+def world(db):
+    """Four old papers of each of two themes, and a frozen edition with six new of each."""
+    old = {}
+    for theme, text in THEMES.items():
+        old[theme] = [
+            make.paper(f"{theme} {n}", abstract=text, announced_on=DAY - timedelta(90))
+            for n in range(4)
+        ]
+        for n in range(6):
+            make.paper(f"{theme} {n} today", abstract=f"{text}. Case {n}")
+    for _ in range(12):
+        make.paper()
+    return make.frozen(rescore(DAY, NOW)), old
+
+
+def like(reader, paper, weight=1.0, source="chosen", at=NOW):
+    interest = make.interest("paper", paper.identifier)
+    row = Follow.objects.create(
+        subscriber=reader, interest=interest, weight=weight, source=source
+    )
+    Follow.objects.filter(pk=row.pk).update(created_at=at)
+    return interest
+
+
+def test_papers_of_two_interests_are_two_groups(world, ada):
+    _, old = world
+    groups = {
+        theme: [like(ada, paper).pk for paper in papers]
+        for theme, papers in old.items()
+    }
+
+    found = stances.of([ada], NOW)
+
+    assert found.keys == [tuple(groups["storks"]), tuple(groups["quarks"])]
+
+
+def test_both_groups_are_in_the_mail_and_the_reason_is_one_of_their_papers(world, ada):
+    edition, old = world
+    interests = {
+        theme: {like(ada, paper).pk for paper in papers}
+        for theme, papers in old.items()
+    }
+
+    picks = assemble.preview_for(edition, ada, NOW)
+
+    titles = dict(edition.candidates.values_list("pk", "paper__title"))
+    for theme, own in interests.items():
+        claimed = [pick for pick in picks if titles[pick.candidate].startswith(theme)]
+        assert len(claimed) >= 3
+        assert {pick.interest for pick in claimed} <= own
+
+
+def test_the_reason_is_the_same_whoever_else_is_in_the_batch(world, ada):
+    edition, old = world
+    bea = make.subscriber()
+    for paper in old["storks"] + old["quarks"][:2]:
+        like(ada, paper)
+    for paper in old["quarks"]:
+        like(bea, paper)
+
+    alone = assemble.choose(edition, [ada], NOW)
+    together = assemble.choose(edition, [ada, bea], NOW)
+
+    assert together[ada.pk] == alone[ada.pk]
+
+
+def test_a_hint_fades_and_what_was_chosen_does_not(world, ada):
+    _, old = world
+    hint, chosen, mute = old["storks"][:3]
+    hinted = like(ada, hint, 0.5, "feedback", NOW - timedelta(60)).pk
+    kept = like(ada, chosen, 0.5, "chosen", NOW - timedelta(60)).pk
+    muted = like(ada, mute, -1.0, "feedback", NOW - timedelta(60)).pk
+
+    found = stances._weights([ada.pk], NOW)[ada.pk]
+
+    assert found[hinted] == pytest.approx(0.25)
+    assert found[kept] == 0.5
+    assert found[muted] == -1.0
+
+
+def test_an_explanation_names_the_interest_that_brought_the_paper(world, ada):
+    edition, old = world
+    for paper in old["storks"]:
+        like(ada, paper)
+    first = edition.candidates.get(
+        pk=assemble.preview_for(edition, ada, NOW)[0].candidate
+    )
+
+    found = explain(edition, ada, first, NOW)
+
+    (part,) = found.parts
+    assert found.place == 1
+    assert part.score == part.relevance > 0.25
+    assert len(part.interests) == 4
+    assert found.breakdown == first.breakdown
+    assert not (found.was_sent)
+    assert not (found.is_recalled)
+    assert not (part.mutes)
+
+
+def test_an_explanation_says_what_keeps_a_paper_away(world, ada):
+    edition, _ = world
+    muted = edition.candidates.get(paper__title="storks 1 today")
+    interest = make.interest("keyword", "wetlands")
+    Follow.objects.create(subscriber=ada, interest=interest, weight=-1)
+
+    found = explain(edition, ada, muted, NOW)
+
+    assert found.place is None
+    assert [part.mutes for part in found.parts] == [True]
