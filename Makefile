@@ -18,7 +18,7 @@ PRODUCTION = DEBUG=false SITE_URL=https://paper-round.example \
 	POSTAL_ADDRESS="1 Press Lane, Example Town"
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test check bench lock clean
+.PHONY: help .venv demo test check bench chaos lock clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z.]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 10
@@ -58,6 +58,9 @@ check: .venv/.dev ## format, lint, types, templates, migrations, deployment
 
 bench: .venv/.dev ## measure; writes benchmarks/latest.json
 	$(BIN)/python -m benchmarks
+
+chaos: .venv/.dev ## send a day while workers, Redis and PostgreSQL die; ARGS="--over smtp", "--no-resend", "--readers 2000"
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 lock: ## choose versions anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

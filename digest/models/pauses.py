@@ -67,11 +67,11 @@ class Pause(models.Model):
             ),
         ]
 
+    def __str__(self) -> str:
+        return f"{self.edition or 'everything'} stands still: {self.reason}"
+
     def clean(self) -> None:
         """Say in a form what the constraint would: no form shows its condition."""
         known = Pause.objects.in_force().filter(edition=self.edition)
         if self.lifted_at is None and known.exclude(pk=self.pk).exists():
             raise ValidationError("This stands still already: lift that first.")
-
-    def __str__(self) -> str:
-        return f"{self.edition or 'everything'} stands still: {self.reason}"

@@ -255,3 +255,60 @@ def test_a_post_of_json_survives_the_whole_way(digests):
     act(make.NOW)
 
     assert reasons() == {address_hash("ada@example.org"): "complaint"}
+
+
+def tried_days(reader, outcomes):
+    """One digest a day, turned back by the mailbox where it says soft."""
+    for number, said in enumerate(outcomes):
+        day = make.DAY + timedelta(days=number + 1)
+        batch = make.batch(make.frozen(make.edition(day, papers=0)), [reader])
+        digest = make.digest(batch, reader, message_id=f"name {number}")
+        if said == "soft":
+            at = make.NOW + timedelta(days=number)
+            payload = {"type": "blocked", "address_hash": reader.address_hash}
+            report("bounce", digest, at=at, **payload)
+        act(make.NOW)
+
+
+@pytest.mark.both
+@pytest.mark.parametrize(
+    ("outcomes", "is_forbidden"),
+    [
+        (["soft", "soft"], False),
+        (["soft", "soft", "soft"], True),
+        (["soft", "", "soft", "", "soft"], True),
+        (["soft", "", "soft", "", "", "soft"], False),
+    ],
+)
+def test_three_soft_bounces_of_the_last_five_forbid_the_address(
+    ada, outcomes, is_forbidden
+):
+    tried_days(ada, outcomes)
+
+    assert (ada.address_hash in reasons()) is is_forbidden
+
+
+def test_an_address_that_was_left_behind_does_not_count_against_the_new_one(ada):
+    tried_days(ada, ["soft", "soft"])
+    ada.email = "ada@new.example"
+    ada.save()
+    day = make.DAY + timedelta(days=9)
+    batch = make.batch(make.frozen(make.edition(day, papers=0)), [ada])
+    payload = {"type": "blocked", "address_hash": ada.address_hash}
+    report("bounce", make.digest(batch, ada, message_id="new"), **payload)
+
+    act(make.NOW)
+
+    assert reasons() == {}
+
+
+def test_what_a_provider_tells_before_its_answer_was_recorded_is_kept(digests):
+    Batch.objects.update(state="handing", handed=5)
+    report("processed", digests["ada"])
+    report("dropped", digests["dora"], reason="Invalid")
+
+    act(make.NOW)
+
+    assert outcome(digests["ada"]) == "accepted"
+    assert outcome(digests["dora"]) == "failed"
+    assert outcome(digests["cleo"]) == ""

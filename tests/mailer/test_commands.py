@@ -5,7 +5,7 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
-from digest.models import Batch, Digest, Edition, Slot
+from digest.models import Batch, Digest, Edition, Pause, Slot
 from tests import make
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
@@ -116,3 +116,24 @@ def test_a_preview_prints_the_mail_and_stores_nothing(mails, format, begins, hol
     assert Edition.objects.get().is_open
     assert not Digest.objects.exists()
     assert list(mails.iterdir()) == []
+
+
+def test_a_sending_that_a_brake_stops_says_which_and_why(mails):
+    make.edition(papers=2)
+    readers(2)
+    Pause.objects.pull("a wrong note", make.NOW)
+
+    with pytest.raises(CommandError, match="everything stands still: a wrong note"):
+        send()
+
+    assert list(mails.iterdir()) == []
+
+
+def test_progress_is_told_while_it_is_sent(monkeypatch, capsys):
+    make.edition(papers=2)
+    readers(2)
+    monkeypatch.setattr("digest.mailer.progress.EVERY_SECONDS", 0.0)
+
+    send()
+
+    assert "2 of 2 readers" in capsys.readouterr().err

@@ -217,7 +217,7 @@ def test_whatever_happens_each_reader_is_mailed_at_most_once_and_none_forgotten(
         run_state_machine_as_test(
             Sending,
             settings=settings(
-                max_examples=40,
+                max_examples=25,
                 stateful_step_count=20,
                 suppress_health_check=list(HealthCheck),
             ),
