@@ -11,9 +11,11 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.utils import timezone
 
+from accounts import limits
 from accounts.models import Subscriber, Suppression, User, address_hash, normal
 
 if TYPE_CHECKING:  # the theme carries no types; its classes extend these
+    from django.contrib.admin.forms import AdminAuthenticationForm as AuthenticationForm
     from django.contrib.auth.forms import (
         AdminPasswordChangeForm,
         AdminUserCreationForm,
@@ -30,12 +32,31 @@ if TYPE_CHECKING:  # the theme carries no types; its classes extend these
 else:
     from django.forms import ModelForm
     from unfold.admin import ModelAdmin
-    from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+    from unfold.forms import (
+        AdminPasswordChangeForm,
+        AuthenticationForm,
+        UserChangeForm,
+        UserCreationForm,
+    )
     from unfold.views import ChangeList
     from unfold.widgets import UnfoldAdminEmailInputWidget as EmailWidget
     from unfold.widgets import UnfoldAdminSelectWidget as SelectWidget
 
 admin.site.unregister(Group)
+
+
+class Login(AuthenticationForm):
+    """An address and a password, and not too many of them."""
+
+    def clean(self) -> dict[str, Any]:
+        if self.request and limits.login_is_busy(self.request):
+            raise forms.ValidationError(
+                "Too many passwords were tried from your network. Try again in an hour."
+            )
+        return super().clean()
+
+
+admin.site.login_form = Login
 
 
 def counted(rows: QuerySet[Any], by: str) -> Coalesce:

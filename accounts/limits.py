@@ -10,6 +10,8 @@ from django_ratelimit.core import is_ratelimited
 MAILBOX_RATE = "3/h"
 # A seminar that signs up together from behind one address; more is a program.
 NETWORK_RATE = "20/h"
+# An editor who tries every password they ever had, and a colleague beside them.
+LOGIN_RATE = "20/h"
 # A company in the week of its launch: its catch-all must not be flooded through us.
 DOMAIN_RATE = "200/h"
 # Domains that millions of strangers share say nothing of who floods whom.
@@ -73,6 +75,11 @@ def is_number(text: str) -> bool:
 def network_is_busy(request: HttpRequest) -> bool:
     """Whether too many forms come from this visitor's network."""
     return used_up("forms of a network", network(request), NETWORK_RATE)
+
+
+def login_is_busy(request: HttpRequest) -> bool:
+    """Whether too many passwords were tried from this visitor's network."""
+    return used_up("logins of a network", network(request), LOGIN_RATE)
 
 
 def mailbox_is_full(email: str) -> bool:

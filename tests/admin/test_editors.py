@@ -69,3 +69,26 @@ def test_setup_keeps_what_an_operator_changed_in_the_group(desk):
     call_command("setup", verbosity=0)
 
     assert not group.permissions.exists()
+
+
+def tried(client, password, address="192.0.2.7"):
+    return client.post(
+        reverse("admin:login"),
+        {"username": "chief@example.org", "password": password},
+        REMOTE_ADDR=address,
+    )
+
+
+def test_a_network_that_tries_many_passwords_is_not_let_in_by_the_right_one(
+    client, settings
+):
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    User.objects.create_superuser("chief@example.org", "a long passphrase")
+    for number in range(20):
+        tried(client, f"guess {number}")
+
+    late = tried(client, "a long passphrase")
+    elsewhere = tried(client, "a long passphrase", "198.51.100.7")
+
+    assert "Too many passwords" in late.content.decode()
+    assert elsewhere.status_code == 302
