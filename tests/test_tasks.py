@@ -5,6 +5,9 @@ from celery.exceptions import ImproperlyConfigured
 
 from digest import tasks
 from digest.celery import app
+from digest.mailer import stopping
+from digest.models import Batch, Digest
+from tests import make
 
 
 def test_everything_on_the_timetable_is_a_task():
@@ -31,3 +34,63 @@ def test_other_faults_of_a_broker_are_not_hidden(monkeypatch):
 
     with pytest.raises(ImproperlyConfigured):
         tasks.soon(tasks.act_on_events)
+
+
+@pytest.mark.django_db
+def test_an_edition_that_does_not_add_up_is_an_error_in_the_log(caplog):
+    edition = make.frozen(make.edition(papers=1))
+    batch = make.batch(edition, [make.subscriber()], state="accepted")
+    tasks.verify(make.NOW)
+    assert "1 of 1 readers have no outcome" in caplog.text
+
+    caplog.clear()
+    make.digest(batch, make.subscriber(), message_id="a name")
+    batch.readers = list(Digest.objects.values_list("subscriber_id", flat=True))
+    batch.save()
+    tasks.verify(make.NOW)
+
+    assert caplog.text == ""
+
+
+@pytest.fixture
+def three_batches(settings, tmp_path):
+    settings.MAIL_DIR = tmp_path
+    edition = make.frozen(make.edition(papers=1))
+    for _ in range(3):
+        make.batch(edition, [make.subscriber()], kind="hand")
+    return edition
+
+
+@pytest.mark.django_db
+def test_a_turn_of_sending_ends_in_time_and_says_whether_something_is_left(
+    three_batches,
+):
+    assert not tasks.send_planned(seconds=0.0)
+    assert not Digest.objects.exists()
+    assert tasks.send_planned()
+    assert Digest.objects.count() == 3
+
+
+@pytest.mark.django_db
+def test_who_was_asked_to_end_claims_nothing_new(three_batches):
+    stopping.ask()
+
+    try:
+        tasks.send_planned()
+    finally:
+        stopping.FLAG[0] = 0
+
+    assert set(Batch.objects.values_list("state", flat=True)) == {"planned"}
+
+
+@pytest.mark.django_db
+def test_a_long_edition_is_sent_in_turns(three_batches, eager, monkeypatch):
+    monkeypatch.setattr(tasks, "TURN_SECONDS", 1e-6)
+    turns = []
+    monkeypatch.setattr(
+        tasks.drain, "apply_async", lambda **options: turns.append(options)
+    )
+
+    tasks.drain()
+
+    assert turns == [{"expires": tasks.WORTHLESS_SECONDS}]

@@ -1,0 +1,78 @@
+"""Programs that are asked to end: they finish the digest that they hold, and take nothing new."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from digest import tasks
+from digest.models import Batch, Digest
+from tests import live, make
+from tests.conftest import ROOT
+
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+
+READERS = 200
+SLOWLY = 10  # mails a second, so that all of them would take twenty
+
+
+@pytest.fixture
+def batch():
+    """Readers who are due, in one batch."""
+    edition = make.frozen(make.edition(papers=3))
+    readers = [make.subscriber() for _ in range(READERS)]
+    return make.batch(edition, readers, kind="hand")  # never too late
+
+
+def mails(folder):
+    return list((folder / "mail").glob("*.eml"))
+
+
+def is_laid_down(batch, folder):
+    """Whether the batch is free at once, and the rows say exactly what was sent."""
+    batch.refresh_from_db()
+    sent = Digest.objects.exclude(message_id="").count()
+    assert batch.state == Batch.State.PLANNED
+    assert batch.error == "its worker was asked to end"
+    assert 5 <= sent == len(mails(folder)) == batch.handed < READERS
+    return True
+
+
+def ended(program, seconds=15):
+    program.send_signal(signal.SIGTERM)
+    program.wait(seconds)
+
+
+def test_a_worker_ends_after_the_digest_that_it_holds(batch, tmp_path, redis_url):
+    worker = ("celery", "-A", "digest", "worker", "--concurrency", "1")
+    own = {"VAR_DIR": tmp_path, "MAIL_DIR": tmp_path / "mail", "MAIL_RATE": SLOWLY}
+    log = tmp_path / "log"
+
+    with live.running(*worker, log=log, **own) as program:
+        tasks.drain.delay()
+        live.until(lambda: len(mails(tmp_path)) >= 5, log)
+        ended(program)
+
+    assert is_laid_down(batch, tmp_path)
+
+
+@pytest.mark.both
+def test_a_sending_by_hand_ends_after_the_digest_that_it_holds(batch, tmp_path):
+    own = {"VAR_DIR": tmp_path, "MAIL_DIR": tmp_path / "mail", "MAIL_RATE": SLOWLY}
+    with subprocess.Popen(
+        [sys.executable, "manage.py", "send", "--day", make.DAY.isoformat()],
+        cwd=ROOT,
+        env=live.environment(**own),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as program:
+        live.until(lambda: len(mails(tmp_path)) >= 5)
+        program.send_signal(signal.SIGTERM)
+        said = program.communicate(timeout=15)[0]
+
+    assert is_laid_down(batch, tmp_path)
+    assert f"waiting {READERS - len(mails(tmp_path))}" in said
+    assert program.returncode == 1
