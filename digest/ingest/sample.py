@@ -35,13 +35,13 @@ _LISTED = time(3, 55, 12, 777000, tzinfo=UTC)
 def write(folder: Path, today: date) -> list[Path]:
     """Documents of the last three days up to `today`.
 
-    A day always gets the same papers, whatever day it is written on, so that a
-    look tomorrow adds to the look of today.
+    The oldest day always gets the same papers, so that every first look tells the same
+    story, whatever day it is.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for day in last_days(today):
-        listings = list(invented(day))
+    for turn, day in enumerate(last_days(today)):
+        listings = list(invented(day, turn))
         for name, document in (
             (f"arxiv-{day}.xml", atom(listings, day)),
             (f"huggingface-{day}.json", daily(listings, day)),
@@ -56,9 +56,8 @@ def last_days(today: date) -> list[date]:
     return [today - timedelta(days=back) for back in reversed(range(DAYS))]
 
 
-def invented(day: date) -> Iterator[Listing]:
-    """That day's third of the invented papers."""
-    turn = day.toordinal() % DAYS
+def invented(day: date, turn: int) -> Iterator[Listing]:
+    """A third of the invented papers, 0 the first, as announced on that day."""
     lines = files("digest.ingest").joinpath("sample_papers.jsonl").read_text("utf-8")
     rows = [json.loads(line) for line in lines.splitlines()]
     todays = [row for row in rows if row["day"] == turn]

@@ -15,11 +15,13 @@ DAYS = sample.last_days(SATURDAY)
 
 @pytest.fixture
 def papers():
-    return [paper for day in DAYS for paper in sample.invented(day)]
+    return [
+        paper for turn, day in enumerate(DAYS) for paper in sample.invented(day, turn)
+    ]
 
 
 def test_the_sample_has_three_days_of_plausible_size(papers):
-    by_day = [list(sample.invented(day)) for day in DAYS]
+    by_day = [list(sample.invented(day, n)) for n, day in enumerate(DAYS)]
 
     assert len(papers) >= 66
     assert min(map(len, by_day)) >= 20
@@ -69,7 +71,6 @@ def test_the_sample_covers_three_days_up_to_today_on_a_weekend_too():
     days = sample.last_days(SATURDAY)
 
     assert days == [SATURDAY - timedelta(days=back) for back in (2, 1, 0)]
-    assert len({one.title_raw for day in days for one in sample.invented(day)}) == 72
 
 
 @pytest.mark.django_db
