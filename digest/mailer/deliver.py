@@ -139,7 +139,7 @@ def send_one(
         return Answer(Said.REFUSED, f"not composed: {type(error).__name__}: {error}")
     if digest.detail:
         Digest.objects.filter(pk=digest.pk).update(detail="")  # in doubt again
-    mark(batch, number, clock.now())
+    mark(batch, number, digest, clock.now())
     return send(mail)
 
 
@@ -160,7 +160,7 @@ def still_in_doubt(digest: Digest) -> bool:
     return rows.filter(message_id="").exists()
 
 
-def mark(batch: Batch, number: int, now: datetime) -> None:
+def mark(batch: Batch, number: int, digest: Digest, now: datetime) -> None:
     """Commit that this digest is being handed over, and stay the owner.
 
     Lost where another is; Stopped where a brake was pulled. One statement says all.
@@ -169,7 +169,9 @@ def mark(batch: Batch, number: int, now: datetime) -> None:
     mine = Batch.objects.held_by(batch).unstopped(edition)
     mine = mine.filter(state__in=(State.CLAIMED, State.HANDING))
     until = now + LEASE
-    if mine.update(state=State.HANDING, handed=number, lease_until=until):
+    if mine.update(
+        state=State.HANDING, handed=number, marked=digest.pk, lease_until=until
+    ):
         batch.handed, batch.lease_until = number, until
     elif pause := Pause.objects.of(edition).first():
         raise Stopped(f"stopped: {pause.reason}")

@@ -92,10 +92,9 @@ def take_over(batch: Batch, now: datetime) -> bool:
 def settle(batch: Batch, now: datetime) -> bool:
     """Decide on the digests that were marked and have no outcome, then let the batch wait for a worker.
 
-    Normally that is the last one marked. All up to it are asked, because
-    positions move up where a reader was erased in between.
+    Normally that is the last one marked.
     """
-    marked = list(batch.digests.order_by("pk")[: batch.handed])
+    marked = batch.digests.filter(pk__lte=batch.marked).order_by("pk")
     absent = [n for n, one in enumerate(marked) if in_doubt(one) and not look(one, now)]
     handed = absent[0] if absent else batch.handed
     mine = Batch.objects.held_by(batch)

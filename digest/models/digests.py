@@ -106,6 +106,10 @@ class Batch(models.Model):
         default=0,
         help_text="How many of its digests, in the order of their ids, were given to the provider.",
     )
+    marked = models.BigIntegerField(
+        default=0,
+        help_text="The digest that was given to the provider last: where readers are erased, positions move.",
+    )
     error = models.CharField(
         max_length=300, blank=True, help_text="What the provider said last."
     )

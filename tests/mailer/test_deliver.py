@@ -295,6 +295,20 @@ def test_a_reader_erased_in_the_middle_moves_nobody_past_their_turn(provider):
     assert outcomes() == ["sent"] * 3
 
 
+def test_a_reader_erased_before_the_reclaim_puts_nobody_else_in_doubt(provider):
+    planned(4)
+    sink = provider({"r1@example.org": Killed()})
+    with pytest.raises(Killed):
+        run()
+    Digest.objects.first().subscriber.delete()
+
+    ledger.reclaim(LATER)
+    run(LATER)
+
+    assert outcomes() == ["unknown", "sent", "sent"]
+    assert sink.asked[2:] == ["r2@example.org", "r3@example.org"]
+
+
 def test_a_refusal_for_now_hands_the_batch_back_to_wait(provider):
     batch = planned()
     sink = provider({"r1@example.org": refused("429 slow down", retry=True)})

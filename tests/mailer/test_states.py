@@ -48,7 +48,7 @@ class Sending(RuleBasedStateMachine):
         for model in (Event, Digest, Batch, Pause, Slot, Edition, Subscriber):
             model.objects.all().delete()
         self.now = make.NOW + timedelta(hours=1)
-        self.taken, self.told, self.fates, self.workers = Counter(), set(), [], []
+        self.taken, self.asked, self.fates, self.workers = Counter(), set(), [], []
         edition = make.edition(papers=2)
         self.picks = [(one.pk, 0) for one in edition.candidates.all()]
         self.edition = make.frozen(edition)
@@ -68,6 +68,7 @@ class Sending(RuleBasedStateMachine):
 
     def send(self, mail):
         fate = self.fates.pop(0) if self.fates else "taken"
+        self.asked.add(mail.key)
         if fate.startswith("taken"):
             self.taken[mail.key] += 1
         if fate.endswith("killed"):
@@ -93,8 +94,10 @@ class Sending(RuleBasedStateMachine):
     def digests(self, batch):
         """What assembling does: everybody who has none gets a digest."""
         known = set(Digest.objects.values_list("subscriber_id", flat=True))
+        there = set(Subscriber.objects.values_list("pk", flat=True))
+        erased = {reader.pk for reader in self.readers} - there
         for reader in self.readers:
-            if reader.pk in batch.readers and reader.pk not in known:
+            if reader.pk in batch.readers and reader.pk not in known | erased:
                 make.digest(batch, reader, self.picks)
         return list(batch.digests.order_by("pk"))
 
@@ -159,7 +162,14 @@ class Sending(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, READERS - 1))
     def leave(self, number):
-        self.readers[number].leave(self.now)
+        reader = self.readers[number]
+        if Subscriber.objects.filter(pk=reader.pk).exists():
+            reader.leave(self.now)
+
+    @rule(number=st.integers(0, READERS - 1))
+    def erase(self, number):
+        """A reader wants to be forgotten: their digests go too."""
+        Subscriber.objects.filter(pk=self.readers[number].pk).delete()
 
     # What must hold
 
@@ -186,7 +196,8 @@ class Sending(RuleBasedStateMachine):
     def verify(self):
         self.nobody_is_mailed_twice()
         tally = ledger.tally(self.edition)
-        assert (tally.recipients, tally.waiting) == (READERS, 0), str(tally)
+        remaining = Subscriber.objects.count()
+        assert (tally.recipients, tally.waiting) == (remaining, 0), str(tally)
         assert tally.balanced
         assert ledger.mismatch(self.edition, self.now) == ""
         for digest in Digest.objects.select_related("batch"):
@@ -195,6 +206,8 @@ class Sending(RuleBasedStateMachine):
             )
             if said == "accepted":
                 assert self.taken[digest.key] == 1
+            if said == "unknown":
+                assert digest.key in self.asked
             if said in ("failed", "skipped"):
                 assert self.taken[digest.key] == 0
 

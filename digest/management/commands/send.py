@@ -47,7 +47,8 @@ class Command(BaseCommand):
             tally = tasks.send(edition, reader, timezone.now(), meter.tick, self.wait)
         self.end_line()
         self.stdout.write(str(tally))
-        if pause := Pause.objects.of(edition.pk).first():
+        pause = Pause.objects.of(edition.pk).first()
+        if pause and tally.waiting:
             raise CommandError(f"{pause}. Lift that in the admin, and send again.")
         if tally.failed or tally.waiting:
             raise CommandError(
