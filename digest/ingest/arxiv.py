@@ -190,6 +190,9 @@ def split_authors(joined: str) -> list[str]:
 
 
 def _outside_brackets(joined: str) -> Iterable[str]:
+    if "(" not in joined:  # nearly always
+        yield from map(_name, joined.split(","))
+        return
     depth, start = 0, 0
     for place, sign in enumerate(joined):
         depth = max(0, depth + (sign == "(") - (sign == ")"))
@@ -201,7 +204,7 @@ def _outside_brackets(joined: str) -> Iterable[str]:
 
 def _name(part: str) -> str:
     """A name without its affiliation; the name of a group stays as it is."""
-    found = re.search(r"\(.*\)?", part, re.DOTALL)
+    found = re.search(r"\(.*\)?", part, re.DOTALL) if "(" in part else None
     if found and not _GROUPS.search(found[0]):
         part = part[: found.start()]
     return " ".join(part.split())

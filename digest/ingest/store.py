@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db import transaction
 
+from digest.ingest.bulk import insert
 from digest.ingest.listing import Listing, Measurement
 from digest.ingest.text import plain
 from digest.models import IngestRun, Paper, Recall, Signal
@@ -59,10 +60,7 @@ def store(
     merged = _merged(listings)
     with transaction.atomic():
         known = _papers(merged)
-        Paper.objects.bulk_create(
-            [_new(one, now) for name, one in merged.items() if name not in known],
-            ignore_conflicts=True,  # another process may have met it just now
-        )
+        insert([_new(one, now) for name, one in merged.items() if name not in known])
         papers = _papers(merged)
         before = {name: _written(paper) for name, paper in papers.items()}
         measured = _measured(merged, papers)

@@ -24,6 +24,7 @@ _URL = re.compile(
     r"(?:com|org|co|io)/)(?:[^\s<>\"{}$\\|^`]|\\[_%&#~])+"
 )
 _AFTER_URL = ".,;:!?'*"
+_HOSTS = ("github.", "gitlab.", "bitbucket.")
 _CODE = re.compile(
     r"(?:^|[/.])(?:github|gitlab|bitbucket)\.(?:com|org)/[\w.-]+/[\w.-]+"
 )
@@ -103,6 +104,8 @@ def _closes(address: str) -> bool:
 
 def code_url(raw: str) -> str:
     """The first repository that an abstract names, as a full address; or nothing."""
+    if not any(host in raw for host in _HOSTS):  # nearly always, and soon seen
+        return ""
     for found in _URL.finditer(raw):
         address = re.sub(r"\\([_%&#~])", r"\1", _without_tail(found[0])[0])
         if _CODE.search(address) and address.isprintable():

@@ -6,9 +6,11 @@ import pytest
 from django.db import IntegrityError
 
 from digest.ingest import arxiv, huggingface
+from digest.ingest.bulk import insert
 from digest.ingest.listing import Listing, Measurement
 from digest.ingest.store import Counts, store
 from digest.models import IngestRun, Paper, Signal
+from tests import make
 from tests.ingest.recorded import ATOM, DAY_2026
 from tests.make import DAY, NOW
 
@@ -280,3 +282,28 @@ def test_a_feed_takes_the_same_number_of_queries_however_long(
         store(many, run(), NOW)
     with django_assert_max_num_queries(14):
         store(many, run(), NOW)
+
+
+def test_a_paper_that_another_process_has_just_met_is_left_as_it_is():
+    mine = make.paper("As the other wrote it", identifier="2611.95001")
+    twin = Paper(
+        **{
+            field.attname: getattr(mine, field.attname)
+            for field in Paper._meta.concrete_fields
+            if not field.primary_key and field.attname != "title"
+        },
+        title="As I would have",
+    )
+    fresh = make.paper("Fresh\tand \\ odd \N{SNOWMAN}", organization="\\N", doi="a\nb")
+    Paper.objects.filter(pk=fresh.pk).delete()
+    fresh.pk = None
+
+    insert([twin, fresh])
+
+    told = Paper.objects.order_by("identifier").values_list(
+        "title", "organization", "doi"
+    )
+    assert set(told) == {
+        ("As the other wrote it", "", ""),
+        ("Fresh\tand \\ odd \N{SNOWMAN}", "\\N", "a\nb"),
+    }
