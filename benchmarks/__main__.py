@@ -6,13 +6,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import selection
+from benchmarks import ingest, selection
 
 LATEST = Path(__file__).with_name("latest.json")
 
 
 def main() -> None:
-    found = selection.measure()
+    found = selection.measure() | ingest.measure()
     table = Table("part", "measure", "value")
     for part, measures in found.items():
         for name, value in measures.items():

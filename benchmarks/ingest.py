@@ -1,0 +1,227 @@
+"""How fast a day's feed and a harvest become rows of PostgreSQL, beside the obvious way.
+
+The obvious way: feedparser, and `update_or_create` for each paper. Cleaning text is
+left out on both sides, and measured by itself. Papers are invented, or those of the
+shared data's corpus where it is there.
+"""
+
+import gzip
+import html
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import feedparser
+from django.core.management import call_command
+from django.db import connection
+
+import tests.ground  # noqa: F401  PostgreSQL, and Django on it
+from digest.ingest import arxiv, oai, sample, store
+from digest.ingest.listing import Listing
+from digest.ingest.text import plain
+from digest.models import IngestRun, Paper
+from tests.conftest import DATA
+
+FEED = 2_000  # entries; the most that arXiv serves
+PAGE = 1_000  # records of OAI-PMH
+HARVESTS = (5_000, 50_000)
+DAY, NOW = date(2026, 11, 20), datetime(2026, 11, 20, 9, tzinfo=UTC)
+
+Result = dict[str, float | int]
+
+
+def measure() -> dict[str, Result]:
+    """The ratio to feedparser, records a second, and what memory ten times as many take."""
+    call_command("migrate", verbosity=0)
+    listings = list(papers(FEED))
+    document = sample.atom(listings, DAY)
+    ours = best(lambda: take_in(document))
+    theirs = best(lambda: obvious(document), times=2)
+    cleaning = best(lambda: [plain(one.abstract_raw) for one in listings], times=1)
+    small, large = (in_a_program_of_its_own(size) for size in HARVESTS)
+    return {
+        "ingest": {
+            "entries": FEED,
+            "ours_s": ours,
+            "feedparser_s": theirs,
+            "ratio_to_feedparser": theirs / ours,
+            "cleaning_ms_each": cleaning / FEED * 1000,
+            "records_per_second": large["records"] / large["seconds"],
+            "records_per_second_with_cleaning": large["records"] / large["cleaned"],
+            "harvest_memory_ratio": large["peak"] / small["peak"],
+        }
+    }
+
+
+def papers(number: int) -> Iterator[Listing]:
+    """Papers of the corpus under invented identifiers, again and again until there are enough."""
+    rows = list(corpus())
+    for n in range(number):
+        row = rows[n % len(rows)]
+        yield Listing(
+            identifier=f"26{11 + n // 90_000:02}.{n % 90_000 + 10_000:05}",
+            version=1,
+            source="arxiv",
+            title_raw=row["title"],
+            abstract_raw=row["abstract"],
+            authors=tuple(row["authors"]),
+            categories=tuple(row["categories"]) or ("cs.LG",),
+            primary=row["primary"] or "cs.LG",
+            announce_type="new",
+            announced_on=DAY,
+            published_at=NOW,
+        )
+
+
+def corpus() -> Iterator[dict[str, Any]]:
+    path = DATA / "corpus" / "papers_sample_40k.jsonl.gz"
+    if not path.exists():
+        words = " ".join(f"word{n % 97}" for n in range(170))
+        row = {"authors": ["A. Roe", "B. Li"], "categories": ["cs.LG"], "primary": ""}
+        yield from (
+            {**row, "title": f"Paper {n}", "abstract": words} for n in range(99)
+        )
+        return
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        for line, _ in zip(lines, range(FEED), strict=False):
+            row = json.loads(line)
+            if row["title"] and row["abstract"] and row["authors"]:
+                yield row
+
+
+def best(work: Callable[[], object], times: int = 3) -> float:
+    """Seconds of the fastest of a few, each on an empty table."""
+    found = []
+    for _ in range(times):
+        with connection.cursor() as cursor:
+            cursor.execute("TRUNCATE digest_paper CASCADE")
+        start = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
+def take_in(document: bytes) -> None:
+    with uncleaned():
+        store.store(arxiv.parse(document), run(), NOW)
+
+
+def run() -> IngestRun:
+    return IngestRun(source="arxiv", origin="a benchmark", started_at=NOW)
+
+
+@contextmanager
+def uncleaned() -> Iterator[None]:
+    """Text as its source wrote it."""
+    clean, store.plain = store.plain, str
+    try:
+        yield
+    finally:
+        store.plain = clean
+
+
+def obvious(document: bytes) -> None:
+    """What most projects write first."""
+    for one in feedparser.parse(document).entries:
+        identifier = one.id.removeprefix("oai:arXiv.org:").partition("v")[0]
+        abstract = one.summary.partition("Abstract: ")[2]
+        categories = [tag.term for tag in one.tags]
+        Paper.objects.update_or_create(
+            identifier=identifier,
+            defaults={
+                "title": one.title,
+                "title_raw": one.title,
+                "abstract": abstract,
+                "abstract_raw": abstract,
+                "authors": one.author.split(", "),
+                "categories": categories,
+                "primary": categories[0],
+                "announced_on": DAY,
+                "announce_type": one.arxiv_announce_type,
+                "created_at": NOW,
+                "updated_at": NOW,
+            },
+        )
+
+
+# A harvest, in a program of its own: peak memory is a program's.
+
+
+def in_a_program_of_its_own(size: int) -> dict[str, float]:
+    said = subprocess.run(
+        [sys.executable, "-m", "benchmarks.ingest", str(size)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: dict[str, float] = json.loads(said.stdout.splitlines()[-1])
+    return found
+
+
+def harvest(size: int) -> dict[str, float]:
+    """Pages of OAI-PMH into PostgreSQL, one after the other: seconds and peak memory."""
+    account, seconds, cleaning = run(), 0.0, 0.0
+    rows = papers(size)
+    for first in range(0, size, PAGE):
+        listings = [next(rows) for _ in range(PAGE)]
+        document = page(listings, first, size)
+        start = time.perf_counter()
+        found = oai.parse(document)
+        account.token = found.token
+        with uncleaned():
+            store.store(found.listings, account, NOW)
+        seconds += time.perf_counter() - start
+        if first == 0:
+            start = time.perf_counter()
+            for one in listings:
+                plain(one.title_raw)
+                plain(one.abstract_raw)
+            cleaning = (time.perf_counter() - start) / PAGE
+    peak = peak_kilobytes()
+    cleaned = seconds + cleaning * size
+    return {"records": size, "seconds": seconds, "cleaned": cleaned, "peak": peak}
+
+
+def peak_kilobytes() -> int:
+    """The most memory this program has had. Linux forgets the parent's at exec only here."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(status.read_text().partition("VmHWM:")[2].split()[0])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def page(listings: list[Listing], first: int, size: int) -> bytes:
+    token = f"bench|{first + PAGE}" if first + PAGE < size else ""
+    inside = "".join(map(record, listings))
+    return (
+        '<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/"><ListRecords>'
+        f'{inside}<resumptionToken completeListSize="{size}">{token}</resumptionToken>'
+        "</ListRecords></OAI-PMH>"
+    ).encode()
+
+
+def record(one: Listing) -> str:
+    return (
+        f"<record><header><identifier>oai:arXiv.org:{one.identifier}</identifier>"
+        f"<datestamp>{DAY}</datestamp></header><metadata>"
+        '<arXivRaw xmlns="http://arxiv.org/OAI/arXivRaw/">'
+        '<version version="v1"><date>Wed, 18 Nov 2026 10:00:00 GMT</date></version>'
+        f"<title>{html.escape(one.title_raw)}</title>"
+        f"<authors>{html.escape(', '.join(one.authors))}</authors>"
+        f"<categories>{' '.join(one.categories)}</categories>"
+        f"<abstract>{html.escape(one.abstract_raw)}</abstract>"
+        "</arXivRaw></metadata></record>"
+    )
+
+
+if __name__ == "__main__":
+    with connection.cursor() as truncating:
+        truncating.execute("TRUNCATE digest_paper CASCADE")
+    print(json.dumps(harvest(int(sys.argv[1]))))
