@@ -65,7 +65,10 @@ def store(
         before = {name: _written(paper) for name, paper in papers.items()}
         measured = _measured(merged, papers)
         for name, paper in papers.items():
-            _revise(paper, merged[name])
+            # What was written a moment ago says all of its listing already, unless
+            # another process wrote it.
+            if name in known or paper.created_at != now:
+                _revise(paper, merged[name])
         touched = _changed(papers, before, now)
         Paper.objects.bulk_update(touched, _WRITTEN, batch_size=500)
         withdrawn = _recall(merged, deleted)
@@ -152,6 +155,8 @@ def _kept(raw: str) -> str:
 
 def _fitting(name: str, value: str) -> str:
     """Nothing rather than half an address."""
+    if not value:
+        return value
     longest = getattr(Paper._meta.get_field(name), "max_length", 0)
     kept = _kept(value)
     return kept if len(kept) <= longest else ""
