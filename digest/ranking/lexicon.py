@@ -68,9 +68,10 @@ class Lexicon:
             return np.zeros(self.size)
         return np.asarray(self._weighed @ centre) / length
 
-    def duplicates(self, text: str) -> Scores:
-        """Plain cosine to one text, 1.0 for the same words: float64 [n] in [0, 1]."""
-        return np.asarray(self._weighed @ self._centre([text]))
+    def duplicates(self, texts: Sequence[str]) -> Scores:
+        """Plain cosine to the nearest of `texts`, 1.0 for the same words: [n] in [0, 1]."""
+        rows = np.stack([self._centre([text]) for text in texts], axis=1)
+        return np.asarray((self._weighed @ rows).max(axis=1))
 
     def pairs(self, left: Columns, right: Columns) -> Scores:
         """Plain cosine of each of these texts to its partner: float64 [pairs]."""
@@ -85,18 +86,15 @@ class Lexicon:
         return centre
 
     def _cut(self, text: str) -> Sparse:
-        row = self._rows([text])
-        return row.indices.astype(np.int64), row.data
+        """A text as a unit row: the columns of its words, and their weights."""
+        counts = Counter(word for word in words(text) if word in self._columns)
+        columns = np.array([self._columns[word] for word in counts], np.int64)
+        weights = (np.log(np.array([*counts.values()], float)) + 1) * self._idf[columns]
+        return columns, weights / max(float(np.linalg.norm(weights)), 1e-12)
 
     def _weight(self, word: str) -> float:
         column = self._columns.get(word)
         return self._unseen if column is None else float(self._idf[column])
-
-    def _rows(self, texts: Sequence[str]) -> csr_matrix:
-        if not self._columns:
-            return csr_matrix(np.zeros((len(texts), 1)))
-        counter = CountVectorizer(analyzer=words, vocabulary=self._columns)
-        return self._weigh(csr_matrix(counter.transform(texts), dtype=np.float64))
 
     def _weigh(self, counts: csr_matrix) -> csr_matrix:
         """Sublinear TF-IDF with unit rows."""

@@ -99,10 +99,15 @@ def _text(candidate: Candidate) -> PaperText:
 
 
 def wishes(interests: Iterable[Interest]) -> list[Wish]:
-    """Interests, stored or not, with what they stand for; at most three queries."""
-    rows = list(interests)
-    topics = _topics([row.value for row in rows if row.kind == Interest.Kind.TOPIC])
-    papers = _papers([row.value for row in rows if row.kind == Interest.Kind.PAPER])
+    """Interests, stored or not, with what they stand for; at most four queries."""
+    rows, model = list(interests), embedding.current()
+    version = model.version if model else ""
+    topics = _topics(
+        [row.value for row in rows if row.kind == Interest.Kind.TOPIC], version
+    )
+    papers = _papers(
+        [row.value for row in rows if row.kind == Interest.Kind.PAPER], version
+    )
     return [_wish(row, topics, papers) for row in rows]
 
 
@@ -116,31 +121,31 @@ def _wish(
     return Wish(interest.kind, interest.value)
 
 
-def _topics(slugs: Sequence[str]) -> dict[str, Wish]:
+def _topics(slugs: Sequence[str], version: str) -> dict[str, Wish]:
     found = Topic.objects.filter(slug__in=slugs).prefetch_related("examples")
-    return {topic.slug: _topic(topic) for topic in found}
+    return {topic.slug: _topic(topic, version) for topic in found}
 
 
-def _topic(topic: Topic) -> Wish:
+def _topic(topic: Topic, version: str) -> Wish:
     return Wish(
         kind=Interest.Kind.TOPIC,
         value=topic.name,
         description=topic.description,
         keywords=tuple(topic.keywords),
         categories=tuple(topic.categories),
-        examples=tuple(_example(paper) for paper in topic.examples.all()),
+        examples=tuple(_example(paper, version) for paper in topic.examples.all()),
     )
 
 
-def _papers(identifiers: Sequence[str]) -> dict[str, PaperText]:
-    found = Paper.objects.filter(identifier__in=identifiers).only(
-        "identifier", "title", "abstract"
-    )
-    return {paper.identifier: _example(paper) for paper in found}
+def _papers(identifiers: Sequence[str], version: str) -> dict[str, PaperText]:
+    columns = ("identifier", "title", "abstract", "vector", "vector_version")
+    found = Paper.objects.filter(identifier__in=identifiers).only(*columns)
+    return {paper.identifier: _example(paper, version) for paper in found}
 
 
-def _example(paper: Paper) -> PaperText:
-    return PaperText(paper.title, paper.abstract)
+def _example(paper: Paper, version: str) -> PaperText:
+    stored = paper.vector if paper.vector_version == version else None
+    return PaperText(paper.title, paper.abstract, vector=bytes(stored or b""))
 
 
 def vectors_of(interests: Iterable[Interest]) -> dict[int, Row]:

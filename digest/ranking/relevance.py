@@ -7,7 +7,7 @@ or the paper itself; 0.5 is a paper that clearly belongs; below FLOOR is chance,
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -65,12 +65,16 @@ TWIN_MEANING, TWIN_WORDS = 0.9, 0.6
 
 @dataclass(frozen=True)
 class PaperText:
-    """What relevance reads of a paper; the first category is the primary one."""
+    """What relevance reads of a paper; the first category is the primary one.
+
+    An example may bring its stored `vector`, float32 under the field's model.
+    """
 
     title: str
     abstract: str
     authors: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
+    vector: bytes = field(default=b"", compare=False, repr=False)  # where it is known
 
     @property
     def text(self) -> str:
@@ -187,18 +191,18 @@ class Field:
         if not wish.examples:
             return np.zeros(len(self.papers))
         found = _relevance(self._like(wish.examples)) * SIMILAR_AT_MOST
-        for example in wish.examples:
-            same = self._lexicon.duplicates(example.text)
-            found = np.maximum(found, _ramp(same, *DUPLICATE))
-        return found
+        same = self._lexicon.duplicates([example.text for example in wish.examples])
+        return np.maximum(found, _ramp(same, *DUPLICATE))
 
     def search(self, wish: Wish) -> Scores:
         """Words and meaning of a query; surer where it stands verbatim."""
         return _surer(_relevance(self._answer(wish.value)), self.keyword(wish))
 
-    def _embed(self, text: str) -> Row:
+    def _embed(self, example: PaperText) -> Row:
+        if example.vector:
+            return np.frombuffer(example.vector, np.float32)
         assert self.model
-        row: Row = self.model.embed([text])[0]
+        row: Row = self.model.embed([example.text])[0]
         return row
 
     def _verbatim(self, phrases: Sequence[str]) -> Scores:
@@ -211,7 +215,7 @@ class Field:
 
     def _answer(self, query: str) -> Scores:
         answers = self._lexicon.answers(query)
-        meaning = np.maximum(self._means([query]), 0)
+        meaning = np.maximum(self._means([PaperText("", query)]), 0)
         return 0.75 * answers + 0.25 * meaning / QUERY_MEANING_SCALE
 
     def _like(self, examples: Sequence[PaperText]) -> Scores:
@@ -223,14 +227,14 @@ class Field:
         found += TITLES * _spreads(titles, TITLES_SPREAD)
         if self.model is None:
             return found / (WORDS + TITLES) / SURE
-        found += MEANING * _spreads(self._means(texts), MEANING_SPREAD)
+        found += MEANING * _spreads(self._means(examples), MEANING_SPREAD)
         return found / (WORDS + MEANING + TITLES) / SURE
 
-    def _means(self, texts: Sequence[str]) -> Scores:
-        """Cosine of the vectors to the centre of the texts' vectors: [n]."""
+    def _means(self, examples: Sequence[PaperText]) -> Scores:
+        """Cosine of the vectors to the centre of the examples' vectors: [n]."""
         if self.model is None:
             return np.zeros(len(self.papers))
-        centre = np.mean([self._vector(text) for text in texts], axis=0)
+        centre = np.mean([self._vector(example) for example in examples], axis=0)
         length = float(np.linalg.norm(centre))
         if not length:
             return np.zeros(len(self.papers))

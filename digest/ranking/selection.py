@@ -132,7 +132,7 @@ class _Table:
         self.twin = slate.twin[self.order].tolist()
         self.circle = slate.circle[self.order].tolist()
         self.columns = np.arange(self.order.size, 0, -1)
-        self.relevance = relevance[:, self.order]
+        self._relevance = relevance
         self.mute_from = whole(mute_from)
         self.interests = weights.indices.astype(np.int64)
         self.weights = weights.data
@@ -147,12 +147,18 @@ class _Table:
         self.matches, self.hints, self.keys = (np.empty(shape, np.int32) for _ in "mhk")
         for first in range(0, interests.size, CHUNK):
             rows = slice(first, first + CHUNK)
-            found = self.relevance[interests[rows]].astype(np.float64)
-            raw = np.rint(found * np.maximum(weights[rows], 0)[:, None] * SCALE)
+            found = self.relevance(interests[rows]).astype(np.float64)
+            raw = found * np.maximum(weights[rows], 0)[:, None]
+            raw *= SCALE
+            np.rint(raw, out=raw)
             self.matches[rows] = raw * (found >= CLAIMED_FROM)
             self.hints[rows] = raw * NEARER
             self.keys[rows] = self._keys(self.matches[rows], self.hints[rows], NO_PUSH)
         self.ranked: dict[int, list[int]] = {}
+
+    def relevance(self, interests: Whole) -> npt.NDArray[np.float32]:
+        """Of these interests, in the order of the columns."""
+        return np.take(self._relevance[interests], self.order, axis=1)
 
     def choose(
         self, start: int, end: int, sent: Sequence[int], length: int
@@ -188,14 +194,14 @@ class _Table:
     def _push(self, start: int, end: int) -> Keys:
         """How far the reader's mutes push down each candidate."""
         weights = -self.weights[start:end]
-        found = self.relevance[self.interests[start:end][weights > 0]]
+        found = self.relevance(self.interests[start:end][weights > 0])
         pushed = whole(found * weights[weights > 0][:, None] * PUSH_DOWN)
         return np.asarray(pushed.max(axis=0), np.int32)
 
     def _muted(self, start: int, end: int) -> Flags:
         """The candidates that the reader's mutes take away."""
         disliked = self.interests[start:end][self.weights[start:end] < 0]
-        reached = whole(self.relevance[disliked]) >= self.mute_from[disliked][:, None]
+        reached = whole(self.relevance(disliked)) >= self.mute_from[disliked][:, None]
         return np.asarray(reached.any(axis=0))
 
     def _keys(self, match: Keys, hint: Keys, push: Keys | np.int32) -> Keys:
