@@ -91,7 +91,7 @@ def sending(edition: Edition, now: datetime) -> dict[str, Any]:
         "list": list_of(edition),
         "tally": moving.tally,
         "progress": moving,
-        "mismatch": ledger.mismatch(edition, now),
+        "mismatch": ledger.mismatch(edition, now, moving.tally),
         "in_doubt": doubts(edition),
         "batches": [(state, states[state]) for state in UNFINISHED if state in states],
     }

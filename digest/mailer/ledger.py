@@ -166,13 +166,16 @@ def outcome_of(outcome: str, is_named: bool, state: str) -> str:
     return state if state in (State.FAILED, State.UNKNOWN) else "waiting"
 
 
-def mismatch(edition: Edition, now: datetime) -> str:
-    """What does not add up of a finished or expired edition, in words; "" where all does or some batch still may go."""
+def mismatch(edition: Edition, now: datetime, counted: Tally | None = None) -> str:
+    """What does not add up of a finished or expired edition, in words; "" where all does or some batch still may go.
+
+    `counted`: its tally, where the caller has it already.
+    """
     batches = Batch.objects.filter(slot__edition=edition)
     open_ones = batches.exclude(state__in=FINAL).count()
     if open_ones and not is_over(edition, now):
         return ""
-    told = tally(edition)
+    told = counted or tally(edition)
     if told.balanced:
         return ""
     why = f"{open_ones} batches never went" if open_ones else "their batches are done"
