@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tests import services
 from tests.conftest import ROOT
 
 OWN = ("DATABASE_URL", "REDIS_URL", "VAR_DIR", "MAIL_DIR")
@@ -29,9 +30,12 @@ def chaos(*options):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    services.redis_binary() is None, reason="needs a Redis: install redis-server"
+)
 @pytest.mark.parametrize("over", ["sendgrid", "smtp"])
 def test_workers_that_are_killed_and_servers_that_crash_double_nothing_and_lose_nobody(
-    over, redis_url
+    over,
 ):
     said = chaos("--readers", "200", "--kills", "3", "--seed", "7", "--over", over)
 
