@@ -17,8 +17,8 @@ from digest.ranking.vectors import Rows
 Labels = npt.NDArray[np.int64]
 
 MOST_GROUPS = 4
-# Of two papers everything is in common by chance; pairs cost the libraries set .010 of
-# recall@50 (.473 to .484) and gain nothing where interests are mixed.
+# Of two papers everything is in common by chance; pairs cost the libraries set .012 of
+# recall@50 (.485 to .473) and gain nothing where interests are mixed.
 SMALLEST = 3
 # A silhouette is at most 1; that of one topic's papers cut in two is about .1.
 LEAST, PRICE = 0.05, 0.03  # to be worth any cut, and for each group
