@@ -14,7 +14,7 @@ from tests import live, make
 from tests.ingest.sources import Record, Response, batch, busy, cut, oai_error, paper
 from tests.make import DAY, NOW
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.both]
 MONDAY = date(2026, 11, 16)
 
 

@@ -11,7 +11,7 @@ from tests import make
 from tests.ingest.sources import batch, busy, paper
 from tests.make import DAY, NOW
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.both]
 MORNING = datetime(2026, 11, 20, 5, 20, tzinfo=UTC)
 LATE = calendar.rebuilt_at(DAY) + calendar.GRACE + timedelta(minutes=1)
 SATURDAY = MORNING + timedelta(days=1)
