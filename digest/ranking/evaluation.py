@@ -210,7 +210,7 @@ def _asked(papers: Papers, reader: Reader) -> list[str]:
     """The texts that stand for a reader: of papers followed, else of topics."""
     topics = [_topic(topic) for topic in reader.topics]
     named = [" ".join([t.value, *t.keywords, t.description]) for t in topics]
-    return [papers.texts[i].text for i in reader.follows] or named
+    return [papers.texts[i].text for i in reader.follows] or named or [""]
 
 
 def _words(papers: Papers) -> Scorer:
@@ -252,7 +252,9 @@ def _judge(papers: Papers, recorded: Json) -> Judge:
             grades[papers.place[name]] = grade
     parts = recorded.get("relevant_by_interest", ())
     lists = parts.values() if isinstance(parts, dict) else parts
-    return Judge(grades, [{papers.place[p] for p in ids} for ids in lists])
+    return Judge(
+        grades, [{papers.place[p] for p in ids if p in papers.place} for ids in lists]
+    )
 
 
 def _add(found: Found, papers: Papers, name: str, ranking: Whole, judge: Judge) -> None:

@@ -37,8 +37,8 @@ INITIALS = 0.7  # J. Smith may be another Smith
 SURNAME = 0.4
 
 # Likeness of texts, in spreads above what candidates have with the example by chance: of
-# words, of meaning (recall@50 of the libraries set: .459 and .483 alone, .495 together), and of titles,
-# which say most in fewest words. Ten spreads are likeness 1; papers that the keepers of
+# words, of meaning (recall@50 of the libraries set: .459 and .483 alone, .495 together),
+# and of titles, which say most in fewest words. Ten spreads are likeness 1; papers that the keepers of
 # topics chose lie about five above. Spreads are those of an edition, shrunk towards the
 # recorded ones until it has more than SPREAD_AFTER candidates.
 WORDS_SPREAD, MEANING_SPREAD, TITLES_SPREAD = 0.03, 0.12, 0.03
