@@ -92,7 +92,7 @@ def test_its_commands_run_on_postgresql_and_redis(tmp_path, redis_url, smtp):
         live.running(*commands["worker"], log=log, **settings),
         live.running(*commands["beat"], log=log, **settings | {"HOME": tmp_path}),
     ):
-        health = live.until(lambda: live.answer(f"http://127.0.0.1:{port}/health"), log)
+        health = live.until(lambda: live.answer(f"http://127.0.0.1:{port}/alive"), log)
         live.until(lambda: "ready." in log.read_text(), log)
         live.until(lambda: "beat: Starting" in log.read_text(), log)
 

@@ -44,6 +44,20 @@ def health(request: HttpRequest) -> JsonResponse:
     return JsonResponse(told, status=200 if ingest == "ok" else 503)
 
 
+@require_safe
+@never_cache
+def alive(request: HttpRequest) -> JsonResponse:
+    """200 while this program and its database answer: for whatever restarts programs.
+
+    A day that arXiv owes us is an alarm, and no reason to restart anything.
+    """
+    try:
+        IngestRun.objects.exists()
+    except DatabaseError:
+        return JsonResponse({"database": "no answer"}, status=503)
+    return JsonResponse({"database": "ok"})
+
+
 def newest_ingest() -> datetime | None:
     """When a listing was last read whole."""
     done = IngestRun.objects.filter(state=IngestRun.State.DONE)

@@ -32,5 +32,6 @@ urlpatterns: list[URLPattern] = [
     path("mailbox/<str:name>/body", mailbox.mail_body, name="mail_body"),
     path("webhooks/sendgrid", webhooks.sendgrid, name="webhook_sendgrid"),
     path("health", health.health, name="health"),
+    path("alive", health.alive, name="alive"),
     path("robots.txt", health.robots),
 ]

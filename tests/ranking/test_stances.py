@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import numpy as np
 import pytest
 
 from digest.models import Follow
@@ -130,3 +131,13 @@ def test_an_explanation_says_what_keeps_a_paper_away(world, ada):
 
     assert found.place is None
     assert [part.mutes for part in found.parts] == [True]
+
+
+def test_of_a_group_the_paper_nearest_to_the_pick_is_the_reason():
+    vectors = {1: np.array([1.0, 0.0]), 2: np.array([0.0, 1.0])}
+
+    found = stances.Stances({}, {}, vectors)
+
+    assert found.nearest((1, 2), np.array([0.3, 0.9])) == 2
+    assert found.nearest((1, 2), np.array([0.9, 0.3])) == 1
+    assert found.nearest((1, 2), np.array([0.7, 0.7])) == 1

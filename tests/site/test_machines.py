@@ -138,6 +138,13 @@ def test_health_is_bad_while_a_young_day_lacks_its_papers(client, db, time_machi
     assert told.json()["missing"] == ["2026-11-20"]
 
 
+def test_a_program_is_alive_though_listings_are_stale(client, db):
+    ingest(40)
+
+    assert client.get("/health").status_code == 503
+    assert client.get("/alive").status_code == 200
+
+
 def test_an_old_gap_is_told_and_is_no_alarm(client, db, time_machine):
     time_machine.move_to(datetime(2026, 11, 20, 16, 0, tzinfo=UTC))
     ingest(1)
