@@ -164,6 +164,7 @@ def test_a_digest_is_full_when_there_are_enough_papers(world):
 @given(worlds(), st.integers(0, 4))
 def test_another_interest_never_removes_the_last_paper_of_one(world, number):
     slate, relevance, _, weights, sent, _ = world
+    relevance = relevance * (relevance > 0.8)  # few claims, or each has all
     row = np.abs(weights[:1])
     if number >= row.size:
         return
