@@ -13,6 +13,7 @@ import tests.ground  # noqa: F401  Django is ready from here on, so models can b
 # isort: split
 
 from django.core.cache import cache
+from django.db import connection
 
 from digest.celery import app
 from tests import make
@@ -92,6 +93,21 @@ def on_loopback(host):
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup, django_db_blocker):
+    """End what programs that were killed have left connected: their database is dropped now."""
+    yield
+    if connection.vendor == "postgresql":
+        with django_db_blocker.unblock(), connection.cursor() as cursor:
+            cursor.execute(LEFT_CONNECTED)
+
+
+LEFT_CONNECTED = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
 
 
 @pytest.fixture(autouse=True)
