@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from accounts.models import Suppression
 from digest.feedback import record, settle
 from digest.mailer import again, deliver, ledger, plan, transport
 from digest.mailer.outcome import accepted
@@ -214,6 +215,17 @@ def test_an_event_whose_worker_died_is_acted_on_again(
 
     assert outcomes(edition).accepted == READERS
     assert not Event.objects.filter(acted_at=None).exists()
+
+
+def test_a_complaint_whose_worker_died_is_heard_again(edition, provider):
+    corridor(NOW)
+    told_of("spamreport")
+    with deadly(settle, "hear", "before", call=1):
+        settle.act(NOW)
+
+    settle.act(NOW)
+
+    assert Suppression.objects.get().reason == Suppression.Reason.COMPLAINT
 
 
 def test_an_event_that_is_quicker_than_the_reclaim_is_not_forgotten(edition, provider):
