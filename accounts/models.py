@@ -138,6 +138,11 @@ class Subscriber(models.Model):
         SATURDAY = 5, "Saturday"
         SUNDAY = 6, "Sunday"
 
+    class Balance(models.TextChoices):
+        OWN = "own", "only papers that match what they follow"
+        FIRST = "first", "what they follow first, trending papers fill the rest"
+        EVEN = "even", "half what they follow, half trending"
+
     UNCONFIRMED_KEPT = timedelta(days=30)
 
     email = models.EmailField(
@@ -178,6 +183,22 @@ class Subscriber(models.Model):
         default=10,
         validators=[MinValueValidator(1), MaxValueValidator(30)],
         help_text="At most this many papers in a digest, 1 to 30.",
+    )
+    balance = models.CharField(
+        max_length=5,
+        choices=Balance.choices,
+        default=Balance.FIRST,
+        help_text="How much of a digest comes for its trend alone.",
+    )
+    note_when_empty = models.BooleanField(
+        "note when there is nothing",
+        default=False,
+        help_text="A day without a paper for them is a short note; otherwise silence.",
+    )
+    learns = models.BooleanField(
+        "learns from what they open",
+        default=True,
+        help_text="Papers they open count as a weak sign of what they like.",
     )
     paused_until = models.DateTimeField(
         null=True, blank=True, help_text="No mail before this time."

@@ -86,6 +86,7 @@ class Follow(models.Model):
     class Source(models.TextChoices):
         CHOSEN = "chosen", "chosen by the reader"
         FEEDBACK = "feedback", "more or less like this"
+        OPENED = "opened", "opened from a digest"
 
     subscriber = models.ForeignKey(Subscriber, models.CASCADE, related_name="follows")
     interest = models.ForeignKey(Interest, models.CASCADE, related_name="follows")
