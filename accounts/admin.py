@@ -154,9 +154,10 @@ class SubscriberAdmin(ModelAdmin):
         "hour",
         "zone",
         "length",
+        "balance",
         "confirmed_at",
     )
-    list_filter = ("state", "frequency")
+    list_filter = ("state", "frequency", "balance")
     search_fields = ("email",)
     search_help_text = "The beginning of an address"
     show_full_result_count = False
@@ -185,6 +186,10 @@ class SubscriberAdmin(ModelAdmin):
                     "paused_until",
                 )
             },
+        ),
+        (
+            "What fills it",
+            {"fields": ("balance", ("note_when_empty", "learns"))},
         ),
         (
             "What they agreed to",

@@ -236,6 +236,11 @@ class Subscriber(models.Model):
     def is_active(self) -> bool:
         return self.state == self.State.ACTIVE
 
+    @property
+    def wants_note(self) -> bool:
+        """Whether a day with nothing for this reader is a short note; only who gets nothing but their own has such days."""
+        return self.note_when_empty and self.balance == self.Balance.OWN
+
     def may_be_mailed(self, now: datetime) -> bool:
         """Whether this reader agreed, is not paused at `now`, and is not suppressed."""
         return (

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -23,6 +24,7 @@ from digest.site import shown
 from digest.site.keys import Opened, by_link, expired, opened, private
 
 Kind = Interest.Kind
+Balance = Subscriber.Balance
 Change = Callable[[Subscriber, QueryDict, datetime], str]
 
 # Longer than a holiday is leaving, and the page offers that too.
@@ -40,6 +42,24 @@ SAYS = {
     "forbidden": "Our mail to this address came back or was reported as spam, or we were asked to stop: we may not mail it.",
 }
 BAD = {"refused", "wrong", "forbidden"}
+# The three balances as readers read them: a name, and what follows from it.
+BALANCES = [
+    (
+        Balance.OWN,
+        "Only what I follow",
+        "Every paper matches something above. Some days that is fewer than you asked for, or none.",
+    ),
+    (
+        Balance.FIRST,
+        "What I follow first",
+        "Trending papers fill the places that are left.",
+    ),
+    (
+        Balance.EVEN,
+        "Half and half",
+        "Half of the places are for trending papers, whatever you follow.",
+    ),
+]
 
 
 class Schedule(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
@@ -48,6 +68,14 @@ class Schedule(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stu
     class Meta:
         model = Subscriber
         fields = ["length", "frequency", "weekday", "hour", "zone"]
+
+
+class Filling(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
+    """What fills the mail; a box that is not ticked is not sent, and means no."""
+
+    class Meta:
+        model = Subscriber
+        fields = ["balance", "note_when_empty", "learns"]
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -94,6 +122,8 @@ def page(request: HttpRequest, found: Opened, key: str) -> dict[str, Any]:
         "stances": stances(subscriber),
         "topics": offered(subscriber),
         "zones": zones(),
+        "balances": BALANCES,
+        "counts_clicks": settings.CLICK_REDIRECT,
         "frequencies": Subscriber.Frequency.choices,
         "weekdays": Subscriber.Weekday.choices,
         "preview": next_digest(subscriber, now),
@@ -152,10 +182,18 @@ def next_digest(subscriber: Subscriber, now: datetime) -> list[shown.Shown]:
 
 
 def schedule(subscriber: Subscriber, sent: QueryDict, now: datetime) -> str:
-    form = Schedule(sent, instance=subscriber)
+    return keep(Schedule(sent, instance=subscriber))
+
+
+def fill(subscriber: Subscriber, sent: QueryDict, now: datetime) -> str:
+    return keep(Filling(sent, instance=subscriber))
+
+
+def keep(form: Schedule | Filling) -> str:
+    """Store what a form holds, and nothing else of its reader."""
     if not form.is_valid():
         return "wrong"
-    subscriber.save(update_fields=form.fields.keys())
+    form.instance.save(update_fields=form.fields.keys())
     return "saved"
 
 
@@ -237,6 +275,7 @@ def change_address(subscriber: Subscriber, sent: QueryDict, now: datetime) -> st
 
 CHANGES: dict[str, Change] = {
     "schedule": schedule,
+    "fill": fill,
     "topics": choose_topics,
     "follow": follow,
     "mute": mute,
@@ -277,6 +316,7 @@ def export(request: HttpRequest, key: str) -> HttpResponse:
 
 PERSONAL = [
     *("email", "state", "zone", "hour", "frequency", "weekday", "length"),
+    *("balance", "note_when_empty", "learns"),
     *("paused_until", "created_at", "confirmed_at", "left_at"),
     *("consent_text", "consent_how"),
 ]

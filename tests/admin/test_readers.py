@@ -77,6 +77,8 @@ def test_nobody_consents_for_a_reader_here(room, reader):
             "hour": "9",
             "zone": "Europe/Berlin",
             "length": "5",
+            "balance": "own",
+            "note_when_empty": "on",
         },
     )
 
@@ -87,6 +89,7 @@ def test_nobody_consents_for_a_reader_here(room, reader):
         "",
     )
     assert (reader.frequency, reader.hour, reader.length) == ("weekly", 9, 5)
+    assert (reader.balance, reader.wants_note, reader.learns) == ("own", True, False)
 
 
 def test_a_preview_shows_the_mail_and_why_and_stores_nothing(room, reader):

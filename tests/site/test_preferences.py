@@ -1,5 +1,6 @@
 """Preferences: whose they are, what each form changes, and that opening changes nothing."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -214,6 +215,53 @@ def test_a_wrong_time_changes_nothing(client, door, ada, wrong):
     assert Subscriber.objects.values().get(pk=ada.pk) == before
 
 
+def test_what_fills_the_mail_is_saved_and_shown(client, door, ada):
+    fresh = text(client.get(door))
+    assert 'value="first" aria-describedby="balance-first" checked' in fresh
+
+    said = client.post(door, {"do": "fill", "balance": "own", "note_when_empty": "on"})
+
+    ada.refresh_from_db()
+    assert said["Location"].endswith("said=saved")
+    assert (ada.balance, ada.note_when_empty, ada.learns) == ("own", True, False)
+    shown = text(client.get(door))
+    assert 'value="own" aria-describedby="balance-own" checked' in shown
+    assert shown.count('name="balance"') == 3
+    assert re.search('name="note_when_empty" [^>]* checked>', shown)
+    assert not re.search('name="learns" [^>]* checked>', shown)
+
+
+@pytest.mark.parametrize("balance", ["", "all", "OWN"])
+def test_a_balance_that_is_none_changes_nothing(client, door, ada, balance):
+    said = client.post(door, {"do": "fill", "balance": balance})
+
+    assert said["Location"].endswith("said=wrong")
+    ada.refresh_from_db()
+    assert (ada.balance, ada.learns) == ("first", True)
+
+
+@pytest.mark.parametrize(
+    ("balance", "ticked", "noted"),
+    [("own", True, True), ("own", False, False), ("first", True, False)],
+)
+def test_only_who_gets_nothing_but_their_own_is_promised_a_note(
+    client, door, ada, balance, ticked, noted
+):
+    Subscriber.objects.update(balance=balance, note_when_empty=ticked)
+
+    preview = text(client.get(door)).partition("Your next digest")[2]
+
+    assert ("Such a day brings a short note." in preview) is noted
+
+
+def test_where_clicks_are_not_counted_nothing_is_said_to_be_learned(
+    client, door, settings
+):
+    settings.CLICK_REDIRECT = False
+
+    assert "Not at work here" in text(client.get(door))
+
+
 def test_a_form_cannot_touch_what_is_not_in_it(client, door, ada):
     client.post(door, SCHEDULE | {"email": "x@example.org", "state": "left"})
 
@@ -283,6 +331,8 @@ def test_the_export_holds_what_we_keep_and_nothing_of_others(client, door, ada, 
 
     told = response.json()
     assert told["reader"]["email"] == "ada@example.org"
+    assert told["reader"]["balance"] == "first"
+    assert told["reader"]["learns"] is True
     assert told["interests"][0]["interest__value"] == "quantization"
     assert told["digests"][0]["edition__day"] == "2026-11-20"
     first = hers.edition.candidates.get(pk=hers.picks[0].candidate)
