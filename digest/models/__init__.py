@@ -1,5 +1,6 @@
 """The corridor itself: the rows that one room writes and the next one reads."""
 
+from digest.models.brought import Asked, Submission, Wanted
 from digest.models.digests import Batch, Digest, Pick, Slot, decode_picks, encode_picks
 from digest.models.editions import Candidate, Edition, Frozen, Recall
 from digest.models.events import Event
@@ -10,6 +11,7 @@ from digest.models.topics import Follow, Interest, Topic
 from digest.models.vectors import VectorModel
 
 __all__ = [
+    "Asked",
     "Batch",
     "Candidate",
     "Digest",
@@ -25,8 +27,10 @@ __all__ = [
     "Recall",
     "Signal",
     "Slot",
+    "Submission",
     "Topic",
     "VectorModel",
+    "Wanted",
     "decode_picks",
     "encode_picks",
 ]

@@ -13,6 +13,7 @@ class Paper(models.Model):
         REPLACE = "replace", "replaced"
         REPLACE_CROSS = "replace-cross", "replaced cross-list"
         LISTED = "listed", "listed by Hugging Face"
+        BROUGHT = "brought", "brought by a reader"
 
     identifier = models.CharField(
         max_length=64,
@@ -28,7 +29,7 @@ class Paper(models.Model):
     announce_type = models.CharField(
         max_length=13,
         choices=Announced.choices,
-        help_text="How we first met it: a replacement was announced before we looked, and is never mailed.",
+        help_text="How we first met it: a replacement was announced before we looked, and is never mailed; nor is what only a reader's list brought.",
     )
     title_raw = models.TextField(help_text="The title as its source wrote it.")
     abstract_raw = models.TextField(help_text="The abstract as its source wrote it.")
