@@ -14,7 +14,7 @@ from digest.ingest.text import plain
 from digest.models import IngestRun, Paper, Recall, Signal
 
 # How a paper is best known, first to last: as new in its primary category.
-_BEST = ("new", "cross", "replace", "replace-cross", "")
+_BEST = ("new", "cross", "replace", "replace-cross", "", "brought")
 # Signal kinds and the columns of Paper that repeat the newest of them.
 _COLUMNS = {"upvotes": "votes", "comments": "comments", "stars": "stars"}
 _TEXT = (
@@ -28,7 +28,7 @@ _FILLED = (
 WITHDRAWN = "withdrawn on arXiv"
 _WRITTEN = (
     *(*_TEXT, *_FILLED, *_COLUMNS.values()),
-    *("announce_type", "vector", "vector_version", "updated_at"),
+    *("announce_type", "announced_on", "vector", "vector_version", "updated_at"),
 )
 
 
@@ -164,6 +164,8 @@ def _fitting(name: str, value: str) -> str:
 
 def _revise(paper: Paper, listing: Listing) -> None:
     """What this listing adds to what we know of a paper."""
+    if paper.announce_type == Paper.Announced.BROUGHT != listing.announce_type:
+        _meet(paper, listing)
     if listing.source == "arxiv":
         _announce(paper, listing)
         # Only arXiv names categories, so without them the text is another's.
@@ -172,6 +174,12 @@ def _revise(paper: Paper, listing: Listing) -> None:
             paper.vector, paper.vector_version = None, ""
     facts = _facts(listing)
     _set(paper, {name: facts[name] for name in _FILLED if not getattr(paper, name)})
+
+
+def _meet(paper: Paper, listing: Listing) -> None:
+    """What only a reader's list had brought is announced for the first time now."""
+    paper.announce_type = listing.announce_type or Paper.Announced.LISTED
+    paper.announced_on = listing.announced_on or paper.announced_on
 
 
 def _announce(paper: Paper, listing: Listing) -> None:

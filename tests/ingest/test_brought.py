@@ -1,0 +1,82 @@
+"""What only a reader's list brought: known, never news, until somebody announces it."""
+
+from datetime import timedelta
+
+import pytest
+
+from digest.ingest.listing import Listing
+from digest.ingest.store import store
+from digest.models import IngestRun, Paper
+from digest.ranking import rescore
+from tests import make
+from tests.make import DAY, NOW
+
+pytestmark = [pytest.mark.django_db, pytest.mark.both]
+OLD = DAY - timedelta(days=900)
+
+
+def listing(kind, day, source="arxiv"):
+    return Listing(
+        identifier="2611.95010",
+        version=1,
+        source=source,
+        title_raw="A Title",
+        abstract_raw="An abstract.",
+        authors=("Ana Roe",),
+        categories=("math.GT",) if source == "arxiv" else (),
+        primary="math.GT" if source == "arxiv" else "",
+        announce_type=kind,
+        announced_on=day,
+    )
+
+
+def take(one):
+    store([one], IngestRun(source=one.source, origin="x", started_at=NOW), NOW)
+    return Paper.objects.get(identifier=one.identifier)
+
+
+@pytest.mark.parametrize("brought_on", [DAY, OLD])
+@pytest.mark.parametrize(
+    ("kind", "source", "met"),
+    [
+        ("new", "arxiv", "new"),
+        ("cross", "arxiv", "cross"),
+        ("replace", "arxiv", "replace"),
+        ("", "huggingface", "listed"),
+    ],
+)
+def test_a_paper_that_was_brought_is_announced_as_if_nobody_had(
+    brought_on, kind, source, met
+):
+    take(listing("brought", brought_on))
+
+    paper = take(listing(kind, DAY + timedelta(days=1), source))
+
+    assert paper.announce_type == met
+    assert paper.announced_on == DAY + timedelta(days=1)
+
+
+@pytest.mark.parametrize("kind", ["new", "cross", "replace"])
+def test_bringing_a_known_paper_changes_nothing(kind):
+    take(listing(kind, DAY))
+
+    paper = take(listing("brought", OLD))
+
+    assert (paper.announce_type, paper.announced_on) == (kind, DAY)
+
+
+@pytest.mark.parametrize("day", [DAY, OLD])
+def test_a_brought_paper_is_no_candidate_however_young(day):
+    make.paper()
+    brought = take(listing("brought", day))
+
+    edition = rescore.rescore(DAY, NOW)
+
+    assert edition.candidates.count() == 1
+    assert not edition.candidates.filter(paper=brought).exists()
+
+
+def test_a_day_on_which_papers_were_only_brought_has_no_edition():
+    take(listing("brought", DAY))
+
+    assert rescore.rescore(DAY, NOW) is None
