@@ -67,6 +67,27 @@ class IngestRun(models.Model):
     touched_at = models.DateTimeField(
         null=True, help_text="When it last stored a page."
     )
+    is_check = models.BooleanField(
+        "daily check",
+        default=False,
+        help_text="A day's check of what the feeds said against OAI-PMH.",
+    )
+    missed = models.PositiveIntegerField(
+        default=0, help_text="Papers that a check brought and the feeds had not."
+    )
+    corrected = models.PositiveIntegerField(
+        default=0,
+        help_text="Papers whose text, categories or version a check put right.",
+    )
+    confirmed = models.PositiveIntegerField(
+        default=0, help_text="New papers of the day that a check met."
+    )
+    unconfirmed = models.PositiveIntegerField(
+        default=0, help_text="New papers of the day that OAI-PMH did not have."
+    )
+    # Short fingerprints: a token that comes again leads round in a circle.
+    tokens = models.JSONField(default=list, blank=True, editable=False)
+    holder = models.CharField(max_length=80, blank=True, editable=False)
     etag = models.CharField(max_length=200, blank=True, editable=False)
     last_modified = models.CharField(max_length=64, blank=True, editable=False)
 
