@@ -4,9 +4,10 @@ Precedence: already sent > reader's mute > hide > pin > boost > score. A paper's
 the best of the reader's interests, not their sum: a paper that is exactly one of them is
 worth more than one that is a little of each, and the best one is also the reason.
 Every interest has places of its own, by its weight; near-duplicates and one group of
-authors do not fill the rest while there is anything else. Scores are whole numbers before they are compared, ties go by
-(trend, id), and a row is computed from its reader alone, so that nobody's picks depend on
-who else is in the block.
+authors do not fill the rest while there is anything else. How many papers come for their
+trend alone is the reader's to say. Scores are whole numbers before they are compared, ties
+go by (trend, id), and a row is computed from its reader alone, so that nobody's picks
+depend on who else is in the block.
 """
 
 from collections.abc import Sequence
@@ -38,8 +39,8 @@ MOST_PINS = 3
 # than this; else one that matches thirty papers would leave no place for a rarer one.
 MOST_PLACES = 3
 MOST_OF_A_CIRCLE = 3  # papers of one group of authors, pins included
+BARS = CIRCLE_AND_TWIN, TWIN, NONE = range(3)  # what keeps a paper out, in turn
 TRENDING = -1  # in the place of an interest: picked for its trend, or pinned
-SPARE = 16  # candidates looked at beyond the places left, for some may be too alike
 
 CHUNK = 16  # stances computed at a time: what they need then stays in the cache
 NO_PUSH = np.int32(0)
@@ -75,12 +76,20 @@ class Block:
     """R readers and the I interests that any of them has, in the order of their ids.
 
     `weights` [R, I]: positive follows, negative mutes. `sent`: per reader the indices of
-    candidates that were mailed already. `lengths`: at most so many picks.
+    candidates that were mailed already. `lengths`: at most so many picks. `trending`: per
+    reader the least and the most of them that no interest claims, pins not counted; none
+    given is (0, length) for everybody.
+
+    The least is kept free for the best trending papers; pins take their places from both
+    sides alike. Where one side has too few papers the other fills the mail, but never
+    with more trending papers than the most: with (0, 0) it holds what the reader follows
+    and pins, or nothing.
     """
 
     weights: csr_matrix
     sent: Sequence[Sequence[int]]
     lengths: Sequence[int]
+    trending: Sequence[tuple[int, int]] = ()
 
 
 def select(
@@ -98,12 +107,10 @@ def select(
     weights = csr_matrix(block.weights)
     weights.sort_indices()
     table = _Table(slate, relevance, np.asarray(mute_from, np.float64), weights)
-    return [
-        table.choose(start, end, sent, length)
-        for (start, end), sent, length in zip(
-            pairwise(weights.indptr.tolist()), block.sent, block.lengths, strict=True
-        )
-    ]
+    trending = block.trending or [(0, length) for length in block.lengths]
+    spans = pairwise(weights.indptr.tolist())
+    readers = zip(spans, block.sent, block.lengths, trending, strict=True)
+    return [table.choose(*reader) for reader in readers]
 
 
 class _Table:
@@ -131,7 +138,6 @@ class _Table:
         self.pins = _pins(slate.pin[self.order])
         self.twin = slate.twin[self.order].tolist()
         self.circle = slate.circle[self.order].tolist()
-        self.columns = np.arange(self.order.size, 0, -1)
         self._relevance = relevance
         self.mute_from = whole(mute_from)
         self.interests = weights.indices.astype(np.int64)
@@ -161,9 +167,14 @@ class _Table:
         return np.take(self._relevance[interests], self.order, axis=1)
 
     def choose(
-        self, start: int, end: int, sent: Sequence[int], length: int
+        self,
+        span: tuple[int, int],
+        sent: Sequence[int],
+        length: int,
+        trending: tuple[int, int],
     ) -> list[Choice]:
         """The picks of the reader whose stances these are; their interests ascend."""
+        start, end = span
         weights = self.weights[start:end]
         liked = weights > 0
         stances = self.stances[start:end][liked]
@@ -178,14 +189,19 @@ class _Table:
             free[self._muted(start, end)] = False
             keys = self._keys(self.matches[stances], self.hints[stances], push)
             reaches = self.matches[stances] > push
-            ranked = [_rank(*row) for row in zip(keys, reaches, strict=True)]
+            ranked = [_ranked(*row) for row in zip(keys, reaches, strict=True)]
         best = self._best(keys, push)
         picked = _Picked(self.twin, self.circle, free, length)
         for column in self.pins:
-            picked.take(column, anyway=True)
+            picked.take(column, NONE)
         pinned = len(picked.columns)
-        _represent(picked, keys, ranked, _places(weights[liked], length))
-        self._fill(picked, best)
+        least, most = trending
+        kept = least * picked.room // max(length, 1)
+        picked.room -= kept
+        _represent(picked, keys, ranked, _places(weights[liked], length - least))
+        picked.take_all(_ranked(best, free & (best >= TIER)), picked.room)
+        picked.room += kept
+        _fill(picked, best, most, BARS if most >= length else BARS[:-1])
         taken = list(picked.columns)
         rest = sorted(taken[pinned:], key=lambda c: (-best[c], c))
         columns = np.array(taken[:pinned] + rest, np.int64)
@@ -221,22 +237,8 @@ class _Table:
         """The columns that a stance claims, best first."""
         if stance not in self.ranked:
             row = self.keys[stance], self.matches[stance] > 0
-            self.ranked[stance] = _rank(*row)
+            self.ranked[stance] = _ranked(*row)
         return self.ranked[stance]
-
-    def _fill(self, picked: "_Picked", best: Keys) -> None:
-        """Take the best of what is left until the digest is full."""
-        look = picked.room + len(picked.columns) + SPARE
-        ranks = np.where(picked.free, best.astype(np.int64), -1) * best.size
-        ranks += self.columns
-        while picked.room and look < best.size:
-            top = np.argpartition(-ranks, look)[:look]
-            picked.take_all(top[np.argsort(-ranks[top])].tolist())
-            look *= 4
-        if picked.room:
-            every = np.argsort(-ranks).tolist()
-            picked.take_all(every)
-            picked.take_all(every, anyway=True)
 
     def _choices(
         self, columns: Whole, interests: Whole, stances: Whole, push: Keys | None
@@ -263,14 +265,17 @@ class _Picked:
         self._twins: set[int] = set()
         self._circles: dict[int, int] = {}
 
-    def take(self, column: int, anyway: bool = False) -> bool:
+    def take(self, column: int, bar: int = CIRCLE_AND_TWIN) -> bool:
         """Whether the column is among the picks now: it was, or it fits beside them."""
         if column in self.columns:
             return True
         twin, circle = self._twin[column], self._circle[column]
         met = self._circles.get(circle, 0)
-        full = twin in self._twins or met >= MOST_OF_A_CIRCLE
-        if (full and not anyway) or not self.room or not self.free[column]:
+        if not self.room or not self.free[column]:
+            return False
+        if bar <= TWIN and twin in self._twins:
+            return False
+        if bar <= CIRCLE_AND_TWIN and met >= MOST_OF_A_CIRCLE:
             return False
         self.columns[column] = None
         self.room -= 1
@@ -278,12 +283,16 @@ class _Picked:
         self._circles[circle] = met + 1
         return True
 
-    def take_all(self, columns: Sequence[int], anyway: bool = False) -> None:
-        """Take what fits of these, in their order, until there is no more room."""
+    def take_all(
+        self, columns: Sequence[int], most: int, bar: int = CIRCLE_AND_TWIN
+    ) -> int:
+        """Take what fits of these in their order, at most so many; how many they were."""
+        before, last = self.room, max(self.room - most, 0)
         for column in columns:
-            if not self.room:
-                return
-            self.take(column, anyway)
+            if self.room == last:
+                break
+            self.take(column, bar)
+        return before - self.room
 
 
 def whole(values: npt.NDArray[np.floating]) -> Whole:
@@ -302,8 +311,9 @@ def _places(weights: Reals, length: int) -> list[int]:
     return [min(max(int(share), 1), MOST_PLACES) for share in shares]
 
 
-def _rank(keys: Keys, claimed: Flags) -> list[int]:
-    columns = np.flatnonzero(claimed)
+def _ranked(keys: Keys, among: Flags) -> list[int]:
+    """The columns among these, best first."""
+    columns = np.flatnonzero(among)
     return columns[np.argsort(-keys[columns], kind="stable")].tolist()  # type: ignore[no-any-return]
 
 
@@ -321,3 +331,13 @@ def _represent(
         for columns, own in offers:
             if own > turn and picked.room:
                 any(picked.take(column) for column in columns)
+
+
+def _fill(picked: _Picked, best: Keys, most: int, bars: Sequence[int]) -> None:
+    """Take trending papers, then whatever the bars let in, claimed ones first."""
+    claimed = _ranked(best, picked.free & (best >= TIER))
+    trending = _ranked(best, picked.free & (best < TIER))
+    most -= picked.take_all(trending, most)
+    for bar in bars:
+        picked.take_all(claimed, picked.room, bar)
+        most -= picked.take_all(trending, most, bar)

@@ -20,8 +20,11 @@ def whole(score):
     return round(score * SCALE)  # half to even, as numpy's rint
 
 
-def choose(slate, relevance, mute_from, follows, sent, length):
-    """The picks of one reader; `follows` maps an interest's index to its weight."""
+def choose(slate, relevance, mute_from, follows, sent, length, trending):
+    """The picks of one reader; `follows` maps an interest's index to its weight.
+
+    `trending`: the least and the most picks that no interest claims.
+    """
     liked = [i for i in sorted(follows) if follows[i] > 0]
     muted = [i for i in sorted(follows) if follows[i] < 0]
     everything = range(len(slate.ids))
@@ -65,29 +68,34 @@ def choose(slate, relevance, mute_from, follows, sent, length):
 
     picked = []
 
-    def fits(c):
-        return open_to(c) and not alike(c)
+    def open_to(c, places):
+        return allowed(c) and c not in picked and len(picked) < places
 
-    def open_to(c):
-        return allowed(c) and len(picked) < length
-
-    def alike(c):
+    def of_a_full_circle(c):
         circle = [p for p in picked if slate.circle[p] == slate.circle[c]]
-        twins = [p for p in picked if slate.twin[p] == slate.twin[c]]
-        return twins or len(circle) >= MOST_OF_A_CIRCLE
+        return len(circle) >= MOST_OF_A_CIRCLE
 
-    def take(c):
-        if c not in picked and fits(c):
-            picked.append(c)
-        return c in picked
+    def has_a_twin(c):
+        return any(slate.twin[p] == slate.twin[c] for p in picked)
 
     pinned = sorted(
         (c for c in everything if slate.pin[c]), key=lambda c: (slate.pin[c], tie(c))
     )
     for c in pinned[:MOST_PINS]:
-        if open_to(c):
+        if open_to(c, length):
             picked.append(c)
     leading = list(picked)
+
+    def different(c):
+        return not has_a_twin(c) and not of_a_full_circle(c)
+
+    def take(c, places):
+        if open_to(c, places) and different(c):
+            picked.append(c)
+        return c in picked
+
+    least, most = trending
+    kept = least * (length - len(leading)) // length if length else 0
 
     claimed = {i: [c for c in everything if match(i, c) > push(c)] for i in liked}
     lists = {
@@ -99,17 +107,35 @@ def choose(slate, relevance, mute_from, follows, sent, length):
     total = sum(follows[i] for i in liked)
     for turn in range(MOST_PLACES):
         for i in served:
-            share = math.floor(follows[i] / total * length + 1e-9)
-            if max(1, share) > turn and len(picked) < length:
-                while lists[i] and not take(lists[i].pop(0)):
+            share = math.floor(follows[i] / total * (length - least) + 1e-9)
+            if max(1, share) > turn:
+                while lists[i] and not take(lists[i].pop(0), length - kept):
                     pass
 
-    for c in sorted(everything, key=lambda c: order(c, liked)):
-        take(c)
+    best_first = sorted(everything, key=lambda c: order(c, liked))
+    followed = [c for c in best_first if reason(c) != TRENDING]
+    others = [c for c in best_first if reason(c) == TRENDING]
+    came = []  # for their trend
 
-    for c in sorted(everything, key=lambda c: order(c, liked)):
-        if open_to(c) and c not in picked:
-            picked.append(c)
+    def take_trending(allow):
+        for c in others:
+            if len(came) < most and open_to(c, length) and allow(c):
+                picked.append(c)
+                came.append(c)
+
+    def take_followed(allow, places):
+        for c in followed:
+            if open_to(c, places) and allow(c):
+                picked.append(c)
+
+    take_followed(different, length - kept)
+    take_trending(different)
+    take_followed(different, length)
+    take_followed(lambda c: not has_a_twin(c), length)
+    take_trending(lambda c: not has_a_twin(c))
+    if most >= length:
+        take_followed(lambda c: True, length)
+        take_trending(lambda c: True)
 
     rest = [c for c in picked if c not in leading]
     picked = leading + sorted(rest, key=lambda c: order(c, liked))

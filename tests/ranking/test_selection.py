@@ -9,6 +9,7 @@ from scipy.sparse import csr_matrix
 
 from digest.ranking.selection import (
     CLAIMED_FROM,
+    MOST_PINS,
     TRENDING,
     Block,
     Choice,
@@ -35,14 +36,15 @@ def slate(n, **fields):
     )
 
 
-def pick(slate, relevance, follows, sent=(), length=10, mute_from=0.8):
+def pick(slate, relevance, follows, sent=(), length=10, mute_from=0.8, trending=None):
     """The picks of one reader; `follows` maps an interest's index to its weight."""
     relevance = np.array(relevance, np.float32).reshape(-1, max(len(slate.ids), 1))
     relevance = relevance[:, : len(slate.ids)]
     weights = np.zeros((1, len(relevance)))
     for interest, weight in follows.items():
         weights[0, interest] = weight
-    block = Block(csr_matrix(weights), [sent], [length])
+    bounds = [trending] if trending else ()
+    block = Block(csr_matrix(weights), [sent], [length], bounds)
     return select(slate, relevance, [mute_from] * len(relevance), block)[0]
 
 
@@ -57,6 +59,7 @@ WEIGHTS = st.sampled_from([-1.0, -0.5, 0.0, 0.3, 0.5, 1.0])
 
 @st.composite
 def worlds(draw):
+    """What `select` is asked: a slate, relevance, limits of mutes, and a block."""
     n, kinds, readers = (
         draw(st.integers(low, high)) for low, high in ((0, 25), (0, 5), (1, 4))
     )
@@ -65,7 +68,7 @@ def worlds(draw):
         return draw(st.lists(values, min_size=size, max_size=size))
 
     pins = np.zeros(n, np.int64)
-    for pin in range(1, 4):
+    for pin in range(1, 5):
         if n and draw(st.booleans()):
             pins[draw(st.integers(0, n - 1))] = pin
     made = Slate(
@@ -79,125 +82,202 @@ def worlds(draw):
     )
     relevance = np.array(row(LEVELS, kinds * n), np.float32).reshape(kinds, n)
     weights = np.array(row(WEIGHTS, readers * kinds)).reshape(readers, kinds)
-    sent = [
-        sorted(draw(st.sets(st.integers(0, n - 1)))) if n else []
-        for _ in range(readers)
-    ]
+    seen = st.sets(st.integers(0, n - 1)).map(sorted) if n else st.just([])
+    lengths = row(st.integers(0, 12), readers)
     return (
         made,
         relevance,
-        row(LEVELS.filter(bool), kinds),
-        weights,
-        sent,
-        row(st.integers(0, 12), readers),
+        np.array(row(LEVELS.filter(bool), kinds)),
+        Block(
+            csr_matrix(weights), row(seen, readers), lengths, trending(draw, lengths)
+        ),
     )
+
+
+def trending(draw, lengths):
+    """None said; or of each reader: fill the rest, only mine, half, or a few."""
+    if draw(st.booleans()):
+        return ()
+    return [
+        draw(
+            st.sampled_from(
+                [(0, length), (0, 0), (length // 2, length), (length // 3, length // 2)]
+            )
+        )
+        for length in lengths
+    ]
+
+
+def bounds(block):
+    """Of each reader, the least and the most papers that come for their trend."""
+    return block.trending or [(0, length) for length in block.lengths]
+
+
+def follows(block):
+    """Of each reader, the weights of all interests."""
+    return block.weights.toarray()
+
+
+def is_free(world, reader):
+    """Of each candidate, whether nothing forbids to send it to the reader."""
+    slate, relevance, mute_from, block = world
+    free = ~slate.hidden
+    free[block.sent[reader]] = False
+    for i in np.flatnonzero(follows(block)[reader] < 0):
+        free &= whole(relevance[i]) < whole(mute_from[i])
+    return free
+
+
+def is_claimed(world, reader):
+    """Of each candidate, whether an interest claims it; the reader mutes nothing."""
+    _, relevance, _, block = world
+    liked = follows(block)[reader] > 0
+    return (relevance[liked] >= np.float32(CLAIMED_FROM)).any(axis=0)
+
+
+def without_mutes(world):
+    slate, relevance, mute_from, block = world
+    return slate, relevance, mute_from, replace(block, weights=abs(block.weights))
+
+
+def all_different(world):
+    slate, *rest = world
+    apart = np.arange(len(slate.ids))
+    return replace(slate, twin=apart, circle=apart), *rest
+
+
+def without_pins(world):
+    slate, *rest = world
+    return replace(slate, pin=0 * slate.pin), *rest
 
 
 @given(worlds())
 def test_the_fast_path_agrees_exactly_with_the_plain_one(world):
-    slate, relevance, mute_from, weights, sent, lengths = world
+    slate, relevance, mute_from, block = world
+    readers = zip(follows(block), block.sent, block.lengths, bounds(block), strict=True)
     expected = [
         oracle.choose(slate, relevance, mute_from, dict(enumerate(row)), *rest)
-        for row, *rest in zip(weights, sent, lengths, strict=True)
+        for row, *rest in readers
     ]
 
-    found = select(
-        slate, relevance, mute_from, Block(csr_matrix(weights), sent, lengths)
-    )
+    found = select(*world)
 
     assert found == expected
 
 
 @given(worlds())
 def test_nobody_depends_on_who_else_is_in_the_block(world):
-    slate, relevance, mute_from, weights, sent, lengths = world
+    slate, relevance, mute_from, block = world
 
-    together = select(
-        slate, relevance, mute_from, Block(csr_matrix(weights), sent, lengths)
-    )
+    together = select(*world)
 
-    own = np.flatnonzero(weights[0])
-    alone = select(
-        slate,
-        relevance[own],
-        [mute_from[i] for i in own],
-        Block(csr_matrix(weights[:1, own]), sent[:1], lengths[:1]),
+    own = np.flatnonzero(follows(block)[0])
+    one = Block(
+        block.weights[:1, own], block.sent[:1], block.lengths[:1], block.trending[:1]
     )
+    alone = select(slate, relevance[own], mute_from[own], one)
     named = [Choice(c, int(own[i]) if i >= 0 else TRENDING) for c, i in alone[0]]
     assert named == together[0]
 
 
 @given(worlds())
 def test_nothing_is_picked_twice_or_was_sent_or_is_muted_or_hidden(world):
-    slate, relevance, mute_from, weights, sent, lengths = world
+    lengths = world[-1].lengths
 
-    found = select(
-        slate, relevance, mute_from, Block(csr_matrix(weights), sent, lengths)
-    )
+    found = select(*world)
 
     for reader, picked in enumerate(map(papers, found)):
         assert len(picked) == len(set(picked)) <= lengths[reader]
-        assert not set(picked) & set(sent[reader])
-        for c in picked:
-            assert not slate.hidden[c]
-            muted = np.flatnonzero(weights[reader] < 0)
-            assert all(relevance[i, c] < mute_from[i] for i in muted)
+        assert is_free(world, reader)[picked].all()
 
 
 @given(worlds())
 def test_a_digest_is_full_when_there_are_enough_papers(world):
-    slate, relevance, _, weights, sent, lengths = world
-    nothing_muted = np.abs(weights)
+    lengths = world[-1].lengths
 
-    found = select(
-        slate,
-        relevance,
-        [1.0] * len(relevance),
-        Block(csr_matrix(nothing_muted), sent, lengths),
+    found = select(*world)
+
+    for reader, (_, most) in enumerate(bounds(world[-1])):
+        there = np.count_nonzero(is_free(world, reader))
+        if most >= lengths[reader]:
+            assert len(found[reader]) == min(lengths[reader], there)
+
+
+@given(worlds())
+def test_no_more_papers_come_for_their_trend_than_the_reader_allows(world):
+    slate, *_ = world
+
+    found = select(*world)
+
+    for picked, (_, most) in zip(found, bounds(world[-1]), strict=True):
+        came = [c for c, interest in picked if interest == TRENDING]
+        assert np.count_nonzero(slate.pin[came] == 0) <= most
+
+
+@given(worlds().map(without_mutes).map(all_different).map(without_pins))
+def test_the_reader_says_how_many_papers_come_for_their_trend(world):
+    lengths = world[-1].lengths
+
+    found = select(*world)
+
+    for reader, (least, most) in enumerate(bounds(world[-1])):
+        free, claimed = is_free(world, reader), is_claimed(world, reader)
+        ours, others = np.sum(free & claimed), np.sum(free & ~claimed)
+        for_us = min(ours, lengths[reader] - least)
+        came = [c for c, interest in found[reader] if interest == TRENDING]
+        assert len(came) == min(others, most, lengths[reader] - for_us)
+        assert len(found[reader]) - len(came) == min(ours, lengths[reader] - len(came))
+
+
+@st.composite
+def contests(draw):
+    """One reader whose every interest could fill the digest, which has a place for each."""
+    kinds, least = draw(st.integers(2, 5)), draw(st.integers(0, 3))
+    length = kinds + least
+    owner = np.repeat(np.arange(kinds + 1), length)  # the last are nobody's
+    levels = draw(
+        st.lists(LEVELS.filter(lambda x: x > 0.28), min_size=kinds, max_size=kinds)
     )
+    relevance = (owner == np.arange(kinds)[:, None]) * np.array(levels, np.float32)[
+        :, None
+    ]
+    weights = draw(
+        st.lists(WEIGHTS.filter(lambda x: x > 0), min_size=kinds, max_size=kinds)
+    )
+    order = np.array(draw(st.permutations(range(1, owner.size + 1))))
+    made = slate(owner.size, ids=order, trend=order / order.size)
+    block = Block(csr_matrix([weights]), [[]], [length], [(least, length)])
+    return made, relevance.astype(np.float32), [1.0] * kinds, block
 
-    for picked, seen, length in zip(found, sent, lengths, strict=True):
-        there = set(np.flatnonzero(~slate.hidden)) - set(seen)
-        assert len(picked) == min(length, len(there))
 
-
-@given(worlds(), st.integers(0, 4))
-def test_another_interest_never_removes_the_last_paper_of_one(world, number):
-    slate, relevance, _, weights, sent, _ = world
-    relevance = relevance * (relevance > 0.8)  # few claims, or each has all
-    row = np.abs(weights[:1])
-    if number >= row.size:
-        return
-    fewer = row.copy()
-    fewer[0, number] = 0
-    apart = np.arange(len(slate.ids))
-    slate = replace(slate, twin=apart, circle=apart, pin=0 * apart)
-    limits = [1.0] * len(relevance)
-    places = np.count_nonzero(row)  # the fewest that can hold them all
+@given(contests())
+def test_another_interest_never_removes_the_last_paper_of_one(world):
+    *_, relevance, _, block = world
+    fewer = block.weights.copy()
+    fewer[0, -1] = 0
+    fewer.eliminate_zeros()
 
     before, after = (
-        select(slate, relevance, limits, Block(csr_matrix(of), sent[:1], [places]))[0]
-        for of in (fewer, row)
+        select(*world[:-1], replace(block, weights=weights))[0]
+        for weights in (fewer, block.weights)
     )
 
-    for lost in {interest for _, interest in before if interest != TRENDING}:
-        assert any(relevance[lost, c] >= CLAIMED_FROM for c in papers(after))
+    assert {i for _, i in before} - {i for _, i in after} == set()
+    assert {i for _, i in after} >= set(range(len(relevance)))
 
 
 @given(worlds())
 def test_a_pin_is_there_unless_it_was_sent_or_muted_or_hidden(world):
-    slate, relevance, mute_from, weights, sent, _ = world
-    block = Block(csr_matrix(weights), sent, [12] * len(sent))
+    slate, relevance, mute_from, block = world
+    places = [12] * len(block.lengths)
 
-    found = select(slate, relevance, mute_from, block)
+    found = select(slate, relevance, mute_from, replace(block, lengths=places))
 
+    tie = np.lexsort((slate.ids, -whole(slate.trend), slate.pin))
+    first = [c for c in tie if slate.pin[c]][:MOST_PINS]
     for reader, picked in enumerate(map(papers, found)):
-        muting = np.flatnonzero(weights[reader] < 0)
-        for pin in np.flatnonzero(slate.pin):
-            found_at, limits = relevance[muting, pin], np.take(mute_from, muting)
-            muted = (whole(found_at) >= whole(limits)).any()
-            gone = muted or slate.hidden[pin] or pin in sent[reader]
-            assert (pin in picked) != gone
+        there = is_free(world, reader)
+        assert picked[: np.sum(there[first])] == [c for c in first if there[c]]
 
 
 def test_a_near_duplicate_comes_once():
@@ -372,3 +452,86 @@ def test_a_paper_that_hardly_matches_comes_for_its_trend_and_says_so():
     picks = select(slate(2), relevance, [0.5], block)[0]
 
     assert picks == [Choice(1, 0), Choice(0, TRENDING)]
+
+
+HALF, ONLY_MINE = (2, 4), (0, 0)
+
+
+def test_half_of_the_mail_is_trending_for_a_reader_who_asks_for_it():
+    found = pick(slate(8), [0] * 4 + [0.9] * 4, {0: 1}, length=4, trending=HALF)
+
+    assert found == [(4, 0), (5, 0), (0, TRENDING), (1, TRENDING)]
+
+
+def test_kept_places_go_to_the_trending_papers_nearest_to_the_reader():
+    world = slate(3, trend=[0.52, 0.5, 0.1])
+
+    found = pick(world, [0, 0.2, 0.9], {0: 1}, length=2, trending=(1, 2))
+
+    assert found == [(2, 0), (1, TRENDING)]
+
+
+def test_a_paper_that_an_interest_claims_does_not_come_for_its_trend():
+    found = pick(slate(3), [0.9, 0.9, 0], {0: 1}, length=2, trending=(1, 2))
+
+    assert found == [(0, 0), (2, TRENDING)]
+
+
+def test_kept_places_that_no_trending_paper_takes_go_to_what_the_reader_follows():
+    found = pick(slate(4), [0, 0.9, 0.8, 0.7], {0: 1}, length=4, trending=HALF)
+
+    assert found == [(1, 0), (2, 0), (3, 0), (0, TRENDING)]
+
+
+def test_a_reader_who_wants_only_their_own_gets_fewer_papers_or_none():
+    found = pick(slate(3), [0.9, 0, 0.2], {0: 1}, trending=ONLY_MINE)
+    nothing = pick(slate(3), [0, 0, 0.2], {0: 1}, trending=ONLY_MINE)
+
+    assert found == [(0, 0)]
+    assert nothing == []
+
+
+def test_a_pin_comes_also_to_a_reader_who_wants_only_their_own():
+    found = pick(slate(2, pin=[0, 1]), [0, 0], {0: 1}, trending=ONLY_MINE)
+
+    assert found == [(1, TRENDING)]
+
+
+def test_pins_take_places_from_both_halves():
+    world = slate(9, pin=[1, 2, 0, 0, 0, 0, 0, 0, 0])
+
+    found = pick(world, [0] * 5 + [0.9] * 4, {0: 1}, length=6, trending=(3, 6))
+
+    assert found == [(0, -1), (1, -1), (5, 0), (6, 0), (2, -1), (3, -1)]
+
+
+def test_kept_places_are_divided_before_interests_share_the_rest():
+    row = np.eye(2).repeat(20, axis=1)
+
+    found = pick(slate(40), row, {0: 0.9, 1: 0.3}, length=10, trending=(6, 10))
+
+    assert sum(c >= 20 for c in papers(found)) == 1  # a quarter of four
+
+
+def test_a_digest_that_may_be_short_holds_no_near_duplicates():
+    world = slate(3, twin=[1, 1, 2])
+
+    found = pick(world, [0.9, 0.8, 0], {0: 1}, trending=ONLY_MINE)
+
+    assert papers(found) == [0]
+
+
+def test_a_digest_that_may_be_short_holds_more_of_one_group_where_there_is_room():
+    world = slate(5, circle=[1] * 5)
+
+    found = pick(world, [0.9] * 4 + [0], {0: 1}, trending=ONLY_MINE)
+
+    assert papers(found) == [0, 1, 2, 3]
+
+
+def test_a_digest_that_must_be_full_takes_near_duplicates_last():
+    world = slate(4, twin=[1, 1, 2, 3])
+
+    found = pick(world, [0.9, 0.8, 0, 0], {0: 1}, length=3)
+
+    assert papers(found) == [0, 2, 3]
