@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -35,9 +36,30 @@ FEW = 20
 MEAN_AFTER = 50
 
 
+class Model(Protocol):
+    """Whatever turns texts into vectors; equal versions give the same ones."""
+
+    @property
+    def dimensions(self) -> int: ...
+
+    @property
+    def version(self) -> str:
+        """At most 16 characters."""
+
+    @property
+    def documents(self) -> int:
+        """How many it was fitted on."""
+
+    def embed(self, texts: Sequence[str]) -> Rows:
+        """Unit rows, float32 [n, d]; a row of zeros for a text that says nothing to it."""
+
+    def dumps(self) -> bytes:
+        """What its row of the database keeps of it."""
+
+
 @dataclass(frozen=True)
-class Model:
-    """A fitted model: `terms`, their idf [t], components [d, t] and the mean [d]."""
+class Fitted:
+    """A model of our own: `terms`, their idf [t], components [d, t] and the mean [d]."""
 
     terms: tuple[str, ...]
     idf: Rows
@@ -85,10 +107,10 @@ class Model:
         return file.getvalue()
 
 
-def loads(data: bytes) -> Model:
+def loads(data: bytes) -> Fitted:
     """The model that `dumps` kept; equal to it, version included."""
     with np.load(io.BytesIO(data), allow_pickle=False) as kept:
-        return Model(
+        return Fitted(
             tuple(json.loads(kept["terms"].tobytes())),
             kept["idf"],
             kept["components"].astype(np.float32),
@@ -97,7 +119,7 @@ def loads(data: bytes) -> Model:
         )
 
 
-def fit(texts: Sequence[str]) -> Model:
+def fit(texts: Sequence[str]) -> Fitted:
     """A model of these texts (one or more); the same texts give the same model."""
     if not texts:
         raise ValueError("a model needs at least one text")
@@ -107,7 +129,7 @@ def fit(texts: Sequence[str]) -> Model:
     components = _components(known)
     share = len(texts) / (len(texts) + MEAN_AFTER)
     mean = np.asarray(_project(known, components).mean(axis=0) * share, np.float32)
-    return Model(terms, idf, components, mean, len(texts))
+    return Fitted(terms, idf, components, mean, len(texts))
 
 
 def _vocabulary(texts: Sequence[str]) -> tuple[tuple[str, ...], csr_matrix]:
