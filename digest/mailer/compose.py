@@ -2,7 +2,7 @@
 
 import textwrap
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import partial
@@ -15,7 +15,9 @@ from django.template.loader import get_template
 
 from accounts.models import Subscriber
 from digest.jinja import absolute, site, url
+from digest.mailer import quiet
 from digest.mailer.mail import Mail, as_message
+from digest.mailer.quiet import Quiet
 from digest.models import Candidate, Digest, Edition, Interest, Pick
 from digest.reasons import Reason, names_of, reason
 
@@ -41,11 +43,12 @@ INLINER = css_inline.CSSInliner(keep_at_rules=True, load_remote_stylesheets=Fals
 
 @dataclass(frozen=True)
 class Shelf:
-    """What the mails of some digests show, read in a few queries: candidates and interests by id, names by value."""
+    """What the mails of some digests show, read in a few queries: candidates and interests by id, names by value, days with nothing by reader."""
 
     candidates: dict[int, Candidate]
     interests: dict[int, Interest]
     names: dict[str, str]
+    quiet: dict[int, Quiet]
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ def compose(digest: Digest, shelf: Shelf | None = None) -> Mail:
     """The mail of one digest; `shelf` saves the queries where many are composed."""
     doors = Doors(digest.key, settings.CLICK_REDIRECT)
     leave = absolute(url("unsubscribe", digest.subscriber.unsubscribe_key))
-    return written(digest, shelf or gather(digest.picks), doors, leave)
+    return written(digest, shelf or gather([digest]), doors, leave)
 
 
 def compose_preview(
@@ -99,17 +102,18 @@ def compose_preview(
     digest = Digest(subscriber=subscriber, edition=edition, key=NO_KEY, created_at=now)
     digest.picks = picks
     leave = absolute(url("unsubscribe", NO_KEY))
-    return written(digest, gather(picks), Doors(NO_KEY, redirect=False), leave)
+    return written(digest, gather([digest]), Doors(NO_KEY, redirect=False), leave)
 
 
-def gather(picks: Iterable[Pick]) -> Shelf:
-    """Read what these picks name; four queries however many they are."""
-    picks = list(picks)
+def gather(digests: Sequence[Digest]) -> Shelf:
+    """Read what these digests of one edition name; six queries however many they are."""
+    picks = [pick for digest in digests for pick in digest.picks]
     interests = Interest.objects.in_bulk({p.interest for p in picks if p.interest})
     return Shelf(
         Candidate.objects.in_bulk({pick.candidate for pick in picks}),
         interests,
         names_of(list(interests.values())),
+        quiet.gather([digest for digest in digests if not digest.packed]),
     )
 
 
@@ -122,6 +126,8 @@ def written(digest: Digest, shelf: Shelf, doors: Doors, leave: str) -> Mail:
         for number, pick in enumerate(digest.picks, start=1)
         if pick.candidate in shelf.candidates
     ]
+    nothing = shelf.quiet.get(digest.subscriber_id)
+    name = "nothing" if nothing else "digest"
     context = {
         **site(),
         "day": digest.edition.day,
@@ -129,14 +135,16 @@ def written(digest: Digest, shelf: Shelf, doors: Doors, leave: str) -> Mail:
         "papers": papers,
         "contents": papers if len(papers) > CONTENTS_ABOVE else [],
         "preheader": preheader(papers),
-        "why_you": why_you(digest),
+        "day_page": absolute(url("day", digest.edition.day.isoformat())),
+        "quiet": nothing,
+        "why_you": why_you(digest, shelf),
         "doors": doors,
         "leave": leave,
         "wrap": wrap,
     }
-    subject = one_line(render("subject.txt", context))
-    text = render("txt", context)
-    html = INLINER.inline(render("html", {**context, "subject": subject}))
+    subject = one_line(render(f"{name}.subject.txt", context))
+    text = render(f"{name}.txt", context)
+    html = INLINER.inline(render(f"{name}.html", {**context, "subject": subject}))
     return Mail(
         key=digest.key,
         day=digest.edition.day,
@@ -149,8 +157,8 @@ def written(digest: Digest, shelf: Shelf, doors: Doors, leave: str) -> Mail:
     )
 
 
-def render(kind: str, context: dict[str, Any]) -> str:
-    return get_template(f"emails/digest.{kind}").render(context)
+def render(template: str, context: dict[str, Any]) -> str:
+    return get_template(f"emails/{template}").render(context)
 
 
 def why_of(pick: Pick, shelf: Shelf) -> Reason:
@@ -230,21 +238,27 @@ def preheader(papers: list[Shown]) -> str:
     return papers[0].why if papers else ""
 
 
-def why_you(digest: Digest) -> str:
+def why_you(digest: Digest, shelf: Shelf) -> str:
     """Why this reader gets this mail, from rows that do not change under it."""
     since = digest.subscriber.confirmed_at
     signed_up = f" on {since.day} {since:%B %Y}" if since else ""
+    began = f"You get this because you signed up at {settings.SITE_NAME}{signed_up}."
+    return f"{began} {what_drew(digest, shelf)}"
+
+
+def what_drew(digest: Digest, shelf: Shelf) -> str:
+    """Whose choice the papers are."""
+    if not digest.picks:
+        return "You asked for a short note where nothing matches what you follow."
     chosen = len({pick.interest for pick in digest.picks if pick.interest})
-    match chosen:
-        case 0:
-            drew = "These papers are the day's most discussed ones."
-        case 1:
-            drew = "One interest that you follow chose papers for it."
-        case _:
-            drew = f"{chosen} interests that you follow chose papers for it."
-    return (
-        f"You get this because you signed up at {settings.SITE_NAME}{signed_up}. {drew}"
-    )
+    known = [shelf.candidates.get(pick.candidate) for pick in digest.picks]
+    if chosen > 1:
+        return f"{chosen} interests that you follow chose papers for it."
+    if chosen:
+        return "One interest that you follow chose papers for it."
+    if all(one.pin for one in known if one):
+        return "The editors picked its papers for everybody."
+    return "These papers are the day's most discussed ones."
 
 
 def headers(digest: Digest, leave: str) -> dict[str, str]:

@@ -98,7 +98,7 @@ def send_all(
     """Send digest after digest; why and how long the batch rests where some must wait."""
     if not going:
         return None
-    shelf = compose.gather(pick for _, one in going for pick in one.picks)
+    shelf = compose.gather([one for _, one in going])
     rest = None
     with transport.chosen().connect() as send:
         for number, digest in going:
@@ -281,12 +281,17 @@ def excluded(batch: Batch, pending: list[Digest], now: datetime) -> set[int]:
     return (
         skip(left, Reason.LEFT)
         | skip(barred, Reason.SUPPRESSED)
-        | skip(emptied_by_recalls(batch, pending), Reason.NOTHING)
+        | skip(silent(batch, pending), Reason.NOTHING)
     )
 
 
-def emptied_by_recalls(batch: Batch, pending: list[Digest]) -> list[Digest]:
-    """Take recalled papers out of digests that were not sent; those that hold nothing then."""
+def silent(batch: Batch, pending: list[Digest]) -> list[Digest]:
+    """Those that hold nothing, recalled papers taken out, and whose readers want no note about that."""
+    take_out_recalled(batch, pending)
+    return [one for one in pending if not one.packed and not one.subscriber.wants_note]
+
+
+def take_out_recalled(batch: Batch, pending: list[Digest]) -> None:
     recalled = set(
         Candidate.objects.filter(
             edition=batch.slot.edition, paper__recall__isnull=False
@@ -297,7 +302,6 @@ def emptied_by_recalls(batch: Batch, pending: list[Digest]) -> list[Digest]:
         if len(kept) < len(one.picks):
             one.picks = kept
             one.save(update_fields=["packed"])
-    return [one for one in pending if not one.packed]
 
 
 def too_late(batch: Batch, now: datetime) -> bool:

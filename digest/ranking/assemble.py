@@ -24,6 +24,8 @@ from digest.ranking.rescore import DAYS
 from digest.ranking.selection import Block, Choice, select
 from digest.ranking.stances import Key, Stances
 
+Balance = Subscriber.Balance
+
 LENGTH = 10  # of a preview, as a reader's own default
 
 
@@ -63,6 +65,7 @@ def choose(
             for reader in readers
         ],
         [reader.length for reader in readers],
+        _balances(readers),
     )
     found = _select(table, known.wishes(keys), block)
     return {
@@ -108,7 +111,7 @@ def _digests(
     for reader in readers:
         digest = Digest(subscriber=reader, edition=edition, batch=batch, created_at=now)
         digest.picks = picks.get(reader.pk, [])
-        digest.reason = _reason(reader.pk, awake, allowed, picks)
+        digest.reason = _reason(reader, awake, allowed, bool(digest.packed))
         if digest.reason:
             digest.outcome = Digest.Outcome.SKIPPED
         made.append(digest)
@@ -116,14 +119,40 @@ def _digests(
 
 
 def _reason(
-    reader: int, awake: set[int], allowed: set[int], picks: dict[int, list[Pick]]
+    reader: Subscriber, awake: set[int], allowed: set[int], has_papers: bool
 ) -> Digest.Reason:
-    """Why a reader is skipped, or that they are not."""
-    if reader not in awake:
+    """Why a reader is skipped, or that they are not: a digest without papers is a note to who wants one."""
+    if reader.pk not in awake:
         return Digest.Reason.LEFT
-    if reader not in allowed:
+    if reader.pk not in allowed:
         return Digest.Reason.SUPPRESSED
-    return Digest.Reason.NONE if picks[reader] else Digest.Reason.NOTHING
+    told = has_papers or reader.wants_note
+    return Digest.Reason.NONE if told else Digest.Reason.NOTHING
+
+
+def _balances(readers: Sequence[Subscriber]) -> list[tuple[int, int]]:
+    """Of each reader the least and the most picks that may come for their trend alone.
+
+    Whoever follows nothing gets what trends, whatever they chose: no paper can match, and
+    silence for ever looks like a service that is broken. To have opened papers is not to
+    follow: a click must not turn ten papers into two.
+    """
+    followed = Follow.objects.filter(
+        subscriber__in=[r.pk for r in readers if r.balance != Balance.FIRST],
+        weight__gt=0,
+    ).exclude(source=Follow.Source.OPENED)
+    followers = set(followed.values_list("subscriber_id", flat=True))
+    return [_balance(reader, reader.pk in followers) for reader in readers]
+
+
+def _balance(reader: Subscriber, follows: bool) -> tuple[int, int]:
+    match reader.balance:
+        case Balance.OWN if follows:
+            return 0, 0
+        case Balance.EVEN if follows:
+            return reader.length // 2, reader.length
+        case _:
+            return 0, reader.length
 
 
 def _select(

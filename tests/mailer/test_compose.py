@@ -176,7 +176,7 @@ def test_the_same_rows_make_the_same_bytes_whenever_they_are_composed(ada):
     first = as_bytes(compose.compose(digest))
 
     again = Digest.objects.get(pk=digest.pk)
-    shelf = compose.gather(again.picks)
+    shelf = compose.gather([again])
 
     assert as_bytes(compose.compose(again, shelf)) == first
     assert b"Date: Fri, 20 Nov 2026 09:00:00 +0000" in first
@@ -330,7 +330,7 @@ def test_many_digests_cost_the_queries_of_one(ada, django_assert_num_queries):
     ready = Digest.objects.select_related("edition", "subscriber").get(pk=digest.pk)
 
     with django_assert_num_queries(3):  # four where papers are followed
-        shelf = compose.gather(ready.picks)
+        shelf = compose.gather([ready])
     with django_assert_num_queries(0):
         compose.compose(ready, shelf)
 

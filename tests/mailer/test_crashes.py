@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from accounts.models import Suppression
+from digest import follows
 from digest.feedback import record, settle
 from digest.mailer import again, deliver, ledger, plan, transport
 from digest.mailer.outcome import accepted
@@ -18,6 +19,8 @@ pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 NOW = make.NOW + timedelta(hours=1)
 READERS, SIZE = 7, 3
+# Nothing matches what these follow: their mail is a note without papers.
+NOTED = {1, 3, 6}
 
 
 class Killed(BaseException):
@@ -54,7 +57,11 @@ def edition(monkeypatch):
     monkeypatch.setattr(Batch, "SIZE", SIZE)
     edition = make.frozen(make.edition(papers=3))
     for number in range(READERS):
-        make.subscriber(f"r{number}@example.org", hour=10)
+        reader = make.subscriber(f"r{number}@example.org", hour=10)
+        if number in NOTED:
+            reader.balance, reader.note_when_empty = "own", True
+            reader.save()
+            follows.follow(reader, "keyword", "nothing that any paper says")
     return edition
 
 
@@ -132,6 +139,7 @@ def test_who_dies_here_costs_no_mail_and_doubles_none(
     assert provider.taken == Counter(f"r{n}@example.org" for n in range(READERS))
     tally = outcomes(edition)
     assert (tally.accepted, tally.recipients, tally.waiting) == (READERS, READERS, 0)
+    assert Digest.objects.filter(packed=b"").count() == len(NOTED)
 
 
 # From the mark to the record nobody knows.

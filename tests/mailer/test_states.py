@@ -24,6 +24,8 @@ from digest.models import Batch, Digest, Edition, Event, Pause, Slot
 from tests import make
 
 READERS, SIZE = 5, 2
+# No paper matches what these follow; they are told so.
+NOTED = {1, 4}
 GRACE = timedelta(minutes=30)
 PAST_A_LEASE = ledger.LEASE + timedelta(seconds=1)
 
@@ -52,7 +54,10 @@ class Sending(RuleBasedStateMachine):
         edition = make.edition(papers=2)
         self.picks = [(one.pk, 0) for one in edition.candidates.all()]
         self.edition = make.frozen(edition)
-        self.readers = [make.subscriber() for _ in range(READERS)]
+        self.readers = [
+            make.subscriber(balance="own", note_when_empty=number in NOTED)
+            for number in range(READERS)
+        ]
         for start in range(0, READERS, SIZE):
             make.batch(self.edition, self.readers[start : start + SIZE])
         self.old, transport.chosen = transport.chosen, lambda: self
@@ -98,7 +103,7 @@ class Sending(RuleBasedStateMachine):
         erased = {reader.pk for reader in self.readers} - there
         for reader in self.readers:
             if reader.pk in batch.readers and reader.pk not in known | erased:
-                make.digest(batch, reader, self.picks)
+                make.digest(batch, reader, [] if reader.wants_note else self.picks)
         return list(batch.digests.order_by("pk"))
 
     @precondition(lambda self: self.workers)
@@ -165,6 +170,12 @@ class Sending(RuleBasedStateMachine):
         reader = self.readers[number]
         if Subscriber.objects.filter(pk=reader.pk).exists():
             reader.leave(self.now)
+
+    @rule(number=st.sampled_from(sorted(NOTED)), wanted=st.booleans())
+    def change_their_mind(self, number, wanted):
+        """A reader wants no more notes, or does again: those not sent yet follow that."""
+        mine = Subscriber.objects.filter(pk=self.readers[number].pk)
+        mine.update(note_when_empty=wanted)
 
     @rule(number=st.integers(0, READERS - 1))
     def erase(self, number):

@@ -13,6 +13,8 @@ from tests.make import DAY, NOW
 
 pytestmark = pytest.mark.django_db
 
+FIELDS = ["Glaciers", "Volcanoes", "Forests", "Harbours", "Deserts", "Lagoons"]
+LATER = NOW + timedelta(days=1)
 STORKS = "Autumn migration of storks over wetland"
 WELDS = "Fatigue cracks along welds of steel"
 QUANTIZATION = "Post-training quantization of language models"
@@ -171,6 +173,101 @@ def test_a_reader_gets_as_many_papers_as_they_asked_for(edition, ada):
     ada.length = 3
 
     assert len(chosen(edition, ada)) == 3
+
+
+def balanced(edition, reader, balance, length=6):
+    """How many papers an interest chose, and how many came for their trend."""
+    reader.balance, reader.length = balance, length
+    reader.save()
+    claimed = [pick.interest > 0 for pick in chosen(edition, reader)]
+    return sum(claimed), len(claimed) - sum(claimed)
+
+
+@pytest.mark.both
+@pytest.mark.parametrize(
+    ("balance", "claimed", "trending"),
+    [("own", 2, 0), ("first", 2, 4), ("even", 2, 4)],
+)
+def test_the_balance_says_how_many_papers_come_for_their_trend(
+    edition, ada, balance, claimed, trending
+):
+    follow(ada, "keyword", "storks")
+    follow(ada, "keyword", "welds")
+
+    assert balanced(edition, ada, balance) == (claimed, trending)
+
+
+def test_half_and_half_keeps_half_of_the_places_for_what_trends(ada):
+    for n, name in enumerate(FIELDS):
+        make.paper(f"{name} seen from orbit", authors=[f"Author {n} Invented"])
+        make.paper(f"{name} in the laboratory", authors=[f"Author {n} Other"])
+    edition = make.frozen(rescore(DAY, NOW))
+    follow(ada, "keyword", "seen from orbit")
+
+    assert balanced(edition, ada, "first") == (6, 0)
+    assert balanced(edition, ada, "own") == (6, 0)
+    assert balanced(edition, ada, "even") == (3, 3)
+    assert balanced(edition, ada, "even", length=1) == (1, 0)
+
+
+@pytest.mark.parametrize("balance", ["own", "even"])
+@pytest.mark.parametrize("stance", [None, "muted", "opened"])
+def test_who_follows_nothing_gets_what_trends_whatever_they_chose(
+    edition, ada, balance, stance
+):
+    if stance == "muted":
+        follow(ada, "keyword", "storks", weight=-1)
+    if stance == "opened":
+        paper = edition.candidates.get(paper__title=STORKS).paper
+        follow(ada, "paper", paper.identifier, weight=0.25)
+        Follow.objects.update(source="opened")
+
+    assert sum(balanced(edition, ada, balance)) == 6
+
+
+def test_the_balance_of_one_reader_is_not_another_s(edition, ada):
+    bea = make.subscriber(balance="own")
+    for reader in (ada, bea):
+        follow(reader, "keyword", "storks")
+
+    found = assemble.choose(edition, [ada, bea], NOW)
+
+    assert [len(found[reader.pk]) for reader in (ada, bea)] == [10, 1]
+
+
+def test_a_pin_comes_also_to_who_wants_only_their_own(edition, ada):
+    Candidate.objects.filter(paper__title=WELDS).update(pin=1)
+    follow(ada, "keyword", "storks")
+    ada.balance = "own"
+
+    assert titles(edition, chosen(edition, ada)) == [WELDS, STORKS]
+
+
+@pytest.mark.both
+@pytest.mark.parametrize(
+    ("note", "outcome", "reason"), [(False, "skipped", "nothing"), (True, "", "")]
+)
+def test_a_day_without_a_match_is_silence_or_a_note(
+    edition, ada, note, outcome, reason
+):
+    follow(ada, "keyword", "nothing that any paper says")
+    ada.balance, ada.note_when_empty = "own", note
+    ada.save()
+
+    (digest,) = assemble.assemble(make.batch(edition, [ada]), NOW)
+
+    assert digest.picks == []
+    assert (digest.outcome, digest.reason) == (outcome, reason)
+
+
+def test_a_note_is_for_who_is_mailed(edition, ada):
+    follow(ada, "keyword", "nothing that any paper says")
+    ada.balance, ada.note_when_empty, ada.paused_until = "own", True, LATER
+    ada.save()
+
+    (digest,) = assemble.assemble(make.batch(edition, [ada]), NOW)
+
+    assert (digest.outcome, digest.reason) == ("skipped", "left")
 
 
 def test_a_recalled_paper_is_left_out_though_the_edition_is_frozen(edition, ada):
