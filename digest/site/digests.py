@@ -126,7 +126,7 @@ def digests(request: HttpRequest, key: str) -> HttpResponse:
 
 
 def archive(subscriber: Subscriber) -> list[dict[str, Any]]:
-    """A reader's digests, newest first, each with its lead paper's title; two queries."""
+    """A reader's digests, newest first, each with its lead paper's title, "" where it held none; two queries."""
     mine = subscriber.digests.exclude(outcome=Digest.Outcome.SKIPPED)
     rows = [
         (one, one.picks)
@@ -140,8 +140,8 @@ def archive(subscriber: Subscriber) -> list[dict[str, Any]]:
             "key": one.key,
             "day": one.edition.day,
             "count": len(picks),
-            "title": leads[picks[0].candidate].card["title"],
+            "title": leads[picks[0].candidate].card["title"] if picks else "",
         }
         for one, picks in rows
-        if picks and picks[0].candidate in leads
+        if not picks or picks[0].candidate in leads
     ]

@@ -5,6 +5,7 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
+from digest import follows
 from digest.models import Batch, Digest, Edition, Pause, Slot
 from tests import make
 
@@ -137,3 +138,38 @@ def test_progress_is_told_while_it_is_sent(monkeypatch, capsys):
     send()
 
     assert "2 of 2 readers" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("note", "told", "warned"),
+    [(True, "Nothing for you today", ""), (False, "", "would get no mail")],
+)
+def test_a_preview_of_an_empty_day_is_the_note_or_says_that_nothing_goes(
+    note, told, warned
+):
+    make.edition(papers=2)
+    reader = make.subscriber("o@example.org", balance="own", note_when_empty=note)
+    follows.follow(reader, "keyword", "nothing that any paper says")
+    out, err = StringIO(), StringIO()
+
+    call_command("preview", "o@example.org", day=make.DAY, stdout=out, stderr=err)
+
+    assert told in out.getvalue()
+    assert bool(out.getvalue()) is note
+    assert warned in err.getvalue()
+    assert not Digest.objects.exists()
+
+
+def test_sending_by_hand_on_an_empty_day_tells_who_asked_and_nobody_else(mails):
+    make.edition(papers=2)
+    for number, note in enumerate((True, False)):
+        reader = make.subscriber(balance="own", note_when_empty=note)
+        follows.follow(reader, "keyword", f"nothing that paper {number} says")
+
+    told = [send(), send()]
+
+    for once in told:
+        assert once.splitlines()[-1].endswith(
+            "accepted 1 + failed 0 + unknown 0 + skipped 1"
+        )
+    assert len(list(mails.iterdir())) == 1

@@ -167,5 +167,18 @@ def test_the_archive_lists_a_reader_s_own_digests(client, hers, key):
     assert theirs.key not in page
 
 
+def test_a_note_about_an_empty_day_has_its_page_and_its_line(client, hers, key):
+    Digest.objects.update(packed=b"")
+
+    archive = text(client.get(f"/digests/{key}"))
+    page = text(client.get(f"/d/{hers.key}"))
+
+    assert f'href="/d/{hers.key}"' in archive
+    assert "Nothing for you that day" in archive
+    assert "Nothing for you today" in page
+    assert f'href="http://testserver/preferences/{hers.key}"' in page
+    assert client.get(f"/d/{hers.key}/1/arxiv").status_code == 404
+
+
 def test_an_empty_archive_says_when_to_expect_one(client, key):
     assert "None yet" in text(client.get(f"/digests/{key}"))

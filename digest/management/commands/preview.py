@@ -26,6 +26,9 @@ class Command(BaseCommand):
         edition, reader = edition_of(options["day"]), reader_of(options["email"])
         now = timezone.now()
         picks = assemble.preview_for(edition, reader, now)
+        if not picks and not reader.wants_note:
+            self.stderr.write(f"{reader} would get no mail: nothing is new for them.")
+            return
         mail = compose_preview(edition, reader, picks, now)
         shown = {
             "html": mail.html,
