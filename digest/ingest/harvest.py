@@ -4,13 +4,15 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from hashlib import sha256
 
 import httpx
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from digest.ingest import calendar, oai, watch, web
+from digest.ingest import calendar, compare, holder, oai, watch, web
 from digest.ingest.listing import Listing, Refused
 from digest.ingest.oai import Expired, Page, Window
 from digest.ingest.store import store
@@ -21,16 +23,26 @@ logger = logging.getLogger(__name__)
 # A week of one archive is a dozen pages at most: little is done twice when a token
 # is lost, which arXiv's live for a day.
 WEEK = timedelta(days=7)
-# A run whose worker stored nothing for so long is free for another; a page takes
-# seconds, with all retries and other workers' turns a few minutes.
+# A run whose worker stored nothing for so long is free for another, unless that worker
+# is known to be dead: then at once. A page takes seconds, with all retries and other
+# workers' turns a few minutes.
 IDLE = timedelta(minutes=5)
 # A window that was done lately is not done again by the same backfill.
 FRESH = timedelta(hours=20)
+# A source may count badly, and papers change while a harvest runs; one that gives
+# twice what it announced and another page will never end.
+PAGE = 1_000  # records
+# Where it does not count: a week of the largest archive is a tenth of this.
+MOST_PAGES = 200
 
 UNREACHABLE = "the source did not answer; the rest waits"
 DIED = "its worker died"
 
 Report = Callable[[IngestRun], None]
+
+
+class Endless(Refused):
+    """A source that leads round in a circle, or gives more than it can have."""
 
 
 def backfill(
@@ -49,7 +61,7 @@ def backfill(
     runs = []
     with web.connect() as client:
         for window in windows(since, calendar.today(now)):
-            run = _run_for(window, now, again)
+            run = run_for(window, now, again)
             if run is None:
                 continue
             runs.append(harvest(run, now, client, report))
@@ -77,34 +89,45 @@ def fill_gaps(now: datetime) -> list[IngestRun]:
     gaps = watch.missing(now)
     if watch.stale(today):
         gaps.append(today)
-    if not gaps:
+    if not gaps or not settings.ARXIV_OAI_URL:
         return []
     asked = [
         Window(min(gaps), None, part) for part in oai.sets(settings.ARXIV_CATEGORIES)
     ]
     with web.connect() as client:
-        found = [_run_for(window, now, again=True) for window in asked]
+        found = [run_for(window, now, again=True) for window in asked]
         return [harvest(run, now, client) for run in found if run]
 
 
 def harvest_again(run: IngestRun, now: datetime) -> IngestRun:
     """The same window once more, as a run of its own; one that was begun goes on."""
     window = replace(_window(run), last=run.window_until)
-    fresh = _run_for(window, now, again=True)
+    fresh = run_for(window, now, again=True, is_check=run.is_check)
     with web.connect() as client:
         return harvest(fresh, now, client) if fresh else run
 
 
-def _run_for(window: Window, now: datetime, again: bool) -> IngestRun | None:
-    """The run that was begun for this window, or a fresh one; None where it is done."""
-    same = IngestRun.objects.filter(
-        source="arxiv",
-        origin=settings.ARXIV_OAI_URL,
-        part=window.part,
-        window_from=window.first,
-        window_until=window.last,
-    )
-    lately = same.filter(started_at__gt=now - FRESH).order_by("-started_at")
+def run_for(
+    window: Window,
+    now: datetime,
+    again: bool,
+    is_check: bool = False,
+    since: datetime | None = None,
+) -> IngestRun | None:
+    """The run that was begun for this window, or a fresh one; None where it is done.
+
+    What was begun or done before `since` (hours ago) does not count.
+    """
+    known = {
+        "source": "arxiv",
+        "origin": settings.ARXIV_OAI_URL,
+        "part": window.part,
+        "window_from": window.first,
+        "window_until": window.last,
+        "is_check": is_check,
+    }
+    same = IngestRun.objects.filter(**known)
+    lately = same.filter(started_at__gt=since or now - FRESH).order_by("-started_at")
     if begun := lately.exclude(state=IngestRun.State.DONE).first():
         return begun
     if not again and lately.exists():
@@ -112,27 +135,26 @@ def _run_for(window: Window, now: datetime, again: bool) -> IngestRun | None:
     same.filter(state=IngestRun.State.RUNNING).update(
         state=IngestRun.State.FAILED, error=f"{DIED}: its window was begun again"
     )
-    return IngestRun.objects.create(
-        source="arxiv",
-        origin=settings.ARXIV_OAI_URL,
-        part=window.part,
-        window_from=window.first,
-        window_until=window.last,
-        started_at=now,
-    )
+    return IngestRun.objects.create(**known, started_at=now)
 
 
 def _claim(run: IngestRun) -> bool:
     """Make it ours: a fresh one, one that failed, or one whose worker is gone."""
     at = timezone.now()
-    idle = Q(touched_at=None) | Q(touched_at__lt=at - IDLE)
-    free = IngestRun.objects.filter(pk=run.pk).filter(
-        idle | Q(state=IngestRun.State.FAILED)
-    )
-    if not free.update(state=IngestRun.State.RUNNING, touched_at=at, error=""):
+    free = Q(state=IngestRun.State.FAILED) | abandoned(at)
+    if run.holder and holder.is_gone(run.holder):
+        free |= Q(holder=run.holder)
+    ours = {"state": IngestRun.State.RUNNING, "holder": holder.me()}
+    rows = IngestRun.objects.filter(pk=run.pk).filter(free)
+    if not rows.update(**ours, touched_at=at, error=""):
         return False
     run.refresh_from_db()
     return True
+
+
+def abandoned(at: datetime) -> Q:
+    """Runs that nobody has stored a page of for long, or ever."""
+    return Q(touched_at=None) | Q(touched_at__lt=at - IDLE)
 
 
 def harvest(
@@ -163,6 +185,8 @@ def _harvest(
     run: IngestRun, now: datetime, client: httpx.Client, report: Report | None
 ) -> None:
     may_begin_again = True
+    if not run.token:
+        _begin(run)
     while run.state == IngestRun.State.RUNNING:
         try:
             page = _page(run, client)
@@ -170,26 +194,63 @@ def _harvest(
             if not (run.token and may_begin_again):
                 raise
             may_begin_again = False
-            run.token, run.pages, run.records = "", 0, 0
+            _begin(run)
             continue
         _keep(run, page, now)
         if report:
             report(run)
 
 
+def _begin(run: IngestRun) -> None:
+    """From the first page; what it brought before stays counted."""
+    run.token, run.tokens = "", []
+    run.pages = run.records = run.confirmed = 0
+
+
 def _page(run: IngestRun, client: httpx.Client) -> Page:
     url: str = settings.ARXIV_OAI_URL
+    if not url:
+        raise Refused("ARXIV_OAI_URL is empty: set it to ask OAI-PMH")
     return oai.parse(oai.fetch(client, _window(run), run.token, url))
 
 
 def _keep(run: IngestRun, page: Page, now: datetime) -> None:
-    if page.token and page.token == run.token:
-        raise Refused("the source gives the same page for ever: try again later")
-    run.token, run.touched_at = page.token, timezone.now()
+    """One page, its account and the way on: all of it or nothing."""
     run.pages += 1
     run.records += len(page.listings) + len(page.deleted)
     run.expected_records = page.size or run.expected_records
-    store(list(_wanted(page)), run, now, page.deleted)
+    _go_on(run, page.token)
+    run.touched_at = timezone.now()
+    listings = list(_wanted(page))
+    with transaction.atomic():
+        if run.is_check:
+            listings = compare.compare(run, listings, now)
+        store(listings, run, now, page.deleted)
+        if run.is_check:
+            names = {one.identifier for one in listings}
+            compare.conclude(run, names | set(page.deleted))
+
+
+def _go_on(run: IngestRun, token: str) -> None:
+    """Note the next page's token; Endless where the source will never come to an end."""
+    run.token = token
+    if not token:
+        run.tokens = []
+        return
+    mark = sha256(token.encode()).hexdigest()[:12]
+    if mark in run.tokens:
+        raise Endless(
+            f"page {run.pages} leads back to page {run.tokens.index(mark) + 2}, so the "
+            "source gives the same pages for ever: the window begins again next time"
+        )
+    size = run.expected_records
+    if run.records > 2 * size + PAGE if size else run.pages >= MOST_PAGES:
+        raise Endless(
+            f"{run.records:,} records on {run.pages} pages and no end, where "
+            f"{f'{size:,}' if size else 'far fewer'} were expected: "
+            "the window begins again next time"
+        )
+    run.tokens = [*run.tokens, mark]
 
 
 def _window(run: IngestRun) -> Window:
@@ -214,4 +275,6 @@ def _fail(run: IngestRun, now: datetime, why: str, error: BaseException) -> None
     run.refresh_from_db()
     run.state, run.error, run.finished_at = IngestRun.State.FAILED, why, took
     run.outcome = UNREACHABLE if isinstance(error, web.Unreachable) else ""
+    if isinstance(error, Endless):
+        run.token = ""
     run.save()

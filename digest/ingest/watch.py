@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from statistics import median
 
 from django.conf import settings
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from digest.ingest import calendar
 from digest.ingest.calendar import Expected
@@ -21,7 +21,9 @@ USUAL = 5  # papers
 # Feeds of the fields that we read vary by a half, on the Tuesday after a holiday
 # they double: under a third of the usual day something is missing.
 FEW = 0.3
+THIN = 0.1  # of the usual day: not even the days between holidays were as thin
 KNOWN_DAYS = 3  # announcement days before we know what is usual
+STALE_IN = "stale in"  # some categories; the others were told of
 ANNOUNCED = (Paper.Announced.NEW, Paper.Announced.CROSS)
 
 
@@ -44,33 +46,40 @@ def missing(now: datetime) -> list[date]:
     """Days of the last three weeks that should have brought papers, and did not.
 
     The record begins with the first day that we read: nothing before it is missing.
+    Hardly any papers are none, until OAI-PMH was asked after the day: old papers that
+    were touched may be filed under a day whose announcement nobody has seen.
     """
     last = calendar.today(now)
     first = last - timedelta(days=LOOK_BACK)
-    met = set(
-        announced(first, last)
-        .order_by()
-        .values_list("announced_on", flat=True)
-        # DISTINCT needs the ordering away
-        .distinct()
-    )
-    begin = _begin(first)
-    if begin is None:
+    since = begin(first)
+    if since is None:
         return []
+    rows = announced(first, last).order_by().values_list("announced_on")
+    counts = dict(rows.annotate(Count("pk")))
+    enough = THIN * median(counts.values()) if len(counts) >= KNOWN_DAYS else 0
     return [
         day
-        for day in calendar.days(max(first, begin), last)
-        if day not in met and calendar.is_overdue(day, now)
+        for day in calendar.days(max(first, since), last)
+        if calendar.is_overdue(day, now)
+        and counts.get(day, 0) <= enough
+        and not (counts.get(day) and _was_sought(day))
     ]
 
 
-def _begin(first: date) -> date | None:
+def _was_sought(day: date) -> bool:
+    """Whether a whole harvest has looked for papers of this day when all had to be there."""
+    whole = IngestRun.objects.filter(source="arxiv", state=IngestRun.State.DONE)
+    late = whole.filter(started_at__gt=calendar.rebuilt_at(day) + calendar.GRACE)
+    return late.filter(window_from__lte=day).exists()
+
+
+def begin(first: date) -> date | None:
     """The first day that we can speak of: of our first paper, or after our first reading."""
     older = announced(date.min, date.max).order_by("announced_on")
-    begin = older.values_list("announced_on", flat=True).first()
+    oldest = older.values_list("announced_on", flat=True).first()
     tried = IngestRun.objects.filter(source="arxiv").order_by("started_at").first()
     read = calendar.today(tried.started_at) + timedelta(days=1) if tried else None
-    found = [day for day in (begin, read) if day]
+    found = [day for day in (oldest, read) if day]
     return max(first, min(found)) if found else None
 
 
@@ -98,22 +107,34 @@ def _lags(name: str, here: Counter[str], counts: dict[date, Counter[str]]) -> bo
 def is_settled(now: datetime) -> bool:
     """Whether asking for today's announcements again is of no use.
 
-    Either they are here with every category, or nothing is announced today.
+    Either the feed brought them, and every category is here; or nothing is announced
+    today. Papers of today that came by another road prove nothing of the others.
     """
     day = calendar.today(now)
     brings = calendar.expected(day)
     if brings == Expected.WEEKEND:
         return True
     if announced(day, day).exists():
-        return not stale(day)
+        return was_brought(day) and not stale(day)
     return brings == Expected.HOLIDAY and _was_read(day)
 
 
+def was_brought(day: date) -> bool:
+    """Whether the feed of this day was read, and told of the day's own papers."""
+    sound = Q(outcome="") | Q(outcome__startswith=STALE_IN)
+    return _read(day).filter(sound).exists()
+
+
 def _was_read(day: date) -> bool:
+    return _read(day).exists()
+
+
+def _read(day: date) -> QuerySet[IngestRun]:
+    """Readings of the feed since it was rebuilt for this day."""
     done = IngestRun.objects.filter(
         state=IngestRun.State.DONE, origin__startswith=settings.ARXIV_FEED_URL
     )
-    return done.filter(started_at__gte=calendar.rebuilt_at(day)).exists()
+    return done.filter(started_at__gte=calendar.rebuilt_at(day))
 
 
 def alarms(now: datetime) -> list[Alarm]:
@@ -157,7 +178,7 @@ def outcome(
     if not unseen and all(one.identifier in known for one in listings):
         return "stale: the batch before again, behind a fresh date"
     if repeated:
-        return f"stale in {', '.join(repeated)}"[:200]
+        return f"{STALE_IN} {', '.join(repeated)}"[:200]
     return ""
 
 

@@ -1,5 +1,9 @@
 """Windows of OAI-PMH: whole pages, interrupted and taken up, by hand and by themselves."""
 
+import os
+import re
+import subprocess
+import sys
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -7,7 +11,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from digest import tasks
-from digest.ingest import harvest, oai, web
+from digest.ingest import harvest, holder, oai, web
 from digest.ingest.harvest import backfill, fill_gaps
 from digest.models import IngestRun, Paper, Recall
 from tests import live, make
@@ -155,7 +159,74 @@ def test_a_source_that_gives_the_same_page_for_ever_is_left(sources):
     (run,) = backfill(DAY, NOW)
 
     assert (run.state, run.pages) == ("failed", 1)
-    assert "same page for ever" in run.error
+    assert "same pages for ever" in run.error
+
+
+def turned_back(answer):
+    """The third page names the second again."""
+    return Response(answer.get_data().replace(b"|9<", b"|3<"))
+
+
+def test_a_source_that_leads_round_in_a_circle_is_left(sources):
+    announce(sources, DAY, size=12)
+    sources.faults["oai"] = [lambda answer: answer] * 2 + [turned_back]
+
+    (run,) = backfill(DAY, NOW)
+
+    assert (run.state, run.pages, run.new) == ("failed", 2, 6)
+    assert "page 3 leads back to page 2" in run.error
+    assert len(sources.asked["oai"]) == 3
+
+
+def test_after_a_circle_the_window_begins_again(sources):
+    announce(sources, DAY, size=12)
+    sources.faults["oai"] = [lambda answer: answer] * 2 + [turned_back]
+    backfill(DAY, NOW)
+
+    (run,) = backfill(DAY, NOW + timedelta(hours=1))
+
+    assert (run.state, run.pages, run.records, run.new) == ("done", 4, 12, 12)
+    assert run.tokens == []
+
+
+def test_a_circle_is_known_though_the_worker_died_in_it(sources):
+    announce(sources, DAY, size=12)
+    sources.faults["oai"] = [lambda answer: answer] * 2 + [cut]
+    (cut_off,) = backfill(DAY, NOW)
+    sources.faults["oai"] = [turned_back]
+
+    (run,) = backfill(DAY, NOW)
+
+    assert run.pk == cut_off.pk
+    assert "page 3 leads back to page 2" in run.error
+
+
+def test_a_source_with_always_another_token_is_left(sources, monkeypatch):
+    monkeypatch.setattr(harvest, "PAGE", 3)
+    announce(sources, DAY, size=60)
+    few = re.compile(rb'completeListSize="60"')
+    sources.faults["oai"] = [
+        lambda answer: Response(few.sub(b'completeListSize="4"', answer.get_data()))
+    ] * 9
+
+    (run,) = backfill(DAY, NOW)
+
+    assert (run.state, run.pages) == ("failed", 3)
+    assert "12 records on 4 pages and no end, where 4 were expected" in run.error
+
+
+def test_a_source_that_does_not_count_is_left_after_many_pages(sources, monkeypatch):
+    monkeypatch.setattr(harvest, "MOST_PAGES", 5)
+    announce(sources, DAY, size=60)
+    sources.faults["oai"] = [
+        lambda answer: Response(
+            re.sub(rb'completeListSize="60"', b"", answer.get_data())
+        )
+    ] * 9
+
+    (run,) = backfill(DAY, NOW)
+
+    assert "15 records on 5 pages and no end" in run.error
 
 
 def test_a_window_that_fails_does_not_stop_the_next(sources):
@@ -192,6 +263,52 @@ def test_a_window_that_another_worker_is_at_is_left_to_it(sources, settings):
 
     assert (run.pk, run.state) == (begun.pk, "running")
     assert not sources.asked["oai"]
+
+
+def begun_by(name, settings):
+    return IngestRun.objects.create(
+        source="arxiv",
+        origin=settings.ARXIV_OAI_URL,
+        part="cs",
+        window_from=DAY,
+        window_until=DAY,
+        started_at=NOW,
+        touched_at=timezone.now(),
+        holder=name,
+    )
+
+
+def test_nobody_waits_for_a_worker_that_is_known_to_be_dead(sources, settings):
+    announce(sources, DAY)
+    with subprocess.Popen([sys.executable, "-c", ""]) as program:
+        program.wait()
+    begun = begun_by(
+        holder.me().replace(f":{os.getpid()}", f":{program.pid}"), settings
+    )
+
+    (run,) = backfill(DAY, NOW)
+
+    assert (run.pk, run.state, run.holder) == (begun.pk, "done", holder.me())
+
+
+@pytest.mark.parametrize("place", ["another machine", ""])
+def test_of_another_machines_worker_nobody_knows(sources, settings, place):
+    with subprocess.Popen([sys.executable, "-c", ""]) as program:
+        program.wait()
+    begun_by(f"{place}:{program.pid}", settings)
+
+    (run,) = backfill(DAY, NOW)
+
+    assert run.state == "running"
+    assert not sources.asked["oai"]
+
+
+def test_a_worker_that_lives_is_not_gone():
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=-1) as program:
+        assert not holder.is_gone(f"{holder.me().rpartition(':')[0]}:{program.pid}")
+        program.communicate(b"\n")
+    assert not holder.is_gone(holder.me())
+    assert not holder.is_gone(f"{holder.me().rpartition(':')[0]}:1")
 
 
 def test_windows_are_weeks_of_every_archive():
@@ -316,8 +433,6 @@ def test_a_harvest_that_is_killed_loses_and_doubles_nothing(
         program.kill()
         program.wait()
     before = IngestRun.objects.get()
-    # As if its lease had run out.
-    IngestRun.objects.update(touched_at=timezone.now() - harvest.IDLE * 2)
     sources.asked.clear()
     with live.running(*command, log=log, **own) as program:
         assert program.wait(60) == 0, log.read_text()

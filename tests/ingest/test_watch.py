@@ -141,6 +141,31 @@ def test_papers_of_hugging_face_alone_do_not_make_a_day(sources):
     assert watch.missing(MORNING) == [date(2026, 11, 19)]
 
 
+def test_a_few_papers_that_were_touched_do_not_make_a_day(sources):
+    usual_days(number=3, size=12)
+    make.paper(announced_on=DAY)
+
+    assert watch.missing(LATE) == [DAY]
+
+
+def test_a_thin_day_is_believed_once_it_was_sought_in_vain(sources):
+    usual_days(number=3, size=12)
+    make.paper(announced_on=DAY)
+
+    harvest.fill_gaps(LATE)
+
+    assert watch.missing(LATE) == []
+
+
+def test_papers_that_came_by_another_road_do_not_end_the_asking(sources):
+    make.paper(announced_on=DAY)
+    sources.announced = batch(DAY)
+
+    (run,) = collect.poll(MORNING)
+
+    assert (run.new, watch.is_settled(MORNING)) == (8, True)
+
+
 def test_days_before_our_record_and_weekends_are_never_missing():
     make.paper(announced_on=date(2026, 11, 13))
     for day in range(16, 21):

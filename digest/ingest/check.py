@@ -1,0 +1,84 @@
+"""Once a day: what the feeds told, against OAI-PMH."""
+
+from datetime import date, datetime, timedelta
+
+from django.conf import settings
+from django.db.models import QuerySet
+
+from digest.ingest import calendar, harvest, oai, watch, web
+from digest.ingest.calendar import Expected
+from digest.ingest.oai import Window
+from digest.models import IngestRun
+
+# OAI-PMH is ready an hour and a half before the feeds. A feed that is not here by now
+# is late, and the papers can still be in the morning's edition.
+HEAD_START = timedelta(hours=2)
+# Where more of the day's new papers than this are not in OAI-PMH, it lags as a whole;
+# fewer are single records, which the next day's check meets.
+LAG = 0.1
+
+
+def check(now: datetime) -> list[IngestRun]:
+    """Harvest what changed since the last check, for each archive where that is due.
+
+    It brings what the feeds missed, corrects what differs, and adds versions, licences,
+    DOIs and withdrawals. Nothing without ARXIV_OAI_URL, and nothing twice: a check that
+    failed goes on, one that came before OAI-PMH was ready is done again.
+    """
+    if not settings.ARXIV_OAI_URL or not _is_time(now):
+        return []
+    parts = [one for one in oai.sets(settings.ARXIV_CATEGORIES) if _is_due(one, now)]
+    runs: list[IngestRun] = []
+    with web.connect() as client:
+        for part in parts:
+            runs.append(harvest.harvest(_run(part, now), now, client))
+            if runs[-1].outcome == harvest.UNREACHABLE:
+                break
+    return runs
+
+
+def _run(part: str, now: datetime) -> IngestRun:
+    since = calendar.rebuilt_at(calendar.today(now))
+    window = Window(_first_day(part, now), None, part)
+    run = harvest.run_for(window, now, again=True, is_check=True, since=since)
+    assert run is not None  # again: there is always one
+    return run
+
+
+def _first_day(part: str, now: datetime) -> date:
+    """The day of the last check: what changed later on it is not known yet."""
+    today = calendar.today(now)
+    last = done(part).first()
+    oldest = today - timedelta(days=watch.LOOK_BACK)
+    return max(oldest, calendar.today(last.started_at)) if last else today
+
+
+def done(part: str) -> QuerySet[IngestRun]:
+    """Whole checks of a set, newest first."""
+    rows = IngestRun.objects.filter(is_check=True, state=IngestRun.State.DONE)
+    return rows.filter(part=part).order_by("-started_at", "-pk")
+
+
+def _is_time(now: datetime) -> bool:
+    """On a day that may bring papers, once its feed was read or is late."""
+    day = calendar.today(now)
+    if calendar.expected(day) == Expected.WEEKEND:
+        return False
+    return watch.was_brought(day) or now > calendar.rebuilt_at(day) + HEAD_START
+
+
+def _is_due(part: str, now: datetime) -> bool:
+    """Whether today has no check yet that found OAI-PMH ready, or came late enough."""
+    day = calendar.today(now)
+    ready = calendar.rebuilt_at(day)
+    last = done(part).filter(started_at__gte=ready).first()
+    if last is None:
+        return True
+    if last.started_at > ready + calendar.GRACE:
+        return False
+    empty = not watch.announced(day, day).exists()
+    return _lags(last) or (empty and calendar.expected(day) == Expected.PAPERS)
+
+
+def _lags(run: IngestRun) -> bool:
+    return run.unconfirmed > LAG * (run.confirmed + run.unconfirmed)
