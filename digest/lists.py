@@ -1,0 +1,249 @@
+"""Lists of papers as readers paste them: arXiv ids in any text, BibTeX, or a library's CSV.
+
+Pure and tolerant: whatever somebody pastes, the papers that can be told in it are told,
+in a time linear in its length.
+"""
+
+import csv
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+
+# A library of more papers says nothing more of its reader's taste, and three questions
+# to arXiv fetch this many.
+MOST = 300  # papers, and titles
+# A megabyte of BibTeX holds two thousand records; of more, most is not papers.
+LINES = 10_000  # lines or records that are looked at
+UNREAD_SHOWN = 5  # lines that are named; the others are only counted
+LINE_SHOWN = 80  # characters of such a line
+
+# arXiv's help page on identifiers: four digits of number until 2014, five since 2015;
+# before April 2007 an archive and seven digits. The archives are those of its
+# taxonomy, the closed ones included.
+_MONTH = r"(?:0[1-9]|1[0-2])"
+_NEW = rf"(?:(?:0[7-9]|1[0-4]){_MONTH}\.\d{{4}}|(?:1[5-9]|[2-9]\d){_MONTH}\.\d{{5}})"
+_ARCHIVES = (
+    *("acc-phys", "adap-org", "alg-geom", "ao-sci", "astro-ph", "atom-ph"),
+    *("bayes-an", "chao-dyn", "chem-ph", "cmp-lg", "comp-gas", "cond-mat", "cs"),
+    *("dg-ga", "funct-an", "gr-qc", "hep-ex", "hep-lat", "hep-ph", "hep-th"),
+    *("math-ph", "math", "mtrl-th", "nlin", "nucl-ex", "nucl-th", "patt-sol"),
+    *("physics", "plasm-ph", "q-alg", "q-bio", "quant-ph", "solv-int", "supr-con"),
+)
+_OLD = (
+    rf"(?P<archive>{'|'.join(_ARCHIVES)})(?:\.[a-z]{{2}})?"
+    rf"/(?P<old>(?:9[1-9]|0[0-7]){_MONTH}\d{{3}})"
+)
+_NUMBER = rf"(?:{_OLD}|(?P<new>{_NEW}))(?:v\d{{1,3}})?(?!\.?\d)"
+# What stands before a number that can only be arXiv's: an address, a DOI, the word.
+_MARK = (
+    r"(?:(?:abs|pdf|html|format|papers?|arxiv)/|10\.48550/arxiv\.|arxiv[:._\s-]\s{0,3})"
+)
+_MARKED = re.compile(_MARK + _NUMBER, re.IGNORECASE)
+# Alone it must not be the tail of another address, DOI, word or number.
+_ANY = re.compile(rf"(?:{_MARK}|(?<![\w./-])){_NUMBER}", re.IGNORECASE)
+
+_ENTRY = re.compile(r"(?<![\w.])@\s*([A-Za-z]{3,30})\s*[{(]")
+_NO_PAPER = {"comment", "string", "preamble"}
+_FIELD = re.compile(r"[,{(\s]([A-Za-z][A-Za-z_-]{1,30})\s*=\s*")
+_BARE_VALUE = re.compile(r"[^,}\n]*")
+_BRACES, _QUOTES = re.compile(r"\\.|[{}()]", re.S), re.compile(r'\\.|[{}"]', re.S)
+# Where BibTeX tells of arXiv by number alone, and where only marked. DBLP writes the
+# volume abs/2401.01234, Scholar the journal "arXiv preprint arXiv:2401.01234".
+_OWN_FIELDS = ("eprint", "arxivid", "arxiv")
+_FIELDS = (
+    *("url", "doi", "ee", "link", "journal", "journaltitle", "volume", "number"),
+    *("howpublished", "note", "publisher"),
+)
+# The same of Zotero's columns, and of what others call them.
+_OWN_COLUMNS = ("archive id", "arxiv id", "arxiv_id", "arxiv", "eprint", "id")
+_COLUMNS = (
+    *("url", "doi", "extra", "number", "report number", "archive location"),
+    "publication title",
+)
+_TAGS = re.compile(r"</?(?:i|b|em|sub|sup)>")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a text told: identifiers and titles, each once, in its order, MOST in all.
+
+    `titles` are of papers without an identifier. `unread` counts lines and records that
+    told nothing, `named` holds the first of them, `left` counts papers over MOST.
+    `is_cut`: there were more than LINES, and the rest was not looked at.
+    """
+
+    identifiers: tuple[str, ...] = ()
+    titles: tuple[str, ...] = ()
+    unread: int = 0
+    named: tuple[str, ...] = ()
+    left: int = 0
+    is_cut: bool = False
+
+
+# What one line or record told: its identifiers, else its title, else only itself.
+Told = tuple[list[str], str, str]
+
+
+def read(text: str) -> Found:
+    """The papers of a pasted text or file, told apart by its content."""
+    clean = text.removeprefix("\ufeff").replace("\x00", " ")
+    rows = _records(clean)
+    if rows is not None:
+        return _found(_of_records(rows))
+    if _ENTRY.search(clean):
+        return _found(_of_bibtex(clean))
+    return _found((identifiers(line), "", line) for line in clean.splitlines())
+
+
+def identifiers(text: str) -> list[str]:
+    """Every arXiv id in a text, bare or in an address, without version, in order."""
+    return _numbers(_ANY, text)
+
+
+def normal(title: str) -> str:
+    """A title as it is compared: letters and digits of any script, without accents."""
+    folded = unicodedata.normalize("NFKD", title.casefold())
+    return "".join(sign for sign in folded if sign.isalnum())
+
+
+def _found(every: Iterator[Told]) -> Found:
+    numbers: dict[str, None] = {}
+    titles: dict[str, str] = {}
+    unread: list[str] = []
+    for told, title, line in islice(every, LINES):
+        if told:
+            numbers.update(dict.fromkeys(told))
+        elif normal(title):
+            titles.setdefault(normal(title), title)
+        elif line.strip():
+            unread.append(line)
+    kept = tuple(numbers)[:MOST]
+    room = MOST - len(kept)
+    return Found(
+        identifiers=kept,
+        titles=tuple(titles.values())[:room],
+        unread=len(unread),
+        named=tuple(map(_short, unread[:UNREAD_SHOWN])),
+        left=max(len(numbers) + len(titles) - MOST, 0),
+        is_cut=next(every, None) is not None,
+    )
+
+
+def _numbers(pattern: re.Pattern[str], text: str) -> list[str]:
+    return list(dict.fromkeys(_number(found) for found in pattern.finditer(text)))
+
+
+def _number(found: re.Match[str]) -> str:
+    return found["new"] or f"{found['archive'].lower()}/{found['old']}"
+
+
+def _short(line: str) -> str:
+    bare = " ".join(line[: 4 * LINE_SHOWN].split())
+    return bare if len(bare) <= LINE_SHOWN else f"{bare[: LINE_SHOWN - 1]}…"
+
+
+# BibTeX, read tolerantly: what is broken in one record does not reach the next.
+
+
+def _of_bibtex(text: str) -> Iterator[Told]:
+    """Text around the records is comment: an id in it counts, a line without is no loss."""
+    starts = list(_ENTRY.finditer(text))
+    ends = [start.start() for start in starts[1:]] + [len(text)]
+    yield identifiers(text[: starts[0].start()]), "", ""
+    for start, end in zip(starts, ends, strict=True):
+        if start[1].lower() not in _NO_PAPER:
+            body = text[start.end() - 1 : end]
+            size = _closed(body, 0)
+            fields = dict(_fields(body[:size]))
+            title = _plain(fields.get("title", ""))
+            yield _number_of(fields), title, start[0] + body[1:size]
+            yield identifiers(body[size:]), "", ""
+
+
+def _number_of(fields: Mapping[str, str]) -> list[str]:
+    """The one paper of a record; an eprint may be another archive's than arXiv."""
+    archive = fields.get("archiveprefix") or fields.get("eprinttype") or "arxiv"
+    own = _OWN_FIELDS if archive.lower() == "arxiv" else ()
+    return _first(fields, own, _FIELDS)
+
+
+def _first(
+    values: Mapping[str, str], own: tuple[str, ...], others: tuple[str, ...]
+) -> list[str]:
+    """The first id in these fields: in its `own` ones bare, in others only marked."""
+    for name in own:
+        if told := identifiers(values.get(name, "")):
+            return told[:1]
+    for name in others:
+        if told := _numbers(_MARKED, values.get(name, "")):
+            return told[:1]
+    return []
+
+
+def _fields(body: str) -> Iterator[tuple[str, str]]:
+    """Names in lower case and values of a record, without what encloses them."""
+    at = 1
+    while name := _FIELD.search(body, at - 1):
+        at, value = _value(body, name.end())
+        yield name[1].lower(), " ".join(value.split())
+
+
+def _value(body: str, at: int) -> tuple[int, str]:
+    """Where the value that begins at `at` ends, and what it is."""
+    if body[at : at + 1] in ("{", '"'):
+        end = _closed(body, at) if body[at] == "{" else _quoted(body, at)
+        return end, body[at + 1 : end - 1]
+    bare = _BARE_VALUE.match(body, at)
+    return (bare.end(), bare[0]) if bare else (len(body), "")
+
+
+def _closed(body: str, at: int) -> int:
+    """The place after the brace or parenthesis that closes the one at `at`, else the end."""
+    opening, closing = ("(", ")") if body[at] == "(" else ("{", "}")
+    depth = 0
+    for sign in _BRACES.finditer(body, at):
+        depth += (sign[0] == opening) - (sign[0] == closing)
+        if depth == 0 and sign[0] == closing:
+            return sign.end()
+    return len(body)
+
+
+def _quoted(body: str, at: int) -> int:
+    """The place after the quote that closes the one at `at`; within braces quotes are text."""
+    depth = 0
+    for sign in _QUOTES.finditer(body, at + 1):
+        depth += (sign[0] == "{") - (sign[0] == "}")
+        if sign[0] == '"' and depth <= 0:
+            return sign.end()
+    return len(body)
+
+
+def _plain(title: str) -> str:
+    """A title without BibTeX's braces and commands: good enough to compare and to show."""
+    bare = re.sub(r"\\[a-zA-Z]+\s*|\\.", "", title)
+    return " ".join(re.sub(r"[{}$]", "", bare).replace("~", " ").split())
+
+
+# A library's CSV: one record a paper, the columns found by their names.
+
+
+def _records(text: str) -> list[dict[str, str]] | None:
+    """The records of a CSV by the lower-case names of its first line; None for other text."""
+    lines = text.lstrip().splitlines(keepends=True)
+    comma = max(",;\t", key=lines[0].count) if lines else ","
+    try:
+        rows = csv.reader(lines, delimiter=comma)
+        names = [name.strip().lower() for name in next(rows, [])]
+        if "title" not in names or not {*_OWN_COLUMNS, *_COLUMNS} & set(names):
+            return None
+        return [dict(zip(names, row, strict=False)) for row in rows if any(row)]
+    except csv.Error:  # a cell of more than 128 KB: no list of papers
+        return None
+
+
+def _of_records(rows: list[dict[str, str]]) -> Iterator[Told]:
+    for row in rows:
+        title = " ".join(_TAGS.sub("", row.get("title", "")).split())
+        yield _first(row, _OWN_COLUMNS, _COLUMNS), title, " ".join(row.values())
