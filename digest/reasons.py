@@ -29,8 +29,13 @@ def trend_words(card: dict[str, Any]) -> str:
     )
 
 
-def interest_words(interest: Interest, names: dict[str, str]) -> str:
-    """What was followed; `names` maps the values of topics and papers to their names."""
+def interest_words(
+    interest: Interest, names: dict[str, str], opened: bool = False
+) -> str:
+    """What was followed; `names` maps the values of topics and papers to their names.
+
+    `opened`: a paper that the reader only opened.
+    """
     shown = names.get(interest.value, interest.value)
     match interest.kind:
         case Interest.Kind.TOPIC:
@@ -42,20 +47,23 @@ def interest_words(interest: Interest, names: dict[str, str]) -> str:
         case Interest.Kind.AUTHOR:
             return f"By {shown}, whom you follow"
         case Interest.Kind.PAPER:
-            return f"Similar to “{shown}”, which you liked"
+            return f"Similar to “{shown}”, which you {'opened' if opened else 'liked'}"
         case _:
             return f"Close to your search “{shown}”"
 
 
 def reason(
-    candidate: Candidate, interest: Interest | None, names: dict[str, str]
+    candidate: Candidate,
+    interest: Interest | None,
+    names: dict[str, str],
+    opened: bool = False,
 ) -> Reason:
     """Why this candidate: an editor's pin first, then the winning interest, else its trend."""
     if candidate.pin:
         return Reason("pinned", "Picked by the editors")
     if interest is None:
         return Reason("trend", trend_words(candidate.card))
-    return Reason(interest.kind, interest_words(interest, names))
+    return Reason(interest.kind, interest_words(interest, names, opened))
 
 
 def names_of(interests: list[Interest]) -> dict[str, str]:

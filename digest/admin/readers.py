@@ -38,7 +38,7 @@ def explained(picks: list[Pick]) -> list[Shown]:
     interests = Interest.objects.in_bulk([pick.interest for pick in picks])
     names = names_of(list(interests.values()))
     return [
-        Shown(found, reason(found, interests.get(pick.interest), names))
+        Shown(found, reason(found, interests.get(pick.interest), names, pick.opened))
         for pick in picks
         if (found := candidates.get(pick.candidate))
     ]

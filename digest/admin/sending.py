@@ -163,7 +163,7 @@ class DigestAdmin(Ledger):
         interests = Interest.objects.in_bulk([pick.interest for pick in picks])
         names = names_of(list(interests.values()))
         shown = [
-            (found, interests.get(pick.interest))
+            (found, interests.get(pick.interest), pick.opened)
             for pick in picks
             if (found := candidates.get(pick.candidate))
         ]
@@ -176,9 +176,9 @@ class DigestAdmin(Ledger):
                     (
                         reverse("admin:digest_candidate_change", args=[found.pk]),
                         found.card.get("title", ""),
-                        reason(found, interest, names).text,
+                        reason(found, interest, names, opened).text,
                     )
-                    for found, interest in shown
+                    for found, interest, opened in shown
                 ),
             ),
         )

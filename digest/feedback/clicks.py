@@ -1,11 +1,11 @@
-"""What readers open: every click once a day, and each paper's daily sum."""
+"""What readers open: every click once a day, each paper's daily sum, and what it says of the reader."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
 
 from django.db.models import QuerySet
 
+from digest.feedback import opened
 from digest.feedback.picked import picked
 from digest.feedback.record import Report, record
 from digest.models import Digest, Event, Paper, Signal
@@ -37,22 +37,22 @@ def sum_up(now: datetime) -> int:
     """Write the sums of every day (UTC) that is over and has clicks waiting; how many clicks they were.
 
     Clicks wait until their day is over, so that a sum is written once and signals
-    stay append-only.
+    stay append-only, and that a program which opened every link is known for what it is.
     """
     over = midnight(now.astimezone(UTC).date())
     waiting = Event.objects.filter(source=SOURCE, acted_at=None, at__lt=over)
     acted = 0
     for day in waiting.datetimes("at", "day", tzinfo=UTC):
         sum_day(day.date())
+        learn_day(day.date())
         acted += of_day(day.date()).filter(acted_at=None).update(acted_at=now)
     return acted
 
 
 def sum_day(day: date) -> None:
     """One Signal per paper: how many readers opened it that day, measured at the midnight that ended it."""
-    # The whole payload: SQLite would hand out the identifier 2401.10000 as a number.
-    values = of_day(day).values_list("key", "payload").iterator()
-    sums = readers_of((key, payload["paper"]) for key, payload in values)
+    by_people = opened_by_people(day).values()
+    sums = Counter(paper for papers in by_people for paper in papers)
     papers = Paper.objects.in_bulk(list(sums), field_name="identifier")
     signals = [
         Signal(
@@ -72,13 +72,27 @@ def sum_day(day: date) -> None:
     )
 
 
-def readers_of(clicks: Iterable[tuple[str, str]]) -> Counter[str]:
-    """How many digests each paper was opened from, by pairs of an event's key and its paper; programs left out."""
-    opened: defaultdict[str, list[str]] = defaultdict(list)
-    for key, paper in clicks:
-        opened[key.partition(":")[0]].append(paper)
-    people = [papers for papers in opened.values() if len(papers) <= PERSON_OPENS]
-    return Counter(paper for papers in people for paper in set(papers))
+def learn_day(day: date) -> None:
+    """What the readers whose clicks still wait opened that day is a weak sign of what they like.
+
+    What was learned before is not learned again: they may have removed it since.
+    """
+    waiting = of_day(day).filter(acted_at=None).values_list("key", flat=True)
+    digests = {key.partition(":")[0] for key in waiting.iterator()}
+    found = opened_by_people(day).items()
+    fresh = {key: papers for key, papers in found if key in digests}
+    opened.learn(fresh, midnight(day + timedelta(days=1)))
+
+
+def opened_by_people(day: date) -> dict[str, set[str]]:
+    """The papers opened that day, by the key of the digest; programs that open every link left out."""
+    links: defaultdict[str, list[str]] = defaultdict(list)
+    # The whole payload: SQLite would hand out the identifier 2401.10000 as a number.
+    for key, payload in of_day(day).values_list("key", "payload").iterator():
+        links[key.partition(":")[0]].append(payload["paper"])
+    return {
+        key: set(papers) for key, papers in links.items() if len(papers) <= PERSON_OPENS
+    }
 
 
 def of_day(day: date) -> QuerySet[Event]:

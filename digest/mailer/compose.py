@@ -163,7 +163,8 @@ def render(template: str, context: dict[str, Any]) -> str:
 
 def why_of(pick: Pick, shelf: Shelf) -> Reason:
     candidate = shelf.candidates[pick.candidate]
-    return reason(candidate, shelf.interests.get(pick.interest), shelf.names)
+    interest = shelf.interests.get(pick.interest)
+    return reason(candidate, interest, shelf.names, pick.opened)
 
 
 def shown(

@@ -1,7 +1,15 @@
 """The corridor itself: the rows that one room writes and the next one reads."""
 
 from digest.models.brought import Asked, Submission, Wanted
-from digest.models.digests import Batch, Digest, Pick, Slot, decode_picks, encode_picks
+from digest.models.digests import (
+    Batch,
+    Digest,
+    Pick,
+    Slot,
+    decode_picks,
+    encode_picks,
+    moved_since,
+)
 from digest.models.editions import Candidate, Edition, Frozen, Recall
 from digest.models.events import Event
 from digest.models.papers import Paper, Signal
@@ -33,4 +41,5 @@ __all__ = [
     "Wanted",
     "decode_picks",
     "encode_picks",
+    "moved_since",
 ]

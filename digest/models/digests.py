@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
 
-from accounts.models import Subscriber, new_key
+from accounts.models import Link, Subscriber, new_key
 from digest.models.editions import Edition
 from digest.models.pauses import Pause
 
@@ -129,24 +129,45 @@ class Batch(models.Model):
 
 
 class Pick(NamedTuple):
-    """A paper in a digest, and why: the winning interest, or 0 for its trend or an editor's pin."""
+    """A paper in a digest, and why: the winning interest, or 0 for its trend or an editor's pin.
+
+    `opened`: the interest is a paper that the reader had opened, not one they chose. Kept
+    here, for the reader may choose or forget it later, and a mail that was sent stays as
+    it was.
+    """
 
     candidate: int
     interest: int
+    opened: bool = False
 
 
-# Two unsigned 32-bit ids a pick: 80 bytes a digest of ten. struct.error past 4.29e9.
-PICK = struct.Struct("<II")
+# Two 32-bit ids a pick, the interest's negative where it was opened: 80 bytes a digest of
+# ten. struct.error past 2.14e9 interests.
+PICK = struct.Struct("<Ii")
 
 
 def encode_picks(picks: Iterable[Pick]) -> bytes:
     """Picks, in the order of the mail, as one column."""
-    return b"".join(PICK.pack(*pick) for pick in picks)
+    return b"".join(
+        PICK.pack(pick.candidate, -pick.interest if pick.opened else pick.interest)
+        for pick in (Pick(*pick) for pick in picks)
+    )
 
 
 def decode_picks(column: bytes | memoryview) -> list[Pick]:
     """The inverse of encode_picks."""
-    return [Pick(*pair) for pair in PICK.iter_unpack(bytes(column))]
+    return [
+        Pick(candidate, abs(interest), interest < 0)
+        for candidate, interest in PICK.iter_unpack(bytes(column))
+    ]
+
+
+def moved_since() -> Exists:
+    """Whether the reader of a digest moved after it: it lies in an inbox that is no longer theirs."""
+    moves = Link.objects.filter(
+        purpose=Link.Purpose.ADDRESS, subscriber=OuterRef("subscriber")
+    )
+    return Exists(moves.filter(used_at__gte=OuterRef("created_at")))
 
 
 class Digest(models.Model):

@@ -69,7 +69,7 @@ def choose(
     )
     found = _select(table, known.wishes(keys), block)
     return {
-        reader.pk: [_pick(choice, table, known, keys) for choice in choices]
+        reader.pk: [_pick(choice, reader.pk, table, known, keys) for choice in choices]
         for reader, choices in zip(readers, found, strict=True)
     }
 
@@ -163,13 +163,18 @@ def _select(
 
 
 def _pick(
-    choice: Choice, table: prepare.Table, known: Stances, keys: Sequence[Key]
+    choice: Choice,
+    reader: int,
+    table: prepare.Table,
+    known: Stances,
+    keys: Sequence[Key],
 ) -> Pick:
-    interest = 0
-    if choice.interest >= 0:
-        row = table.vectors[choice.candidate]
-        interest = known.nearest(keys[choice.interest], row)
-    return Pick(table.candidates[choice.candidate], interest)
+    candidate = table.candidates[choice.candidate]
+    if choice.interest < 0:
+        return Pick(candidate, 0)
+    row = table.vectors[choice.candidate]
+    interest = known.nearest(keys[choice.interest], row)
+    return Pick(candidate, interest, interest in known.opened.get(reader, ()))
 
 
 def known_papers(

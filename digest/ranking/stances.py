@@ -1,13 +1,14 @@
 """Stances: what readers follow and mute, as the columns that selection computes with.
 
-A column is one interest, or a group of example papers that one reader follows: the key is
-the ids of its interests. Groups are found anew for every edition, so they follow at once
-what a reader says.
+A column is one interest, or a group of papers that one reader follows: the key is the ids
+of its interests. Groups are found anew for every edition, so they follow at once what a
+reader says. Papers that a reader only opened form groups of their own, so that they never
+blur what was chosen.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
@@ -22,17 +23,36 @@ from digest.ranking.relevance import MUTE_FROM, Row, Wish
 # What they chose, and what they want no more of, holds until they change it.
 HINT_HALVES_IN = 60.0  # days
 
+# To have opened a paper says less, and for less long. Every interest has a place of its own in
+# a digest however little it weighs, so what was opened counts only where three papers and
+# more are of one kind, in two kinds at most, and not at all once its weight halved twice.
+OPENED_HALVES_IN = 30.0  # days
+OPENED_COUNTS_FOR = 60.0  # days
+MOST_OPENED_KINDS = 2
+
 Key = tuple[int, ...]  # ids of interests, ascending
 Stance = dict[Key, float]
 
 
+@dataclass
+class Said:
+    """What one reader follows and mutes, and what they opened: weights by the interest's id."""
+
+    taken: dict[int, float] = field(default_factory=dict)
+    opened: dict[int, float] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Stances:
-    """Of each reader by id, the weight of each key; and every interest by its id."""
+    """Of each reader by id, the weight of each key; and every interest by its id.
+
+    `opened`: of each reader the interests that they did not choose, papers they opened.
+    """
 
     readers: dict[int, Stance]
     interests: dict[int, Interest]
     vectors: dict[int, Row]  # of the papers among them
+    opened: dict[int, set[int]] = field(default_factory=dict)
 
     @property
     def keys(self) -> list[Key]:
@@ -52,11 +72,16 @@ class Stances:
 
 def of(readers: Iterable[Subscriber], now: datetime) -> Stances:
     """What these readers follow and mute, their example papers in groups."""
-    stances = _weights([reader.pk for reader in readers], now)
-    interests = _interests({pk for stance in stances.values() for pk in stance})
+    said = _said([reader.pk for reader in readers], now)
+    ids = {pk for one in said.values() for pk in (*one.taken, *one.opened)}
+    interests = _interests(ids)
     vectors = prepare.vectors_of(interests.values())
-    grouped = {reader: _grouped(stance, vectors) for reader, stance in stances.items()}
-    return Stances(grouped, interests, vectors)
+    grouped = {
+        reader: _grouped(one.taken, vectors) | _kinds(one.opened, vectors)
+        for reader, one in said.items()
+    }
+    opened = {reader: set(one.opened) for reader, one in said.items()}
+    return Stances(grouped, interests, vectors, opened)
 
 
 def matrix(stances: Sequence[Mapping[Key, float]], keys: Sequence[Key]) -> csr_matrix:
@@ -78,17 +103,27 @@ def mute_from(wishes: Iterable[Wish]) -> list[float]:
     return [MUTE_FROM[wish.kind] for wish in wishes]
 
 
-def _weights(readers: Sequence[int], now: datetime) -> dict[int, dict[int, float]]:
+def _said(readers: Sequence[int], now: datetime) -> dict[int, Said]:
     rows = Follow.objects.filter(subscriber__in=readers)
-    stances: dict[int, dict[int, float]] = defaultdict(dict)
+    found: dict[int, Said] = defaultdict(Said)
     for reader, interest, weight, source, said in rows.values_list(
         "subscriber_id", "interest_id", "weight", "source", "created_at"
     ):
-        if source == Follow.Source.FEEDBACK and weight > 0:
-            days = max((now - said).total_seconds() / 86_400, 0)
-            weight *= 0.5 ** (days / HINT_HALVES_IN)
-        stances[reader][interest] = weight
-    return stances
+        days = max((now - said).total_seconds() / 86_400, 0)
+        if source != Follow.Source.OPENED:
+            found[reader].taken[interest] = _left(source, weight, days)
+        elif days < OPENED_COUNTS_FOR:
+            found[reader].opened[interest] = _left(source, weight, days)
+    return found
+
+
+def _left(source: str, weight: float, days: float) -> float:
+    """Of a weight, what is left so many days later."""
+    if source == Follow.Source.OPENED:
+        return float(weight * 0.5 ** (days / OPENED_HALVES_IN))
+    if source == Follow.Source.FEEDBACK and weight > 0:
+        return float(weight * 0.5 ** (days / HINT_HALVES_IN))
+    return weight
 
 
 def _interests(ids: set[int]) -> dict[int, Interest]:
@@ -107,6 +142,19 @@ def _grouped(stance: Mapping[int, float], vectors: Mapping[int, Row]) -> Stance:
         for group, share in zip(groups, taste.weights(groups), strict=True):
             key = tuple(liked[i] for i in group)
             found[key] = share * max(stance[pk] for pk in key)
+    return found
+
+
+def _kinds(opened: Mapping[int, float], vectors: Mapping[int, Row]) -> Stance:
+    """The kinds of papers that the reader opened several of, each as heavy as its freshest paper."""
+    known = sorted(pk for pk in opened if pk in vectors)
+    if not known:
+        return {}
+    groups = taste.alike(np.stack([vectors[pk] for pk in known]))[:MOST_OPENED_KINDS]
+    found: Stance = {}
+    for group, share in zip(groups, taste.weights(groups), strict=True):
+        key = tuple(known[i] for i in group)
+        found[key] = share * max(opened[pk] for pk in key)
     return found
 
 

@@ -5,12 +5,11 @@ from datetime import datetime, timedelta
 from functools import wraps
 from typing import Concatenate, NamedTuple, ParamSpec
 
-from django.db.models import Exists, OuterRef
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from accounts.models import Link, Subscriber
-from digest.models import Digest
+from digest.models import Digest, moved_since
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
@@ -57,14 +56,6 @@ def opened(key: str, now: datetime) -> Opened | None:
     young = Digest.objects.filter(key=key, created_at__gt=now - LIFETIME)
     digest = young.exclude(moved_since()).select_related("subscriber").first()
     return Opened(digest.subscriber, None) if digest else None
-
-
-def moved_since() -> Exists:
-    """Whether the reader of a digest moved after it: it lies in an inbox that is no longer theirs."""
-    moves = Link.objects.filter(
-        purpose=Link.Purpose.ADDRESS, subscriber=OuterRef("subscriber")
-    )
-    return Exists(moves.filter(used_at__gte=OuterRef("created_at")))
 
 
 def moved_away(digest: Digest) -> bool:

@@ -36,16 +36,18 @@ def answer(
     """The papers that somebody with these wishes would get, as production selects them."""
     if edition is None:
         return []
-    return with_reasons(assemble.preview(edition, wishes, length=length))
+    found = assemble.preview(edition, wishes, length=length)
+    return with_reasons([(one, interest, False) for one, interest in found])
 
 
 def with_reasons(
-    chosen: Sequence[tuple[Candidate, Interest | None]],
+    chosen: Sequence[tuple[Candidate, Interest | None, bool]],
 ) -> list[Shown]:
-    names = names_of([interest for _, interest in chosen if interest])
+    """Candidates with their interests, and whether that is a paper which the reader opened."""
+    names = names_of([interest for _, interest, _ in chosen if interest])
     return [
-        Shown(one.card, reason(one, interest, names).text, one.note, interest)
-        for one, interest in chosen
+        Shown(one.card, reason(one, interest, names, opened).text, one.note, interest)
+        for one, interest, opened in chosen
     ]
 
 
@@ -55,5 +57,8 @@ def picked(picks: Sequence[Pick]) -> list[Shown]:
     interests = Interest.objects.in_bulk([p.interest for p in picks if p.interest])
     known = [pick for pick in picks if pick.candidate in candidates]
     return with_reasons(
-        [(candidates[p.candidate], interests.get(p.interest)) for p in known]
+        [
+            (candidates[pick.candidate], interests.get(pick.interest), pick.opened)
+            for pick in known
+        ]
     )

@@ -29,8 +29,13 @@ def world(db):
             make.paper(f"{theme} {n}", abstract=text, announced_on=DAY - timedelta(90))
             for n in range(4)
         ]
-        for n in range(6):
-            make.paper(f"{theme} {n} today", abstract=f"{text}. Case {n}")
+        for n in range(6):  # on one subject, but not nearly the same text
+            own = " ".join(f"{theme}{n}{letter}" for letter in "abcdefghijkl")
+            make.paper(
+                f"{theme} {n} today",
+                abstract=f"{text}. {own}",
+                authors=[f"{theme} {n}"],
+            )
     for _ in range(12):
         make.paper()
     return make.frozen(rescore(DAY, NOW)), old
@@ -94,11 +99,95 @@ def test_a_hint_fades_and_what_was_chosen_does_not(world, ada):
     kept = like(ada, chosen, 0.5, "chosen", NOW - timedelta(60)).pk
     muted = like(ada, mute, -1.0, "feedback", NOW - timedelta(60)).pk
 
-    found = stances._weights([ada.pk], NOW)[ada.pk]
+    found = stances._said([ada.pk], NOW)[ada.pk].taken
 
     assert found[hinted] == pytest.approx(0.25)
     assert found[kept] == 0.5
     assert found[muted] == -1.0
+
+
+def opened(reader, papers, at=NOW):
+    return tuple(like(reader, paper, 0.25, "opened", at).pk for paper in papers)
+
+
+def test_papers_opened_are_a_kind_of_their_own_beside_what_was_chosen(world, ada):
+    _, old = world
+    chosen = like(ada, old["storks"][0]).pk
+    seen = opened(ada, old["storks"][1:])
+
+    found = stances.of([ada], NOW)
+
+    assert found.readers[ada.pk] == {(chosen,): 1.0, seen: 0.25}
+    assert found.opened[ada.pk] == set(seen)
+
+
+def test_two_papers_opened_or_three_of_different_kinds_are_no_taste(world, ada):
+    _, old = world
+    opened(ada, [*old["storks"][:2], *old["quarks"][:1]])
+
+    found = stances.of([ada], NOW)
+
+    assert found.keys == []
+
+
+def test_what_was_opened_halves_in_a_month_and_ends_after_two(world, ada):
+    _, old = world
+    seen = opened(ada, old["storks"], NOW - timedelta(days=30))
+
+    month = stances.of([ada], NOW).readers[ada.pk]
+    later = stances.of([ada], NOW + timedelta(days=30))
+
+    assert month == {seen: pytest.approx(0.125)}
+    assert later.keys == []
+
+
+def test_two_kinds_of_opened_papers_at_most(world, ada):
+    _, old = world
+    trees = "Mycelium feeds forests under snow with sugar, water, nitrogen and salts"
+    third = [
+        make.paper(f"mycelium {n}", abstract=trees, announced_on=DAY - timedelta(90))
+        for n in range(3)
+    ]
+    for papers in (old["storks"], old["quarks"], third):
+        opened(ada, papers)
+
+    found = stances.of([ada], NOW)
+
+    assert len(found.keys) == 2
+
+
+def test_a_pick_says_that_its_paper_was_only_opened_and_for_whom(world, ada):
+    edition, old = world
+    bea = make.subscriber()
+    seen = opened(ada, old["storks"])
+    for paper in old["storks"]:
+        like(bea, paper)
+
+    picks = assemble.choose(edition, [ada, bea], NOW)
+
+    mine = [pick for pick in picks[ada.pk] if pick.interest]
+    theirs = [pick for pick in picks[bea.pk] if pick.interest]
+    assert mine
+    assert theirs
+    assert all(pick.opened and pick.interest in seen for pick in mine)
+    assert not any(pick.opened for pick in theirs)
+
+
+def test_what_was_opened_leaves_the_topics_of_a_reader_their_places(world, ada):
+    edition, old = world
+    word = make.interest("keyword", "hadron")
+    Follow.objects.create(subscriber=ada, interest=word)
+    before = [
+        pick
+        for pick in assemble.preview_for(edition, ada, NOW)
+        if pick.interest == word.pk
+    ]
+    opened(ada, old["storks"])
+
+    after = assemble.preview_for(edition, ada, NOW)
+
+    assert before == [pick for pick in after if pick.interest == word.pk]
+    assert any(pick.opened for pick in after)
 
 
 def test_an_explanation_names_the_interest_that_brought_the_paper(world, ada):
