@@ -47,12 +47,17 @@ worker_shutting_down.connect(stopping.ask)
 
 # arXiv's feeds are rebuilt at midnight US Eastern, Monday to Friday: 04:00 UTC in
 # summer and 05:00 in winter, sometimes late by hours. They are asked for until the
-# day's papers are here; once they are, a poll asks nobody. What never came is sought
-# in OAI-PMH after the calendar's grace. Hugging Face grows all day.
+# day's papers are here; once they are, a poll asks nobody. OAI-PMH is asked once a day
+# whether the feeds told everything: after them, or two hours after they were due. What
+# never came is sought there after the calendar's grace. Hugging Face grows all day.
 app.conf.beat_schedule = {
     "the day's announcements": {
         "task": "digest.tasks.ingest",
         "schedule": crontab(minute="*/20", hour="4-23", day_of_week="mon-fri"),
+    },
+    "what the feeds told, against OAI-PMH": {
+        "task": "digest.tasks.ingest_check",
+        "schedule": crontab(minute="35", hour="4-23", day_of_week="mon-fri"),
     },
     "days that were left out": {
         "task": "digest.tasks.ingest_gaps",

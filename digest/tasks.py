@@ -13,7 +13,7 @@ from accounts.models import Subscriber
 from digest import follows
 from digest.celery import app
 from digest.feedback import settle
-from digest.ingest import collect, harvest, repeat
+from digest.ingest import check, collect, harvest, repeat
 from digest.mailer import again, brakes, deliver, ledger, plan, stopping, welcome
 from digest.mailer.ledger import Tally
 from digest.models import Edition, IngestRun, Paper, Slot
@@ -46,6 +46,14 @@ def ingest() -> None:
     """Ask for today's announcements until they are here; rank the newest day again."""
     now = timezone.now()
     if collect.poll(now):
+        rank_newest(now)
+
+
+@app.task
+def ingest_check() -> None:
+    """Once a day: ask OAI-PMH whether the feeds told everything, and told it right."""
+    now = timezone.now()
+    if check.check(now):
         rank_newest(now)
 
 

@@ -1,7 +1,7 @@
 """What the feeds told of papers, against OAI-PMH: what they missed, and what is put right."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -13,6 +13,7 @@ from digest.ingest.text import plain
 from digest.models import IngestRun, Paper
 
 AGREES = "agrees with the feeds"
+SILENT = "no new papers of the day, there or in the feeds"
 _CORRECTED = (
     *("title_raw", "title", "abstract_raw", "abstract", "authors"),
     *("categories", "primary", "vector", "vector_version", "updated_at"),
@@ -32,7 +33,7 @@ def compare(
     Must run in the transaction that stores the page.
     """
     today = calendar.today(run.started_at)
-    begin = watch.begin(today) or today
+    begin = min(today, watch.begin(today - timedelta(watch.LOOK_BACK)) or today)
     known = _known(one.identifier for one in listings)
     kept = [
         one for one in listings if one.identifier in known or _in(one, begin, today)
@@ -148,4 +149,5 @@ def _words(run: IngestRun) -> str:
         (run.withdrawn, "withdrawn"),
         (run.unconfirmed, "of the day not in OAI-PMH yet"),
     ]
-    return ", ".join(f"{number} {what}" for number, what in counts if number) or AGREES
+    said = ", ".join(f"{number} {what}" for number, what in counts if number)
+    return said or (AGREES if run.confirmed else SILENT)
