@@ -1,6 +1,7 @@
 """How readers come to follow and to mute: every value is cleaned and bounded here, whoever sent it."""
 
 import re
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from accounts.models import Subscriber
@@ -8,8 +9,10 @@ from digest.models import Follow, Interest, Paper, Topic
 
 Kind = Interest.Kind
 
-# More than sixty interests is a form filled by a program.
+# More than sixty topics, words and names is a form filled by a program.
 LIMIT = 60
+# Example papers come from libraries: many, and they must not crowd out the topics.
+EXAMPLES = 300
 # arXiv's longest category is 18 characters: "astro-ph.CO", "cond-mat.mtrl-sci".
 CATEGORY = re.compile(r"[a-z][a-z-]{1,16}(\.[A-Za-z-]{2,12})?")
 LENGTHS = {Kind.KEYWORD: 80, Kind.AUTHOR: 80, Kind.SEARCH: 250}
@@ -42,7 +45,7 @@ def follow(
     """Make this the reader's stance to an interest; None when it is no interest or they have too many."""
     value = clean(kind, raw)
     known = subscriber.follows.filter(interest__kind=kind, interest__value=value)
-    if not value or (not known.exists() and subscriber.follows.count() >= LIMIT):
+    if not value or (not known.exists() and room(subscriber, kind) < 1):
         return None
     interest, _ = Interest.objects.get_or_create(kind=kind, value=value)
     stance, _ = Follow.objects.update_or_create(
@@ -51,6 +54,54 @@ def follow(
         defaults={"weight": weight, "source": source},
     )
     return stance
+
+
+def room(subscriber: Subscriber, kind: str) -> int:
+    """How many more interests of this kind a reader may have; papers they only opened take none."""
+    taken = subscriber.follows.exclude(source=Follow.Source.OPENED)
+    if kind == Kind.PAPER:
+        return EXAMPLES - taken.filter(interest__kind=kind).count()
+    return LIMIT - taken.exclude(interest__kind=Kind.PAPER).count()
+
+
+def follow_papers(subscriber: Subscriber, identifiers: Iterable[str]) -> list[str]:
+    """Make these papers the reader's examples, in this order while there is room.
+
+    Returns those that they follow now. Papers that we do not know are left out, and so
+    are those of which the reader said "less like this": a list says less than a press.
+    """
+    asked = list(dict.fromkeys(identifiers))
+    known = Paper.objects.filter(identifier__in=asked)
+    here = set(known.values_list("identifier", flat=True))
+    weights = dict(
+        subscriber.follows.filter(interest__kind=Kind.PAPER)
+        .exclude(source=Follow.Source.OPENED)
+        .values_list("interest__value", "weight")
+    )
+    left = max(room(subscriber, Kind.PAPER), 0)
+    new = [one for one in asked if one in here and one not in weights][:left]
+    held = [one for one in asked if weights.get(one, -1) > 0 and one in here]
+    _choose(subscriber, {*new, *held})
+    return [one for one in asked if one in {*new, *held}]
+
+
+def _choose(subscriber: Subscriber, identifiers: Collection[str]) -> None:
+    """Three queries however many."""
+    made = [Interest(kind=Kind.PAPER, value=one) for one in sorted(identifiers)]
+    Interest.objects.bulk_create(made, ignore_conflicts=True)
+    rows = Interest.objects.filter(kind=Kind.PAPER, value__in=identifiers)
+    Follow.objects.bulk_create(
+        [Follow(subscriber=subscriber, interest=row, weight=1.0) for row in rows],
+        update_conflicts=True,
+        unique_fields=["subscriber", "interest"],
+        update_fields=["weight", "source"],
+    )
+
+
+def unfollow_papers(subscriber: Subscriber) -> int:
+    """Follow no example paper any more; how many they were. What they want less of stays."""
+    liked = subscriber.follows.filter(interest__kind=Kind.PAPER, weight__gt=0)
+    return liked.delete()[0]
 
 
 def unfollow(subscriber: Subscriber, interest_id: int) -> None:

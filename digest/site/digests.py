@@ -100,7 +100,7 @@ def opinion(
         "verb": verb,
         "held": held(digest.subscriber, candidate.paper.identifier),
         "full": bool(request.GET.get("full")),
-        "limit": follows.LIMIT,
+        "limit": follows.EXAMPLES,
     }
     return render(request, "pages/opinion.html", context)
 

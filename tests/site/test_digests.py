@@ -132,14 +132,14 @@ def test_the_inbox_that_a_reader_left_has_no_opinion_for_them(client, hers, ada)
 
 
 def test_an_opinion_that_finds_no_room_says_so(client, hers, ada):
-    for number in range(follows.LIMIT):
-        follows.follow(ada, "keyword", f"word {number}")
+    for number in range(follows.EXAMPLES):
+        ada.follows.create(interest=make.interest("paper", f"2601.{number:05}"))
 
     said = client.post(f"/d/{hers.key}/2/more", follow=True)
 
-    assert not Follow.objects.filter(interest__kind="paper").exists()
+    assert not Follow.objects.filter(source="feedback").exists()
     assert "Noted." not in text(said)
-    assert "not kept: you follow and mute 60 things" in text(said)
+    assert "not kept: you have 300 papers" in text(said)
     assert f'href="/preferences/{hers.key}"' in text(said)
 
 

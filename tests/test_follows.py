@@ -1,0 +1,88 @@
+"""Follows: what fits, how many, and example papers in one go."""
+
+import pytest
+
+from digest import follows
+from digest.models import Follow
+from tests import make
+
+pytestmark = [pytest.mark.django_db, pytest.mark.both]
+
+
+def followed(reader, **fields):
+    rows = reader.follows.filter(weight__gt=0, **fields).order_by("pk")
+    return list(rows.values_list("interest__value", flat=True))
+
+
+def test_a_library_leaves_room_for_topics_and_words(ada):
+    papers = [make.paper().identifier for _ in range(follows.LIMIT)]
+
+    kept = follows.follow_papers(ada, papers)
+
+    assert kept == papers
+    for number in range(follows.LIMIT):
+        assert follows.follow(ada, "keyword", f"word {number}")
+    assert follows.follow(ada, "keyword", "one too many") is None
+    assert follows.follow(ada, "paper", make.paper().identifier)
+
+
+def test_three_hundred_papers_are_the_most_and_the_first_ones_are_kept(ada):
+    for number in range(follows.EXAMPLES - 2):
+        ada.follows.create(interest=make.interest("paper", f"2601.{number:05}"))
+    papers = [make.paper().identifier for _ in range(3)]
+
+    kept = follows.follow_papers(ada, [*papers, papers[0]])
+
+    assert kept == papers[:2]
+    assert ada.follows.count() == follows.EXAMPLES
+    assert follows.room(ada, "paper") == 0
+    assert follows.follow(ada, "paper", papers[2]) is None
+    assert follows.follow_papers(ada, papers) == papers[:2]
+
+
+def test_papers_that_were_only_opened_take_no_room_and_may_be_chosen(ada):
+    papers = [make.paper().identifier for _ in range(2)]
+    for one in papers:
+        interest = make.interest("paper", one)
+        ada.follows.create(interest=interest, weight=0.25, source="opened")
+
+    assert follows.room(ada, "paper") == follows.EXAMPLES
+    assert follows.follow_papers(ada, papers[:1]) == papers[:1]
+
+    chosen = ada.follows.get(interest__value=papers[0])
+    assert (chosen.weight, chosen.source) == (1.0, Follow.Source.CHOSEN)
+    assert ada.follows.get(interest__value=papers[1]).source == "opened"
+
+
+def test_a_list_makes_a_hint_a_choice_and_takes_no_dislike_back(ada):
+    liked, disliked = make.paper().identifier, make.paper().identifier
+    follows.follow(ada, "paper", liked, 0.5, Follow.Source.FEEDBACK)
+    follows.follow(ada, "paper", disliked, -1.0, Follow.Source.FEEDBACK)
+
+    kept = follows.follow_papers(ada, [disliked, liked, "2601.00001"])
+
+    assert kept == [liked]
+    assert ada.follows.get(interest__value=liked).weight == 1.0
+    assert ada.follows.get(interest__value=disliked).weight == -1.0
+
+
+def test_following_a_list_is_the_same_few_queries_for_any_length(
+    ada, django_assert_num_queries
+):
+    papers = [make.paper().identifier for _ in range(50)]
+
+    with django_assert_num_queries(6):
+        follows.follow_papers(ada, papers)
+
+    assert sorted(followed(ada)) == papers
+
+
+def test_leaving_all_examples_keeps_topics_and_dislikes(ada):
+    follows.follow_papers(ada, [make.paper().identifier for _ in range(3)])
+    follows.follow(ada, "keyword", "floods")
+    follows.follow(ada, "paper", make.paper().identifier, -1.0)
+
+    assert follows.unfollow_papers(ada) == 3
+
+    assert followed(ada) == ["floods"]
+    assert ada.follows.count() == 2
