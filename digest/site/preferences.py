@@ -17,7 +17,8 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts import links
 from accounts.models import Subscriber, Suppression
 from digest import follows
-from digest.models import Candidate, Edition, Interest, Topic
+from digest.feedback.opened import forget
+from digest.models import Candidate, Edition, Follow, Interest, Topic
 from digest.ranking import assemble
 from digest.reasons import names_of
 from digest.site import shown
@@ -146,11 +147,11 @@ def zones() -> list[str]:
 
 
 def stances(subscriber: Subscriber) -> dict[str, list[dict[str, Any]]]:
-    """What the reader follows, mutes, likes and dislikes, each with its words."""
+    """What the reader follows, mutes, likes, dislikes and opened, each with its words."""
     rows = list(subscriber.follows.select_related("interest").order_by("pk"))
     names = names_of([row.interest for row in rows])
     found: dict[str, list[dict[str, Any]]] = {
-        name: [] for name in (*Kind.values, "muted", "disliked")
+        name: [] for name in (*Kind.values, "muted", "disliked", "opened")
     }
     for row in rows:
         one = row.interest
@@ -158,6 +159,8 @@ def stances(subscriber: Subscriber) -> dict[str, list[dict[str, Any]]]:
         place = one.kind
         if row.weight <= 0:
             place = "disliked" if one.kind == Kind.PAPER else "muted"
+        elif row.source == Follow.Source.OPENED:
+            place = "opened"
         found[place].append(words | {"name": names.get(one.value, one.value)})
     return found
 
@@ -186,7 +189,10 @@ def schedule(subscriber: Subscriber, sent: QueryDict, now: datetime) -> str:
 
 
 def fill(subscriber: Subscriber, sent: QueryDict, now: datetime) -> str:
-    return keep(Filling(sent, instance=subscriber))
+    said = keep(Filling(sent, instance=subscriber))
+    if said == "saved" and not subscriber.learns:
+        forget(subscriber)
+    return said
 
 
 def keep(form: Schedule | Filling) -> str:

@@ -231,6 +231,23 @@ def test_what_fills_the_mail_is_saved_and_shown(client, door, ada):
     assert not re.search('name="learns" [^>]* checked>', shown)
 
 
+def test_what_was_learned_is_listed_apart_and_forgotten_with_the_box(client, door, ada):
+    old = make.paper("Storks of the delta")
+    seen = make.interest("paper", old.identifier)
+    ada.follows.create(interest=seen, weight=0.25, source="opened")
+    ada.follows.create(interest=make.interest("keyword", "int4"))
+    before = text(client.get(door))
+
+    client.post(door, {"do": "fill", "balance": "first", "learns": "on"})
+    kept = ada.follows.count()
+    client.post(door, {"do": "fill", "balance": "first"})
+
+    assert "Storks of the delta" in before.partition("Learned from")[2]
+    assert kept == 2
+    assert [row.interest.value for row in ada.follows.all()] == ["int4"]
+    assert "Learned from" not in text(client.get(door))
+
+
 @pytest.mark.parametrize("balance", ["", "all", "OWN"])
 def test_a_balance_that_is_none_changes_nothing(client, door, ada, balance):
     said = client.post(door, {"do": "fill", "balance": balance})
