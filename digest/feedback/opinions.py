@@ -17,13 +17,16 @@ WEIGHTS: dict[Verb, float] = {"more": 0.5, "less": -1.0}
 def say(digest: Digest, number: int, verb: Verb) -> Follow | None:
     """Make the reader follow or mute papers like pick `number`; tomorrow's selection reads it.
 
-    None where there is no such pick, or the reader chose so many interests that no
-    room is left. Saying it twice is the same; the later verb counts.
+    None where there is no such pick, or the reader chose so many papers that no room is
+    left. Saying it twice is the same; the later verb counts. A paper that they chose
+    themselves is more than a hint already, and stays what it is.
     """
     candidate = picked(digest, number)
     if candidate is None:
         return None
     reader, paper = digest.subscriber, candidate.paper
+    if verb == "more" and (held := chosen(reader, paper)):
+        return held
     return hint(reader, paper, verb) or (
         hint(reader, paper, verb) if make_room(reader) else None
     )
@@ -33,6 +36,16 @@ def hint(reader: Subscriber, paper: Paper, verb: Verb) -> Follow | None:
     """Store the stance; None where the reader has no room."""
     weight, source = WEIGHTS[verb], Follow.Source.FEEDBACK
     return follow(reader, Interest.Kind.PAPER, paper.identifier, weight, source)
+
+
+def chosen(reader: Subscriber, paper: Paper) -> Follow | None:
+    """The reader's own wish for papers like this one, if they chose it and did not only press."""
+    return reader.follows.filter(
+        source=Follow.Source.CHOSEN,
+        weight__gt=0,
+        interest__kind=Interest.Kind.PAPER,
+        interest__value=paper.identifier,
+    ).first()
 
 
 def unsay(digest: Digest, number: int) -> None:

@@ -106,12 +106,17 @@ def opinion(
 
 
 def held(subscriber: Subscriber, identifier: str) -> str:
-    """What this reader said of a paper before: more, less, or nothing."""
+    """What this reader said of a paper before: more, less, or nothing; "chosen" where they follow it anyway.
+
+    To have opened a paper is to have said nothing.
+    """
     about = Follow.objects.filter(
         subscriber=subscriber, interest__kind="paper", interest__value=identifier
-    )
-    weight = about.values_list("weight", flat=True).first()
-    return "" if weight is None else "more" if weight > 0 else "less"
+    ).exclude(source=Follow.Source.OPENED)
+    stance = about.first()
+    if stance is None or stance.weight <= 0:
+        return "less" if stance else ""
+    return "chosen" if stance.source == Follow.Source.CHOSEN else "more"
 
 
 @require_safe

@@ -64,6 +64,30 @@ def test_taking_back_leaves_what_the_reader_chose(edition, letter, ada):
     assert ada.follows.count() == 1
 
 
+def test_more_of_what_the_reader_chose_is_not_less_than_they_chose(
+    edition, letter, ada
+):
+    paper = edition.candidates.all()[0].paper
+    mine = ada.follows.create(interest=make.interest("paper", paper.identifier))
+
+    assert say(letter, 1, "more") == mine
+    assert stances(ada) == [("paper", paper.identifier, 1.0)]
+    say(letter, 1, "less")
+    assert stances(ada) == [("paper", paper.identifier, -1.0)]
+
+
+def test_a_word_about_a_paper_that_was_only_opened_counts_as_said(edition, letter, ada):
+    paper = edition.candidates.all()[0].paper
+    seen = make.interest("paper", paper.identifier)
+    ada.follows.create(interest=seen, weight=0.25, source="opened")
+
+    stance = say(letter, 1, "more")
+
+    assert (stance.weight, stance.source) == (0.5, "feedback")
+    unsay(letter, 1)
+    assert stances(ada) == []
+
+
 @pytest.mark.parametrize("number", [-1, 0, 4])
 def test_a_pick_that_the_mail_does_not_have_says_nothing(letter, ada, number):
     assert say(letter, number, "more") is None

@@ -120,6 +120,26 @@ def test_an_opinion_is_asked_then_kept_then_can_be_taken_back(
     assert f"{verb.capitalize()} like this?" in text(taken_back)
 
 
+def test_no_undo_is_offered_for_what_the_reader_chose_elsewhere(client, hers, ada):
+    mine = make.interest("paper", cards(hers)[1]["identifier"])
+    ada.follows.create(interest=mine)
+    page = f"/d/{hers.key}/2/more"
+
+    said = client.post(page, follow=True)
+
+    assert "You chose this paper" in text(said)
+    assert "Undo" not in text(said)
+    assert ada.follows.get(interest=mine).weight == 1.0
+    assert "Less like this?" in text(client.get(f"/d/{hers.key}/2/less"))
+
+
+def test_to_have_opened_a_paper_is_no_opinion_of_it(client, hers, ada):
+    seen = make.interest("paper", cards(hers)[1]["identifier"])
+    ada.follows.create(interest=seen, weight=0.25, source="opened")
+
+    assert "More like this?" in text(client.get(f"/d/{hers.key}/2/more"))
+
+
 def test_the_inbox_that_a_reader_left_has_no_opinion_for_them(client, hers, ada):
     move = Link.issue(ada, Link.Purpose.ADDRESS, timezone.now(), email="a@new.example")
     move.use(timezone.now())

@@ -1,0 +1,52 @@
+"""Interests that nobody follows go, once no mail needs them for its reasons."""
+
+from datetime import timedelta
+
+import pytest
+
+from digest.feedback import orphans
+from digest.models import Interest
+from tests import make
+
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
+
+
+def values():
+    return sorted(Interest.objects.values_list("value", flat=True))
+
+
+def test_an_interest_goes_with_its_last_follower(ada):
+    ada.follows.create(interest=make.interest("keyword", "followed"))
+    make.interest("search", "my rare illness")
+
+    assert orphans.forget(make.NOW) == 1
+    assert values() == ["followed"]
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_an_interest_that_a_mail_names_stays_until_the_mail_is_old(ada, opened):
+    named = make.interest("paper", "2611.00001")
+    edition = make.edition(papers=2)
+    one, two = edition.candidates.all()
+    picks = [(one.pk, 0), (two.pk, named.pk, opened)]
+    make.digest(make.batch(edition, [ada]), ada, picks)
+
+    assert orphans.forget(make.NOW + timedelta(days=30)) == 0
+    assert orphans.forget(make.NOW + timedelta(days=38)) == 1
+    assert values() == []
+
+
+def test_many_digests_are_read_in_portions(ada, monkeypatch):
+    monkeypatch.setattr(orphans, "PORTION", 1)
+    edition = make.edition(papers=11)
+    named = [make.interest("keyword", f"word {number}") for number in range(11)]
+    make.interest("keyword", "lonely")
+    pairs = zip(edition.candidates.all(), named, strict=True)
+    picks = [(candidate.pk, interest.pk) for candidate, interest in pairs]
+    batch = make.batch(edition, [ada])
+    make.digest(batch, ada, picks)
+    make.digest(batch, make.subscriber(), picks[:1])
+    make.digest(batch, make.subscriber())
+
+    assert orphans.forget(make.NOW) == 1
+    assert len(values()) == 11
