@@ -56,6 +56,7 @@ class Shown:
     """One paper as the templates show it: plain text to be escaped there, and full addresses."""
 
     number: int
+    kind: str
     title: str
     short: str
     byline: str
@@ -68,6 +69,14 @@ class Shown:
     links: list[tuple[str, str]]
     more: str
     less: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """Papers that came for one sort of reason; what leads the mail has no heading."""
+
+    heading: str
+    papers: list[Shown]
 
 
 @dataclass(frozen=True)
@@ -133,7 +142,8 @@ def written(digest: Digest, shelf: Shelf, doors: Doors, leave: str) -> Mail:
         "day": digest.edition.day,
         "note": tidy(digest.edition.note),
         "papers": papers,
-        "contents": papers if len(papers) > CONTENTS_ABOVE else [],
+        "sections": sections(papers),
+        "has_contents": len(papers) > CONTENTS_ABOVE,
         "preheader": preheader(papers),
         "day_page": absolute(url("day", digest.edition.day.isoformat())),
         "quiet": nothing,
@@ -176,6 +186,7 @@ def shown(
     title, target = tidy(card["title"]), partial(doors.target, number)
     return Shown(
         number=number,
+        kind=why.kind,
         title=title,
         short=cut(title, CONTENTS_LENGTH),
         byline=tidy(card["organization"] or card["authors"]),
@@ -183,7 +194,7 @@ def shown(
         why=tidy(why.text),
         note=tidy(candidate.note),
         summary=tidy(card["summary"]),
-        talk=talk(card),
+        talk=talk(card, why),
         page=target("paper", page),
         links=[
             (name, target(verb, card[f"{verb}_url"])) for name, verb in outward(card)
@@ -191,6 +202,15 @@ def shown(
         more=doors.own(number, "more"),
         less=doors.own(number, "less"),
     )
+
+
+def sections(papers: list[Shown]) -> list[Section]:
+    """What the reader follows and the editors picked, then what only trends; where there is one sort, without headings."""
+    trending = [paper for paper in papers if paper.kind == "trend"]
+    own = [paper for paper in papers if paper.kind != "trend"]
+    if not own or not trending:
+        return [Section("", papers)]
+    return [Section("", own), Section("Also trending", trending)]
 
 
 def outward(card: dict[str, Any]) -> list[tuple[str, str]]:
@@ -219,8 +239,10 @@ def facts(card: dict[str, Any], today: date) -> list[str]:
     return [tidy(fact) for fact in known if fact]
 
 
-def talk(card: dict[str, Any]) -> list[str]:
-    """What others say of it, above zero."""
+def talk(card: dict[str, Any], why: Reason) -> list[str]:
+    """What others say of it, above zero; nothing where votes are the reason and told there."""
+    if why.kind == "trend" and card["votes"]:
+        return []
     counted = [(card["votes"], "vote"), (card["comments"], "comment")]
     return [f"{n:,} {word}{'' if n == 1 else 's'}" for n, word in counted if n]
 

@@ -137,7 +137,7 @@ def test_a_hostile_title_stays_text_in_subject_and_bodies(ada):
     message = read(mail)
 
     plain = '<img src=x onerror=alert(1)> & "A Bcc: x@y" gpj.exe'
-    assert mail.subject == f"Paper Round, 20 Nov: {plain}"
+    assert mail.subject == f"20 Nov: {plain}"
     assert message["Subject"].strip() == mail.subject
     assert message["Bcc"] is None
     assert "<img" not in mail.html
@@ -245,6 +245,44 @@ def test_contents_come_first_only_where_there_are_more_than_four_papers(ada):
     assert five.html.index("Paper called E") < five.html.index("More like this")
     assert four.text.count("Paper called D") == 1
     assert "<ol" not in four.html
+
+
+def test_what_only_trends_comes_under_a_heading_of_its_own(ada):
+    papers = [make.paper(f"Paper called {n}", abstract="-") for n in "ABCDE"]
+    digest = digest_of(ada, papers, make.interest("keyword", "paper"))
+    digest.picks = [
+        *digest.picks[:3],
+        *(Pick(p.candidate, 0) for p in digest.picks[3:]),
+    ]
+
+    mail = compose.compose(digest)
+    text, html = bodies(mail)
+
+    contents, _, papers = text.partition("-----")
+    assert "3. Paper called C Also trending: 4. Paper called D" in contents
+    assert papers.index("called C") < papers.index("ALSO TRENDING")
+    assert papers.index("ALSO TRENDING") < papers.index("called D")
+    assert html.count("Also trending") == 2
+    assert '<ol start="4"' in mail.html
+
+
+@pytest.mark.parametrize("chosen", [0, 5])
+def test_papers_of_one_sort_need_no_heading(ada, chosen):
+    interest = make.interest("keyword", "paper") if chosen else None
+    papers = [make.paper() for _ in range(5)]
+
+    mail = compose.compose(digest_of(ada, papers, interest))
+
+    assert "trending:" not in (mail.text + mail.html).lower()
+
+
+def test_votes_that_are_the_reason_are_not_told_twice(ada):
+    mail = compose.compose(digest_of(ada, [make.paper(votes=12, comments=1)]))
+
+    text, html = bodies(mail)
+    for body in (text, html):
+        assert "Trending: 12 votes and 1 comment" in body
+        assert "· 12 votes" not in body
 
 
 def test_thirty_papers_with_long_texts_stay_under_eighty_kilobytes(ada, settings):

@@ -64,7 +64,7 @@ def test_a_note_says_what_was_looked_at_and_where_to_look_and_change(ada):
 
     mail = compose.compose(note)
 
-    assert mail.subject == "Paper Round, 20 Nov: nothing for you today"
+    assert mail.subject == "20 Nov: nothing for you today"
     for body in bodies(mail):
         assert "Friday, 20 November 2026" in body
         assert "Nothing for you today" in body
@@ -154,7 +154,7 @@ def test_a_weekly_reader_is_told_of_the_week(ada):
 
     mail = compose.compose(told(ada, papers=0))
 
-    assert mail.subject == "Paper Round, 20 Nov: nothing for you this week"
+    assert mail.subject == "20 Nov: nothing for you this week"
     assert "Nothing for you this week" in bodies(mail)[1]
 
 
