@@ -1,5 +1,6 @@
 """arXiv's query API: single papers by their identifiers."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
@@ -13,6 +14,8 @@ from digest.ingest.manners import turn
 from digest.ingest.markup import words
 from digest.ingest.text import code_url
 from digest.ingest.web import get_document
+
+logger = logging.getLogger(__name__)
 
 SIZE = 100  # papers a page, and identifiers a question: longer addresses are refused
 # Pages have come back empty in mid-result, and whole when asked again.
@@ -29,6 +32,17 @@ class Page:
 
     listings: tuple[Listing, ...]
     size: int
+
+
+@dataclass(frozen=True)
+class Told:
+    """What arXiv says of papers that were asked for by name.
+
+    `unknown` are the names that it does not know, or has no whole record of.
+    """
+
+    listings: tuple[Listing, ...]
+    unknown: frozenset[str]
 
 
 def fetch(
@@ -51,6 +65,30 @@ def papers(
         yield from _batch(client, identifiers[first : first + SIZE], url)
 
 
+def told(client: httpx.Client, identifiers: Sequence[str], url: str) -> Told:
+    """What arXiv says of at most SIZE papers, without versions, each read by itself.
+
+    A record that cannot be read is unknown, so that one reader's odd paper does not
+    keep back the others'. Where less came than arXiv knows, nothing is unknown.
+    """
+    for _ in range(EMPTY_ATTEMPTS):
+        records, size = _feed(fetch(client, identifiers, 0, url))
+        if records or not size:
+            break
+    listings = tuple(_readable(records))
+    met = {one.identifier for one in listings}
+    whole = len(records) >= size
+    return Told(listings, frozenset(identifiers) - met if whole else frozenset())
+
+
+def _readable(records: Sequence[Element]) -> Iterator[Listing]:
+    for record in records:
+        try:
+            yield _listing(record)
+        except Refused as why:
+            logger.warning("a paper was left out: %s", why)
+
+
 def _batch(
     client: httpx.Client, identifiers: Sequence[str], url: str
 ) -> Iterator[Listing]:
@@ -67,13 +105,24 @@ def _batch(
 
 def parse(document: bytes) -> Page:
     """All papers of an answer, or Refused, also where the answer is an error."""
+    records, size = _feed(document)
+    return Page(tuple(map(_listing, records)), size)
+
+
+def _feed(document: bytes) -> tuple[list[Element], int]:
+    """The records of an answer, and how many there are in all."""
     root = markup.root(document)
     total = words(root, f"{_OPENSEARCH}totalResults")
     if root.tag != f"{_ATOM}feed" or not total.isdecimal():
         raise Refused("not an answer of arXiv's query API: fetch it again")
-    return Page(
-        tuple(_listing(one) for one in root.findall(f"{_ATOM}entry")), int(total[:9])
-    )
+    records = root.findall(f"{_ATOM}entry")
+    for record in records:
+        if "/api/errors" in words(record, f"{_ATOM}id"):
+            said = words(record, f"{_ATOM}summary")[:120]
+            raise Refused(
+                f"arXiv's API answered an error ({said}): check the identifier"
+            )
+    return records, int(total[:9])
 
 
 def _listing(element: Element) -> Listing:
@@ -104,12 +153,8 @@ def _listing(element: Element) -> Listing:
 
 
 def _identity(element: Element) -> tuple[str, int]:
-    written = words(element, f"{_ATOM}id")
-    if "/api/errors" in written:
-        said = words(element, f"{_ATOM}summary")[:120]
-        raise Refused(f"arXiv's API answered an error ({said}): check the identifier")
     try:
-        return identify(written)
+        return identify(words(element, f"{_ATOM}id"))
     except ValueError as error:
         raise Refused(f"{error}: fetch it again") from error
 

@@ -124,3 +124,44 @@ def test_every_recorded_answer_gives_its_papers_or_says_why_not():
         assert all(one.primary and one.authors for one in page.listings)
         seen += len(page.listings)
     assert seen == 6 + 100 + 10 * 7 + 15 * 3
+
+
+def ask(httpserver, identifiers):
+    with web.connect() as client:
+        return api.told(client, identifiers, httpserver.url_for("/api"))
+
+
+def test_papers_asked_for_by_name_are_told_and_the_others_named(httpserver: HTTPServer):
+    serve(httpserver, [EMPTY, PAPERS.read_bytes()])
+
+    told = ask(httpserver, ["2611.95201", "hep-ex/0601952", "2611.99999"])
+
+    assert [one.identifier for one in told.listings] == ["2611.95201", "hep-ex/0601952"]
+    assert told.unknown == {"2611.99999"}
+
+
+def test_a_record_that_cannot_be_read_does_not_keep_back_the_others(
+    httpserver: HTTPServer,
+):
+    serve(httpserver, [PAPERS.read_bytes().replace(b"It leaks.", b"")])
+
+    told = ask(httpserver, ["2611.95201", "hep-ex/0601952"])
+
+    assert len(told.listings) == 1
+    assert len(told.unknown) == 1
+
+
+def test_nothing_is_unknown_where_less_came_than_arxiv_knows(httpserver: HTTPServer):
+    short = PAPERS.read_bytes().replace(b"totalResults>2<", b"totalResults>3<")
+    serve(httpserver, [short, EMPTY, EMPTY, EMPTY])
+
+    assert ask(httpserver, ["2611.95201", "2611.00003"]).unknown == set()
+    assert ask(httpserver, ["2611.95201", "2611.00003"]).unknown == set()
+
+
+@pytest.mark.parametrize("document", [QUERY.read_bytes(), b"<html></html>", b"x"])
+def test_an_answer_that_is_none_makes_nothing_unknown(httpserver: HTTPServer, document):
+    serve(httpserver, [document])
+
+    with pytest.raises(Refused):
+        ask(httpserver, ["2611.95201"])
