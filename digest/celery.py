@@ -63,6 +63,14 @@ app.conf.beat_schedule = {
         "task": "digest.tasks.ingest_gaps",
         "schedule": crontab(minute="50", hour="3,15,20"),
     },
+    "what was left lying": {
+        "task": "digest.tasks.ingest_left",
+        "schedule": crontab(minute="7-57/10"),
+    },
+    "old readings that brought nothing": {
+        "task": "digest.tasks.trim_ledger",
+        "schedule": crontab(minute="20", hour="3"),
+    },
     "votes and comments": {
         "task": "digest.tasks.ingest_attention",
         "schedule": crontab(minute="40", hour="*/2"),

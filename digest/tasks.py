@@ -13,7 +13,7 @@ from accounts.models import Subscriber
 from digest import follows
 from digest.celery import app
 from digest.feedback import settle
-from digest.ingest import check, collect, harvest, repeat
+from digest.ingest import check, collect, harvest, repeat, trim
 from digest.mailer import again, brakes, deliver, ledger, plan, stopping, welcome
 from digest.mailer.ledger import Tally
 from digest.models import Edition, IngestRun, Paper, Slot
@@ -66,11 +66,25 @@ def ingest_gaps() -> None:
 
 
 @app.task
+def ingest_left() -> None:
+    """Go on with what a dead worker or a broker that was away left lying."""
+    now = timezone.now()
+    if repeat.take_up(now):
+        rank_newest(now)
+
+
+@app.task
 def ingest_again(run_id: int) -> None:
     """Read again what a run read, or go on where it stopped."""
     now = timezone.now()
     repeat.run_again(IngestRun.objects.get(pk=run_id), now)
     rank_newest(now)
+
+
+@app.task
+def trim_ledger() -> None:
+    """Every night: forget old readings that brought nothing."""
+    log.info("ledger trimmed", runs=trim.trim(timezone.now()))
 
 
 @app.task

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from accounts.admin import Ledger
 from digest import tasks
-from digest.ingest import collect
+from digest.ingest import collect, repeat
 from digest.ingest.listing import Refused
 from digest.models import IngestRun, VectorModel
 
@@ -44,7 +44,8 @@ class IngestRunAdmin(Ledger):
         "took",
         "said",
     )
-    list_filter = ("state", "source", "started_at")
+    list_filter = ("state", "source", "is_check", "started_at")
+    readonly_fields = ("next_step",)
     search_fields = ("origin", "error", "part")
     actions = ("read_again",)
 
@@ -67,7 +68,12 @@ class IngestRunAdmin(Ledger):
 
     @admin.display(description="outcome")
     def said(self, run: IngestRun) -> str:
-        return run.error or run.outcome
+        """What it was like or why it failed, and what happens next."""
+        return " ".join(filter(None, (run.error or run.outcome, self.next_step(run))))
+
+    @admin.display(description="what happens next", empty_value="nothing: it is done")
+    def next_step(self, run: IngestRun) -> str:
+        return repeat.what_next(run, timezone.now())
 
     def has_run_permission(self, request: HttpRequest) -> bool:
         """Whoever may add runs may have sources read."""

@@ -107,6 +107,12 @@ def harvest_again(run: IngestRun, now: datetime) -> IngestRun:
         return harvest(fresh, now, client) if fresh else run
 
 
+def go_on(run: IngestRun, now: datetime) -> IngestRun:
+    """A run that stopped in the middle, from its first page that is not stored."""
+    with web.connect() as client:
+        return harvest(run, now, client)
+
+
 def run_for(
     window: Window,
     now: datetime,

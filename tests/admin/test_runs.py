@@ -81,6 +81,25 @@ def test_a_harvest_says_its_window_in_the_ledger(room):
     assert "quite quiet" in page
 
 
+def test_a_run_that_failed_says_what_happens_next(room, settings):
+    failed = IngestRun.objects.create(
+        source="arxiv",
+        origin="x",
+        part="cs",
+        window_from=DAY,
+        state="failed",
+        error="answered 503",
+        started_at=NOW,
+    )
+
+    row = room.get(reverse(LEDGER)).content.decode()
+    page = room.get(reverse("admin:digest_ingestrun_change", args=[failed.pk]))
+
+    for told in (row, page.content.decode()):
+        assert "answered 503" in told
+        assert "it goes on three times a day" in told
+
+
 def test_a_submitted_paper_is_fetched(room, sources, eager):
     sources.known = [paper(7, DAY)]
 

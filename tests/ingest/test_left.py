@@ -1,0 +1,188 @@
+"""What a killed worker or a broker that was away left lying is taken up by itself."""
+
+import os
+import subprocess
+import sys
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from digest import tasks
+from digest.ingest import collect, harvest, holder, repeat
+from digest.models import IngestRun, Paper
+from tests.ingest.sources import Record, batch, busy, paper
+from tests.make import DAY
+
+pytestmark = [pytest.mark.django_db, pytest.mark.both]
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def now():
+    """The true time: leases are kept by the clock of the machine."""
+    return timezone.now()
+
+
+def begun(settings, now, ago=6 * MINUTE, **fields):
+    return IngestRun.objects.create(
+        source="arxiv",
+        origin=settings.ARXIV_OAI_URL,
+        part="cs",
+        window_from=DAY,
+        started_at=now - ago,
+        **fields,
+    )
+
+
+def dead():
+    """The name of a program that has ended."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as program:
+        program.wait()
+    return holder.me().replace(f":{os.getpid()}", f":{program.pid}")
+
+
+def test_a_paper_whose_task_was_lost_is_fetched(sources, now):
+    sources.known = [paper(7, DAY)]
+    waiting = collect.submitted("2611.20007", now - 11 * MINUTE)
+
+    (run,) = repeat.take_up(now)
+
+    assert (run.pk, run.state, run.new) == (waiting.pk, "done", 1)
+    assert Paper.objects.get().identifier == "2611.20007"
+    assert repeat.take_up(now) == []
+
+
+def test_a_paper_that_was_just_submitted_is_left_to_its_task(sources, now):
+    run = collect.submitted("2611.20007", now - 2 * MINUTE)
+
+    assert repeat.take_up(now) == []
+    assert repeat.what_next(run, now) == "Waits for a worker."
+
+
+def test_a_paper_that_another_worker_has_just_taken_up_is_left_to_it(sources, now):
+    collect.submitted("2611.20007", now - 11 * MINUTE)
+    IngestRun.objects.update(touched_at=now)
+
+    assert repeat.take_up(now) == []
+    assert not sources.asked["api"]
+
+
+def test_two_workers_do_not_fetch_the_same_paper(sources, now):
+    run = collect.submitted("2611.20007", now - 11 * MINUTE)
+
+    assert [repeat._claim(run), repeat._claim(run)] == [True, False]
+
+
+def test_a_harvest_of_a_dead_worker_goes_on_at_its_page(sources, settings, now):
+    sources.records = [Record(one, DAY) for one in batch(DAY, 8)]
+    left = begun(
+        settings, now, MINUTE, touched_at=now, holder=dead(), token=f"{DAY}||cs|3"
+    )
+
+    (run,) = repeat.take_up(now)
+
+    assert (run.pk, run.state, run.records) == (left.pk, "done", 5)
+
+
+def test_a_harvest_whose_worker_nobody_knows_goes_on_after_a_while(
+    sources, settings, now
+):
+    sources.records = [Record(one, DAY) for one in batch(DAY, 8)]
+    begun(settings, now, 30 * MINUTE, touched_at=now - 9 * MINUTE, holder="else:1")
+    assert repeat.take_up(now) == []
+
+    (run,) = repeat.take_up(now + 2 * MINUTE)
+
+    assert (run.state, run.new) == ("done", 8)
+
+
+def test_a_harvest_that_lay_for_a_day_is_closed_with_its_reason(sources, settings, now):
+    left = begun(settings, now, timedelta(days=1), touched_at=now - timedelta(days=1))
+
+    repeat.take_up(now)
+
+    left.refresh_from_db()
+    assert (left.state, left.finished_at) == ("failed", now)
+    assert harvest.DIED in left.error
+    assert not sources.asked["oai"]
+
+
+def test_a_few_are_taken_up_at_a_time(sources, now, monkeypatch):
+    monkeypatch.setattr(repeat, "AT_ONCE", 2)
+    sources.known = batch(DAY, 3)
+    for one in sources.known:
+        collect.submitted(one.identifier, now - 11 * MINUTE)
+
+    assert [len(repeat.take_up(now)) for _ in range(3)] == [2, 1, 0]
+
+
+def test_the_task_takes_up_and_ranks(sources, now):
+    sources.known = [paper(7, DAY)]
+    collect.submitted(sources.known[0].identifier, now - 11 * MINUTE)
+
+    tasks.ingest_left()
+
+    assert Paper.objects.filter(candidacies__isnull=False).count() == 1
+
+
+def test_a_paper_that_waits_is_read_again_in_its_own_run(sources, now):
+    sources.known = [paper(7, DAY)]
+    waiting = collect.submitted("2611.20007", now)
+
+    (run,) = repeat.run_again(waiting, now)
+
+    assert (run.pk, run.state) == (waiting.pk, "done")
+
+
+# What comes next, in words
+
+
+def test_a_run_that_nobody_is_at_says_that_it_is_taken_up(settings, now):
+    run = begun(settings, now, MINUTE, touched_at=now, holder=dead())
+
+    assert "taken up within ten minutes" in repeat.what_next(run, now)
+
+
+def test_a_run_at_work_says_how_far_it_is(settings, now):
+    run = begun(settings, now, touched_at=now, records=3000, expected_records=8200)
+
+    assert repeat.what_next(run, now) == "At work: 3,000 of 8,200 records so far."
+
+
+@pytest.mark.parametrize(
+    ("road", "today", "later"),
+    [
+        ("feed", "every 20 minutes", "Later rounds"),
+        ("list", "within two hours", "Later rounds"),
+        ("check", "within the hour", "check after it"),
+        ("gap", "three times a day", "three times a day"),
+        ("window", "The same backfill", "The same backfill"),
+        ("paper", "Read again", "Read again"),
+        ("document", "Read again", "Read again"),
+    ],
+)
+def test_a_run_that_failed_says_what_happens_next(
+    road, today, later, sources, settings, now, tmp_path
+):
+    settings.ARXIV_OAI_URL = f"{settings.ARXIV_OAI_URL}/nowhere"
+    sources.faults.update(feed=[busy(404)], daily=[busy(404)], api=[busy(404)])
+    run = {
+        "feed": lambda: collect.collect_announcements(now)[0],
+        "list": lambda: collect.collect_day(now.date(), now),
+        "check": lambda: begun(settings, now, MINUTE, is_check=True, state="failed"),
+        "gap": lambda: begun(settings, now, state="failed"),
+        "window": lambda: harvest.backfill(now.date(), now)[0],
+        "paper": lambda: collect.submit(collect.submitted("2611.20007", now), now),
+        "document": lambda: collect.collect([tmp_path / "none.xml"], now)[0],
+    }[road]()
+
+    assert run.state == "failed"
+    assert today in repeat.what_next(run, now)
+    assert later in repeat.what_next(run, now + timedelta(days=2))
+
+
+def test_what_is_done_has_nothing_before_it(sources, now):
+    (run,) = collect.collect_announcements(now)
+
+    assert repeat.what_next(run, now) == ""

@@ -1,0 +1,111 @@
+"""The ledger forgets what brought nothing, and nothing that anybody still reads."""
+
+from datetime import timedelta
+
+import pytest
+
+from digest import tasks
+from digest.ingest import check, collect, trim, watch
+from digest.ingest.collect import UNCHANGED
+from digest.models import IngestRun
+from digest.site import health
+from tests.ingest.sources import batch
+from tests.make import DAY, NOW
+
+pytestmark = [pytest.mark.django_db, pytest.mark.both]
+
+
+def run(days, source="huggingface", state="done", **fields):
+    at = NOW - timedelta(days=days)
+    given = {"origin": f"list of {days} days ago", **fields}
+    return IngestRun.objects.create(source=source, state=state, started_at=at, **given)
+
+
+def left():
+    return set(IngestRun.objects.values_list("pk", flat=True))
+
+
+def test_old_readings_without_papers_go_and_young_ones_stay():
+    old, young = run(91), run(89)
+
+    assert trim.trim(NOW) == 1
+    assert left() == {young.pk}
+    assert old.pk not in left()
+
+
+def test_what_brought_papers_stays_for_good():
+    bringing = run(900, new=3)
+    run(100)
+    young = run(1)
+
+    trim.trim(NOW)
+
+    assert left() == {bringing.pk, young.pk}
+
+
+def test_failures_stay_for_a_year_and_what_runs_is_not_touched():
+    young = {run(1).pk, run(364, state="failed").pk, run(900, state="running").pk}
+    run(366, state="failed")
+
+    assert trim.trim(NOW) == 1
+    assert left() == young
+
+
+def test_a_site_that_has_long_read_nothing_is_not_taken_for_a_new_one(time_machine):
+    time_machine.move_to(NOW)
+    run(120)
+    last = run(110)
+
+    trim.trim(NOW)
+
+    assert health.newest_ingest() == last.started_at
+
+
+def test_the_beginning_of_our_record_does_not_move(settings):
+    run(400, "arxiv", "failed")
+    run(1, "arxiv", "failed")
+    before = watch.missing(NOW)
+
+    trim.trim(NOW)
+
+    assert before
+    assert watch.missing(NOW) == before
+
+
+def test_the_next_check_begins_where_it_would_have(sources):
+    run(100, "arxiv", is_check=True, part="cs")
+    run(100, "arxiv", is_check=True, part="cs", origin="before")
+    run(1)
+    before = check._first_day("cs", NOW)
+
+    trim.trim(NOW)
+
+    assert check._first_day("cs", NOW) == before == DAY - timedelta(watch.LOOK_BACK)
+
+
+def test_a_feed_is_still_asked_whether_it_changed(sources):
+    sources.etag, sources.announced = '"one"', batch(DAY)
+    collect.collect_announcements(NOW - timedelta(days=100))
+    IngestRun.objects.update(new=0)
+    origin = IngestRun.objects.get().origin
+    for days in (99, 98):
+        run(days, "arxiv", origin=origin, outcome=UNCHANGED)
+    run(1)
+
+    assert trim.trim(NOW) == 2
+    assert collect._validators(origin).etag == '"one"'
+
+
+def test_the_task_trims(monkeypatch):
+    monkeypatch.setattr(tasks.timezone, "now", lambda: NOW)
+    run(91)
+    run(1)
+
+    tasks.trim_ledger()
+
+    assert len(left()) == 1
+
+
+def test_no_row_points_to_a_run():
+    """Or trimming would take it along."""
+    assert not IngestRun._meta.related_objects
