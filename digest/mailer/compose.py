@@ -273,12 +273,15 @@ def what_drew(digest: Digest, shelf: Shelf) -> str:
     """Whose choice the papers are."""
     if not digest.picks:
         return "You asked for a short note where nothing matches what you follow."
-    chosen = len({pick.interest for pick in digest.picks if pick.interest})
+    drawn = {(pick.interest, pick.opened) for pick in digest.picks if pick.interest}
+    chosen = sum(not opened for _, opened in drawn)
     known = [shelf.candidates.get(pick.candidate) for pick in digest.picks]
     if chosen > 1:
         return f"{chosen} interests that you follow chose papers for it."
     if chosen:
         return "One interest that you follow chose papers for it."
+    if drawn:
+        return "What you opened before chose papers for it."
     if all(one.pin for one in known if one):
         return "The editors picked its papers for everybody."
     return "These papers are the day's most discussed ones."

@@ -130,19 +130,22 @@ def _reason(
     return Digest.Reason.NONE if told else Digest.Reason.NOTHING
 
 
+def followers(readers: Iterable[Subscriber]) -> set[int]:
+    """Which of these follow anything, by their ids. To have opened papers is not to follow: a click must not turn ten papers into two."""
+    followed = Follow.objects.filter(
+        subscriber__in=[reader.pk for reader in readers], weight__gt=0
+    ).exclude(source=Follow.Source.OPENED)
+    return set(followed.values_list("subscriber_id", flat=True))
+
+
 def _balances(readers: Sequence[Subscriber]) -> list[tuple[int, int]]:
     """Of each reader the least and the most picks that may come for their trend alone.
 
     Whoever follows nothing gets what trends, whatever they chose: no paper can match, and
-    silence for ever looks like a service that is broken. To have opened papers is not to
-    follow: a click must not turn ten papers into two.
+    silence for ever looks like a service that is broken.
     """
-    followed = Follow.objects.filter(
-        subscriber__in=[r.pk for r in readers if r.balance != Balance.FIRST],
-        weight__gt=0,
-    ).exclude(source=Follow.Source.OPENED)
-    followers = set(followed.values_list("subscriber_id", flat=True))
-    return [_balance(reader, reader.pk in followers) for reader in readers]
+    known = followers(r for r in readers if r.balance != Balance.FIRST)
+    return [_balance(reader, reader.pk in known) for reader in readers]
 
 
 def _balance(reader: Subscriber, follows: bool) -> tuple[int, int]:

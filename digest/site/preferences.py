@@ -48,7 +48,7 @@ BALANCES = [
     (
         Balance.OWN,
         "Only what I follow",
-        "Every paper matches something above. Some days that is fewer than you asked for, or none.",
+        "Every paper matches something above, unless the editors picked it for everybody. Some days that is fewer than you asked for, or none.",
     ),
     (
         Balance.FIRST,
@@ -124,6 +124,7 @@ def page(request: HttpRequest, found: Opened, key: str) -> dict[str, Any]:
         "topics": offered(subscriber),
         "zones": zones(),
         "balances": BALANCES,
+        "follows_nothing": not assemble.followers([subscriber]),
         "counts_clicks": settings.CLICK_REDIRECT,
         "frequencies": Subscriber.Frequency.choices,
         "weekdays": Subscriber.Weekday.choices,

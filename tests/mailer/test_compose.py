@@ -247,6 +247,28 @@ def test_contents_come_first_only_where_there_are_more_than_four_papers(ada):
     assert "<ol" not in four.html
 
 
+@pytest.mark.parametrize(
+    ("opened", "said"),
+    [
+        ([True, True], "What you opened before chose papers for it."),
+        ([True, False], "One interest that you follow chose papers for it."),
+        ([False, False], "2 interests that you follow chose papers for it."),
+    ],
+)
+def test_what_was_only_opened_is_not_said_to_be_followed(ada, opened, said):
+    liked = [make.interest("paper", f"2611.0000{n}").pk for n in range(2)]
+    digest = digest_of(ada, [make.paper(), make.paper()])
+    digest.picks = [
+        Pick(pick.candidate, interest, only_opened)
+        for pick, interest, only_opened in zip(digest.picks, liked, opened, strict=True)
+    ]
+
+    text, html = bodies(compose.compose(digest))
+
+    assert said in text
+    assert said in html
+
+
 def test_what_only_trends_comes_under_a_heading_of_its_own(ada):
     papers = [make.paper(f"Paper called {n}", abstract="-") for n in "ABCDE"]
     digest = digest_of(ada, papers, make.interest("keyword", "paper"))

@@ -271,6 +271,33 @@ def test_only_who_gets_nothing_but_their_own_is_promised_a_note(
     assert ("Such a day brings a short note." in preview) is noted
 
 
+def test_who_follows_nothing_is_told_what_comes_meanwhile(client, door, ada, world):
+    Subscriber.objects.update(balance="own")
+    before = text(client.get(door))
+    follows.follow(ada, "keyword", "nothing that any paper says")
+
+    after = text(client.get(door))
+
+    assert "You follow nothing yet." in before
+    assert before.partition("Your next digest")[2].count("<article") == 10
+    assert "You follow nothing yet." not in after
+    assert "both new to you and close to what you follow" in after
+
+
+def test_the_preview_follows_the_balance(client, door, ada, world):
+    follows.follow(ada, "keyword", "quantization")
+
+    def shown():
+        return text(client.get(door)).partition("Your next digest")[2]
+
+    first = shown().count("<article")
+    client.post(door, {"do": "fill", "balance": "own"})
+    own = shown()
+
+    assert (first, own.count("<article")) == (10, 1)
+    assert "Trending" not in own
+
+
 def test_where_clicks_are_not_counted_nothing_is_said_to_be_learned(
     client, door, settings
 ):
