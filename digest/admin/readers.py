@@ -114,7 +114,7 @@ def previewed(reader: Subscriber) -> dict[str, Any]:
     edition, now = Edition.objects.first(), timezone.now()
     picks = assemble.preview_for(edition, reader, now) if edition else []
     mail = None
-    if edition and picks:
+    if edition and (picks or reader.wants_note):
         mail = compose.compose_preview(edition, reader, picks, now)
     return {"edition": edition, "picks": explained(picks), "mail": mail}
 

@@ -148,8 +148,8 @@ class DigestAdmin(Ledger):
         return by_address | queryset.filter(message_id=search_term), False
 
     @admin.display(description="papers")
-    def papers(self, digest: Digest) -> int:
-        return len(digest.picks)
+    def papers(self, digest: Digest) -> int | str:
+        return "none: a note" if digest.is_note else len(digest.picks)
 
     @admin.display(description="state")
     def state_shown(self, digest: Digest) -> str:

@@ -243,6 +243,11 @@ class Digest(models.Model):
         self.packed = encode_picks(picks)
 
     @property
+    def is_note(self) -> bool:
+        """Whether it tells of a day with nothing, to a reader who asked for that."""
+        return not self.packed and self.outcome != self.Outcome.SKIPPED
+
+    @property
     def state(self) -> str:
         """What became of it: its own outcome, else its batch's state."""
         return self.outcome or self.batch.state

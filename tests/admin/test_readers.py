@@ -133,6 +133,23 @@ def test_a_preview_of_nothing_says_so(room, reader, editions):
     assert not mail.outbox
 
 
+def test_an_empty_day_of_who_asked_for_a_note_is_previewed_and_listed_as_one(
+    room, reader
+):
+    Subscriber.objects.update(balance="own", note_when_empty=True)
+    edition = make.edition(papers=2)
+    make.digest(make.batch(edition, [reader]), reader)
+
+    preview = room.get(preview_of(reader)).content.decode()
+    ledger = room.get(reverse("admin:digest_digest_changelist")).content.decode()
+    about = reverse("admin:accounts_subscriber_change", args=[reader.pk])
+
+    assert "Nothing for you today" in preview
+    assert "Nothing for this reader" not in preview
+    assert "none: a note" in ledger
+    assert "none: a note" in room.get(about).content.decode()
+
+
 def test_a_test_goes_to_the_editor_and_cannot_unsubscribe_the_reader(room, reader):
     make.edition(papers=[make.paper(HOSTILE)])
 
