@@ -67,6 +67,10 @@ app.conf.beat_schedule = {
         "task": "digest.tasks.ingest_left",
         "schedule": crontab(minute="7-57/10"),
     },
+    "what readers brought": {
+        "task": "digest.tasks.ingest_brought",
+        "schedule": crontab(minute="3-53/10"),
+    },
     "old readings that brought nothing": {
         "task": "digest.tasks.trim_ledger",
         "schedule": crontab(minute="20", hour="3"),

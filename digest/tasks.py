@@ -13,7 +13,15 @@ from accounts.models import Subscriber
 from digest import follows
 from digest.celery import app
 from digest.feedback import settle
-from digest.ingest import check, collect, harvest, repeat, trim
+from digest.ingest import (
+    check,
+    collect,
+    harvest,
+    repeat,
+    submissions,
+    trim,
+    wanted,
+)
 from digest.mailer import again, brakes, deliver, ledger, plan, stopping, welcome
 from digest.mailer.ledger import Tally
 from digest.models import Edition, IngestRun, Paper, Slot
@@ -96,6 +104,17 @@ def ingest_submitted(run_id: int) -> None:
 
 
 @app.task
+def ingest_brought() -> None:
+    """Look up what readers submitted; fetch what editors approved, and readers' own lists."""
+    now = timezone.now()
+    submissions.look_up(now)
+    if submissions.fetch_approved(now):
+        rank_newest(now)
+    wanted.fetch(now)
+    submissions.forget(now)
+
+
+@app.task
 def ingest_attention() -> None:
     """Read votes, comments and stars, and rank the newest day again."""
     now = timezone.now()
@@ -105,8 +124,9 @@ def ingest_attention() -> None:
 
 def rank_newest(now: datetime) -> Edition | None:
     """Fill and re-score the edition of the newest announced day, unless it froze."""
+    announced = Paper.objects.exclude(announce_type=Paper.Announced.BROUGHT)
     newest = (
-        Paper.objects.order_by("-announced_on")
+        announced.order_by("-announced_on")
         .values_list("announced_on", flat=True)
         .first()
     )

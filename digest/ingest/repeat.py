@@ -7,7 +7,7 @@ from pathlib import Path
 from django.conf import settings
 from django.utils import timezone
 
-from digest.ingest import calendar, collect, harvest, holder
+from digest.ingest import calendar, collect, harvest, holder, wanted
 from digest.models import IngestRun
 
 # A task that has not begun by then was lost: the broker was away when it was asked for.
@@ -24,6 +24,7 @@ class Road(StrEnum):
     CHECK = "check"
     WINDOW = "window"
     PAPER = "paper"
+    WANTED = "wanted"
     DOCUMENT = "document"
 
 
@@ -34,7 +35,7 @@ def road(run: IngestRun) -> Road:
     if run.window_from:
         return Road.CHECK if run.is_check else Road.WINDOW
     if run.part:
-        return Road.PAPER
+        return Road.WANTED if run.part == wanted.PART else Road.PAPER
     is_feed = run.origin.startswith(settings.ARXIV_FEED_URL)
     return Road.FEED if is_feed else Road.DOCUMENT
 
@@ -54,6 +55,8 @@ def run_again(run: IngestRun, now: datetime) -> list[IngestRun]:
             return [harvest.harvest_again(run, now)]
         case Road.PAPER:
             return [collect.submit(_waiting(run, now), now)]
+        case Road.WANTED:
+            return wanted.fetch(now)
         case Road.FEED:
             return collect.collect_announcements(now)
         case Road.DOCUMENT:
@@ -131,6 +134,8 @@ def _after_failure(run: IngestRun, now: datetime) -> str:
             return "Asked again every 20 minutes while papers of the day are missing."
         case Road.LIST if today:
             return "Asked again within two hours."
+        case Road.WANTED:
+            return "What readers still wait for is asked for every ten minutes."
         case Road.CHECK if today:
             return "Goes on within the hour."
         case Road.CHECK:

@@ -35,7 +35,8 @@ class Command(BaseCommand):
 
 
 def newest_day() -> date:
-    newest: date | None = Paper.objects.aggregate(day=Max("announced_on"))["day"]
+    announced = Paper.objects.exclude(announce_type=Paper.Announced.BROUGHT)
+    newest: date | None = announced.aggregate(day=Max("announced_on"))["day"]
     if newest is None:
         raise CommandError("There are no papers yet: run `manage.py ingest` first.")
     return newest

@@ -1,0 +1,231 @@
+"""Submissions: what readers ask for is looked up, decided once, and brought."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from digest.ingest import submissions
+from digest.ingest.submissions import ask
+from digest.models import Asked, IngestRun, Paper, Submission
+from tests import make
+from tests.ingest.sources import busy, paper
+from tests.make import DAY, NOW
+
+pytestmark = [pytest.mark.django_db, pytest.mark.both]
+YOUNG = paper(7, DAY - timedelta(days=3), primary="math.GT")
+
+
+def waiting(identifier="2611.95001", **fields):
+    known = {"state": "waiting", "announced_on": DAY, "created_at": NOW}
+    return Submission.objects.create(identifier=identifier, **{**known, **fields})
+
+
+def test_a_paper_is_asked_for_by_id_or_address_and_waits_to_be_looked_up(ada):
+    said = ask(ada, "https://arxiv.org/abs/2611.95001v2", NOW)
+
+    assert (said.kind, said.identifier) == ("asked", "2611.95001")
+    assert said.submission.state == "checking"
+    assert list(said.submission.readers.all()) == [ada]
+
+
+@pytest.mark.parametrize("text", ["", "<b>floods</b>", "2611.9", "https://example.org"])
+def test_what_names_no_paper_is_answered_and_not_kept(ada, text):
+    assert ask(ada, text, NOW).kind == "none"
+    assert not Submission.objects.exists()
+
+
+def test_a_known_paper_is_shown_and_gets_no_vote(ada):
+    known = make.paper()
+
+    said = ask(ada, known.identifier, NOW)
+
+    assert (said.kind, said.paper) == ("known", known)
+    assert not Submission.objects.exists()
+
+
+def test_a_paper_that_only_a_list_brought_may_be_submitted(ada):
+    known = make.paper(announce_type="brought")
+
+    assert ask(ada, known.identifier, NOW).kind == "asked"
+
+
+@pytest.mark.parametrize(
+    ("identifier", "kind"),
+    [
+        ("2609.95001", "old"),
+        ("2610.95001", "asked"),  # of October's last evening, and held by moderators
+        ("hep-th/9901001", "old"),
+        ("2512.95001", "old"),
+    ],
+)
+def test_a_number_of_months_ago_is_too_old_without_asking_arxiv(ada, identifier, kind):
+    assert ask(ada, identifier, NOW).kind == kind
+
+
+def test_asking_twice_is_asking_once_and_two_readers_are_two(ada):
+    dora = make.subscriber("dora@example.org")
+
+    for reader in (ada, ada, dora):
+        ask(reader, "2611.95001", NOW)
+
+    assert Submission.objects.get().readers.count() == 2
+
+
+def test_five_papers_a_day_are_enough_for_one_reader(ada):
+    for number in range(submissions.A_DAY):
+        assert ask(ada, f"2611.9500{number}", NOW).kind == "asked"
+
+    assert ask(ada, "2611.95009", NOW).kind == "many"
+    assert ask(ada, "2611.95001", NOW).kind == "asked"  # again, the same one
+    assert ask(make.subscriber(), "2611.95009", NOW).kind == "asked"
+    assert ask(ada, "2611.95008", NOW + timedelta(hours=25)).kind == "asked"
+
+
+def test_what_was_submitted_is_described_for_the_editor_and_is_no_paper_yet(
+    ada, sources
+):
+    sources.known = [YOUNG]
+    ask(ada, YOUNG.identifier, NOW)
+
+    assert submissions.look_up(NOW) == 1
+
+    row = Submission.objects.get()
+    assert (row.state, row.title) == ("waiting", YOUNG.title_raw)
+    assert row.abstract.startswith("We invent 7 & find that <all>")
+    assert (row.authors, row.primary) == (["Orla Quist"], "math.GT")
+    assert row.announced_on == YOUNG.announced_on
+    assert not Paper.objects.exists()
+    assert not IngestRun.objects.exists()
+
+
+@pytest.mark.parametrize(("days", "state"), [(13, "waiting"), (14, "declined")])
+def test_fourteen_days_after_its_announcement_a_paper_is_too_old(
+    ada, sources, days, state
+):
+    now = datetime(2026, 11, 18, 12, tzinfo=UTC) + timedelta(days=days)
+    sources.known = [paper(1, date(2026, 11, 18))]
+    ask(ada, sources.known[0].identifier, now)
+
+    submissions.look_up(now)
+
+    row = Submission.objects.get()
+    assert row.state == state
+    assert ("older than 14 days" in row.why) == (state == "declined")
+
+
+def test_what_arxiv_does_not_know_is_declined_with_the_reason(ada, sources):
+    ask(ada, "2611.95001", NOW)
+
+    submissions.look_up(NOW)
+
+    row = Submission.objects.get()
+    assert (row.state, row.why) == ("declined", "arXiv knows no such paper.")
+
+
+def test_while_arxiv_is_silent_it_stays_to_be_looked_up(ada, sources):
+    sources.faults["api"] = [busy()] * 3
+    sources.known = [YOUNG]
+    ask(ada, YOUNG.identifier, NOW)
+
+    assert submissions.look_up(NOW) == 0
+    assert Submission.objects.get().state == "checking"
+
+    assert submissions.look_up(NOW) == 1
+
+
+def test_nobody_is_asked_where_nothing_was_submitted(sources):
+    assert submissions.look_up(NOW) == 0
+    assert submissions.fetch_approved(NOW) == []
+    assert not sources.asked["api"]
+
+
+def test_an_approved_paper_is_brought_as_news_of_its_day(sources):
+    sources.known = [YOUNG]
+    row = waiting(YOUNG.identifier)
+
+    assert submissions.approve(row, NOW)
+    (run,) = submissions.fetch_approved(NOW)
+
+    assert run.new == 1
+    brought = Paper.objects.get()
+    assert (brought.announce_type, brought.announced_on) == ("new", YOUNG.announced_on)
+    assert submissions.fetch_approved(NOW + timedelta(hours=2)) == []
+
+
+def test_an_approved_paper_that_a_list_had_brought_becomes_news(sources):
+    sources.known = [YOUNG]
+    yesterday = NOW - timedelta(days=1)
+    make.paper(
+        identifier=YOUNG.identifier, announce_type="brought", created_at=yesterday
+    )
+    submissions.approve(waiting(YOUNG.identifier), NOW)
+
+    submissions.fetch_approved(NOW)
+
+    assert Paper.objects.get().announce_type == "new"
+
+
+def test_fetching_an_approved_paper_is_tried_again_every_hour_while_it_is_young(
+    sources,
+):
+    sources.faults["api"] = [busy()] * 6
+    sources.known = [YOUNG]
+    submissions.approve(waiting(YOUNG.identifier), NOW)
+
+    states = [
+        [run.state for run in submissions.fetch_approved(NOW + timedelta(minutes=m))]
+        for m in (0, 10, 61, 130)
+    ]
+
+    assert states == [["failed"], [], ["failed"], ["done"]]
+
+    Paper.objects.all().delete()
+    assert submissions.fetch_approved(NOW + timedelta(days=15)) == []
+
+
+def test_a_decision_is_made_once():
+    row = waiting()
+
+    assert submissions.decline(row, "Not a paper.", NOW)
+
+    assert not submissions.approve(row, NOW)
+    row.refresh_from_db()
+    assert (row.state, row.why, row.decided_at) == ("declined", "Not a paper.", NOW)
+    assert not submissions.decline(row, "Again.", NOW)
+
+
+def test_what_waited_too_long_can_only_be_declined():
+    row = waiting()
+
+    assert not submissions.approve(row, NOW + timedelta(days=14))
+
+    row.refresh_from_db()
+    assert (row.state, row.why) == ("declined", submissions.TOO_OLD)
+
+
+def test_who_asks_for_what_was_declined_reads_the_same_answer(ada):
+    submissions.decline(waiting(), "Not a paper.", NOW)
+
+    said = ask(ada, "2611.95001", NOW)
+
+    assert (said.kind, said.submission.why) == ("asked", "Not a paper.")
+
+
+def test_decisions_are_forgotten_after_a_month_and_waiting_ones_are_not(ada):
+    submissions.decline(waiting(), "No.", NOW)
+    waiting("2611.95002")
+
+    submissions.forget(NOW + timedelta(days=29))
+    assert Submission.objects.count() == 2
+
+    submissions.forget(NOW + timedelta(days=31))
+    assert Submission.objects.get().identifier == "2611.95002"
+
+
+def test_an_erased_reader_s_asking_goes_with_them_and_the_submission_stays(ada):
+    ask(ada, "2611.95001", NOW)
+
+    ada.delete()
+
+    assert not Asked.objects.exists()
+    assert Submission.objects.count() == 1
