@@ -8,7 +8,8 @@ from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group
 from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from accounts import limits
@@ -43,6 +44,12 @@ else:
     from unfold.widgets import UnfoldAdminSelectWidget as SelectWidget
 
 admin.site.unregister(Group)
+
+NO_WAY_BACK = "They get no more mail, at once. Only they can subscribe again."
+NEVER_MAILED = "Nothing of ours goes to these addresses any more, whoever signs them up, until the suppression is deleted."
+# What an action's form holds, to be posted again by whoever is sure.
+ASKED = ("action", "select_across", "_selected_action")
+NAMED = 20  # readers on the page that asks
 
 
 class Login(AuthenticationForm):
@@ -240,21 +247,55 @@ class SubscriberAdmin(ModelAdmin):
         return "yes: never mailed" if subscriber.is_forbidden else "no"
 
     @admin.action(description="Unsubscribe them", permissions=["change"])
-    def mark_left(self, request: HttpRequest, queryset: QuerySet[Subscriber]) -> None:
+    def mark_left(
+        self, request: HttpRequest, queryset: QuerySet[Subscriber]
+    ) -> HttpResponse | None:
+        if "sure" not in request.POST:
+            return self.ask(request, queryset, "Unsubscribe", NO_WAY_BACK)
         now = timezone.now()
         for subscriber in queryset:
             subscriber.leave(now)
             self.log_change(request, subscriber, "Unsubscribed by an operator.")
         messages.success(request, f"Unsubscribed: {len(queryset)}.")
+        return None
 
     @admin.action(
         description="Never mail these addresses again", permissions=["change"]
     )
-    def suppress(self, request: HttpRequest, queryset: QuerySet[Subscriber]) -> None:
+    def suppress(
+        self, request: HttpRequest, queryset: QuerySet[Subscriber]
+    ) -> HttpResponse | None:
+        if "sure" not in request.POST:
+            return self.ask(request, queryset, "Never mail", NEVER_MAILED)
         for subscriber in queryset:
             Suppression.add(subscriber.email, Suppression.Reason.HAND)
             self.log_change(request, subscriber, "Suppressed by an operator.")
         messages.success(request, f"Suppressed: {len(queryset)}.")
+        return None
+
+    def ask(
+        self,
+        request: HttpRequest,
+        chosen: QuerySet[Subscriber],
+        verb: str,
+        warning: str,
+    ) -> HttpResponse:
+        """A page between an action and its doing; its button posts the same form again, and that one is sure."""
+        number = chosen.count()
+        readers = "this reader" if number == 1 else f"these {number} readers"
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": f"{verb} {readers}?",
+            "button": f"{verb} {readers}",
+            "warning": warning,
+            "chosen": chosen[:NAMED],
+            "others": max(number - NAMED, 0),
+            "kept": [
+                (name, one) for name in ASKED for one in request.POST.getlist(name)
+            ],
+        }
+        return TemplateResponse(request, "admin/ask.html", context)
 
 
 class SuppressionForm(ModelForm):

@@ -1,5 +1,6 @@
 """Readers in the control room: found by address, their digest previewed, never consented for."""
 
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -187,17 +188,41 @@ def test_a_readers_page_says_what_they_follow_and_what_they_got(room, reader):
 def test_an_operator_unsubscribes_a_reader(room, reader):
     room.post(
         reverse("admin:accounts_subscriber_changelist"),
-        {"action": "mark_left", "_selected_action": reader.pk},
+        {"action": "mark_left", "_selected_action": reader.pk, "sure": "1"},
     )
 
     reader.refresh_from_db()
     assert reader.state == "left"
 
 
+@pytest.mark.parametrize(
+    ("action", "verb"), [("mark_left", "Unsubscribe"), ("suppress", "Never mail")]
+)
+def test_what_cannot_be_taken_back_is_asked_first(room, reader, action, verb):
+    others = [make.subscriber(f"z{n:02}@example.org") for n in range(21)]
+    chosen = [str(one.pk) for one in (reader, *others)]
+    address = reverse("admin:accounts_subscriber_changelist")
+
+    asked = room.post(
+        f"{address}?state__exact=active",
+        {"action": action, "_selected_action": chosen},
+    )
+
+    page = asked.content.decode()
+    assert f"{verb} these 22 readers" in page
+    assert "and 2 more" in page
+    assert f'href="{address}?state__exact=active"' in page
+    kept = re.findall('name="_selected_action" value="([0-9]+)"', page)
+    assert sorted(kept) == sorted(chosen)
+    assert f'name="action" value="{action}"' in page
+    assert Subscriber.objects.filter(state="active").count() == 22
+    assert not Suppression.objects.exists()
+
+
 def test_an_operator_suppresses_a_readers_address(room, reader):
     room.post(
         reverse("admin:accounts_subscriber_changelist"),
-        {"action": "suppress", "_selected_action": reader.pk},
+        {"action": "suppress", "_selected_action": reader.pk, "sure": "1"},
     )
 
     assert not Subscriber.objects.not_suppressed().exists()
@@ -257,7 +282,7 @@ def test_an_operator_erases_a_reader_after_being_asked_and_the_hash_stays(room, 
     Suppression.add(reader.email, Suppression.Reason.COMPLAINT)
     room.post(
         reverse("admin:accounts_subscriber_changelist"),
-        {"action": "mark_left", "_selected_action": reader.pk},
+        {"action": "mark_left", "_selected_action": reader.pk, "sure": "1"},
     )
     address = reverse("admin:accounts_subscriber_delete", args=[reader.pk])
 
@@ -277,7 +302,11 @@ def test_a_reader_who_erases_themselves_leaves_no_name_in_the_audit_log(room, re
     other = make.subscriber("bob@example.org")
     room.post(
         reverse("admin:accounts_subscriber_changelist"),
-        {"action": "mark_left", "_selected_action": [reader.pk, other.pk]},
+        {
+            "action": "mark_left",
+            "_selected_action": [reader.pk, other.pk],
+            "sure": "1",
+        },
     )
 
     reader.delete()
