@@ -154,6 +154,8 @@ ARXIV_CATEGORIES = env.list(
     ["cs.AI", "cs.CL", "cs.CR", "cs.CV", "cs.IR", "cs.LG", "cs.RO", "cs.SD", "stat.ML"],
 )
 HUGGINGFACE_URL = env("HUGGINGFACE_URL", "https://huggingface.co").rstrip("/")
+# Whether readers may submit papers, for an editor to approve.
+READER_SUBMISSIONS = env.bool("READER_SUBMISSIONS", False)
 
 # Mail.
 MAIL_TRANSPORT = env("MAIL_TRANSPORT", "files")

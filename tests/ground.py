@@ -44,6 +44,7 @@ ENVIRONMENT = {
     "ARXIV_OAI_URL": f"{CLOSED}/oai",
     "ARXIV_CATEGORIES": "cs.AI,cs.CL,cs.LG",
     "HUGGINGFACE_URL": CLOSED,
+    "READER_SUBMISSIONS": "false",
     # Playwright keeps an event loop in the thread of the tests, which makes Django
     # refuse queries there; nothing of this project is asynchronous.
     "DJANGO_ALLOW_ASYNC_UNSAFE": "true",
