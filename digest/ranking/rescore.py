@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from digest.cards import card
-from digest.models import Candidate, Edition, Frozen, Paper, Signal
+from digest.models import Candidate, Edition, Frozen, Paper, Signal, Submission
 from digest.ranking import embedding
 from digest.ranking.trend import Attention, Trend, growth, trend
 
@@ -24,8 +24,9 @@ def rescore(day: date, now: datetime) -> Edition | None:
     """Fill and score the edition of a day; None on a day without a new paper.
 
     Candidates are papers first announced in the 14 days up to the day, never those first
-    met as replacements: at most 2,000, the newest and then the most trending. What editors
-    did (pin, boost, hide, note) stays. Raises Frozen where the edition is frozen.
+    met as replacements: at most 2,000, first those that readers asked for and an editor
+    approved, then the newest, then the most trending. What editors did (pin, boost, hide,
+    note) stays. Raises Frozen where the edition is frozen.
     """
     refuse_frozen(day)
     papers = list(eligible(day))
@@ -33,10 +34,22 @@ def rescore(day: date, now: datetime) -> Edition | None:
         return None
     embedding.refresh()
     trends = _trends(papers, day, now)
+    asked_for = _approved()
     chosen = sorted(
-        papers, key=lambda p: (-p.announced_on.toordinal(), -trends[p.pk].score, p.pk)
+        papers,
+        key=lambda p: (
+            p.identifier not in asked_for,
+            -p.announced_on.toordinal(),
+            -trends[p.pk].score,
+            p.pk,
+        ),
     )
     return _fill(day, now, chosen[:MOST], trends)
+
+
+def _approved() -> set[str]:
+    rows = Submission.objects.filter(state=Submission.State.APPROVED)
+    return set(rows.values_list("identifier", flat=True))
 
 
 def refuse_frozen(day: date) -> None:
