@@ -1,20 +1,26 @@
 """Rescore: the day's open edition is filled, its trends and cards brought up to date."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 
+import numpy as np
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from digest.cards import card
 from digest.models import Candidate, Edition, Frozen, Paper, Signal, Submission
-from digest.ranking import embedding
+from digest.ranking import embedding, promise
+from digest.ranking.promise import Past
 from digest.ranking.trend import Attention, Trend, growth, trend
+from digest.ranking.vectors import Rows
 
 DAYS = 14  # of first announcement, up to and including the edition's day
 MOST = 2_000  # candidates; a digest of ten never looks further
 ELIGIBLE = (Paper.Announced.NEW, Paper.Announced.CROSS, Paper.Announced.LISTED)
+# Papers to learn from, the newest: three weeks of them teach as much as a year (ndcg@10 .578
+# and .587), and 20,000 are read and learned from in a second.
+LEARN_FROM = 20_000
 CURATED = Q(pin__isnull=False) | ~Q(boost=0) | Q(is_hidden=True) | ~Q(note="")
 
 Measured = list[tuple[str, datetime, int]]  # kind, time, value
@@ -32,8 +38,9 @@ def rescore(day: date, now: datetime) -> Edition | None:
     papers = list(eligible(day))
     if not any(paper.announced_on == day for paper in papers):
         return None
-    embedding.refresh()
-    trends = _trends(papers, day, now)
+    model = embedding.refresh()
+    promised = _promised(day, model.version) if model else {}
+    trends = _trends(papers, promised, day, now)
     asked_for = _approved()
     chosen = sorted(
         papers,
@@ -68,10 +75,49 @@ def eligible(day: date) -> QuerySet[Paper]:
     return known.defer("title_raw", "abstract_raw", "vector")
 
 
-def _trends(papers: Sequence[Paper], day: date, now: datetime) -> dict[int, Trend]:
+def _promised(day: date, version: str) -> dict[int, float]:
+    """What may be expected of each eligible paper without votes; nothing where too little is known."""
+    waiting = eligible(day).filter(votes=0, vector_version=version)
+    found = list(waiting.order_by("pk").values_list("pk", "vector", "authors"))
+    learned = promise.learn(past(day, version)) if found else None
+    if learned is None:
+        return {}
+    ids, vectors, authors = zip(*found, strict=True)
+    expected = learned.expected(_rows(vectors), authors)
+    return dict(zip(ids, expected, strict=True))
+
+
+def past(day: date, version: str) -> Past:
+    """The papers that were settled by then, under one version of the vectors.
+
+    Days without a single vote are left out: nobody asked for the votes of their papers.
+    """
+    before = day - timedelta(days=promise.SETTLED)
+    settled = Paper.objects.filter(
+        announced_on__lt=before, announce_type__in=ELIGIBLE, vector_version=version
+    ).order_by("-announced_on", "-pk")[:LEARN_FROM]
+    found = list(settled.values_list("announced_on", "votes", "authors", "vector"))
+    asked = {announced for announced, votes, *_ in found if votes}
+    kept = [row for row in found if row[0] in asked]
+    vectors, authors = [row[3] for row in kept], [row[2] for row in kept]
+    return Past(_rows(vectors), authors, [row[1] for row in kept])
+
+
+def _rows(vectors: Sequence[bytes | memoryview | None]) -> Rows:
+    return np.array([np.frombuffer(vector or b"", np.float32) for vector in vectors])
+
+
+def _trends(
+    papers: Sequence[Paper], promised: Mapping[int, float], day: date, now: datetime
+) -> dict[int, Trend]:
     measured = _measured(papers, day, now)
     found = trend(
-        [_attention(paper, measured.get(paper.pk, []), day) for paper in papers]
+        [
+            _attention(
+                paper, measured.get(paper.pk, []), day, promised.get(paper.pk, 0.0)
+            )
+            for paper in papers
+        ]
     )
     return {paper.pk: trend for paper, trend in zip(papers, found, strict=True)}
 
@@ -90,7 +136,9 @@ def _measured(papers: Sequence[Paper], day: date, now: datetime) -> dict[int, Me
     return found
 
 
-def _attention(paper: Paper, measured: Measured, day: date) -> Attention:
+def _attention(
+    paper: Paper, measured: Measured, day: date, expected: float
+) -> Attention:
     # Age runs in whole days of announcement: arXiv arrives in one batch, and the same day
     # ranked later is the same edition.
     age = (day - paper.announced_on).days * 24.0
@@ -99,7 +147,8 @@ def _attention(paper: Paper, measured: Measured, day: date) -> Attention:
         for kind, at, value in measured
         if kind == Signal.Kind.UPVOTES
     ]
-    return Attention(paper.primary, age, _counts(measured), growth(votes))
+    counts = _counts(measured)
+    return Attention(paper.primary, age, counts, growth(votes), expected)
 
 
 def _counts(measured: Measured) -> dict[str, float]:

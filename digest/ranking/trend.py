@@ -30,12 +30,14 @@ class Attention:
     """What is known of one paper's attention at one moment.
 
     `counts` maps a kind of WEIGHTS to its latest count; `growth` is votes per day.
+    `expected` is what `promise` expects of the paper; it counts while there is no vote.
     """
 
     category: str
     age_hours: float
     counts: dict[str, float] = field(default_factory=dict)
     growth: float = 0.0
+    expected: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,15 @@ def parts(paper: Attention) -> dict[str, float]:
     """Σ wᵢ·ln(1+xᵢ) part by part, and `raw`: their sum plus recency, decayed by age.
 
     raw = (Σ wᵢ·ln(1+xᵢ) + recency) · (24 / (age_h + 24))^0.8, the shape ResearchHub
-    uses; half-day decays of the news sites are too fast for a daily mail.
+    uses; half-day decays of the news sites are too fast for a daily mail. A paper without
+    votes has what may be expected of it in their place, always less than one vote.
     """
     found = {
         kind: weight * math.log1p(max(0.0, paper.counts.get(kind, 0.0)))
         for kind, weight in WEIGHTS.items()
     }
     found["growth"] = GROWTH_WEIGHT * math.log1p(max(0.0, paper.growth))
+    found["expected"] = 0.0 if found["upvotes"] else paper.expected
     attention = sum(found.values())
     age = max(0.0, paper.age_hours)
     decay = (OFFSET_HOURS / (age + OFFSET_HOURS)) ** GRAVITY

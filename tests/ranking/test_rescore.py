@@ -6,7 +6,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from digest.models import Candidate, Edition, Frozen, Paper, Signal, VectorModel
-from digest.ranking import embedding, rescore
+from digest.ranking import embedding, promise, rescore
 from tests import make
 from tests.make import DAY, NOW
 
@@ -142,7 +142,7 @@ def test_a_frozen_edition_is_not_ranked_again():
 def test_an_edition_frozen_meanwhile_is_left_alone(monkeypatch):
     edition = make.edition()
     before = list(edition.candidates.order_by("pk").values())
-    monkeypatch.setattr(embedding, "refresh", lambda: make.frozen(edition))
+    monkeypatch.setattr(embedding, "refresh", lambda: make.frozen(edition) and None)
 
     with pytest.raises(Frozen):
         rescore.rescore(DAY, NOW)
@@ -221,3 +221,71 @@ def test_the_command_refuses_a_frozen_day_with_a_reason():
 def test_the_command_asks_for_papers_where_there_are_none():
     with pytest.raises(CommandError, match="ingest"):
         call_command("rank")
+
+
+@pytest.fixture
+def settled(monkeypatch):
+    """Forty papers of ten days ago: every second one by Bo, on storks, got votes."""
+    monkeypatch.setattr(promise, "RATED", 20)
+    for number in range(40):
+        loved = number % 2
+        subject = "Storks cross the wetland" if loved else "Quarks in a dense lattice"
+        make.paper(
+            f"{subject}, part {number}",
+            announced_on=DAY - timedelta(days=10),
+            authors=["Bo"] if loved else ["Al"],
+            votes=9 * loved,
+        )
+
+
+def expected(edition, paper):
+    return edition.candidates.get(paper=paper).breakdown["expected"]
+
+
+@pytest.mark.both
+def test_papers_without_votes_are_ordered_by_what_may_be_expected_of_them(settled):
+    dull = make.paper("Quarks in another lattice", authors=["Al"])
+    promising = make.paper("Storks of the wetland", authors=["Bo"])
+    voted = make.paper("Quarks again, in a lattice", authors=["Al"])
+    signal(voted, 1)
+    Paper.objects.filter(pk=voted.pk).update(votes=1)
+
+    edition = rescore.rescore(DAY, NOW)
+
+    trends = dict(edition.candidates.values_list("paper_id", "trend"))
+    assert trends[voted.pk] > trends[promising.pk] > trends[dull.pk]
+    assert expected(edition, promising) > expected(edition, dull) >= 0
+    assert expected(edition, voted) == 0
+
+
+def test_nothing_is_expected_where_few_papers_have_votes(settled, monkeypatch):
+    monkeypatch.setattr(promise, "RATED", 21)
+    paper = make.paper("Storks of the wetland", authors=["Bo"])
+
+    edition = rescore.rescore(DAY, NOW)
+
+    assert expected(edition, paper) == 0
+
+
+def test_papers_of_the_last_week_and_of_days_nobody_asked_about_teach_nothing(settled):
+    for days, votes in ((7, 50), (8, 3), (9, 0)):
+        paper = make.paper(announced_on=DAY - timedelta(days=days), votes=votes)
+    make.paper(announced_on=paper.announced_on, announce_type="replace", votes=8)
+    model = embedding.refresh()
+
+    found = rescore.past(DAY, model.version)
+
+    assert len(found.votes) == len(found.authors) == len(found.rows) == 41
+    assert sorted(set(found.votes)) == [0, 3, 9]
+    assert found.rows.shape[1] == model.dimensions
+
+
+def test_the_newest_papers_are_learned_from(settled, monkeypatch):
+    monkeypatch.setattr(rescore, "LEARN_FROM", 3)
+    newer = make.paper(announced_on=DAY - timedelta(days=8), votes=77)
+    model = embedding.refresh()
+
+    found = rescore.past(DAY, model.version)
+
+    assert found.votes[0] == newer.votes
+    assert len(found.votes) == 3

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from digest.ranking.promise import MOST
 from digest.ranking.trend import Attention, growth, percentiles, trend
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -82,9 +83,8 @@ def test_the_breakdown_adds_up_to_the_score():
     found = trend([voted(5, comments=2, age=24), voted(1), Attention("cs.CL", 0)])[0]
 
     parts = found.breakdown
-    signals = sum(
-        parts[kind] for kind in ("upvotes", "comments", "stars", "clicks", "growth")
-    )
+    kinds = ("upvotes", "comments", "stars", "clicks", "growth", "expected")
+    signals = sum(parts[kind] for kind in kinds)
     assert parts["raw"] == pytest.approx(
         (signals + parts["recency"]) / 2**0.8, abs=1e-3
     )
@@ -92,6 +92,22 @@ def test_the_breakdown_adds_up_to_the_score():
         parts["papers"] + 20
     )
     assert found.score == pytest.approx(mixed, abs=1e-3)
+
+
+def test_what_is_expected_counts_until_there_is_a_vote():
+    dull, promising, one, pushed = trend(
+        [
+            Attention("cs.LG", 0.0, expected=0.1),
+            Attention("cs.LG", 0.0, {"upvotes": 0}, expected=MOST),
+            Attention("cs.LG", 0.0, {"upvotes": 1}),
+            Attention("cs.LG", 0.0, {"upvotes": 1}, expected=MOST),
+        ]
+    )
+
+    assert one.score > promising.score > dull.score
+    assert pushed == one
+    assert promising.breakdown["expected"] == MOST
+    assert promising.breakdown["raw"] == pytest.approx(MOST + 0.5)
 
 
 def test_no_papers_have_no_trend():

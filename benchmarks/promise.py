@@ -1,0 +1,160 @@
+"""What a promise is worth: papers of recorded mornings, ordered before anybody voted.
+
+`python -m benchmarks.promise FOLDER` reads the shared data: arXiv papers first listed from
+June to September and in November and December 2025, and the votes that some of them got.
+Each week's promise is learned from papers announced more than a week before; the model of
+vectors is fitted on the papers before the first measured day.
+"""
+
+import argparse
+import gzip
+import json
+import tarfile
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import rankdata
+
+from digest.ranking import promise, vectors
+from digest.ranking.evaluation import interval, ndcg
+from digest.ranking.promise import SETTLED, Past, Promise
+from digest.ranking.vectors import Rows
+
+Reals = npt.NDArray[np.float64]
+
+SPANS = {
+    "July and August": (date(2025, 7, 1), date(2025, 8, 31)),
+    "September": (date(2025, 9, 1), date(2025, 9, 30)),
+    "December": (date(2025, 12, 1), date(2025, 12, 23)),
+}
+WEEK = timedelta(days=7)
+FEWEST, FEWEST_VOTED = 60, 5  # papers of a day, and those that got votes
+
+
+@dataclass
+class Recorded:
+    """n papers in the order of their days: when first listed, by whom, their final votes."""
+
+    days: list[date]
+    authors: list[list[str]]
+    votes: list[int]
+    rows: Rows
+
+
+def read(folder: Path, until: date = date.max) -> Recorded:
+    """Papers of both recordings up to a day, each once, on the first day that lists it."""
+    votes = _votes(folder / "hf_daily")
+    found: dict[str, tuple[date, str, dict[str, Any]]] = {}
+    listed = (row for row in _listed(folder) if row[0] <= until)
+    for day, paper in sorted(listed, key=lambda row: (row[0], row[1]["id"])):
+        found.setdefault(paper["id"], (day, paper["id"], paper))
+    days, names, papers = zip(*found.values(), strict=True)
+    texts = [f"{p['title']}. {p['abstract']}" for p in papers]
+    first = next(i for i, day in enumerate(days) if day >= SPANS["July and August"][0])
+    model = vectors.fit(texts[:first][-10_000:])
+    got = [votes.get(name, 0) for name in names]
+    authors = [p["authors"] for p in papers]
+    return Recorded(list(days), authors, got, model.embed(texts))
+
+
+def _votes(folder: Path) -> dict[str, int]:
+    """The last count of each paper."""
+    last: dict[str, tuple[str, int]] = {}
+    path = folder / "upvote_observations_to_2025-12.jsonl.gz"
+    with gzip.open(path, "rt") as file:
+        for seen in map(json.loads, file):
+            now = (seen["observed_at"], seen["upvotes"])
+            last[seen["id"]] = max(last.get(seen["id"], now), now)
+    return {name: count for name, (_, count) in last.items()}
+
+
+def _listed(folder: Path) -> Iterator[tuple[date, dict[str, Any]]]:
+    with gzip.open(folder / "corpus" / "papers_sample_40k.jsonl.gz", "rt") as file:
+        for paper in map(json.loads, file):
+            if (paper["first_listed"] or "") >= "2025-06":
+                yield date.fromisoformat(paper["first_listed"]), paper
+    path = folder / "replay" / "raw_daily_dw-dengwei_2025-11_2025-12.tar.gz"
+    with tarfile.open(path) as archive:
+        for member in archive:
+            for line in archive.extractfile(member) or ():
+                paper = json.loads(line)
+                paper["abstract"] = " ".join(paper["summary"].split())
+                yield date.fromisoformat(Path(member.name).stem), paper
+
+
+def measure(recorded: Recorded, begin: date, end: date) -> dict[str, list[Reals]]:
+    """Of every order the measures of each day: ndcg@10, top5, auc."""
+    found: defaultdict[str, list[Reals]] = defaultdict(list)
+    learned_on, learned = date.min, {}
+    chance = np.random.default_rng(1)
+    for day in sorted({day for day in recorded.days if begin <= day <= end}):
+        if day - learned_on >= WEEK:
+            learned_on, learned = day, _learned(_past(recorded, day))
+        today = [i for i, other in enumerate(recorded.days) if other == day]
+        votes = np.array([recorded.votes[i] for i in today], float)
+        if len(today) < FEWEST or (votes > 0).sum() < FEWEST_VOTED or not learned:
+            continue
+        found["by chance"].append(_measures(chance.random(len(today)), votes))
+        authors = [recorded.authors[i] for i in today]
+        for name, one in learned.items():
+            expected = one.expected(recorded.rows[today], authors)
+            found[name].append(_measures(np.array(expected), votes))
+    return found
+
+
+def _learned(past: Past) -> dict[str, Promise]:
+    """The promise as it is, and what its parts alone would be."""
+    text = Past(past.rows, [()] * len(past.votes), past.votes)
+    who = Past(past.rows * 0, past.authors, past.votes)
+    made = {"promise": past, "text alone": text, "authors alone": who}
+    found = {name: promise.learn(part) for name, part in made.items()}
+    return {name: learned for name, learned in found.items() if learned}
+
+
+def _past(recorded: Recorded, day: date) -> Past:
+    before = [
+        i
+        for i, other in enumerate(recorded.days)
+        if other < day - timedelta(days=SETTLED)
+    ]
+    return Past(
+        recorded.rows[before],
+        [recorded.authors[i] for i in before],
+        [recorded.votes[i] for i in before],
+    )
+
+
+def _measures(scores: Reals, votes: Reals) -> Reals:
+    tie = np.random.default_rng(0).permutation(votes.size)
+    ranked = votes[np.lexsort((tie, -scores))]
+    best = min(5, int((votes > 0).sum()))
+    top = np.mean(ranked[:best] >= np.sort(votes)[-best])
+    voted = votes > 0
+    hits = rankdata(scores)[voted].sum() - voted.sum() * (voted.sum() + 1) / 2
+    auc = hits / (voted.sum() * (~voted).sum())
+    return np.array([ndcg(np.log1p(ranked), 10), top, auc])
+
+
+def table(recorded: Recorded, write: Callable[[str], object]) -> None:
+    for span, (begin, end) in SPANS.items():
+        for name, days in measure(recorded, begin, end).items():
+            shown = [_shown(column) for column in np.array(days).T]
+            write(f"| {span}, {len(days)} days | {name} | {' | '.join(shown)} |")
+
+
+def _shown(values: Sequence[float]) -> str:
+    mean, low, high = interval(np.array(values))
+    return f"{mean:.3f} ({low:.3f}-{high:.3f})"
+
+
+if __name__ == "__main__":
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("folder", type=Path)
+    print("| days | order | ndcg@10 | top5 | auc |")
+    table(read(arguments.parse_args().folder), print)
