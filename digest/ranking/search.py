@@ -62,17 +62,19 @@ def _index(model: Model) -> Index:
     state = _embedded(model.version).aggregate(
         n=Count("pk"), last=Max("pk"), at=Max("updated_at")
     )
-    return _read(model.version, state["n"], state["last"], state["at"])
+    return _read(
+        model.version, model.dimensions, state["n"], state["last"], state["at"]
+    )
 
 
 @lru_cache(maxsize=1)
 def _read(
-    version: str, count: int, last: int | None, changed: datetime | None
+    version: str, size: int, count: int, last: int | None, changed: datetime | None
 ) -> Index:
     pairs = list(_embedded(version).order_by("pk").values_list("pk", "vector"))
     ids = np.array([pk for pk, _ in pairs], np.int64)
     vectors = b"".join(bytes(vector or b"") for _, vector in pairs)
-    return ids, np.frombuffer(vectors, np.float32).reshape(len(pairs), -1)
+    return ids, np.frombuffer(vectors, np.float32).reshape(len(pairs), size)
 
 
 def _embedded(version: str) -> QuerySet[Paper]:

@@ -53,6 +53,13 @@ def test_equal_papers_go_by_their_ids(db):
     assert [paper for paper, _ in found] == twins[:2]
 
 
+def test_while_all_papers_await_another_vector_nothing_is_found(papers):
+    Paper.objects.update(vector_version="of another model")
+
+    assert search.search("storks in autumn") == []
+    assert search.similar(papers[0]) == []
+
+
 def test_a_word_that_the_model_never_met_is_found_in_titles(papers):
     named = make.paper("Zymurgy-Net: a beginning")
 
