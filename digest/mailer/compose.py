@@ -172,8 +172,11 @@ def render(template: str, context: dict[str, Any]) -> str:
 
 
 def why_of(pick: Pick, shelf: Shelf) -> Reason:
+    """Why this paper; an interest that nobody follows any more is deleted, its old mails are not."""
     candidate = shelf.candidates[pick.candidate]
     interest = shelf.interests.get(pick.interest)
+    if pick.interest and not interest and not candidate.pin:
+        return Reason("forgotten", "Matched what you followed then")
     return reason(candidate, interest, shelf.names, pick.opened)
 
 

@@ -128,7 +128,7 @@ class Chaos:
         """Counted from the sink's own log, and held against what the rows say."""
         from accounts.models import Subscriber
         from digest.mailer import ledger
-        from digest.models import Pause
+        from digest.models import Digest, Pause
 
         times = self.provider.log.times()
         everybody = set(Subscriber.objects.values_list("email", flat=True))
@@ -144,6 +144,7 @@ class Chaos:
             "taken": sum(times.values()),
             "lost": sum(told.get(one) in (None, "accepted") for one in missing),
             "doubled": sum(n - 1 for n in times.values()),
+            "notes": Digest.objects.filter(packed=b"").count(),
             "unknown": tally.unknown,
             "failed": tally.failed,
             "unknown_but_taken": sum(
@@ -214,6 +215,7 @@ def make_readers(number, now):
     from tests import make
 
     wishes = [make.interest("keyword", word) for word in WORDS]
+    wishes.append(make.interest("keyword", "nothing that any paper says"))
     emails = [f"reader{n}@example.org" for n in range(number)]
     readers = Subscriber.objects.bulk_create(
         Subscriber(
@@ -222,8 +224,11 @@ def make_readers(number, now):
             state="active",
             confirmed_at=now,
             hour=now.hour,
+            # One in nine gets a note without papers, all others get ten.
+            balance="own" if n % len(wishes) == len(WORDS) else "first",
+            note_when_empty=True,
         )
-        for email in emails
+        for n, email in enumerate(emails)
     )
     Follow.objects.bulk_create(
         Follow(subscriber=reader, interest=wishes[n % len(wishes)], weight=1)

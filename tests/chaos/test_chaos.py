@@ -40,6 +40,7 @@ def test_workers_that_are_killed_and_servers_that_crash_double_nothing_and_lose_
     said = chaos("--readers", "200", "--kills", "3", "--seed", "7", "--over", over)
 
     assert (said["readers"], said["kills"], said["postgres_crashes"]) == (200, 3, 1)
+    assert said["notes"] == 22  # one in nine
     assert (said["lost"], said["doubled"], said["mismatch"]) == (0, 0, 0)
     if over == "sendgrid":
         assert (said["unknown"], said["taken"]) == (0, 200)

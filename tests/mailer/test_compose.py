@@ -269,6 +269,18 @@ def test_what_was_only_opened_is_not_said_to_be_followed(ada, opened, said):
     assert said in html
 
 
+def test_a_reason_whose_interest_is_deleted_is_not_said_to_be_the_trend(ada):
+    interest = make.interest("search", "something personal")
+    digest = digest_of(ada, [make.paper(votes=9)], interest)
+    interest.delete()
+
+    text, html = bodies(compose.compose(digest))
+
+    for body in (text, html):
+        assert "Matched what you followed then" in body
+        assert "Trending" not in body
+
+
 def test_what_only_trends_comes_under_a_heading_of_its_own(ada):
     papers = [make.paper(f"Paper called {n}", abstract="-") for n in "ABCDE"]
     digest = digest_of(ada, papers, make.interest("keyword", "paper"))
