@@ -94,6 +94,10 @@ app.conf.beat_schedule = {
         "task": "digest.tasks.act_on_events",
         "schedule": crontab(minute="*/5"),
     },
+    "what was opened long ago, and what nobody follows": {
+        "task": "digest.tasks.forget",
+        "schedule": crontab(minute="20", hour="3"),
+    },
     "addresses that were never confirmed": {
         "task": "accounts.tasks.forget",
         "schedule": crontab(minute="50", hour="3"),

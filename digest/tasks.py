@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.models import Subscriber
 from digest import follows
 from digest.celery import app
-from digest.feedback import settle
+from digest.feedback import opened, orphans, settle
 from digest.ingest import (
     check,
     collect,
@@ -232,3 +232,11 @@ def send_welcome(subscriber_id: int) -> None:
 def act_on_events() -> None:
     """Act on what the provider reported and on yesterday's clicks."""
     settle.act(timezone.now())
+
+
+@app.task
+def forget() -> None:
+    """Keep nothing of what readers opened or followed once it no longer counts."""
+    now = timezone.now()
+    opened.trim(now)
+    log.info("interests forgotten", count=orphans.forget(now))

@@ -1,12 +1,14 @@
 """The timetable names tasks that exist, and a broker that is away fails no page."""
 
+from datetime import timedelta
+
 import pytest
 from celery.exceptions import ImproperlyConfigured
 
 from digest import tasks
 from digest.celery import app
 from digest.mailer import stopping
-from digest.models import Batch, Digest
+from digest.models import Batch, Digest, Interest
 from tests import make
 
 
@@ -94,3 +96,16 @@ def test_a_long_edition_is_sent_in_turns(three_batches, eager, monkeypatch):
     tasks.drain()
 
     assert turns == [{"expires": tasks.WORTHLESS_SECONDS}]
+
+
+@pytest.mark.django_db
+def test_the_night_forgets_what_no_longer_counts(ada):
+    long_ago = make.interest("paper", "2611.00001")
+    row = ada.follows.create(interest=long_ago, weight=0.25, source="opened")
+    type(row).objects.update(created_at=make.NOW - timedelta(days=400))
+    kept = ada.follows.create(interest=make.interest("keyword", "int4"))
+
+    tasks.forget()
+
+    assert list(ada.follows.all()) == [kept]
+    assert list(Interest.objects.all()) == [kept.interest]
