@@ -1,12 +1,15 @@
 """What is wrong with this machine's settings, said before the first mail instead of at four in the morning."""
 
+from collections.abc import Callable
 from email.utils import parseaddr
+from pathlib import Path
 from typing import Any
 from zoneinfo import available_timezones
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
+from digest.ranking import transformer
 from digest.settings import env
 
 TRANSPORTS = ("files", "smtp", "sendgrid")
@@ -50,6 +53,29 @@ def mail_settings(**_: Any) -> list[CheckMessage]:
             )
         )
     return found
+
+
+@register()
+def embedding_folder(**_: Any) -> list[CheckMessage]:
+    """What the folder of a sentence-transformers model lacks."""
+    return _of_folder(transformer.read)
+
+
+@register(deploy=True)
+def working_folder(**_: Any) -> list[CheckMessage]:
+    """Whether the folder's model answers: it is loaded, which takes a second."""
+    return [] if embedding_folder() else _of_folder(transformer.load)
+
+
+def _of_folder(look: Callable[[Path], object]) -> list[CheckMessage]:
+    if not settings.EMBEDDING_FOLDER:
+        return []
+    try:
+        look(settings.EMBEDDING_FOLDER)
+    except transformer.Unusable as error:
+        what = f"EMBEDDING_FOLDER: {error}"
+        return [Error(what, hint=error.hint, id="digest.E005")]
+    return []
 
 
 @register(Tags.security, deploy=True)

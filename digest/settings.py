@@ -157,6 +157,11 @@ HUGGINGFACE_URL = env("HUGGINGFACE_URL", "https://huggingface.co").rstrip("/")
 # Whether readers may submit papers, for an editor to approve.
 READER_SUBMISSIONS = env.bool("READER_SUBMISSIONS", False)
 
+# Ranking. The folder of a sentence-transformers model that makes the vectors, from the
+# project's if it is relative; None where they are fitted here.
+_folder = env("EMBEDDING_FOLDER", "")
+EMBEDDING_FOLDER = ROOT / _folder if _folder else None
+
 # Mail.
 MAIL_TRANSPORT = env("MAIL_TRANSPORT", "files")
 MAIL_DIR = Path(env("MAIL_DIR", str(VAR / "mail")))

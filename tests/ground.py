@@ -45,6 +45,7 @@ ENVIRONMENT = {
     "ARXIV_CATEGORIES": "cs.AI,cs.CL,cs.LG",
     "HUGGINGFACE_URL": CLOSED,
     "READER_SUBMISSIONS": "false",
+    "EMBEDDING_FOLDER": "",
     # Playwright keeps an event loop in the thread of the tests, which makes Django
     # refuse queries there; nothing of this project is asynchronous.
     "DJANGO_ALLOW_ASYNC_UNSAFE": "true",
