@@ -1,5 +1,6 @@
 """A digest in the browser, its links, and a reader's earlier digests."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -27,6 +28,8 @@ TARGETS = {
     "project": "project_url",
 }
 OPINIONS: dict[str, opinions.Verb] = {"more": "more", "less": "less"}
+# A mail of last season may lie anywhere by now. Its links to papers lead on.
+OPINIONS_TAKEN = timedelta(days=90)
 # A year of daily digests.
 ARCHIVE = 366
 
@@ -58,7 +61,7 @@ def link(request: HttpRequest, key: str, pick: int, verb: str) -> HttpResponse:
     candidate = picked(one, pick) if one else None
     if one is None or candidate is None:
         return expired(request)
-    if verb in OPINIONS and moved_away(one):
+    if verb in OPINIONS and (is_old(one) or moved_away(one)):
         return expired(request)
     if verb in OPINIONS:
         return opinion(request, one, pick, candidate, OPINIONS[verb])
@@ -68,6 +71,11 @@ def link(request: HttpRequest, key: str, pick: int, verb: str) -> HttpResponse:
     if request.method == "GET":
         clicks.click(one, pick, verb, timezone.now())
     return redirect(target)
+
+
+def is_old(digest: Digest) -> bool:
+    """Whether a digest is too old for an opinion to be a wish for tomorrow."""
+    return timezone.now() - digest.created_at > OPINIONS_TAKEN
 
 
 def target_of(card: dict[str, Any], verb: str) -> str:

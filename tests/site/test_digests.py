@@ -1,5 +1,7 @@
 """A digest in the browser, its links, the archive."""
 
+from datetime import timedelta
+
 import pytest
 from django.test import Client
 from django.utils import timezone
@@ -148,6 +150,23 @@ def test_the_inbox_that_a_reader_left_has_no_opinion_for_them(client, hers, ada)
 
     assert answer.status_code == 404
     assert not Follow.objects.filter(interest__kind="paper").exists()
+    assert client.get(f"/d/{hers.key}/2/arxiv").status_code == 302
+
+
+@pytest.mark.parametrize(("days", "status"), [(89, 200), (91, 404)])
+def test_an_opinion_is_taken_for_ninety_days_and_papers_open_after_them(
+    client, hers, days, status
+):
+    then = timezone.now() - timedelta(days=days)
+    Digest.objects.update(created_at=then)
+
+    answers = [
+        client.get(f"/d/{hers.key}/2/less"),
+        client.post(f"/d/{hers.key}/2/less"),
+    ]
+
+    assert answers[0].status_code == status
+    assert Follow.objects.filter(interest__kind="paper").exists() is (status == 200)
     assert client.get(f"/d/{hers.key}/2/arxiv").status_code == 302
 
 
