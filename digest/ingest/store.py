@@ -4,11 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import attrgetter
-from typing import Any
 
 from django.db import transaction
 
-from digest.ingest.bulk import insert
+from digest.ingest.bulk import Row, insert
 from digest.ingest.listing import Listing, Measurement
 from digest.ingest.text import plain
 from digest.models import IngestRun, Paper, Recall, Signal
@@ -17,19 +16,22 @@ from digest.models import IngestRun, Paper, Recall, Signal
 _BEST = ("new", "cross", "replace", "replace-cross", "", "brought")
 # Signal kinds and the columns of Paper that repeat the newest of them.
 _COLUMNS = {"upvotes": "votes", "comments": "comments", "stars": "stars"}
-_TEXT = (
-    *("title_raw", "abstract_raw", "title", "abstract", "authors", "categories"),
-    *("primary", "version"),
-)
 _FILLED = (
     *("organization", "code_url", "project_url", "doi", "license", "published_at"),
     *("ai_summary", "ai_keywords"),
 )
 WITHDRAWN = "withdrawn on arXiv"
-_WRITTEN = (
-    *(*_TEXT, *_FILLED, *_COLUMNS.values()),
-    *("announce_type", "announced_on", "vector", "vector_version", "updated_at"),
+# What decides whether a listing says anything new of a known paper. Its text does not,
+# and is most of its weight: nearly all papers are listed again unchanged.
+_DECIDING = (
+    *("pk", "identifier", "version", "categories", "announce_type", "announced_on"),
+    *(*_FILLED, *_COLUMNS.values()),
 )
+# What a paper's vector is made of.
+_EMBEDDED = {"title", "abstract"}
+
+# The measurements of a paper by one source of one kind: moments and values.
+_History = dict[tuple[int, str, str], dict[datetime, int]]
 
 
 @dataclass(frozen=True)
@@ -59,20 +61,19 @@ def store(
     """
     merged = _merged(listings)
     with transaction.atomic():
-        known = _papers(merged)
-        insert([_new(one, now) for name, one in merged.items() if name not in known])
-        papers = _papers(merged)
-        before = {name: _written(paper) for name, paper in papers.items()}
-        measured = _measured(merged, papers)
-        for name, paper in papers.items():
-            # What was written a moment ago says all of its listing already, unless
-            # another process wrote it.
-            if name in known or paper.created_at != now:
-                _revise(paper, merged[name])
-        touched = _changed(papers, before, now)
-        Paper.objects.bulk_update(touched, _WRITTEN, batch_size=500)
-        withdrawn = _recall(merged, deleted)
-        counts = replace(_counts(papers, known, touched, measured), withdrawn=withdrawn)
+        known = _known(merged)
+        new = insert([_new(merged[name], now) for name in merged.keys() - known.keys()])
+        # What another process has written meanwhile is known by now.
+        known |= _known(merged.keys() - known.keys() - new.keys())
+        keys = new | {name: row["pk"] for name, row in known.items()}
+        history = _history(merged, known)
+        signals = _measured(merged, keys, history)
+        revised = _revise(_changes(merged, known, history), now)
+        Signal.objects.bulk_create(signals, ignore_conflicts=True, batch_size=1000)
+        moved = revised | {signal.paper_id for signal in signals}
+        updated = sum(row["pk"] in moved for row in known.values())
+        unchanged, withdrawn = len(known) - updated, _recall(merged, deleted)
+        counts = Counts(len(new), updated, unchanged, len(signals), withdrawn)
         _record(run, counts, now)
     return counts
 
@@ -81,36 +82,47 @@ def _merged(listings: Iterable[Listing]) -> dict[str, Listing]:
     """One listing a paper: its newest text, its best announcement, all its counts."""
     merged: dict[str, Listing] = {}
     for one in listings:
-        seen = merged.get(one.identifier, one)
-        newest = max(seen, one, key=attrgetter("version"))
-        kind = min(seen.announce_type, one.announce_type, key=_BEST.index)
-        counts = dict.fromkeys((*seen.measurements, *one.measurements))
-        merged[one.identifier] = replace(
-            newest, announce_type=kind, measurements=tuple(counts)
-        )
+        seen = merged.get(one.identifier)
+        merged[one.identifier] = _both(seen, one) if seen else one
     return merged
 
 
-def _papers(names: Iterable[str]) -> dict[str, Paper]:
+def _both(seen: Listing, one: Listing) -> Listing:
+    newest = max(seen, one, key=attrgetter("version"))
+    kind = min(seen.announce_type, one.announce_type, key=_BEST.index)
+    counts = dict.fromkeys((*seen.measurements, *one.measurements))
+    return replace(newest, announce_type=kind, measurements=tuple(counts))
+
+
+def _known(names: Iterable[str]) -> dict[str, Row]:
     """The known ones, locked in one order so that two processes never embrace."""
     rows = Paper.objects.select_for_update().filter(identifier__in=list(names))
-    return {paper.identifier: paper for paper in rows.order_by("identifier")}
+    found = rows.order_by("identifier").values(*_DECIDING)
+    return {row["identifier"]: row for row in found}
 
 
-def _new(listing: Listing, now: datetime) -> Paper:
-    return Paper(
-        identifier=listing.identifier,
-        announced_on=listing.announced_on or now.date(),
-        announce_type=listing.announce_type or Paper.Announced.LISTED,
-        created_at=now,
-        updated_at=now,
-        **{_COLUMNS[one.kind]: one.value for one in listing.measurements},
+def _new(listing: Listing, now: datetime) -> Row:
+    return {
+        "identifier": listing.identifier,
+        "announced_on": listing.announced_on or now.date(),
+        "announce_type": listing.announce_type or Paper.Announced.LISTED.value,
+        "created_at": now,
+        "updated_at": now,
+        **_attention(listing),
         **_text(listing),
         **_facts(listing),
-    )
+    }
 
 
-def _text(listing: Listing) -> dict[str, Any]:
+def _attention(listing: Listing) -> Row:
+    """The newest count of each kind, by column; at the same moment the first counts."""
+    newest: dict[str, Measurement] = {}
+    for one in listing.measurements:
+        newest[one.kind] = max(newest.get(one.kind, one), one, key=attrgetter("at"))
+    return {_COLUMNS[kind]: one.value for kind, one in newest.items()}
+
+
+def _text(listing: Listing) -> Row:
     title, abstract = _kept(listing.title_raw), _kept(listing.abstract_raw)
     return {
         "title_raw": title,
@@ -124,18 +136,7 @@ def _text(listing: Listing) -> dict[str, Any]:
     }
 
 
-def _recall(merged: Mapping[str, Listing], deleted: Iterable[str]) -> int:
-    """How many papers are recalled that were not."""
-    gone = {name for name, one in merged.items() if one.is_withdrawn} | set(deleted)
-    if not gone:
-        return 0
-    papers = Paper.objects.filter(identifier__in=gone, recall=None)
-    recalls = [Recall(paper=paper, reason=WITHDRAWN) for paper in papers.only("pk")]
-    Recall.objects.bulk_create(recalls, ignore_conflicts=True)
-    return len(recalls)
-
-
-def _facts(listing: Listing) -> dict[str, Any]:
+def _facts(listing: Listing) -> Row:
     return {
         "organization": plain(listing.organization)[:200],
         "published_at": listing.published_at,
@@ -162,61 +163,29 @@ def _fitting(name: str, value: str) -> str:
     return kept if len(kept) <= longest else ""
 
 
-def _revise(paper: Paper, listing: Listing) -> None:
-    """What this listing adds to what we know of a paper."""
-    if paper.announce_type == Paper.Announced.BROUGHT != listing.announce_type:
-        _meet(paper, listing)
-    if listing.source == "arxiv":
-        _announce(paper, listing)
-        # Only arXiv names categories, so without them the text is another's.
-        if listing.version > paper.version or not paper.categories:
-            _set(paper, _text(listing))
-            paper.vector, paper.vector_version = None, ""
-    facts = _facts(listing)
-    _set(paper, {name: facts[name] for name in _FILLED if not getattr(paper, name)})
-
-
-def _meet(paper: Paper, listing: Listing) -> None:
-    """What only a reader's list had brought is announced for the first time now."""
-    paper.announce_type = listing.announce_type or Paper.Announced.LISTED
-    paper.announced_on = listing.announced_on or paper.announced_on
-
-
-def _announce(paper: Paper, listing: Listing) -> None:
-    """New is better than cross-listed on the same day, and than merely listed."""
-    if paper.announce_type == Paper.Announced.LISTED:
-        if listing.announce_type in {"new", "cross"}:
-            paper.announce_type = listing.announce_type
-    elif paper.announced_on == listing.announced_on:
-        kinds = (paper.announce_type, listing.announce_type)
-        paper.announce_type = min(kinds, key=_BEST.index)
-
-
-def _set(paper: Paper, values: Mapping[str, Any]) -> None:
-    for name, value in values.items():
-        setattr(paper, name, value)
+def _history(merged: Mapping[str, Listing], known: Mapping[str, Row]) -> _History:
+    """What was measured before of the papers that are measured now."""
+    history: _History = {}
+    keys = [row["pk"] for name, row in known.items() if merged[name].measurements]
+    signals = Signal.objects.filter(paper__in=keys, kind__in=_COLUMNS)
+    for paper, source, kind, at, value in signals.values_list(
+        "paper", "source", "kind", "at", "value"
+    ):
+        history.setdefault((paper, source, kind), {})[at] = value
+    return history
 
 
 def _measured(
-    merged: Mapping[str, Listing], papers: Mapping[str, Paper]
+    merged: Mapping[str, Listing], keys: Mapping[str, int], history: _History
 ) -> list[Signal]:
-    """The new measurements, written; the papers' own counts brought up to date."""
-    history: dict[tuple[int, str], dict[datetime, int]] = {}
-    rows = Signal.objects.filter(paper__in=papers.values(), kind__in=_COLUMNS)
-    for paper, source, kind, at, value in rows.values_list(
-        "paper", "source", "kind", "at", "value"
-    ):
-        history.setdefault((paper, f"{source} {kind}"), {})[at] = value
+    """The measurements that tell more than the history, which holds them from now on."""
     signals = []
     for name, listing in merged.items():
         for one in listing.measurements:
-            key = (papers[name].pk, f"{listing.source} {one.kind}")
-            counts = history.setdefault(key, {})
+            counts = history.setdefault((keys[name], listing.source, one.kind), {})
             if _tells_more(one, counts):
                 counts[one.at] = one.value
-                signals.append(_signal(papers[name], listing.source, one))
-            setattr(papers[name], _COLUMNS[one.kind], counts[max(counts)])
-    Signal.objects.bulk_create(signals, ignore_conflicts=True, batch_size=1000)
+                signals.append(_signal(keys[name], listing.source, one))
     return signals
 
 
@@ -228,39 +197,99 @@ def _tells_more(one: Measurement, counts: Mapping[datetime, int]) -> bool:
     return not earlier or counts[max(earlier)] != one.value
 
 
-def _signal(paper: Paper, source: str, one: Measurement) -> Signal:
-    return Signal(paper=paper, source=source, kind=one.kind, value=one.value, at=one.at)
+def _signal(paper: int, source: str, one: Measurement) -> Signal:
+    return Signal(
+        paper_id=paper, source=source, kind=one.kind, value=one.value, at=one.at
+    )
 
 
-def _written(paper: Paper) -> tuple[Any, ...]:
-    return tuple(getattr(paper, name) for name in _WRITTEN)
+def _changes(
+    merged: Mapping[str, Listing], known: Mapping[str, Row], history: _History
+) -> dict[int, Row]:
+    """What may be new of the known papers, by key."""
+    changes = {}
+    for name, row in known.items():
+        found = _added(merged[name], row) | _newest(merged[name], row, history)
+        if found:
+            changes[row["pk"]] = found
+    return changes
 
 
-def _changed(
-    papers: Mapping[str, Paper],
-    before: Mapping[str, tuple[Any, ...]],
-    now: datetime,
-) -> list[Paper]:
-    """Those that must be written again."""
-    touched = [
-        paper for name, paper in papers.items() if _written(paper) != before[name]
-    ]
-    for paper in touched:
-        paper.updated_at = now
-    return touched
+def _added(listing: Listing, row: Row) -> Row:
+    """What this listing adds to what we know of a paper."""
+    facts = _facts(listing)
+    found = {name: facts[name] for name in _FILLED if facts[name] and not row[name]}
+    if listing.source == "arxiv":
+        found |= _announced(listing, row)
+        # Only arXiv names categories, so without them the text is another's.
+        if listing.version > row["version"] or not row["categories"]:
+            found |= _text(listing)
+    if row["announce_type"] == Paper.Announced.BROUGHT != listing.announce_type:
+        found |= _met(listing, row)
+    return found
 
 
-def _counts(
-    papers: Mapping[str, Paper],
-    known: Mapping[str, Paper],
-    touched: Sequence[Paper],
-    measured: Sequence[Signal],
-) -> Counts:
-    moved = {paper.identifier for paper in touched}
-    moved |= {signal.paper.identifier for signal in measured}
-    updated = len(moved & known.keys())
-    new = len(papers) - len(known)
-    return Counts(new, updated, len(known) - updated, len(measured))
+def _met(listing: Listing, row: Row) -> Row:
+    """What only a reader's list had brought is announced for the first time now."""
+    return {
+        "announce_type": listing.announce_type or Paper.Announced.LISTED.value,
+        "announced_on": listing.announced_on or row["announced_on"],
+    }
+
+
+def _announced(listing: Listing, row: Row) -> Row:
+    """New is better than cross-listed on the same day, and than merely listed."""
+    kinds = was, said = row["announce_type"], listing.announce_type
+    best = was
+    if was == Paper.Announced.LISTED:
+        best = said if said in {"new", "cross"} else was
+    elif row["announced_on"] == listing.announced_on:
+        best = min(kinds, key=_BEST.index)
+    return {"announce_type": best} if best != was else {}
+
+
+def _newest(listing: Listing, row: Row, history: _History) -> Row:
+    """The counts that are no longer the newest, by column."""
+    found = {}
+    for one in listing.measurements:
+        counts = history[row["pk"], listing.source, one.kind]
+        found[_COLUMNS[one.kind]] = counts[max(counts)]
+    return {name: value for name, value in found.items() if value != row[name]}
+
+
+def _revise(changes: Mapping[int, Row], now: datetime) -> set[int]:
+    """Write what is new indeed; the keys of the papers that it is new of."""
+    touched, written = [], {"updated_at"}
+    for paper in Paper.objects.filter(pk__in=changes).order_by("identifier"):
+        if differing := _set(paper, changes[paper.pk]):
+            paper.updated_at = now
+            touched.append(paper)
+            written |= differing
+    Paper.objects.bulk_update(touched, written, batch_size=500)
+    return {paper.pk for paper in touched}
+
+
+def _set(paper: Paper, values: Row) -> set[str]:
+    """The names of what differed. A paper with other words needs another vector."""
+    new = {
+        name: value for name, value in values.items() if getattr(paper, name) != value
+    }
+    if new.keys() & _EMBEDDED:
+        new |= {"vector": None, "vector_version": ""}
+    for name, value in new.items():
+        setattr(paper, name, value)
+    return set(new)
+
+
+def _recall(merged: Mapping[str, Listing], deleted: Iterable[str]) -> int:
+    """How many papers are recalled that were not."""
+    gone = {name for name, one in merged.items() if one.is_withdrawn} | set(deleted)
+    if not gone:
+        return 0
+    papers = Paper.objects.filter(identifier__in=gone, recall=None)
+    recalls = [Recall(paper=paper, reason=WITHDRAWN) for paper in papers.only("pk")]
+    Recall.objects.bulk_create(recalls, ignore_conflicts=True)
+    return len(recalls)
 
 
 def _record(run: IngestRun, counts: Counts, now: datetime) -> None:

@@ -3,7 +3,8 @@
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from django.db import IntegrityError
+from django.db import IntegrityError, connection
+from django.test.utils import CaptureQueriesContext
 
 from digest.ingest import arxiv, huggingface
 from digest.ingest.bulk import insert
@@ -284,26 +285,97 @@ def test_a_feed_takes_the_same_number_of_queries_however_long(
         store(many, run(), NOW)
 
 
-def test_a_paper_that_another_process_has_just_met_is_left_as_it_is():
-    mine = make.paper("As the other wrote it", identifier="2611.95001")
-    twin = Paper(
-        **{
-            field.attname: getattr(mine, field.attname)
-            for field in Paper._meta.concrete_fields
-            if not field.primary_key and field.attname != "title"
-        },
-        title="As I would have",
-    )
-    fresh = make.paper("Fresh\tand \\ odd \N{SNOWMAN}", organization="\\N", doi="a\nb")
-    Paper.objects.filter(pk=fresh.pk).delete()
-    fresh.pk = None
-
-    insert([twin, fresh])
-
-    told = Paper.objects.order_by("identifier").values_list(
-        "title", "organization", "doi"
-    )
-    assert set(told) == {
-        ("As the other wrote it", "", ""),
-        ("Fresh\tand \\ odd \N{SNOWMAN}", "\\N", "a\nb"),
+def row(**fields):
+    known = {
+        "announced_on": DAY,
+        "announce_type": "new",
+        "created_at": NOW,
+        "updated_at": NOW,
     }
+    return known | fields
+
+
+def test_a_paper_that_another_process_has_just_met_is_left_as_it_is():
+    make.paper("As the other wrote it", identifier="2611.95001")
+    rows = [
+        row(identifier=f"2611.9500{n}", title=f"As I would have {n}") for n in (2, 1)
+    ]
+
+    written = insert(rows)
+
+    told = dict(Paper.objects.values_list("identifier", "title"))
+    assert told == {
+        "2611.95001": "As the other wrote it",
+        "2611.95002": "As I would have 2",
+    }
+    assert written == {"2611.95002": Paper.objects.get(title="As I would have 2").pk}
+
+
+def test_new_papers_are_written_in_one_order_whatever_the_order_of_the_document():
+    names = [f"2611.{n}" for n in range(91000, 91100)]
+
+    written = insert([row(identifier=name) for name in reversed(names)])
+
+    assert sorted(written, key=written.get) == names
+
+
+def test_what_is_listed_again_unchanged_is_compared_without_reading_its_text():
+    documents = [
+        [listing(), listing(identifier="2611.95011", announce_type="replace")],
+        [from_huggingface(measurements=votes(5))],
+    ]
+    for listings in documents:
+        store(listings, run(), NOW)
+
+    with CaptureQueriesContext(connection) as queries:
+        for listings in documents:
+            store(listings, run(), LATER)
+
+    assert not any("abstract_raw" in query["sql"] for query in queries)
+
+
+def test_a_new_paper_is_written_sign_by_sign_and_what_is_not_named_has_its_default():
+    odd = "Fresh\tand \\ odd \N{SNOWMAN}"
+    named = {"organization": "\\N", "doi": "a\nb", "authors": [odd, '"'], "votes": 3}
+
+    insert([row(identifier="2611.95001", title=odd, published_at=NOW, **named)])
+
+    paper = Paper.objects.get()
+    assert (paper.title, paper.published_at) == (odd, NOW)
+    assert {name: getattr(paper, name) for name in named} == named
+    assert (paper.version, paper.categories, paper.vector) == (1, [], None)
+
+
+def test_a_version_with_the_same_words_keeps_its_vector():
+    store([listing()], run(), NOW)
+    Paper.objects.update(vector=b"old", vector_version="old")
+
+    result = store([listing(version=2, authors=("Ana Roe", "Bo Li"))], run(), LATER)
+
+    paper = Paper.objects.get()
+    assert result == counts(updated=1)
+    assert (paper.version, paper.authors) == (2, ["Ana Roe", "Bo Li"])
+    assert (bytes(paper.vector), paper.vector_version) == (b"old", "old")
+
+
+def test_a_paper_without_categories_is_unchanged_when_it_is_listed_again():
+    bare = listing(categories=(), primary="")
+    store([bare], run(), NOW)
+    Paper.objects.update(vector=b"old", vector_version="old")
+
+    result = store([bare], run(), LATER)
+
+    paper = Paper.objects.get()
+    assert result == counts(unchanged=1)
+    assert (bytes(paper.vector), paper.updated_at) == (b"old", NOW)
+
+
+def test_the_newest_count_of_a_document_is_the_papers_own_and_the_first_of_a_moment():
+    told = [votes(9, LATER), votes(5, NOW), votes(4, LATER)]
+    measurements = tuple(one for each in told for one in each)
+
+    result = store([from_huggingface(measurements=measurements)], run(), LATER)
+
+    assert result == counts(new=1, signals=2)
+    assert Paper.objects.get().votes == 9
+    assert set(Signal.objects.values_list("at", "value")) == {(NOW, 5), (LATER, 9)}

@@ -1,0 +1,121 @@
+"""Several workers that store the same papers at once."""
+
+import random
+import threading
+import time
+from dataclasses import replace
+from operator import attrgetter
+
+import pytest
+from django.db import connection, transaction
+
+from digest.ingest import arxiv
+from digest.ingest.listing import Measurement
+from digest.ingest.store import store
+from digest.models import IngestRun, Paper, Signal
+from tests.ingest.recorded import ATOM
+from tests.make import NOW
+
+WAITING = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
+
+pytestmark = [pytest.mark.both, pytest.mark.django_db(transaction=True)]
+
+
+def run():
+    return IngestRun(source="arxiv", origin="a document", started_at=NOW)
+
+
+def begun(work):
+    """A thread with a connection of its own, and what went wrong in it."""
+    errors = []
+
+    def run():
+        try:
+            work()
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, errors
+
+
+def finished(*threads):
+    for thread, _ in threads:
+        thread.join(30)
+    assert [error for _, errors in threads for error in errors] == []
+
+
+def wait_until_somebody_waits():
+    with connection.cursor() as cursor:
+        for _ in range(500):
+            cursor.execute("SELECT pg_stat_clear_snapshot()")
+            cursor.execute(WAITING)
+            if cursor.fetchone()[0]:
+                return
+            time.sleep(0.01)
+    pytest.fail("nobody waits for the paper that is being written")
+
+
+def test_what_another_worker_wrote_in_the_meantime_is_revised_not_written_twice():
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite has one writer at a time: nobody comes in between")
+    listings = arxiv.parse(ATOM.read_bytes())
+    votes = (Measurement("upvotes", 7, NOW),)
+    newer = [replace(one, version=9, measurements=votes) for one in listings]
+    mine = {"2611.90001": replace(newer[0], identifier="2611.90001")}
+    account = run()
+
+    with transaction.atomic():
+        store(listings, run(), NOW)
+        other = begun(lambda: store([*newer, *mine.values()], account, NOW))
+        wait_until_somebody_waits()
+    finished(other)
+
+    assert (account.new, account.updated, account.unchanged) == (1, 4, 0)
+    assert set(Paper.objects.values_list("version", "votes")) == {(9, 7)}
+    assert Signal.objects.count() == Paper.objects.count() == 5
+
+
+def test_papers_are_locked_in_one_order_whatever_the_order_of_the_document():
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite has one writer at a time, and no locks of rows")
+    listings = arxiv.parse(ATOM.read_bytes())
+    listings.sort(key=attrgetter("identifier"), reverse=True)
+    store(listings, run(), NOW)
+    rows = Paper.objects.order_by("identifier")
+    second = rows[1].pk
+
+    with transaction.atomic():
+        Paper.objects.select_for_update().get(pk=second)
+        other = begun(lambda: store(listings, run(), NOW))
+        wait_until_somebody_waits()
+        free = list(rows.select_for_update(skip_locked=True))
+    finished(other)
+
+    assert [paper.pk for paper in free] == [paper.pk for paper in rows[1:]]
+
+
+def test_workers_that_store_the_same_papers_at_once_never_embrace():
+    one = arxiv.parse(ATOM.read_bytes())[0]
+    votes = (Measurement("upvotes", 7, NOW),)
+    many = [
+        replace(one, identifier=f"2611.{n}", measurements=votes, version=n % 2 + 1)
+        for n in range(91000, 91300)
+    ]
+    accounts = [run() for _ in range(6)]
+    store(many[::3], run(), NOW)
+
+    def work(account):
+        store(random.sample(many, len(many)), account, NOW)
+
+    finished(*[begun(lambda account=account: work(account)) for account in accounts])
+
+    assert sum(account.new for account in accounts) == 200
+    assert sum(account.signals for account in accounts) == 200
+    assert Paper.objects.count() == Signal.objects.count() == 300
