@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 
 # A library of more papers says nothing more of its reader's taste, and three questions
 # to arXiv fetch this many.
@@ -62,6 +62,11 @@ _COLUMNS = (
     *("url", "doi", "extra", "number", "report number", "archive location"),
     "publication title",
 )
+# BibTeX's accents: \\"{U} is a letter and a sign above it.
+_ACCENT = re.compile(r"""\\(["'`^~=.])\s*\{?([A-Za-z])\}?""")
+_ABOVE = dict(
+    zip("\"'`^~=.", "\u0308\u0301\u0300\u0302\u0303\u0304\u0307", strict=True)
+)
 _TAGS = re.compile(r"</?(?:i|b|em|sub|sup)>")
 
 
@@ -86,15 +91,19 @@ class Found:
 Told = tuple[list[str], str, str]
 
 
-def read(text: str) -> Found:
-    """The papers of a pasted text or file, told apart by its content."""
+def read(*texts: str) -> Found:
+    """The papers of pasted texts and files, each told apart by its content."""
+    return _found(chain.from_iterable(map(_told, texts)))
+
+
+def _told(text: str) -> Iterator[Told]:
     clean = text.removeprefix("\ufeff").replace("\x00", " ")
     rows = _records(clean)
     if rows is not None:
-        return _found(_of_records(rows))
+        return _of_records(rows)
     if _ENTRY.search(clean):
-        return _found(_of_bibtex(clean))
-    return _found((identifiers(line), "", line) for line in clean.splitlines())
+        return _of_bibtex(clean)
+    return ((identifiers(line), "", line) for line in clean.splitlines())
 
 
 def identifiers(text: str) -> list[str]:
@@ -222,7 +231,8 @@ def _quoted(body: str, at: int) -> int:
 
 def _plain(title: str) -> str:
     """A title without BibTeX's braces and commands: good enough to compare and to show."""
-    bare = re.sub(r"\\[a-zA-Z]+\s*|\\.", "", title)
+    accented = _ACCENT.sub(lambda found: found[2] + _ABOVE[found[1]], title)
+    bare = re.sub(r"\\[a-zA-Z]+\s*|\\.", "", unicodedata.normalize("NFC", accented))
     return " ".join(re.sub(r"[{}$]", "", bare).replace("~", " ").split())
 
 

@@ -109,7 +109,7 @@ def test_bibtex_tells_ids_titles_and_what_it_could_not_read():
         "2404.00006",
         "cs/0112017",
     )
-    assert found.titles == ("Only a Title: Schone k-Means", "Kept Elsewhere")
+    assert found.titles == ("Only a Title: Schöne k-Means", "Kept Elsewhere")
     assert (found.unread, found.named) == (1, ("@book{nine, author = {Nobody}}",))
 
 
@@ -178,6 +178,14 @@ def test_at_most_three_hundred_papers_are_taken_and_the_rest_is_counted():
     assert found.identifiers == tuple(numbers)
     assert len(found.titles) == 10
     assert found.left == 15
+
+
+def test_several_texts_are_each_read_in_their_own_way():
+    found = lists.read("2401.00003", BIBTEX, as_csv(ZOTERO))
+
+    assert found.identifiers[0] == "2401.00003"
+    assert found.identifiers[-1] == "2402.00002"
+    assert "By Title" in found.titles
 
 
 def test_the_same_paper_counts_once():
