@@ -26,6 +26,7 @@ from digest.ranking.lexicon import Lexicon
 from digest.ranking.relevance import MUTE_FROM, Field, PaperText, Wish
 from digest.ranking.selection import Block, Slate, select
 from digest.ranking.trend import Attention, growth, trend
+from digest.ranking.vectors import Model
 
 Reals = npt.NDArray[np.float64]
 Whole = npt.NDArray[np.int64]
@@ -60,15 +61,21 @@ class Found:
         }
 
 
-def evaluate(folder: Path, readers: str = "") -> tuple[Json, dict[str, Found]]:
+Fit = Callable[[Sequence[str]], Model]
+
+
+def evaluate(
+    folder: Path, readers: str = "", fit: Fit = vectors.fit
+) -> tuple[Json, dict[str, Found]]:
     """The set's description, and what production and each baseline found.
 
-    `readers` names another file of the set's readers. Production comes first.
+    `readers` names another file of the set's readers; `fit` makes the model of its
+    papers. Production comes first.
     """
     about: Json = json.loads((folder / "set.json").read_text())
     if (folder / "days.jsonl").exists():
         return about, _days(folder)
-    return about, _readers(folder, readers or "readers.jsonl")
+    return about, _readers(folder, readers or "readers.jsonl", fit)
 
 
 def rows(path: Path) -> Iterator[Json]:
@@ -93,12 +100,12 @@ def interval(values: Reals) -> tuple[float, float, float]:
 class Papers:
     """The papers of a set, prepared as an edition is."""
 
-    def __init__(self, recorded: Sequence[Json]) -> None:
+    def __init__(self, recorded: Sequence[Json], fit: Fit) -> None:
         self.ids = [paper["id"] for paper in recorded]
         self.place = {name: i for i, name in enumerate(self.ids)}
         self.background = np.array([bool(p.get("background")) for p in recorded])
         texts = [_text(paper) for paper in recorded]
-        model = vectors.fit([paper.text for paper in texts])
+        model = fit([paper.text for paper in texts])
         self.rows = model.embed([paper.text for paper in texts])
         self.texts, self.field = texts, Field(texts, self.rows, model)
         # Equal scores go by chance, never by the order of the file.
@@ -134,10 +141,10 @@ def _text(paper: Json) -> PaperText:
     return PaperText(paper["title"], paper["abstract"], (), categories)
 
 
-def _readers(folder: Path, name: str) -> dict[str, Found]:
-    papers = Papers(list(rows(folder / "papers.jsonl.gz")))
+def _readers(folder: Path, name: str, fit: Fit) -> dict[str, Found]:
+    papers = Papers(list(rows(folder / "papers.jsonl.gz")), fit)
     slate = papers.slate()
-    scorers = {"TF-IDF centroid": _words(papers), "LSA centroid": _meaning(papers)}
+    scorers = {"TF-IDF centroid": _words(papers), "meaning centroid": _meaning(papers)}
     chance = np.random.default_rng(1)
     scorers["random"] = lambda reader: chance.random(reader.open.size)
     scorers["BM25"] = _bm25(papers)

@@ -1,14 +1,17 @@
 """Transformer: a folder as sentence-transformers writes it, with random weights, makes the vectors."""
 
+import gzip
 import json
 import os
 import shutil
+from io import StringIO
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 from django.core.checks import run_checks
+from django.core.management import CommandError, call_command
 from onnx import TensorProto, helper, numpy_helper
 from structlog.testing import capture_logs
 from tokenizers import Tokenizer
@@ -521,6 +524,53 @@ def test_a_deployment_check_tries_the_model(folder, settings):
     assert found_by_checks() == []
     (found,) = found_by_checks(include_deployment_checks=True)
     assert "does not work" in found.msg
+
+
+# Measured on a recorded set.
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    """Two invented papers of a field, and a reader who follows one of them."""
+    papers = [
+        {"id": f"{n}{k}", "title": " ".join(FIELDS[n].split()[k::2]), "abstract": "it"}
+        for n in range(3)
+        for k in range(2)
+    ]
+    reader = {"id": "ada", "follows": {"papers": ["00"]}, "relevant": {"01": 1}}
+    folder = tmp_path / "set"
+    write_json(folder / "set.json", {"name": "invented", "metric": "ap"})
+    write_json(folder / "readers.jsonl", reader)
+    with gzip.open(folder / "papers.jsonl.gz", "wt") as file:
+        file.writelines(f"{json.dumps(paper)}\n" for paper in papers)
+    return folder
+
+
+def first_by_meaning(recorded, out):
+    """The baseline that goes by vectors alone."""
+    call_command("evaluate", str(recorded), json=out, stdout=StringIO())
+    (found,) = json.loads(out.read_text()).values()
+    return found["rankers"]["meaning centroid"]["ap"]["mean"]
+
+
+def test_an_evaluation_goes_by_the_folder(folder, recorded, settings, tmp_path):
+    table = weights()
+    for field in FIELDS:  # words of one field mean the same to this model
+        places = [len(SPECIAL) + WORDS.index(word) for word in field.split()]
+        table[places] = table[places[0]]
+    write_graph(folder / "onnx/model.onnx", table)
+    assert first_by_meaning(recorded, tmp_path / "out.json") < 1
+
+    settings.EMBEDDING_FOLDER = folder
+
+    assert first_by_meaning(recorded, tmp_path / "out.json") == 1
+
+
+def test_an_evaluation_does_not_begin_with_a_wrong_folder(folder, recorded, settings):
+    settings.EMBEDDING_FOLDER = folder / "nowhere"
+
+    with pytest.raises(CommandError, match=r"is not a folder\. Name the folder"):
+        call_command("evaluate", str(recorded))
 
 
 # In the corridor.

@@ -5,15 +5,17 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any, TextIO
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.table import Table
 
-from digest.ranking.evaluation import Found, evaluate
+from digest.ranking import transformer, vectors
+from digest.ranking.evaluation import Fit, Found, evaluate
 
 
 class Command(BaseCommand):
-    help = "Measure the ranking on recorded sets of readers or days, beside baselines. Needs no database."
+    help = "Measure the ranking on recorded sets of readers or days, beside baselines. Needs no database; EMBEDDING_FOLDER counts."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -29,9 +31,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         results = {}
         lines = []
+        fit = fit_of_production()
         for path in options["path"]:
             try:
-                about, found = evaluate(path, options["readers"])
+                about, found = evaluate(path, options["readers"], fit)
             except (OSError, ValueError, KeyError) as problem:
                 raise CommandError(f"{path} is not a set: {problem!r}") from problem
             show(self.stdout, path, about, found)
@@ -43,6 +46,17 @@ class Command(BaseCommand):
             options["rankings"].write_text("".join(f"{line}\n" for line in lines))
         if options["json"]:
             options["json"].write_text(json.dumps(results, indent=2) + "\n")
+
+
+def fit_of_production() -> Fit:
+    """What makes the vectors here: the folder of the settings, else a fit of our own."""
+    if not settings.EMBEDDING_FOLDER:
+        return vectors.fit
+    try:
+        folder = transformer.load(settings.EMBEDDING_FOLDER)
+    except transformer.Unusable as problem:
+        raise CommandError(f"{problem} {problem.hint}") from problem
+    return lambda texts: transformer.fit(folder, texts[: transformer.FIT_ON])
 
 
 def summaries(about: dict[str, Any], found: dict[str, Found]) -> dict[str, Any]:
