@@ -36,8 +36,9 @@ def choose(slate, relevance, mute_from, follows, sent, length, trending):
         return raw(i, c) if float(relevance[i][c]) >= CLAIMED_FROM else 0
 
     def push(c):
+        like = [i for i in muted if float(relevance[i][c]) >= CLAIMED_FROM]
         return max(
-            [whole(float(relevance[i][c]) * -follows[i] * PUSH_DOWN) for i in muted]
+            [whole(float(relevance[i][c]) * -follows[i] * PUSH_DOWN) for i in like]
             + [0]
         )
 

@@ -3,12 +3,14 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
 from digest.ranking.selection import (
     CLAIMED_FROM,
+    LOOK,
     MOST_PINS,
     TRENDING,
     Block,
@@ -151,18 +153,55 @@ def without_pins(world):
     return replace(slate, pin=0 * slate.pin), *rest
 
 
-@given(worlds())
-def test_the_fast_path_agrees_exactly_with_the_plain_one(world):
-    slate, relevance, mute_from, block = world
+def plain(slate, relevance, mute_from, block):
+    """What the oracle gives each reader."""
     readers = zip(follows(block), block.sent, block.lengths, bounds(block), strict=True)
-    expected = [
+    return [
         oracle.choose(slate, relevance, mute_from, dict(enumerate(row)), *rest)
         for row, *rest in readers
     ]
 
+
+@given(worlds())
+def test_the_fast_path_agrees_exactly_with_the_plain_one(world):
+    expected = plain(*world)
+
     found = select(*world)
 
     assert found == expected
+
+
+def long_world(chance):
+    """An edition longer than what is looked at first, most of which was sent already."""
+    n, kinds, readers = LOOK + 80, 6, 5
+    trend = chance.random(n).round(2)
+    made = Slate(
+        ids=chance.permutation(n),
+        trend=trend,
+        boost=chance.choice([-1, 0, 1], n, p=[0.1, 0.8, 0.1]),
+        pin=np.where(np.arange(n) == 7, 1, 0),
+        hidden=chance.random(n) < 0.05,
+        twin=chance.integers(0, n, n),
+        circle=chance.integers(0, n // 3, n),
+    )
+    weak = chance.random((kinds, n)).round(2) * CLAIMED_FROM
+    relevance = np.where(chance.random((kinds, n)) < 0.01, 0.6, weak)
+    weights = chance.choice([-0.5, 0.0, 0.5, 1.0], (readers, kinds))
+    weights[0] = 0
+    first = np.lexsort((made.ids, -trend, -made.boost, made.hidden))[:LOOK]
+    sent = [first[: LOOK - left].tolist() for left in (10, 4, 3, 2, 0)]
+    bounds = [(0, 10), (3, 3), (2, 3), (1, 2), (0, 4)]
+    block = Block(csr_matrix(weights), sent, [10, 3, 3, 2, 4], bounds)
+    return made, relevance.astype(np.float32), np.full(kinds, 0.5), block
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_long_edition_agrees_too(seed):
+    world = long_world(np.random.default_rng(seed))
+
+    found = select(*world)
+
+    assert found == plain(*world)
 
 
 @given(worlds())
@@ -426,6 +465,14 @@ def test_what_is_like_a_muted_paper_is_pushed_down_but_kept():
     found = pick(slate(2), [liked, disliked], {0: 1, 1: -1})
 
     assert papers(found) == [1, 0]
+
+
+def test_what_is_hardly_like_a_muted_paper_is_not_pushed_down():
+    liked, disliked = [0.8, 0.75], [CLAIMED_FROM - 0.01, 0.0]
+
+    found = pick(slate(2), [liked, disliked], {0: 1, 1: -1})
+
+    assert papers(found) == [0, 1]
 
 
 def test_a_weight_scales_its_interest():
