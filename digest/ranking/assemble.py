@@ -184,7 +184,7 @@ def known_papers(
     edition: Edition, readers: Sequence[Subscriber]
 ) -> dict[int, set[int]]:
     """The papers that each reader was sent, or said more or less of, by the reader's id."""
-    known = _sent(edition, readers)
+    known = sent_papers(edition, readers)
     said = Follow.objects.filter(
         subscriber__in=[reader.pk for reader in readers],
         interest__kind=Interest.Kind.PAPER,
@@ -200,7 +200,7 @@ def known_papers(
     return known
 
 
-def _sent(edition: Edition, readers: Sequence[Subscriber]) -> dict[int, set[int]]:
+def sent_papers(edition: Edition, readers: Sequence[Subscriber]) -> dict[int, set[int]]:
     """The papers of each reader's digests that this edition could repeat.
 
     Counted in edition days, not hours: a candidate of this day was announced at most 13

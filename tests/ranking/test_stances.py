@@ -1,4 +1,4 @@
-"""Stances: example papers in groups, hints that fade, and the numbers behind a choice."""
+"""Stances: example papers in groups, what was opened, and hints that fade."""
 
 from datetime import timedelta
 
@@ -7,7 +7,6 @@ import pytest
 
 from digest.models import Follow
 from digest.ranking import assemble, stances
-from digest.ranking.explain import explain
 from digest.ranking.rescore import rescore
 from tests import make
 from tests.make import DAY, NOW
@@ -188,38 +187,6 @@ def test_what_was_opened_leaves_the_topics_of_a_reader_their_places(world, ada):
 
     assert before == [pick for pick in after if pick.interest == word.pk]
     assert any(pick.opened for pick in after)
-
-
-def test_an_explanation_names_the_interest_that_brought_the_paper(world, ada):
-    edition, old = world
-    for paper in old["storks"]:
-        like(ada, paper)
-    first = edition.candidates.get(
-        pk=assemble.preview_for(edition, ada, NOW)[0].candidate
-    )
-
-    found = explain(edition, ada, first, NOW)
-
-    (part,) = found.parts
-    assert found.place == 1
-    assert part.score == part.relevance > 0.25
-    assert len(part.interests) == 4
-    assert found.breakdown == first.breakdown
-    assert not (found.was_sent)
-    assert not (found.is_recalled)
-    assert not (part.mutes)
-
-
-def test_an_explanation_says_what_keeps_a_paper_away(world, ada):
-    edition, _ = world
-    muted = edition.candidates.get(paper__title="storks 1 today")
-    interest = make.interest("keyword", "wetlands")
-    Follow.objects.create(subscriber=ada, interest=interest, weight=-1)
-
-    found = explain(edition, ada, muted, NOW)
-
-    assert found.place is None
-    assert [part.mutes for part in found.parts] == [True]
 
 
 def test_of_a_group_the_paper_nearest_to_the_pick_is_the_reason():

@@ -1,0 +1,186 @@
+"""Explain: the numbers behind a choice, and every reason why a paper does not come."""
+
+from datetime import timedelta
+
+import pytest
+
+from digest.models import Follow, Interest, Recall
+from digest.ranking import assemble, rescore
+from digest.ranking.explain import absence, explain
+from tests import make
+from tests.make import DAY, NOW
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def papers(db):
+    """Twenty of one day, each by its own authors, four of them on storks."""
+    for number in range(20):
+        subject = "Storks over wetlands" if number < 4 else f"Subject{number} alone"
+        make.paper(
+            f"{subject}, part {number}",
+            abstract=" ".join(f"word{number}{letter}" for letter in "abcdefgh"),
+            authors=[f"Author {number}"],
+        )
+
+
+@pytest.fixture
+def edition(papers):
+    return rescore.rescore(DAY, NOW)
+
+
+@pytest.fixture
+def storks(edition):
+    return list(edition.candidates.filter(paper__title__startswith="Storks"))
+
+
+def follow(reader, kind, value, weight=1.0, source="chosen"):
+    interest = make.interest(kind, value)
+    Follow.objects.create(
+        subscriber=reader, interest=interest, weight=weight, source=source
+    )
+    return interest
+
+
+def test_the_interest_that_brought_a_paper_is_named_with_its_numbers(
+    edition, storks, ada
+):
+    word = follow(ada, "keyword", "storks")
+
+    found = explain(edition, ada, storks[0], NOW)
+
+    (part,) = found.parts
+    assert part.interests == [word]
+    assert (part.weight, part.relevance, part.claim.match) == (1.0, 1.0, 10_000)
+    assert found.place == 1 + found.before
+    assert found.pick.interest == word.pk
+    assert found.account.is_claimed
+    assert found.account.total == 10_000 + found.account.prior
+    assert found.breakdown == storks[0].breakdown
+
+
+def test_the_place_is_the_one_in_the_digest(edition, ada):
+    follow(ada, "keyword", "storks", 0.5)
+    picks = assemble.preview_for(edition, ada, NOW)
+
+    places = {
+        candidate.pk: explain(edition, ada, candidate, NOW).place
+        for candidate in edition.candidates.all()
+    }
+
+    assert [places[pick.candidate] for pick in picks] == list(range(1, 11))
+    assert sum(place is None for place in places.values()) == 10
+
+
+def test_papers_that_come_before_are_counted_among_those_that_may_come(
+    edition, storks, ada
+):
+    follow(ada, "keyword", "storks")
+    follow(ada, "keyword", "subject9", -1.0)
+    last = edition.candidates.order_by("trend", "-paper_id").first()
+
+    found = explain(edition, ada, last, NOW)
+
+    assert (found.before, found.open) == (18, 19)
+    assert found.place is None
+
+
+def test_a_mute_that_reaches_is_told_from_one_that_pushes(edition, storks, ada):
+    ada_mutes = follow(ada, "keyword", "wetlands", -1.0)
+    follow(ada, "keyword", "over part", -0.5)
+
+    found = explain(edition, ada, storks[1], NOW)
+
+    reaches, pushes = found.parts
+    assert reaches.interests == [ada_mutes]
+    assert (reaches.mutes, pushes.mutes) == (True, False)
+    assert 0 < pushes.claim.push < reaches.claim.push == found.account.push
+    assert found.place is None
+
+
+def test_what_was_sent_and_what_was_said_are_told_apart(edition, storks, ada):
+    bea = make.subscriber()
+    follow(bea, "paper", storks[0].paper.identifier, -1.0, "feedback")
+    make.digest(make.batch(edition, [ada]), ada, [(storks[0].pk, 0)])
+
+    hers = explain(edition, ada, storks[0], NOW)
+    theirs = explain(edition, bea, storks[0], NOW)
+
+    assert (hers.was_sent, hers.stance, hers.place) == (True, None, None)
+    assert (theirs.was_sent, theirs.stance.weight, theirs.place) == (False, -1.0, None)
+
+
+def test_recalled_is_not_hidden_by_an_editor(edition, storks, ada):
+    Recall.objects.create(paper=storks[0].paper, reason="wrong")
+    edition.candidates.filter(pk=storks[1].pk).update(is_hidden=True)
+    storks[1].refresh_from_db()
+
+    recalled, hidden = (explain(edition, ada, one, NOW) for one in storks[:2])
+
+    assert (recalled.is_recalled, hidden.is_recalled) == (True, False)
+    assert hidden.candidate.is_hidden
+    assert (recalled.place, hidden.place) == (None, None)
+
+
+def test_a_near_duplicate_says_of_which_pick(papers, ada):
+    text = "Herons fish in shallow water at dusk while egrets stand and wait for frogs"
+    for number in range(2):
+        make.paper(f"Herons {number}", abstract=text, authors=[f"H {number}"])
+    edition = rescore.rescore(DAY, NOW)
+    follow(ada, "keyword", "herons")
+    herons = edition.candidates.filter(paper__title__startswith="Herons")
+
+    found = {explain(edition, ada, one, NOW).place: one for one in herons}
+    other = explain(edition, ada, found[None], NOW)
+
+    assert set(found) == {1, None}
+    assert other.twin_place == 1
+    assert not other.circle_is_full
+
+
+def test_a_fourth_paper_of_one_group_says_so(papers, ada):
+    for number in range(5):
+        words = " ".join(f"own{number}{letter}" for letter in "abcdefgh")
+        make.paper(f"Herons {number}", abstract=words, authors=[f"H{number}", "Prof"])
+    edition = rescore.rescore(DAY, NOW)
+    follow(ada, "keyword", "herons")
+    herons = edition.candidates.filter(paper__title__startswith="Herons")
+
+    found = [explain(edition, ada, one, NOW) for one in herons]
+
+    assert sorted(one.circle_is_full for one in found) == [False] * 3 + [True] * 2
+    assert all(one.place is None for one in found if one.circle_is_full)
+
+
+def test_papers_that_were_opened_are_told_from_chosen_ones(edition, storks, ada):
+    chosen = follow(ada, "keyword", "storks")
+    for number in range(3):
+        old = make.paper(
+            f"Old storks {number}",
+            abstract="Storks over wetlands, part of storks",
+            announced_on=DAY - timedelta(days=60),
+        )
+        follow(ada, "paper", old.identifier, 0.25, "opened")
+    Follow.objects.filter(source="opened").update(created_at=NOW)
+    rescore.embedding.refresh()
+
+    found = explain(edition, ada, storks[0], NOW)
+
+    kinds = {part.opened: part for part in found.parts}
+    assert kinds[False].interests == [chosen]
+    assert [one.kind for one in kinds[True].interests] == [Interest.Kind.PAPER] * 3
+    assert kinds[True].weight == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"announce_type": "replace"}, "never mailed"),
+        ({"announced_on": DAY + timedelta(days=1)}, "after this edition's day"),
+        ({"announced_on": DAY - timedelta(days=14)}, "from 07 November on"),
+        ({}, "after the last ranking"),
+    ],
+)
+def test_a_paper_that_the_edition_does_not_hold_says_why(edition, fields, words):
+    assert words in absence(edition, make.paper(**fields))
