@@ -1,24 +1,23 @@
 """The first page of the control room: today first, and what needs a hand."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from django.db.models import Case, Count, IntegerField, QuerySet, Value, When
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
 
 from accounts.models import Subscriber
+from digest.admin import readings
 from digest.admin.editions import list_of, numbers, recipients
 from digest.ingest import watch
 from digest.mailer import ledger, progress
-from digest.models import Batch, Candidate, Edition, Event, IngestRun, Pause
+from digest.models import Batch, Candidate, Edition, Event, Pause
 from digest.ranking import freeze
 
-# Older failures are history: the sources are read again every day.
-RECENT = timedelta(days=2)
-RUNS, SENDINGS = 8, 3
+READINGS, SENDINGS = 8, 3
 # A batch in one of these states wants a worker, or an eye.
 UNFINISHED = (
     Batch.State.PLANNED,
@@ -36,8 +35,9 @@ def today(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         **context,
         "title": f"{timezone.localdate(now):%A, %d %B}",
         "open_editions": [opened(edition) for edition in Edition.objects.open()[:2]],
-        "runs": recent_runs(now),
+        "readings": readings.recent(now, READINGS),
         "alarms": watch.alarms(now),
+        "checked": watch.checked(now),
         "may_submit": request.user.has_perm("digest.add_ingestrun"),
         "pauses": Pause.objects.in_force().select_related("edition").order_by("pk"),
         "sendings": (sendings := sending_now(now)),
@@ -65,15 +65,6 @@ def leaders(edition: Edition) -> QuerySet[Candidate]:
     """What trends most, so that an editor sees at a glance what the day is about."""
     shown = edition.candidates.filter(is_hidden=False).order_by("-trend", "pk")
     return shown.select_related("paper").defer("paper__vector")[:5]
-
-
-def recent_runs(now: datetime) -> QuerySet[IngestRun]:
-    """The latest documents read, recent failures first."""
-    failed = When(
-        state=IngestRun.State.FAILED, started_at__gte=now - RECENT, then=Value(0)
-    )
-    first = Case(failed, default=Value(1), output_field=IntegerField())
-    return IngestRun.objects.order_by(first, "-started_at", "-pk")[:RUNS]
 
 
 def sending_now(now: datetime) -> list[dict[str, Any]]:

@@ -1,6 +1,5 @@
 """What ingest read, once more if an editor says so, and which models made the vectors."""
 
-from datetime import timedelta
 from typing import Any
 
 from django import forms
@@ -11,13 +10,16 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from unfold.decorators import display
 
 from accounts.admin import Ledger
 from digest import tasks
+from digest.admin import readings
 from digest.ingest import collect, repeat
 from digest.ingest.listing import Refused
 from digest.models import IngestRun, VectorModel
 
+LOOKS = {"done": "success", "failed": "danger", "running": "warning"}
 MOST_AGAIN = 20  # runs at once; arXiv gets one request in three seconds
 
 
@@ -31,19 +33,7 @@ class PaperForm(forms.Form):
 class IngestRunAdmin(Ledger):
     """Each reading of a source, and what it brought or why it was refused."""
 
-    list_display = (
-        "started_at",
-        "source",
-        "origin",
-        "window",
-        "state",
-        "new",
-        "updated",
-        "unchanged",
-        "signals",
-        "took",
-        "said",
-    )
+    list_display = ("began", "reading", "state_shown", "brought", "said", "took")
     list_filter = ("state", "source", "is_check", "started_at")
     readonly_fields = ("next_step",)
     search_fields = ("origin", "error", "part")
@@ -56,20 +46,35 @@ class IngestRunAdmin(Ledger):
             *super().get_urls(),
         ]
 
-    @admin.display(description="window")
-    def window(self, run: IngestRun) -> str:
-        """What was asked for: a set and its days, or one paper."""
-        days = [str(day) for day in (run.window_from, run.window_until) if day]
-        return " ".join([run.part, " to ".join(dict.fromkeys(days))]).strip()
+    @admin.display(description="began", ordering="started_at")
+    def began(self, run: IngestRun) -> str:
+        """In a column as narrow as it can be."""
+        return f"{timezone.localtime(run.started_at):%d %b, %H:%M}".replace(
+            " ", "\N{NO-BREAK SPACE}"
+        )
+
+    @admin.display(description="reading")
+    def reading(self, run: IngestRun) -> str:
+        return readings.title(run)
+
+    @display(description="state", ordering="state", label=LOOKS)  # type: ignore[untyped-decorator]
+    def state_shown(self, run: IngestRun) -> str:
+        return run.state
+
+    @admin.display(description="brought")
+    def brought(self, run: IngestRun) -> str:
+        return readings.brought(run)
 
     @admin.display(description="took")
-    def took(self, run: IngestRun) -> timedelta | None:
-        return run.finished_at - run.started_at if run.finished_at else None
+    def took(self, run: IngestRun) -> str:
+        seconds = (run.finished_at - run.started_at).seconds if run.finished_at else 0
+        return f"{seconds // 60}:{seconds % 60:02}" if run.finished_at else ""
 
     @admin.display(description="outcome")
     def said(self, run: IngestRun) -> str:
         """What it was like or why it failed, and what happens next."""
-        return " ".join(filter(None, (run.error or run.outcome, self.next_step(run))))
+        said = (run.error or run.outcome, self.next_step(run))
+        return " · ".join(filter(None, said))
 
     @admin.display(description="what happens next", empty_value="nothing: it is done")
     def next_step(self, run: IngestRun) -> str:

@@ -27,6 +27,8 @@ HOLIDAYS = frozenset(
 )
 # The December of 2025 was never on the page that we know.
 PUBLISHED = range(2026, 2027)
+# arXiv publishes the next year's in its last weeks.
+RUNS_OUT = timedelta(days=31)
 _FRIDAY, _SATURDAY, _SUNDAY = 4, 5, 6
 
 
@@ -72,6 +74,11 @@ def _likely(day: date) -> bool:
         or (day.month == 9 and nth_monday == 0)
         or (day.month == 11 and day.weekday() == 3 and (day.day - 1) // 7 == 3)
     )
+
+
+def known_until() -> date:
+    """The last day of which we know whether it is a holiday; later ones may be."""
+    return date(PUBLISHED.stop - 1, 12, 31)
 
 
 def today(now: datetime) -> date:

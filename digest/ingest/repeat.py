@@ -145,6 +145,6 @@ def _after_failure(run: IngestRun, now: datetime) -> str:
         case Road.WINDOW if run.window_until is None:
             return "While days are missing, it goes on three times a day."
         case Road.WINDOW:
-            return "The same backfill goes on there; so does “Read again”."
+            return "The same backfill takes it up; so does “Read again”."
         case _:
             return "“Read again” tries once more."

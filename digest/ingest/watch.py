@@ -1,13 +1,14 @@
 """What the rows say of the days: which are missing, which category lags, is today done."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from statistics import median
 
 from django.conf import settings
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models.functions import Coalesce
 
 from digest.ingest import calendar
 from digest.ingest.calendar import Expected
@@ -23,16 +24,29 @@ USUAL = 5  # papers
 FEW = 0.3
 THIN = 0.1  # of the usual day: not even the days between holidays were as thin
 KNOWN_DAYS = 3  # announcement days before we know what is usual
+# A Friday's check is followed by a Monday's; a day more is a bad evening of arXiv's.
+UNCHECKED = timedelta(days=4)
 STALE_IN = "stale in"  # some categories; the others were told of
 ANNOUNCED = (Paper.Announced.NEW, Paper.Announced.CROSS)
 
 
 @dataclass(frozen=True)
 class Alarm:
-    """A day that is not as it should be, in words."""
+    """A day that is not as it should be: what kind of fault, and in words."""
 
     day: date
     text: str
+    kind: str = "Missing"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the checks of the last week found, and when the newest was done."""
+
+    last: datetime | None
+    missed: int = 0
+    corrected: int = 0
+    unconfirmed: int = 0
 
 
 def announced(first: date, last: date) -> QuerySet[Paper]:
@@ -148,16 +162,54 @@ def alarms(now: datetime) -> list[Alarm]:
         )
         for day in missing(now)
     ]
-    lagging = stale(today)
-    if lagging and calendar.is_overdue(today, now):
-        found.append(
-            Alarm(
-                today,
-                f"Far fewer papers than usual in {', '.join(lagging)}: "
-                "its feed may still hold the batch before.",
-            )
+    return [*found, *_lagging(today, now), *_unchecked(now), *_calendar_ends(today)]
+
+
+def _lagging(today: date, now: datetime) -> Iterator[Alarm]:
+    names = stale(today)
+    if names and calendar.is_overdue(today, now):
+        text = (
+            f"Far fewer papers than usual in {', '.join(names)}: "
+            "its feed may still hold the batch before."
         )
-    return found
+        yield Alarm(today, text, "Lagging")
+
+
+def _unchecked(now: datetime) -> Iterator[Alarm]:
+    """A site older than that, whose feeds OAI-PMH has not confirmed for so long."""
+    old = IngestRun.objects.filter(source="arxiv", started_at__lt=now - UNCHECKED)
+    last = checked(now).last
+    is_late = last is None or last < now - UNCHECKED
+    if settings.ARXIV_OAI_URL and is_late and old.exists():
+        since = f"since {last:%d %B}" if last else "yet"
+        text = (
+            f"OAI-PMH has not confirmed what the feeds told {since}: "
+            "look at the failures of the daily check in the ledger."
+        )
+        yield Alarm(calendar.today(now), text, "Unchecked")
+
+
+def _calendar_ends(today: date) -> Iterator[Alarm]:
+    end = calendar.known_until()
+    if today > end - calendar.RUNS_OUT:
+        text = (
+            f"arXiv's holidays are known until {end:%d %B %Y}: update, or add the next "
+            "year's to digest/ingest/calendar.py. Days that are holidays in other years "
+            "are no alarm until then, and no day is said to be empty."
+        )
+        yield Alarm(today, text, "Calendar")
+
+
+def checked(now: datetime) -> Checked:
+    """The disagreements between feeds and OAI-PMH of the last seven days, counted."""
+    done = IngestRun.objects.filter(is_check=True, state=IngestRun.State.DONE)
+    last = done.order_by("-started_at").values_list("started_at", flat=True).first()
+    counts = done.filter(started_at__gt=now - timedelta(days=7)).aggregate(
+        missed=Coalesce(Sum("missed"), 0), corrected=Coalesce(Sum("corrected"), 0)
+    )
+    lately = done.filter(started_at__gt=last - calendar.GRACE) if last else done.none()
+    newest = {run.part: run.unconfirmed for run in lately.order_by("started_at")}
+    return Checked(last, **counts, unconfirmed=sum(newest.values()))
 
 
 def outcome(
@@ -172,8 +224,8 @@ def outcome(
     if not listings:
         return _empty(day)
     newest = max(one.announced_on for one in listings if one.announced_on)
-    if newest < day and calendar.expected(day) == Expected.PAPERS:
-        return f"late: still the feed of {newest}"
+    if newest < day:
+        return _before(newest, day)
     repeated = repeating(listings, known)
     if not unseen and all(one.identifier in known for one in listings):
         return "stale: the batch before again, behind a fresh date"
@@ -182,12 +234,21 @@ def outcome(
     return ""
 
 
+def _before(newest: date, day: date) -> str:
+    if calendar.expected(day) == Expected.PAPERS:
+        return f"late: still the feed of {newest}"
+    return f"still the feed of {newest}, as expected: {_why_empty(day)}"
+
+
 def _empty(day: date) -> str:
-    brings = calendar.expected(day)
-    if brings == Expected.PAPERS:
+    if calendar.expected(day) == Expected.PAPERS:
         return "empty, though papers are expected: asked again"
+    return f"empty, as expected: {_why_empty(day)}"
+
+
+def _why_empty(day: date) -> str:
     words = {Expected.WEEKEND: "a weekend", Expected.HOLIDAY: "a holiday"}
-    return f"empty, as expected: {words.get(brings, 'a day beside a holiday')}"
+    return words.get(calendar.expected(day), "a day beside a holiday")
 
 
 def repeating(listings: Sequence[Listing], known: set[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """Whether the site works, for machines that ask; and what robots may read."""
 
+from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from django.db import DatabaseError
@@ -31,16 +32,25 @@ def health(request: HttpRequest) -> JsonResponse:
 
     A new site has read none yet. `missing` are the days of the last weeks that should
     have brought papers; only young ones count, for an old gap is for an eye, not an alarm.
+    `checked` is what OAI-PMH told otherwise than the feeds in the last week.
     """
     now = timezone.now()
     try:
         newest, missing = newest_ingest(), watch.missing(now)
+        checked = watch.checked(now)
     except DatabaseError:
         return JsonResponse({"database": "no answer"}, status=503)
     stale = newest is not None and now - newest > STALE
     young = any(calendar.today(now) - day < YOUNG for day in missing)
     ingest = "stale" if stale else "a day is missing" if young else "ok"
-    told = {"database": "ok", "ingest": ingest, "newest": newest, "missing": missing}
+    told = {
+        "database": "ok",
+        "ingest": ingest,
+        "newest": newest,
+        "missing": missing,
+        "checked": asdict(checked),
+        "holidays_known_until": calendar.known_until(),
+    }
     return JsonResponse(told, status=200 if ingest == "ok" else 503)
 
 

@@ -1,11 +1,12 @@
 """The ledger of ingest in the control room: alarms, any run again, a paper submitted."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from django.urls import reverse
 
 from accounts.models import User
+from digest.admin import readings
 from digest.models import IngestRun, Paper
 from tests import make
 from tests.ingest.sources import Sources, batch, paper
@@ -77,8 +78,96 @@ def test_a_harvest_says_its_window_in_the_ledger(room):
 
     page = room.get(reverse(LEDGER)).content.decode()
 
-    assert "cs 2026-11-09 to 2026-11-15" in page
+    assert "Harvest of cs, 9 Nov to 15 Nov" in page
     assert "quite quiet" in page
+
+
+def reading(ago, **fields):
+    """A run that began so many minutes before NOW."""
+    at = NOW - timedelta(minutes=ago)
+    given = {"source": "arxiv", "origin": "x", "state": "done", **fields}
+    return IngestRun.objects.create(started_at=at, finished_at=at, **given)
+
+
+def lists(ago, **fields):
+    """A round of Hugging Face's lists."""
+    for back in range(14):
+        day = DAY - timedelta(days=back)
+        reading(ago, source="huggingface", window_from=day, window_until=day, **fields)
+
+
+def test_a_round_of_lists_is_one_line_of_the_first_page():
+    lists(5, new=1, signals=3)
+    reading(10, source="unknown", origin="/folder/late.xml", outcome="quiet")
+
+    lines = readings.recent(NOW, 8)
+
+    assert [(one.title, one.text) for one in lines] == [
+        ("Hugging Face, 14 days", "14 new, 42 signals"),
+        ("late.xml", "nothing: quiet"),
+    ]
+
+
+def test_a_list_that_failed_is_named_for_its_round():
+    lists(5)
+    IngestRun.objects.filter(window_from=DAY).update(state="failed", error="cut")
+
+    (line,) = readings.recent(NOW, 8)
+
+    assert (line.state, line.text) == (
+        "failed",
+        "Hugging Face, 20 Nov: cut",
+    )
+    assert line.next == "Asked again within two hours."
+
+
+def test_what_failed_comes_first_unless_it_was_made_good(settings):
+    feed = {"origin": f"{settings.ARXIV_FEED_URL}/cs.LG"}
+    check = {"is_check": True, "part": "cs", "window_from": DAY}
+    reading(50, **feed, state="failed", error="busy")
+    reading(40, **check, state="failed", error="cut")
+    reading(30, **feed, new=8)
+    reading(20, part="2611.20007", state="running")
+    reading(10, origin="/folder/late.xml")
+
+    lines = readings.recent(NOW, 8)
+
+    assert [one.title for one in lines] == [
+        "Daily check of cs, since 20 Nov",
+        "Paper 2611.20007",
+        "late.xml",
+        "arXiv's feed",
+    ]
+    assert [one.state for one in lines] == ["failed", "running", "done", "done"]
+
+
+def test_an_old_failure_does_not_stand_first_for_ever():
+    reading(60 * 24 * 3, origin="/folder/early.xml", state="failed", error="cut")
+    reading(10, origin="/folder/late.xml")
+
+    assert [one.title for one in readings.recent(NOW, 8)] == ["late.xml", "early.xml"]
+
+
+def test_the_first_page_says_what_the_checks_found(room, time_machine):
+    time_machine.move_to(NOW)
+    check = {"is_check": True, "part": "cs", "window_from": DAY}
+    reading(60 * 24, **check, missed=2, corrected=1)
+    reading(10, **check, missed=1, unconfirmed=4)
+    reading(60 * 24 * 8, **check, missed=70)
+
+    page = room.get(reverse("admin:index")).content.decode()
+
+    assert "in seven days the feeds missed 3 papers, and 1 was corrected." in page
+    assert "4 of the day not there yet" in page
+
+
+def test_where_nothing_differed_the_first_page_says_that(room, time_machine):
+    time_machine.move_to(NOW)
+    reading(10, is_check=True, part="cs", window_from=DAY)
+
+    page = room.get(reverse("admin:index")).content.decode()
+
+    assert "in seven days it agreed with the feeds." in page
 
 
 def test_a_run_that_failed_says_what_happens_next(room, settings):

@@ -66,6 +66,17 @@ def test_yesterdays_feed_is_called_late(sources):
     assert not watch.is_settled(MORNING)
 
 
+def test_fridays_feed_on_a_weekend_is_as_expected(sources):
+    sources.announced = batch(DAY)
+
+    first, again = (collect.collect_announcements(SATURDAY)[0] for _ in range(2))
+
+    assert (first.new, again.new) == (8, 0)
+    assert {first.outcome, again.outcome} == {
+        "still the feed of 2026-11-20, as expected: a weekend"
+    }
+
+
 def test_yesterdays_batch_behind_a_fresh_date_is_called_stale(sources):
     yesterday = DAY - timedelta(days=1)
     sources.day, sources.announced = yesterday, batch(yesterday)
@@ -264,3 +275,70 @@ def test_any_run_can_be_run_again(road, sources, tmp_path):
 
     assert again.state == "done"
     assert first.origin == again.origin
+
+
+# Alarms of other kinds
+
+
+def alarm(kind, now):
+    return [one.text for one in watch.alarms(now) if one.kind == kind]
+
+
+def checked(now, **fields):
+    IngestRun.objects.create(
+        source="arxiv",
+        origin="x",
+        state="done",
+        is_check=True,
+        started_at=now,
+        **fields,
+    )
+
+
+def test_that_nothing_was_checked_for_days_is_an_alarm(sources):
+    checked(NOW - watch.UNCHECKED - timedelta(hours=1))
+
+    (text,) = alarm("Unchecked", NOW)
+
+    assert "since 16 November" in text
+
+
+def test_a_weekend_between_two_checks_is_no_alarm(sources):
+    checked(datetime(2026, 11, 20, 5, 35, tzinfo=UTC))
+
+    assert alarm("Unchecked", datetime(2026, 11, 23, 20, tzinfo=UTC)) == []
+
+
+def test_a_site_that_was_never_checked_alarms_once_it_is_not_new(sources, settings):
+    IngestRun.objects.create(
+        source="arxiv", origin="x", state="done", started_at=NOW - timedelta(hours=90)
+    )
+    assert alarm("Unchecked", NOW) == []
+
+    (text,) = alarm("Unchecked", NOW + timedelta(hours=8))
+    assert "has not confirmed what the feeds told yet" in text
+
+    settings.ARXIV_OAI_URL = ""
+    assert alarm("Unchecked", NOW + timedelta(hours=8)) == []
+
+
+def test_the_end_of_the_list_of_holidays_is_said_a_month_before():
+    early, late = datetime(2026, 11, 29, tzinfo=UTC), datetime(2026, 12, 2, tzinfo=UTC)
+
+    assert alarm("Calendar", early) == []
+    (text,) = alarm("Calendar", late)
+    assert "known until 31 December 2026: update" in text
+    assert alarm("Calendar", late + timedelta(days=100)) == [text]
+
+
+def test_what_the_checks_found_is_counted_for_a_week():
+    checked(NOW - timedelta(days=8), missed=50)
+    checked(NOW - timedelta(days=1), missed=2, corrected=5, unconfirmed=9, part="cs")
+    checked(NOW - timedelta(minutes=9), missed=1, unconfirmed=2, part="cs")
+    checked(NOW - timedelta(minutes=8), corrected=1, unconfirmed=1, part="stat")
+
+    assert watch.checked(NOW) == watch.Checked(NOW - timedelta(minutes=8), 3, 6, 3)
+
+
+def test_a_site_without_checks_has_none_to_tell_of():
+    assert watch.checked(NOW) == watch.Checked(None)

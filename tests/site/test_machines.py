@@ -16,6 +16,7 @@ from kombu.exceptions import OperationalError as BrokerAway
 
 from accounts.models import User
 from digest.celery import app
+from digest.ingest import calendar
 from digest.models import Event, IngestRun
 from tests import make
 from tests.site.conftest import HOSTILE, text
@@ -136,6 +137,17 @@ def test_health_is_bad_while_a_young_day_lacks_its_papers(client, db, time_machi
 
     assert (told.status_code, told.json()["ingest"]) == (503, "a day is missing")
     assert told.json()["missing"] == ["2026-11-20"]
+
+
+def test_health_tells_what_the_checks_found_and_when_the_calendar_ends(client, db):
+    ingest(2)
+    IngestRun.objects.update(is_check=True, missed=3)
+
+    told = client.get("/health").json()
+
+    assert (told["checked"]["missed"], told["checked"]["corrected"]) == (3, 0)
+    assert told["checked"]["last"] == told["newest"]
+    assert told["holidays_known_until"] == calendar.known_until().isoformat()
 
 
 def test_a_program_is_alive_though_listings_are_stale(client, db):
