@@ -99,9 +99,19 @@ def _choose(subscriber: Subscriber, identifiers: Collection[str]) -> None:
 
 
 def unfollow_papers(subscriber: Subscriber) -> int:
-    """Follow no example paper any more; how many they were. What they want less of stays."""
+    """Follow no example paper any more; how many they were.
+
+    What they want less of stays, and what they only opened.
+    """
     liked = subscriber.follows.filter(interest__kind=Kind.PAPER, weight__gt=0)
-    return liked.delete()[0]
+    return liked.exclude(source=Follow.Source.OPENED).delete()[0]
+
+
+def unfollow_paper(subscriber: Subscriber, identifier: str) -> bool:
+    """Follow this example paper no more; False where they did not."""
+    value = "".join(sign for sign in identifier if sign.isprintable())
+    mine = subscriber.follows.filter(interest__kind=Kind.PAPER, interest__value=value)
+    return mine.filter(weight__gt=0).delete()[0] > 0
 
 
 def unfollow(subscriber: Subscriber, interest_id: int) -> None:

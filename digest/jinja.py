@@ -67,5 +67,6 @@ def site(request: HttpRequest | None = None) -> dict[str, Any]:
         "name": settings.SITE_NAME,
         "url": settings.SITE_URL,
         "postal_address": settings.POSTAL_ADDRESS,
+        "takes_submissions": settings.READER_SUBMISSIONS,
     }
     return {"site": about}

@@ -15,6 +15,8 @@ View = Callable[Concatenate[HttpRequest, P], HttpResponse]
 # A question costs tens of milliseconds of a core: two a second from one network is
 # a class of students behind one gateway, not a person.
 QUESTIONS = "120/m"
+# A submission may cost arXiv a question: a lab behind one gateway, not a program.
+SUBMISSIONS = "30/h"
 
 
 def questions_limited(view: View[P]) -> View[P]:
@@ -30,3 +32,8 @@ def questions_limited(view: View[P]) -> View[P]:
         return view(request, *args, **kwargs)
 
     return limited
+
+
+def submissions_used_up(request: HttpRequest) -> bool:
+    """Whether too many papers were submitted from this visitor's network."""
+    return limits.used_up("submissions", limits.network(request), SUBMISSIONS)

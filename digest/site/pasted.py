@@ -1,0 +1,148 @@
+"""A reader's own papers: a list pasted or uploaded becomes examples of what they like."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.files.uploadedfile import UploadedFile
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods
+
+from accounts.models import Subscriber
+from digest import follows, tasks
+from digest.ingest import library
+from digest.ingest.library import Report
+from digest.models import Follow, Interest, Paper, Wanted
+from digest.site.keys import expired, opened, private
+
+# Three hundred records of BibTeX with their abstracts have half of this.
+LARGEST = 1_000_000  # bytes of a file, signs of a text
+NAMED = 10  # titles that were not found; of more, only the count is said
+FEW = 12  # papers that are shown without asking
+
+SAYS = {
+    "removed": "Removed. It holds from your next digest on.",
+    "empty": "There was nothing in it. Paste arXiv ids, BibTeX or a CSV, or choose a file.",
+    "large": "That is more than a megabyte. Send a part of it.",
+    "binary": "That is not a text file. Export your library as BibTeX or CSV, and send that.",
+    "wrong": "That was not understood, and nothing was changed.",
+}
+GOOD = {"removed"}
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why there is no text to read: a name of SAYS."""
+
+    said: str
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@private
+def papers(request: HttpRequest, key: str) -> HttpResponse:
+    """GET shows a reader's papers; POST takes a list, or removes."""
+    found = opened(key, timezone.now())
+    if found is None:
+        return expired(request)
+    report, said = None, request.GET.get("said", "")
+    if request.method == "POST":
+        if request.POST.get("do") != "paste":
+            said = remove(found.subscriber, request.POST.get("paper", ""))
+            return redirect(f"{reverse('own_papers', args=[key])}?said={said}")
+        taken = take(found.subscriber, request)
+        if isinstance(taken, Refusal):
+            said = taken.said
+        else:
+            report = taken
+    is_bad = said not in GOOD and not (report and (report.followed or report.fetching))
+    shown = page(found.subscriber, key) | {"report": report, "is_bad": is_bad}
+    shown |= {"said": words(report) if report else SAYS.get(said, "")}
+    return render(request, "pages/own_papers.html", shown)
+
+
+def words(report: Report) -> str:
+    """What became of a list, in one sentence."""
+    counts = [
+        (report.followed, "paper followed", "papers followed"),
+        (
+            report.fetching,
+            "is being fetched from arXiv",
+            "are being fetched from arXiv",
+        ),
+        (report.unheard, "is unknown to arXiv", "are unknown to arXiv"),
+        (report.disliked, "is left out", "are left out"),
+        (report.unread, "line had no arXiv id", "lines had no arXiv id"),
+        (len(report.missing), "title was not found", "titles were not found"),
+        (report.left, "did not fit", "did not fit"),
+    ]
+    said = [f"{n:,} {one if n == 1 else many}" for n, one, many in counts if n]
+    return ", ".join(said) + "." if said else "No paper was found in it."
+
+
+def page(reader: Subscriber, key: str) -> dict[str, Any]:
+    """The papers that a reader likes, those on their way, and those that arXiv does not know."""
+    rows = Wanted.objects.filter(subscriber=reader).order_by("pk")
+    asked_for = list(rows.values_list("identifier", "is_unknown"))
+    return {
+        "key": key,
+        "examples": examples(reader),
+        "few": FEW,
+        "fetching": [one for one, is_unknown in asked_for if not is_unknown],
+        "unknown": [one for one, is_unknown in asked_for if is_unknown],
+        "named": NAMED,
+        "most": follows.EXAMPLES,
+    }
+
+
+def examples(reader: Subscriber) -> list[tuple[str, str]]:
+    """Identifiers and titles of what a reader likes by their own word, the latest first."""
+    liked = reader.follows.filter(interest__kind=Interest.Kind.PAPER, weight__gt=0)
+    chosen = liked.exclude(source=Follow.Source.OPENED).order_by("-pk")
+    values = list(chosen.values_list("interest__value", flat=True))
+    known = Paper.objects.filter(identifier__in=values)
+    titles = dict(known.values_list("identifier", "title"))
+    return [(one, titles.get(one, one)) for one in values]
+
+
+def take(reader: Subscriber, request: HttpRequest) -> Report | Refusal:
+    """Read what was sent, and have a worker fetch what we do not know."""
+    pasted, file = request.POST.get("papers", ""), request.FILES.get("file")
+    if len(pasted) > LARGEST or (file and (file.size or 0) > LARGEST):
+        return Refusal("large")
+    texts = [pasted, text_of(file) if file else ""]
+    if None in texts:
+        return Refusal("binary")
+    sent = [text for text in texts if text and text.strip()]
+    if not sent:
+        return Refusal("empty")
+    report = library.take(reader, sent, timezone.now())
+    if report.fetching:
+        tasks.soon(tasks.ingest_brought)
+    return report
+
+
+def text_of(file: "UploadedFile[Any]") -> str | None:
+    """The text of a file, None where it is none; what is not Unicode is Windows' old Latin."""
+    raw: bytes = file.read()
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return raw.decode("utf-16", "replace")
+    if b"\0" in raw or raw.startswith(b"%PDF-"):
+        return None
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", "replace")
+
+
+def remove(reader: Subscriber, asked: str) -> str:
+    """One paper by its identifier, "all" of them, or what is "unknown" to arXiv."""
+    if asked == "unknown":
+        Wanted.objects.filter(subscriber=reader, is_unknown=True).delete()
+    elif asked == "all":
+        Wanted.objects.filter(subscriber=reader).delete()
+        follows.unfollow_papers(reader)
+    elif not follows.unfollow_paper(reader, asked):
+        return "wrong"
+    return "removed"

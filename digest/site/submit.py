@@ -1,0 +1,87 @@
+"""Readers submit papers that the listings left out, where the operator lets them."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_safe
+
+from accounts.models import Subscriber
+from digest import tasks
+from digest.ingest import submissions
+from digest.ingest.submissions import Answer
+from digest.models import Asked, Paper, Submission
+from digest.site.errors import not_found, too_many
+from digest.site.keys import expired, opened, private
+from digest.site.limits import submissions_used_up
+
+P = ParamSpec("P")
+View = Callable[Concatenate[HttpRequest, P], HttpResponse]
+
+OWN = 50  # submissions on a reader's page: ten days of as many as they may
+
+
+def where_allowed(view: View[P]) -> View[P]:
+    """No such page where readers may not submit."""
+
+    @wraps(view)
+    def allowed(
+        request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs
+    ) -> HttpResponse:
+        if not settings.READER_SUBMISSIONS:
+            return not_found(request)
+        return view(request, *args, **kwargs)
+
+    return allowed
+
+
+@where_allowed
+@require_safe
+def about(request: HttpRequest) -> HttpResponse:
+    """For whoever comes without a key: how to get one."""
+    return render(request, "pages/submit_about.html")
+
+
+@where_allowed
+@require_http_methods(["GET", "HEAD", "POST"])
+@private
+def submit(request: HttpRequest, key: str) -> HttpResponse:
+    """GET shows the form and what became of a reader's papers; POST submits one."""
+    found = opened(key, timezone.now())
+    if found is None:
+        return expired(request)
+    typed = request.POST.get("paper", "")[:200]
+    answer = None
+    if request.method == "POST":
+        if submissions_used_up(request):
+            return too_many(request)
+        answer = ask(found.subscriber, typed)
+    context = {
+        "key": key,
+        "typed": typed if answer and answer.kind == "none" else "",
+        "answer": answer,
+        "a_day": submissions.A_DAY,
+        "own": own(found.subscriber),
+    }
+    return render(request, "pages/submit.html", context)
+
+
+def ask(reader: Subscriber, typed: str) -> Answer:
+    answer = submissions.ask(reader, typed, timezone.now())
+    if answer.submission and answer.submission.state == Submission.State.CHECKING:
+        tasks.soon(tasks.ingest_brought)
+        answer.submission.refresh_from_db()
+    return answer
+
+
+def own(reader: Subscriber) -> list[dict[str, Any]]:
+    """What this reader asked for, the latest first, and whether it is here by now."""
+    asked = Asked.objects.filter(subscriber=reader).select_related("submission")
+    rows = [one.submission for one in asked.order_by("-at", "-pk")[:OWN]]
+    known = Paper.objects.filter(identifier__in=[row.identifier for row in rows])
+    here = set(known.values_list("identifier", flat=True))
+    return [{"row": row, "is_here": row.identifier in here} for row in rows]
