@@ -175,6 +175,8 @@ SENDGRID_WEBHOOK_KEY = env("SENDGRID_WEBHOOK_KEY", "")
 MAIL_RATE = env.float("MAIL_RATE", 0.0)
 # Minutes after which a digest of which nothing is known is sent once more; 0 is never.
 UNKNOWN_RESEND_AFTER = env.float("UNKNOWN_RESEND_AFTER", 0.0)
+# Days for which we know who was mailed what; 0 is for ever.
+DIGESTS_KEPT = env.int("DIGESTS_KEPT", 400)
 # Whether links in mails pass our own redirect, so that clicks teach the ranking.
 CLICK_REDIRECT = env.bool("CLICK_REDIRECT", True)
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = MAIL_FROM

@@ -22,7 +22,16 @@ from digest.ingest import (
     trim,
     wanted,
 )
-from digest.mailer import again, brakes, deliver, ledger, plan, stopping, welcome
+from digest.mailer import (
+    again,
+    brakes,
+    deliver,
+    ledger,
+    plan,
+    retention,
+    stopping,
+    welcome,
+)
 from digest.mailer.ledger import Tally
 from digest.models import Edition, IngestRun, Paper, Slot
 from digest.ranking import assemble, freeze, rescore
@@ -236,7 +245,8 @@ def act_on_events() -> None:
 
 @app.task
 def forget() -> None:
-    """Keep nothing of what readers opened or followed once it no longer counts."""
+    """Keep nothing of what readers got, opened or followed once it no longer counts."""
     now = timezone.now()
+    log.info("digests forgotten", count=retention.trim(now))
     opened.trim(now)
     log.info("interests forgotten", count=orphans.forget(now))

@@ -39,6 +39,7 @@ ENVIRONMENT = {
     "SENDGRID_WEBHOOK_KEY": "",
     "MAIL_RATE": "0",
     "UNKNOWN_RESEND_AFTER": "0",
+    "DIGESTS_KEPT": "0",
     "ARXIV_FEED_URL": f"{CLOSED}/atom",
     "ARXIV_API_URL": f"{CLOSED}/api/query",
     "ARXIV_OAI_URL": f"{CLOSED}/oai",

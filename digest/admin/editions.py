@@ -20,7 +20,7 @@ from django.views.decorators.http import require_POST
 from accounts.admin import Ledger, ModelAdmin, counted
 from accounts.models import Subscriber
 from digest.admin import curating
-from digest.mailer import ledger
+from digest.mailer import ledger, retention
 from digest.models import Candidate, Digest, Edition, Frozen, Paper, Recall
 from digest.ranking import freeze
 
@@ -127,7 +127,7 @@ class EditionAdmin(Ledger):
 
     @admin.display(description="sent")
     def sent(self, edition: Edition) -> str:
-        return "" if edition.is_open else in_words(ledger.tally(edition))
+        return sent_words(edition)
 
     def freeze_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """GET asks and says how many readers follow; POST freezes."""
@@ -158,6 +158,15 @@ class EditionAdmin(Ledger):
         else:
             messages.error(request, "It is frozen already, or it has no papers.")
         return HttpResponseRedirect(list_of(edition))
+
+
+def sent_words(edition: Edition) -> str:
+    """What became of an edition's readers; digests are not kept for ever."""
+    if edition.is_open:
+        return ""
+    if retention.is_forgotten(edition, timezone.now()):
+        return f"forgotten after {retention.days()} days"
+    return in_words(ledger.tally(edition))
 
 
 def in_words(tally: Any) -> str:
@@ -324,7 +333,7 @@ class CandidateAdmin(Ledger):
             "may_curate": edition.is_open and self.may_curate(request),
             "older": Edition.objects.filter(day__lt=edition.day).first(),
             "newer": Edition.objects.filter(day__gt=edition.day).last(),
-            "sent": "" if edition.is_open else in_words(ledger.tally(edition)),
+            "sent": sent_words(edition),
             "pins": curating.PINS,
             "recalled": set(Recall.objects.values_list("paper_id", flat=True)),
         }

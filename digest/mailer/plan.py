@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 
 from accounts.models import Subscriber
-from digest.mailer import schedule
+from digest.mailer import retention, schedule
 from digest.models import Batch, Digest, Edition, Slot
 from digest.models.editions import EXPIRES_AFTER
 
@@ -156,7 +156,9 @@ def fill_batch(slot_id: int, audience: Audience, now: datetime) -> Slot:
 
 
 def everyone(edition: Edition, now: datetime) -> Audience:
-    """Readers who may be mailed and have no digest of this edition."""
+    """Readers who may be mailed and have no digest of this edition; nobody where it is forgotten who had it."""
+    if retention.is_forgotten(edition, now):
+        return Subscriber.objects.none()
     theirs = Digest.objects.filter(edition=edition, subscriber=OuterRef("pk"))
     return Subscriber.objects.mailable(now).filter(~Exists(theirs))
 

@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from accounts.models import Link, Subscriber
+from digest.mailer import retention
 from digest.models import Digest, moved_since
 
 P = ParamSpec("P")
@@ -77,4 +78,5 @@ def by_link(key: str, now: datetime) -> Subscriber | None:
 
 def expired(request: HttpRequest) -> HttpResponse:
     """An old or unknown key: offer a fresh one."""
-    return render(request, "pages/expired.html", status=404)
+    context = {"digests_kept": retention.days()}
+    return render(request, "pages/expired.html", context, status=404)

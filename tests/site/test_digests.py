@@ -41,6 +41,20 @@ def test_an_unknown_key_gets_a_page_that_helps(client, db, path):
     assert 'action="/fresh-link"' in text(response)
 
 
+@pytest.mark.parametrize(
+    ("setting", "said"), [(0, ""), (5, "kept for 30 days"), (400, "kept for 400 days")]
+)
+def test_an_unknown_key_s_page_says_how_long_digests_are_kept(
+    client, db, settings, setting, said
+):
+    settings.DIGESTS_KEPT = setting
+
+    page = text(client.get("/d/unknown"))
+
+    assert said in page
+    assert ("What a digest held" in page) is bool(said)
+
+
 def test_a_digest_that_was_not_sent_has_no_page(client, hers):
     Digest.objects.update(outcome="skipped", reason="left", packed=b"")
 

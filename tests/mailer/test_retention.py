@@ -1,0 +1,149 @@
+"""Digests are kept for a while: what is old and settled goes, with what was reported of it."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from digest import tasks
+from digest.feedback import record
+from digest.mailer import ledger, plan, retention
+from digest.models import Batch, Digest, Edition, Event, Slot
+from tests import make
+
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
+
+NOW = make.NOW + timedelta(days=100)
+
+
+@pytest.fixture(autouse=True)
+def keep_a_hundred_days(settings):
+    settings.DIGESTS_KEPT = 100
+
+
+def mailed(days_ago, outcome="accepted", state="accepted", **fields):
+    """A reader's digest of an edition that froze so many days ago, in a batch of its own."""
+    day = (NOW - timedelta(days=days_ago)).date()
+    found = Edition.objects.filter(day=day).first() or make.edition(day, papers=1)
+    at = NOW - timedelta(days=days_ago)
+    edition = make.frozen(found, at=at)
+    reader = make.subscriber()
+    batch = make.batch(edition, [reader], at=at, state=state)
+    return make.digest(batch, reader, outcome=outcome, **fields)
+
+
+def test_only_digests_older_than_the_setting_go_and_their_editions_stay():
+    old, young = mailed(101), mailed(99)
+
+    assert retention.trim(NOW) == 1
+    assert retention.trim(NOW) == 0
+
+    assert list(Digest.objects.all()) == [young]
+    assert list(Batch.objects.all()) == [young.batch]
+    assert list(Slot.objects.all()) == [young.batch.slot]
+    assert Edition.objects.count() == 2
+    assert old.subscriber.digests.count() == 0
+
+
+@pytest.mark.parametrize(("setting", "left"), [(0, 3), (1, 1), (30, 1), (45, 2)])
+def test_nothing_of_the_last_thirty_days_goes_whatever_the_setting(
+    settings, setting, left
+):
+    settings.DIGESTS_KEPT = setting
+    for days in (29, 40, 999):
+        mailed(days)
+
+    retention.trim(NOW)
+
+    assert Digest.objects.count() == left
+
+
+@pytest.mark.parametrize(
+    ("fields", "goes"),
+    [
+        ({"outcome": "", "message_id": "named"}, True),
+        ({"outcome": "skipped", "reason": "nothing"}, True),
+        ({"outcome": "failed"}, True),
+        ({"outcome": "unknown"}, False),
+        ({"outcome": ""}, False),  # nobody told what became of it
+        ({"outcome": "accepted", "state": "handing"}, False),
+        ({"outcome": "", "state": "planned"}, False),
+    ],
+)
+def test_what_is_not_settled_stays(fields, goes):
+    mailed(200, **fields)
+
+    retention.trim(NOW)
+
+    assert Digest.objects.exists() is not goes
+    assert Batch.objects.exists() is not goes
+    assert Slot.objects.exists() is not goes
+
+
+def test_what_was_reported_of_a_digest_goes_with_it_and_nothing_else():
+    old, young = mailed(200), mailed(2)
+    said = [
+        record.Report("delivered", f"{one.key} delivered", one.key, at=NOW)
+        for one in (old, young)
+    ]
+    record.record(said, "sendgrid", NOW)
+
+    retention.trim(NOW)
+
+    assert [event.digest for event in Event.objects.all()] == [young]
+
+
+def test_a_batch_that_stays_for_one_doubt_names_only_its_reader():
+    doubt = mailed(200, outcome="unknown")
+    others = [make.subscriber() for _ in range(3)]
+    for other in others:
+        make.digest(doubt.batch, other, outcome="accepted")
+    gone = make.subscriber()
+    readers = [doubt.subscriber, *others, gone]
+    Batch.objects.update(readers=[reader.pk for reader in readers])
+    gone.delete()
+
+    retention.trim(NOW)
+
+    assert Batch.objects.get().readers == [doubt.subscriber_id]
+    tally = ledger.tally(doubt.edition)
+    assert (tally.recipients, tally.unknown, tally.waiting) == (1, 1, 0)
+
+
+def test_a_night_has_an_end_and_the_next_goes_on(monkeypatch):
+    monkeypatch.setattr(retention, "PORTION", 2)
+    monkeypatch.setattr(retention, "NIGHTLY", 4)
+    for _ in range(5):
+        mailed(200)
+
+    assert [retention.trim(NOW) for _ in range(3)] == [4, 1, 0]
+
+
+def test_an_edition_of_which_nobody_knows_who_had_it_is_mailed_to_nobody():
+    old, young = mailed(200).edition, mailed(2).edition
+    retention.trim(NOW)
+    reader = make.subscriber()
+
+    assert not plan.everyone(old, NOW).exists()
+    assert plan.plan_one(old, reader, NOW, Slot.Kind.HAND) is None
+    assert plan.everyone(young, NOW).filter(pk=reader.pk).exists()
+
+
+def test_a_day_long_ago_that_froze_just_now_is_not_old():
+    edition = make.frozen(make.edition(make.DAY - timedelta(days=700)), at=NOW)
+
+    assert not retention.is_forgotten(edition, NOW)
+    assert plan.everyone(edition, NOW).count() == 0
+    make.subscriber()
+    assert plan.everyone(edition, NOW).count() == 1
+
+
+def test_the_night_s_task_forgets_them(settings):
+    settings.DIGESTS_KEPT = 30
+    digest = mailed(200)
+    long_ago = timezone.now() - timedelta(days=31)
+    make.frozen(digest.edition, at=long_ago)
+
+    tasks.forget()
+
+    assert not Digest.objects.exists()
