@@ -330,7 +330,8 @@ PERSONAL = [
 
 
 def kept_of(subscriber: Subscriber) -> dict[str, Any]:
-    """What a reader may ask to see of themselves: settings, consent, interests, digests, reports, links.
+    """What a reader may ask to see of themselves: settings, consent, interests, digests, reports, links,
+    papers they submitted or want.
 
     Links without their keys: the file lies about longer than they should.
     """
@@ -348,6 +349,10 @@ def kept_of(subscriber: Subscriber) -> dict[str, Any]:
         "links": list(
             subscriber.links.values("purpose", "payload", "created_at", "used_at")
         ),
+        "submissions": list(
+            subscriber.asked.values("submission__identifier", "submission__state", "at")
+        ),
+        "wanted": list(subscriber.wanted.values("identifier", "at", "is_unknown")),
     }
 
 
