@@ -7,7 +7,7 @@ from operator import attrgetter
 
 from django.db import transaction
 
-from digest.ingest.bulk import Row, insert
+from digest.ingest.bulk import Row, insert, update
 from digest.ingest.listing import Listing, Measurement
 from digest.ingest.text import plain
 from digest.models import IngestRun, Paper, Recall, Signal
@@ -265,7 +265,7 @@ def _revise(changes: Mapping[int, Row], now: datetime) -> set[int]:
             paper.updated_at = now
             touched.append(paper)
             written |= differing
-    Paper.objects.bulk_update(touched, written, batch_size=500)
+    update(touched, written)
     return {paper.pk for paper in touched}
 
 

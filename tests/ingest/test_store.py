@@ -346,6 +346,37 @@ def test_a_new_paper_is_written_sign_by_sign_and_what_is_not_named_has_its_defau
     assert (paper.version, paper.categories, paper.vector) == (1, [], None)
 
 
+def test_papers_revised_together_change_each_in_its_own_way():
+    names = ["2611.95001", "2611.95002", "2611.95003", "2611.95004"]
+    store([listing(identifier=name, version=2) for name in names], run(), NOW)
+    Paper.objects.update(vector=b"\x00old\xff", vector_version="old")
+    odd = "New\tand \\ odd \N{SNOWMAN}"
+
+    result = store(
+        [
+            listing(identifier=names[3]),
+            listing(identifier=names[2], version=3, title_raw=odd),
+            listing(identifier=names[1], version=3, authors=("Bo Li",), doi="10.1/b"),
+            listing(identifier=names[0], license="https://example.org/by"),
+        ],
+        run(),
+        LATER,
+    )
+
+    assert result == counts(updated=3, unchanged=1)
+    columns = ("title_raw", "authors", "license", "doi", "version", "updated_at")
+    assert list(Paper.objects.order_by("identifier").values_list(*columns)) == [
+        ("A Title", ["Ana Roe"], "https://example.org/by", "", 2, LATER),
+        ("A Title", ["Bo Li"], "", "10.1/b", 3, LATER),
+        (odd, ["Ana Roe"], "", "", 3, LATER),
+        ("A Title", ["Ana Roe"], "", "", 2, NOW),
+    ]
+    vectors = Paper.objects.order_by("identifier").values_list("vector", flat=True)
+    assert [one and bytes(one) for one in vectors] == [
+        *(b"\x00old\xff", b"\x00old\xff", None, b"\x00old\xff")
+    ]
+
+
 def test_a_version_with_the_same_words_keeps_its_vector():
     store([listing()], run(), NOW)
     Paper.objects.update(vector=b"old", vector_version="old")
@@ -379,3 +410,19 @@ def test_the_newest_count_of_a_document_is_the_papers_own_and_the_first_of_a_mom
     assert result == counts(new=1, signals=2)
     assert Paper.objects.get().votes == 9
     assert set(Signal.objects.values_list("at", "value")) == {(NOW, 5), (LATER, 9)}
+
+
+def test_long_texts_are_compressed_in_the_quick_way_where_the_database_knows_it():
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite compresses nothing")
+    store([listing(abstract_raw="word and word again " * 500)], run(), NOW)
+
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT enumvals FROM pg_settings WHERE name = 'default_toast_compression'"
+        )
+        offered = cursor.fetchone()[0]
+        cursor.execute("SELECT pg_column_compression(abstract) FROM digest_paper")
+        used = cursor.fetchone()[0]
+
+    assert used == ("lz4" if "lz4" in offered else "pglz")
