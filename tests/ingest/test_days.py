@@ -9,10 +9,11 @@ from digest.ingest import arxiv, calendar, collect, watch
 from digest.models import IngestRun, Paper
 from tests import replay
 from tests.conftest import DATA, needs_data
-from tests.ingest.sources import CAPTCHA, busy, cut
+from tests.ingest.sources import CAPTCHA, Response, busy, cut
 
 pytestmark = [needs_data, pytest.mark.slow, pytest.mark.django_db]
 FAULTS = (busy(503), busy(429, after=0), CAPTCHA, cut)
+LATE = 5  # every fifth document is still the one before, at the first look
 
 
 def recorded(pattern):
@@ -25,7 +26,7 @@ def live(sources, settings, days, categories):
     On Saturdays and Sundays nobody polls; an editor asks once by hand.
     """
     settings.ARXIV_CATEGORIES = categories
-    said = {}
+    said, before = {}, b""
     for number, (day, document) in enumerate(days):
         sources.body = document
         midnight = calendar.rebuilt_at(day)
@@ -33,11 +34,38 @@ def live(sources, settings, days, categories):
             assert collect.poll(midnight) == []
             said[day] = collect.collect_announcements(midnight)
             continue
-        sources.faults["feed"] = [FAULTS[number % len(FAULTS)]]
+        is_late = number % LATE == LATE - 1
+        fault = Response(before) if is_late else FAULTS[number % len(FAULTS)]
+        sources.faults["feed"] = [fault]
         for hour in (0, 1, 2):
             now = midnight + timedelta(hours=hour, minutes=20)
             said[day] = [*said.get(day, []), *collect.poll(now)]
+        before = document
     return said
+
+
+def late_days(days):
+    """Working days whose first look met the document before."""
+    late = days[LATE - 1 :: LATE]
+    return [day for day, _ in late if calendar.expected(day) == "papers"]
+
+
+def check_that_nothing_was_announced_twice(days):
+    """As many new papers as there are distinct ones, each under its first day."""
+    first = first_days(days)
+    assert dict(Paper.objects.values_list("identifier", "announced_on")) == first
+    assert sum(IngestRun.objects.values_list("new", flat=True)) == len(first)
+
+
+def check_that_late_days_were_named(said, days):
+    assert late_days(days)
+    for day in late_days(days):
+        assert said[day][0].outcome.startswith("late: still the feed of "), day
+        assert (said[day][0].new, said[day][-1].outcome) == (0, ""), day
+
+
+def outcomes(runs):
+    return {run.outcome for run in runs if run.state == "done"}
 
 
 def first_days(days):
@@ -54,13 +82,13 @@ def test_eighteen_days_are_read_whole_and_empty_ones_named(sources, settings):
 
     said = live(sources, settings, days, ["cs.CV"])
 
-    first = first_days(days)
-    assert dict(Paper.objects.values_list("identifier", "announced_on")) == first
+    check_that_nothing_was_announced_twice(days)
+    check_that_late_days_were_named(said, days)
     weekends = [day for day, _ in days if day.weekday() >= 5]
     assert len(weekends) == 6
-    assert {said[day][0].outcome for day in weekends} == {
-        "empty, as expected: a weekend"
-    }
+    for day, runs in said.items():
+        named = "empty, as expected: a weekend" if day in weekends else ""
+        assert runs[-1].outcome == named, day
     assert IngestRun.objects.filter(state="failed").count() <= len(days)
     # Replacements were announced before we looked: they are no news of any day.
     kinds = Counter(Paper.objects.values_list("announce_type", flat=True))
@@ -75,14 +103,14 @@ def test_thirty_eight_days_with_gaps_are_read_whole_and_the_gaps_named(
 
     said = live(sources, settings, days, ["cs.CV", "cs.CL", "cs.AI"])
 
-    first = first_days(days)
-    assert dict(Paper.objects.values_list("identifier", "announced_on")) == first
+    check_that_nothing_was_announced_twice(days)
+    check_that_late_days_were_named(said, days)
     assert Paper.objects.count() == 5704
-    # The last document repeats the day before.
+    # The last document repeats the day before; no other one does.
     last = days[-1][0]
-    assert {run.outcome for run in said[last] if run.state == "done"} == {
-        "stale: the batch before again, behind a fresh date"
-    }
+    stale = "stale: the batch before again, behind a fresh date"
+    assert outcomes(said[last]) == {stale}
+    assert [day for day, runs in said.items() if stale in outcomes(runs)] == [last]
     # Of the weekdays that nobody recorded all within the last three weeks are named.
     now = datetime(2025, 12, 31, 23, tzinfo=UTC)
     have = {day for day, _ in days[:-1]}
