@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 
 import numpy as np
@@ -35,9 +36,10 @@ def current() -> Model | None:
     """
     version = _newest(VectorModel.objects.all())
     if version and of_a_folder(version):
-        folder = _folder()
-        if folder and version.startswith(folder.mark):
-            return _load(version, folder)
+        with suppress(Unusable):  # `refresh` says it
+            folder = _folder()
+            if folder and version.startswith(folder.mark):
+                return _load(version, folder)
         version = _newest(_rows(None))
     return _load(version, None) if version else None
 
@@ -49,8 +51,10 @@ def refresh() -> Model | None:
     once every paper has its vector: with a folder, that can take several ranks. Returns
     the model in use; None while there is no paper at all.
     """
-    folder = _folder()
-    if settings.EMBEDDING_FOLDER and not folder:
+    try:
+        folder = _folder()
+    except Unusable as error:
+        log.error("embedding folder unusable", error=str(error), hint=error.hint)
         return current()  # the disk may be back tomorrow: no vector is made anew
     if model := _due(folder):
         whole = _embed_missing(model, AT_ONCE if folder else math.inf)
@@ -106,14 +110,9 @@ def _load(version: str, folder: Folder | None) -> Model:
 
 
 def _folder() -> Folder | None:
-    """The folder of EMBEDDING_FOLDER, loaded; None, and loudly, where it cannot be used."""
-    if not settings.EMBEDDING_FOLDER:
-        return None
-    try:
-        return transformer.load(settings.EMBEDDING_FOLDER)
-    except Unusable as error:
-        log.error("embedding folder unusable", error=str(error), hint=error.hint)
-        return None
+    """The folder of the settings, where they name one, loaded. Raises Unusable."""
+    path = settings.EMBEDDING_FOLDER
+    return transformer.load(path) if path else None
 
 
 def _fit(folder: Folder | None) -> Model:

@@ -205,7 +205,10 @@ def load(path: Path) -> Folder:
     """
     recipe = read(path)
     stats = [file.stat() for file in recipe.files()]
-    return _load(recipe, tuple((stat.st_mtime_ns, stat.st_size) for stat in stats))
+    found = _load(recipe, tuple((stat.st_mtime_ns, stat.st_size) for stat in stats))
+    if isinstance(found, Unusable):
+        raise found
+    return found
 
 
 def read(path: Path) -> Recipe:
@@ -305,17 +308,20 @@ def _prompt(about: Json) -> str:
 
 
 @lru_cache(maxsize=1)
-def _load(recipe: Recipe, stamp: object) -> Folder:
-    """The folder, once it has shown that it works; `stamp` tells contents apart."""
+def _load(recipe: Recipe, stamp: object) -> Folder | Unusable:
+    """The folder, once it has shown that it works; `stamp` tells contents apart.
+
+    What does not work is remembered too: to find out can take a second, for each batch.
+    """
     try:
         folder = Folder(
             _mark(recipe), recipe, _tokenizer(recipe), _session(recipe.graph)
         )
         works = folder.rows(["a probe"]).any()
     except Exception as error:  # neither library says what its own may be
-        raise Unusable(f"{recipe.graph} does not work: {error}", EXPORT) from error
+        return Unusable(f"{recipe.graph} does not work: {error}", EXPORT)
     if not works:
-        raise Unusable(f"{recipe.graph} answers with no numbers.", EXPORT)
+        return Unusable(f"{recipe.graph} answers with no numbers.", EXPORT)
     return folder
 
 
