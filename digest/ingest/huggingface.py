@@ -12,6 +12,7 @@ from digest.ingest.web import get
 
 # The largest day seen had 92 papers; 100 is the most that the API gives at once.
 LIMIT = 100
+PAGES = 10  # of one day; a list that is still full then goes round in a circle
 # No count of attention is this large; a row could not hold it.
 TOO_MANY = 2**31
 
@@ -21,9 +22,17 @@ ANSWER = "a daily answer of Hugging Face's papers API"
 
 
 def fetch(client: httpx.Client, day: date, url: str) -> bytes:
-    """The papers listed on `day` (UTC). `url` is https://huggingface.co."""
+    """The papers listed on `day` (UTC), all pages. `url` is https://huggingface.co."""
+    address = f"{url.rstrip('/')}/api/daily_papers"
     params = {"date": day.isoformat(), "limit": str(LIMIT)}
-    return get(client, f"{url.rstrip('/')}/api/daily_papers", params)
+    document = get(client, address, params)
+    rows = page = _rows(document)
+    for number in range(1, PAGES):
+        if len(page) < LIMIT:
+            break
+        page = _rows(get(client, address, {**params, "p": str(number)}))
+        rows = [*rows, *page]
+    return json.dumps(rows).encode() if len(rows) > LIMIT else document
 
 
 def parse(document: bytes, read_at: datetime | None = None) -> list[Listing]:
@@ -41,6 +50,7 @@ def parse(document: bytes, read_at: datetime | None = None) -> list[Listing]:
 
 
 def _rows(document: bytes) -> list[Mapping[str, Any]]:
+    """The rows of an answer, or Refused where it is none."""
     try:
         rows = json.loads(document)
     except (ValueError, RecursionError) as error:

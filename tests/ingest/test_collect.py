@@ -1,14 +1,17 @@
 """Documents from files and from the network, and the door that opens both."""
 
+import json
 import shutil
 from datetime import timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
 from pytest_httpserver import HTTPServer
+from werkzeug import Response
 
 from digest.ingest import collect as room
-from digest.ingest.collect import collect, collect_network
+from digest.ingest import huggingface
+from digest.ingest.collect import collect, collect_attention, collect_network
 from digest.models import IngestRun, Paper, Signal
 from tests.conftest import DATA, needs_data
 from tests.ingest.recorded import ATOM, DAY_2025, DAY_2026, QUERY, RSS
@@ -105,6 +108,75 @@ def test_the_network_brings_announcements_and_two_weeks_of_lists(sources):
     assert [run.state for run in runs] == ["done"] * 15
     assert (runs[0].new, runs[1].new, runs[1].updated) == (4, 1, 1)
     assert {signal.at for signal in Signal.objects.all()} == {NOW}
+
+
+def votes_of(day, count):
+    """Hugging Face's list with one paper of that day, so many votes and stars."""
+    rows = json.loads(DAY_2026.read_bytes())[:1]
+    paper = rows[0]["paper"]
+    paper.update(upvotes=count, githubStars=count * 10)
+    paper.update(submittedOnDailyAt=f"{day}T08:00:00.000Z")
+    return json.dumps(rows)
+
+
+def test_growth_is_seen_for_fourteen_days_and_then_no_more(sources):
+    day = NOW.date()
+    query = {"date": day.isoformat(), "limit": "100"}
+    votes = {"count": 0}
+    list_of_the_day = sources.expect_request("/api/daily_papers", query_string=query)
+    list_of_the_day.respond_with_handler(
+        lambda _: Response(votes_of(day, votes["count"]))
+    )
+    sources.expect_request("/api/daily_papers").respond_with_data("[]")
+
+    for later in range(16):
+        votes["count"] = 5 + later
+        collect_attention(NOW + timedelta(days=later))
+
+    seen = list(
+        Signal.objects.filter(kind="upvotes").order_by("at").values_list("value", "at")
+    )
+    assert seen == [(5 + back, NOW + timedelta(days=back)) for back in range(14)]
+    stars = Signal.objects.filter(kind="stars").order_by("-at").first()
+    assert (stars.value, Paper.objects.get().votes) == (180, 18)
+
+
+def full(first, number):
+    """A page with that many papers."""
+    row = json.loads(DAY_2026.read_bytes())[0]
+    names = [f"2611.{first + one:05}" for one in range(number)]
+    return [{**row, "paper": {**row["paper"], "id": name}} for name in names]
+
+
+def test_a_day_of_more_papers_than_a_page_holds_is_read_to_its_end(sources):
+    pages = {"": full(10000, 100), "1": full(10100, 100), "2": full(10200, 7)}
+    sources.expect_request("/api/daily_papers").respond_with_handler(
+        lambda request: Response(json.dumps(pages[request.args.get("p", "")]))
+    )
+
+    run = room.collect_day(NOW.date(), NOW)
+
+    assert (run.state, run.new, Paper.objects.count()) == ("done", 207, 207)
+
+
+def test_a_day_whose_second_page_is_cut_is_refused_whole(sources):
+    pages = {"": json.dumps(full(10000, 100)), "1": '[{"paper"'}
+    sources.expect_request("/api/daily_papers").respond_with_handler(
+        lambda request: Response(pages[request.args.get("p", "")])
+    )
+
+    run = room.collect_day(NOW.date(), NOW)
+
+    assert (run.state, Paper.objects.count()) == ("failed", 0)
+
+
+def test_a_list_that_never_ends_is_left(sources):
+    page = json.dumps(full(10000, 100))
+    sources.expect_request("/api/daily_papers").respond_with_data(page)
+
+    run = room.collect_day(NOW.date(), NOW)
+
+    assert (run.state, run.new, len(sources.log)) == ("done", 100, huggingface.PAGES)
 
 
 def test_a_silent_source_is_recorded_once_and_the_other_goes_on(sources):
