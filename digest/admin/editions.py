@@ -9,6 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Count, F, OuterRef, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
+from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -19,7 +20,7 @@ from django.views.decorators.http import require_POST
 
 from accounts.admin import Ledger, ModelAdmin, counted
 from accounts.models import Subscriber
-from digest.admin import curating
+from digest.admin import breakdown, curating
 from digest.mailer import ledger, retention
 from digest.models import Candidate, Digest, Edition, Frozen, Paper, Recall
 from digest.ranking import freeze
@@ -275,8 +276,7 @@ class CandidateAdmin(Ledger):
     fields = (
         "edition",
         "paper_shown",
-        "trend",
-        "breakdown",
+        "trend_shown",
         "pin",
         "boost",
         "is_hidden",
@@ -304,6 +304,11 @@ class CandidateAdmin(Ledger):
     def paper_shown(self, candidate: Candidate) -> str:
         link = reverse("admin:digest_paper_change", args=[quote(candidate.paper_id)])
         return format_html('<a href="{}">{}</a>', link, candidate.paper)
+
+    @admin.display(description="trend")
+    def trend_shown(self, candidate: Candidate) -> str:
+        lines = breakdown.trend_lines(candidate)
+        return render_to_string("admin/trend.html", {"lines": lines}, using="django")
 
     @admin.display(description="summary")
     def summary(self, candidate: Candidate) -> str:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.core.mail import EmailMultiAlternatives
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -13,10 +13,13 @@ from django.utils import timezone
 
 from accounts.admin import SubscriberAdmin
 from accounts.models import Subscriber
+from digest.admin import breakdown
+from digest.ingest.listing import identify
 from digest.mailer import compose
 from digest.mailer.mail import Mail
-from digest.models import Candidate, Edition, Interest, Pick
+from digest.models import Candidate, Edition, Interest, Paper, Pick
 from digest.ranking import assemble
+from digest.ranking.explain import absence, explain
 from digest.reasons import Reason, names_of, reason
 
 ACTIONS = {"mark_left": "Unsubscribe", "suppress": "Never mail this address"}
@@ -51,9 +54,11 @@ class ReaderAdmin(SubscriberAdmin):
     change_form_outer_before_template = "admin/reader.html"
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.preview_view)
+        preview = self.admin_site.admin_view(self.preview_view)
+        why = self.admin_site.admin_view(self.explain_view)
         return [
-            path("<int:pk>/preview/", view, name="accounts_subscriber_preview"),
+            path("<int:pk>/preview/", preview, name="accounts_subscriber_preview"),
+            path("<int:pk>/explain/", why, name="accounts_subscriber_explain"),
             *super().get_urls(),
         ]
 
@@ -102,6 +107,20 @@ class ReaderAdmin(SubscriberAdmin):
             return self.send_test(request, context["mail"])
         return TemplateResponse(request, "admin/preview.html", context)
 
+    def explain_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Why this reader does or does not get the paper that the form names."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        reader = get_object_or_404(Subscriber, pk=pk)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": f"Why {reader} gets a paper, or not",
+            "reader": reader,
+            **explained_for(reader, request.GET),
+        }
+        return TemplateResponse(request, "admin/explain.html", context)
+
     def send_test(self, request: HttpRequest, mail: Mail) -> HttpResponse:
         editor = request.user.email  # type: ignore[union-attr]
         test_of(mail, editor).send()
@@ -117,6 +136,37 @@ def previewed(reader: Subscriber) -> dict[str, Any]:
     if edition and (picks or reader.wants_note):
         mail = compose.compose_preview(edition, reader, picks, now)
     return {"edition": edition, "picks": explained(picks), "mail": mail}
+
+
+def explained_for(reader: Subscriber, asked: QueryDict) -> dict[str, Any]:
+    """One paper of one edition for this reader: the whole breakdown, or why there is none."""
+    editions = list(Edition.objects.all()[:LATEST])
+    wanted = {str(edition.pk): edition for edition in editions}
+    edition = wanted.get(asked.get("edition", ""), next(iter(editions), None))
+    named = asked.get("paper", "").strip()
+    page = {"editions": editions, "edition": edition, "named": named}
+    if edition is None or not named:
+        return page
+    paper = paper_named(named)
+    if paper is None:
+        return {**page, "absent": f"We have no paper {named[:60]!r}."}
+    candidate = edition.candidates.select_related("paper").filter(paper=paper).first()
+    if candidate is None:
+        return {**page, "paper": paper, "absent": absence(edition, paper)}
+    found = explain(edition, reader, candidate, timezone.now())
+    names = names_of(breakdown.interests_of(found))
+    why = next(iter(explained([found.pick])), None) if found.pick else None
+    told = breakdown.told(found, reader, names)
+    return {**page, "paper": paper, "why": why, **told}
+
+
+def paper_named(text: str) -> Paper | None:
+    """The paper of an id, as its source or an arXiv address gives it."""
+    try:
+        identifier, _ = identify(text)
+    except ValueError:
+        identifier = text
+    return Paper.objects.filter(identifier=identifier).first()
 
 
 def test_of(mail: Mail, editor: str) -> EmailMultiAlternatives:
