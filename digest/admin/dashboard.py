@@ -14,7 +14,7 @@ from digest.admin import readings
 from digest.admin.editions import list_of, numbers, recipients
 from digest.ingest import watch
 from digest.mailer import ledger, progress
-from digest.models import Batch, Candidate, Edition, Event, Pause
+from digest.models import Batch, Candidate, Edition, Event, Pause, Submission
 from digest.ranking import freeze
 
 READINGS, SENDINGS = 8, 3
@@ -45,6 +45,7 @@ def today(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "readers": readers(),
         "recipients": recipients(now),
         "waiting_events": Event.objects.filter(acted_at=None).count(),
+        "waiting_papers": Submission.objects.waiting().count(),
     }
 
 

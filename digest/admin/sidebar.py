@@ -14,6 +14,7 @@ DOORS: dict[str, list[Door]] = {
         ("Editions", "calendar_month", "digest_edition", "edition"),
         ("Papers", "description", "digest_paper", "paper"),
         ("Topics", "sell", "digest_topic", "topic"),
+        ("Submissions", "outgoing_mail", "digest_submission", "submission"),
         ("Recalls", "block", "digest_recall", "recall"),
     ],
     "Readers": [

@@ -15,6 +15,9 @@ class SubmissionQuerySet(models.QuerySet["Submission"]):
     def unchecked(self) -> Self:
         return self.filter(state=Submission.State.CHECKING)
 
+    def waiting(self) -> Self:
+        return self.filter(state=Submission.State.WAITING)
+
     def unfetched(self, now: datetime) -> Self:
         """Approved ones that are still news, and whose paper is not here as news yet."""
         known = Paper.objects.exclude(announce_type=Paper.Announced.BROUGHT)

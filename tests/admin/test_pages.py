@@ -19,6 +19,7 @@ from digest.models import (
     Paper,
     Pause,
     Recall,
+    Submission,
     Topic,
     VectorModel,
 )
@@ -74,6 +75,16 @@ def world(rows=1):
             started_at=make.NOW,
             error=HOSTILE,
         )
+        submission = Submission.objects.create(
+            identifier=f"2611.9{number:04}",
+            title=HOSTILE,
+            abstract=HOSTILE,
+            authors=[HOSTILE],
+            why=HOSTILE,
+            state="waiting",
+            created_at=make.NOW,
+        )
+        submission.asked.create(subscriber=reader, at=make.NOW)
         Recall.objects.create(paper=old.candidates.get().paper, reason=HOSTILE)
         Suppression.add(f"gone{number}@example.org", "hand")
         Pause.objects.pull(HOSTILE, make.NOW, old)
@@ -188,6 +199,7 @@ def clear():
         Follow,
         IngestRun,
         VectorModel,
+        Submission,
         Suppression,
         Subscriber,
     ):

@@ -19,6 +19,7 @@ CURATING = {
     "topic": ("view", "add", "change", "delete"),
     "paper": ("view", "change"),
     "recall": ("view", "add", "delete"),
+    "submission": ("view", "change"),
     "interest": ("view",),
     "ingestrun": ("view",),
 }
