@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from operator import itemgetter
 from typing import Any
 
-from django.db import connection
+from django.db import IntegrityError, connection
 from django.db.backends.utils import CursorWrapper
 from django.db.models import Field
 
@@ -22,21 +22,24 @@ _LIGHTER = """
     SELECT set_config('default_toast_compression', 'lz4', true) FROM pg_settings
     WHERE name = 'default_toast_compression' AND 'lz4' = ANY(enumvals)
 """
+_KEYS = "SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)"
+
+
+class Overtaken(Exception):
+    """Another process has just written one of the new papers."""
 
 
 def insert(rows: Sequence[Row]) -> dict[str, int]:
-    """Write new papers; the keys of those that were written, by identifier.
+    """Write new papers; their keys by identifier. What a row does not name has its default.
 
-    One that another process has just written is left as it is. In one order, so that
-    two processes never wait for each other's. What a row does not name has its default.
+    In one order, so that two processes never wait for each other's. Raises Overtaken,
+    after which the transaction is of no use.
     """
     ordered = sorted(rows, key=itemgetter("identifier"))
-    if not ordered:
-        return {}
-    if connection.vendor != "postgresql":
-        return _create(ordered)
-    with connection.cursor() as cursor:
-        return _insert(ordered, cursor)
+    try:
+        return _insert(ordered) if ordered else {}
+    except IntegrityError as error:
+        raise Overtaken(f"one of {len(ordered)} new papers is known by now") from error
 
 
 def update(papers: Sequence[Paper], names: Collection[str]) -> None:
@@ -48,25 +51,22 @@ def update(papers: Sequence[Paper], names: Collection[str]) -> None:
             _update(papers, names, cursor)
 
 
-def _create(rows: Sequence[Row]) -> dict[str, int]:
-    """SQLite has one writer at a time: nobody comes between the question and the rows."""
-    names = [row["identifier"] for row in rows]
-    known = Paper.objects.filter(identifier__in=names)
-    taken = set(known.values_list("identifier", flat=True))
-    papers = [Paper(**row) for row in rows if row["identifier"] not in taken]
-    return {paper.identifier: paper.pk for paper in Paper.objects.bulk_create(papers)}
+def _insert(rows: Sequence[Row]) -> dict[str, int]:
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            return _stream(rows, cursor)
+    papers = Paper.objects.bulk_create([Paper(**row) for row in rows])
+    return {paper.identifier: paper.pk for paper in papers}
 
 
-def _insert(rows: Sequence[Row], cursor: CursorWrapper) -> dict[str, int]:
-    fields = [field for field in Paper._meta.concrete_fields if not field.primary_key]
+def _stream(rows: Sequence[Row], cursor: CursorWrapper) -> dict[str, int]:
+    """With keys that are taken from their sequence beforehand: COPY does not tell any."""
+    fields = Paper._meta.concrete_fields
     defaults = {field.attname: field.get_default() for field in fields}
-    names = ", ".join(map(_column, fields))
-    _arrive(((defaults | row).values() for row in rows), fields, cursor)
-    cursor.execute(
-        f"INSERT INTO {_TABLE} ({names}) SELECT {names} FROM arriving"
-        " ON CONFLICT DO NOTHING RETURNING identifier, id"
-    )
-    return dict(cursor.fetchall())
+    cursor.execute(_KEYS, [_TABLE, len(rows)])
+    keyed = [row | {"id": key} for row, (key,) in zip(rows, cursor, strict=True)]
+    _copy(_TABLE, ((defaults | row).values() for row in keyed), fields, cursor)
+    return {row["identifier"]: row["id"] for row in keyed}
 
 
 def _update(
@@ -75,7 +75,12 @@ def _update(
     wanted = {"id", *names}
     fields = [one for one in Paper._meta.concrete_fields if one.attname in wanted]
     rows = ([getattr(paper, field.attname) for field in fields] for paper in papers)
-    _arrive(rows, fields, cursor)
+    names = ", ".join(map(_column, fields))
+    cursor.execute("DROP TABLE IF EXISTS arriving")
+    cursor.execute(
+        f"CREATE TEMPORARY TABLE arriving ON COMMIT DROP AS SELECT {names} FROM {_TABLE} LIMIT 0"
+    )
+    _copy("arriving", rows, fields, cursor)
     columns = [_column(field) for field in fields if not field.primary_key]
     changes = ", ".join(f"{name} = arriving.{name}" for name in columns)
     cursor.execute(
@@ -83,20 +88,15 @@ def _update(
     )
 
 
-def _arrive(
-    rows: Iterable[Iterable[Any]], fields: _Fields, cursor: CursorWrapper
+def _copy(
+    table: str, rows: Iterable[Iterable[Any]], fields: _Fields, cursor: CursorWrapper
 ) -> None:
-    """Into a table of this transaction's own, as a stream (COPY).
-
-    That costs a third of a long INSERT, but knows neither conflicts nor changes.
-    """
+    """As a stream, which costs a third of a long INSERT."""
     names = ", ".join(map(_column, fields))
     cursor.execute(_LIGHTER)
-    cursor.execute("DROP TABLE IF EXISTS arriving")
-    cursor.execute(
-        f"CREATE TEMPORARY TABLE arriving ON COMMIT DROP AS SELECT {names} FROM {_TABLE} LIMIT 0"
-    )
-    with cursor.copy(f"COPY arriving ({names}) FROM STDIN") as stream:
+    # Django translates what execute raises, not what a stream does.
+    copying = cursor.copy(f"COPY {table} ({names}) FROM STDIN")
+    with connection.wrap_database_errors, copying as stream:
         for row in rows:
             stream.write_row([_written(value) for value in row])
 

@@ -1,13 +1,14 @@
 """Listings become papers and signals, a document at a time."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import attrgetter
 
 from django.db import transaction
 
-from digest.ingest.bulk import Row, insert, update
+from digest.ingest.bulk import Overtaken, Row, insert, update
 from digest.ingest.listing import Listing, Measurement
 from digest.ingest.text import plain
 from digest.models import IngestRun, Paper, Recall, Signal
@@ -27,6 +28,9 @@ _DECIDING = (
     *("pk", "identifier", "version", "categories", "announce_type", "announced_on"),
     *(*_FILLED, *_COLUMNS.values()),
 )
+# How often another process may be quicker with some of the new papers, which are known
+# ones from then on. There are hardly ever two: arXiv is asked by one at a time.
+PATIENCE = 3
 # What a paper's vector is made of.
 _EMBEDDED = {"title", "abstract"}
 
@@ -60,21 +64,31 @@ def store(
     A run that has a token goes on; any other is done.
     """
     merged = _merged(listings)
-    with transaction.atomic():
-        known = _known(merged)
-        new = insert([_new(merged[name], now) for name in merged.keys() - known.keys()])
-        # What another process has written meanwhile is known by now.
-        known |= _known(merged.keys() - known.keys() - new.keys())
-        keys = new | {name: row["pk"] for name, row in known.items()}
-        history = _history(merged, known)
-        signals = _measured(merged, keys, history)
-        revised = _revise(_changes(merged, known, history), now)
-        Signal.objects.bulk_create(signals, ignore_conflicts=True, batch_size=1000)
-        moved = revised | {signal.paper_id for signal in signals}
-        updated = sum(row["pk"] in moved for row in known.values())
-        unchanged, withdrawn = len(known) - updated, _recall(merged, deleted)
-        counts = Counts(len(new), updated, unchanged, len(signals), withdrawn)
-        _record(run, counts, now)
+    for _ in range(PATIENCE):
+        with suppress(Overtaken):
+            return _store(merged, run, now, deleted)
+    return _store(merged, run, now, deleted)
+
+
+@transaction.atomic
+def _store(
+    merged: Mapping[str, Listing],
+    run: IngestRun,
+    now: datetime,
+    deleted: Iterable[str],
+) -> Counts:
+    known = _known(merged)
+    new = insert([_new(merged[name], now) for name in merged.keys() - known.keys()])
+    keys = new | {name: row["pk"] for name, row in known.items()}
+    history = _history(merged, known)
+    signals = _measured(merged, keys, history)
+    revised = _revise(_changes(merged, known, history), now)
+    Signal.objects.bulk_create(signals, ignore_conflicts=True, batch_size=1000)
+    moved = revised | {signal.paper_id for signal in signals}
+    updated = sum(row["pk"] in moved for row in known.values())
+    unchanged, withdrawn = len(known) - updated, _recall(merged, deleted)
+    counts = Counts(len(new), updated, unchanged, len(signals), withdrawn)
+    _record(run, counts, now)
     return counts
 
 

@@ -3,11 +3,11 @@
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from digest.ingest import arxiv, huggingface
-from digest.ingest.bulk import insert
+from digest.ingest.bulk import Overtaken, insert
 from digest.ingest.listing import Listing, Measurement
 from digest.ingest.store import Counts, store
 from digest.models import IngestRun, Paper, Signal
@@ -295,20 +295,24 @@ def row(**fields):
     return known | fields
 
 
-def test_a_paper_that_another_process_has_just_met_is_left_as_it_is():
+def test_a_paper_that_another_process_has_just_written_is_not_written_again():
     make.paper("As the other wrote it", identifier="2611.95001")
-    rows = [
-        row(identifier=f"2611.9500{n}", title=f"As I would have {n}") for n in (2, 1)
-    ]
+    rows = [row(identifier=f"2611.9500{n}") for n in (2, 1)]
 
-    written = insert(rows)
+    with pytest.raises(Overtaken), transaction.atomic():
+        insert(rows)
 
-    told = dict(Paper.objects.values_list("identifier", "title"))
-    assert told == {
-        "2611.95001": "As the other wrote it",
-        "2611.95002": "As I would have 2",
-    }
-    assert written == {"2611.95002": Paper.objects.get(title="As I would have 2").pk}
+    assert Paper.objects.get().title == "As the other wrote it"
+
+
+def test_new_papers_have_the_keys_that_insert_tells():
+    names = ["2611.95002", "2611.95001"]
+
+    keys = insert([row(identifier=name, title=name) for name in names])
+
+    assert keys == dict(Paper.objects.values_list("title", "pk"))
+    assert make.paper("The next").pk > max(keys.values())
+    assert insert([]) == {}
 
 
 def test_new_papers_are_written_in_one_order_whatever_the_order_of_the_document():

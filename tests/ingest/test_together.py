@@ -10,9 +10,11 @@ import pytest
 from django.db import connection, transaction
 
 from digest.ingest import arxiv
+from digest.ingest.bulk import Overtaken, insert
 from digest.ingest.listing import Measurement
-from digest.ingest.store import store
+from digest.ingest.store import PATIENCE, store
 from digest.models import IngestRun, Paper, Signal
+from tests import make
 from tests.ingest.recorded import ATOM
 from tests.make import NOW
 
@@ -80,6 +82,22 @@ def test_what_another_worker_wrote_in_the_meantime_is_revised_not_written_twice(
     assert (account.new, account.updated, account.unchanged) == (1, 4, 0)
     assert set(Paper.objects.values_list("version", "votes")) == {(9, 7)}
     assert Signal.objects.count() == Paper.objects.count() == 5
+
+
+def test_a_worker_that_is_always_overtaken_gives_up_and_says_so(monkeypatch):
+    def overtaken(rows):
+        made.append(len(rows))
+        make.paper(identifier=rows[-1]["identifier"])
+        return insert(rows)
+
+    made, account = [], run()
+    monkeypatch.setattr("digest.ingest.store.insert", overtaken)
+    with pytest.raises(Overtaken, match="4 new papers"):
+        store(arxiv.parse(ATOM.read_bytes()), account, NOW)
+
+    assert made == [4] * (PATIENCE + 1)
+    assert account.new == 0
+    assert not Paper.objects.exists()
 
 
 def test_papers_are_locked_in_one_order_whatever_the_order_of_the_document():
