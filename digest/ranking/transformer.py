@@ -220,6 +220,9 @@ def read(path: Path) -> Recipe:
         return _recipe(path)
     except OSError as error:
         raise Unusable(f"{path} cannot be read: {error}", CHOOSE) from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        what = f"{path} is not what sentence-transformers writes: {error!r}."
+        raise Unusable(what, COMPLETE) from error
 
 
 def _unit(rows: Rows) -> Rows:
@@ -248,25 +251,22 @@ def _recipe(path: Path) -> Recipe:
 
 def _parts(path: Path) -> dict[str, str]:
     """The parts of the model, by kind, and their folders."""
-    parts = _json(path / "modules.json", shape=list)
+    parts = _json(path / "modules.json")
     found = {str(part["type"]).rpartition(".")[2]: str(part["path"]) for part in parts}
     if not NEEDED <= set(found) <= KNOWN:
         raise Unusable(f"{path} is made of {', '.join(found) or 'nothing'}.", OTHER)
     return found
 
 
-def _json(path: Path, optional: bool = False, shape: type = dict) -> Any:
+def _json(path: Path, optional: bool = False) -> Any:
     if not path.is_file():
         if optional:
-            return shape()
+            return {}
         raise Unusable(f"{path} is missing.", COMPLETE)
     try:
-        found = json.loads(path.read_bytes())
+        return json.loads(path.read_bytes())
     except ValueError as error:
         raise Unusable(f"{path} is not JSON: {error}.", COMPLETE) from error
-    if not isinstance(found, shape):
-        raise Unusable(f"{path} is not what sentence-transformers writes.", COMPLETE)
-    return found
 
 
 def _whole(path: Path, hint: str) -> Path:

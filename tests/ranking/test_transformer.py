@@ -407,9 +407,14 @@ READABLE = {
         "hf download",
     ),
     "another shape": (
-        lambda path: (path / "modules.json").write_text("{}"),
+        lambda path: write_json(path / "modules.json", ["Transformer", "Pooling"]),
         "is not what sentence-transformers writes",
         "hf download",
+    ),
+    "nothing": (
+        lambda path: write_json(path / "modules.json", []),
+        "is made of nothing",
+        "all-MiniLM-L6-v2",
     ),
     "another kind": (
         lambda path: write_json(
