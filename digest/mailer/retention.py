@@ -70,7 +70,7 @@ def forget(ids: list[int]) -> None:
 
 def clear(now: datetime) -> None:
     """Delete old batches without digests and slots without batches; a batch that stays names only whose digest stays."""
-    slots = Slot.objects.filter(edition__in=forgotten(now), planned_at__isnull=False)
+    slots = Slot.objects.filter(edition__in=forgotten(now))
     old = Batch.objects.filter(slot__in=slots, state__in=FINAL)
     old.filter(~Exists(Digest.objects.filter(batch=OuterRef("pk")))).delete()
     for batch in old:

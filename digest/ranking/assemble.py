@@ -141,10 +141,10 @@ def followers(readers: Iterable[Subscriber]) -> set[int]:
 def _balances(readers: Sequence[Subscriber]) -> list[tuple[int, int]]:
     """Of each reader the least and the most picks that may come for their trend alone.
 
-    Whoever follows nothing gets what trends, whatever they chose: no paper can match, and
-    silence for ever looks like a service that is broken.
+    Whoever follows nothing gets what trends, even if they chose only their own: no paper
+    can match, and silence for ever looks like a service that is broken.
     """
-    known = followers(r for r in readers if r.balance != Balance.FIRST)
+    known = followers(r for r in readers if r.balance == Balance.OWN)
     return [_balance(reader, reader.pk in known) for reader in readers]
 
 
@@ -152,7 +152,7 @@ def _balance(reader: Subscriber, follows: bool) -> tuple[int, int]:
     match reader.balance:
         case Balance.OWN if follows:
             return 0, 0
-        case Balance.EVEN if follows:
+        case Balance.EVEN:
             return reader.length // 2, reader.length
         case _:
             return 0, reader.length

@@ -158,6 +158,15 @@ def test_a_weekly_reader_is_told_of_the_week(ada):
     assert "Nothing for you this week" in bodies(mail)[1]
 
 
+def test_who_comes_back_after_a_month_is_told_of_today(ada):
+    told(ada, papers=2, days_ago=31)
+
+    mail = compose.compose(told(ada, papers=0))
+
+    assert mail.subject.endswith("nothing for you today")
+    assert "trending" not in mail.text
+
+
 def test_what_was_told_to_others_or_later_changes_no_note(ada):
     note = told(ada, papers=0)
     before = as_bytes(compose.compose(note))

@@ -110,6 +110,16 @@ def test_a_batch_that_stays_for_one_doubt_names_only_its_reader():
     assert (tally.recipients, tally.unknown, tally.waiting) == (1, 1, 0)
 
 
+def test_a_batch_that_never_went_stays_with_its_readers():
+    digest = mailed(200, state="planned", outcome="")
+    Digest.objects.all().delete()
+
+    retention.trim(NOW)
+
+    assert Batch.objects.get().readers == [digest.subscriber_id]
+    assert ledger.tally(digest.edition).waiting == 1
+
+
 def test_a_night_has_an_end_and_the_next_goes_on(monkeypatch):
     monkeypatch.setattr(retention, "PORTION", 2)
     monkeypatch.setattr(retention, "NIGHTLY", 4)
