@@ -126,7 +126,9 @@ def test_another_way_to_write_the_same_is_no_disagreement(told):
     told.records[0] = Record(
         replace(
             same,
-            title_raw=same.title_raw.replace(" ", "\n  "),
+            title_raw=same.title_raw.replace(" ", "\n  ").replace(
+                "Paper", "{\\it Paper}"
+            ),
             abstract_raw=same.abstract_raw.replace("well", "{\\it well}"),
             categories=same.categories,
         ),
@@ -139,16 +141,19 @@ def test_another_way_to_write_the_same_is_no_disagreement(told):
 
 
 def test_a_version_that_the_feed_missed_is_counted_and_taken(told):
-    told.records[0] = Record(replace(told.records[0].listing, version=3), DAY)
+    third = replace(told.records[0].listing, version=3, title_raw="A Third Title")
+    told.records[0] = Record(third, DAY)
 
     (run,) = check(MORNING)
 
     assert run.corrected == 1
-    assert Paper.objects.get(identifier="2611.20001").version == 3
+    known = Paper.objects.get(identifier="2611.20001")
+    assert (known.version, known.title) == (3, "A Third Title")
 
 
 def test_an_older_record_than_ours_changes_nothing(told):
-    Paper.objects.filter(identifier="2611.20001").update(version=2, title="Second")
+    newer = {"version": 2, "title": "Second", "title_raw": "Second"}
+    Paper.objects.filter(identifier="2611.20001").update(**newer)
 
     (run,) = check(MORNING)
 
