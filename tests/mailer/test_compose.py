@@ -310,6 +310,13 @@ def test_papers_of_one_sort_need_no_heading(ada, chosen):
     assert "trending:" not in (mail.text + mail.html).lower()
 
 
+def test_comments_are_told_where_no_votes_are(ada):
+    text, html = bodies(compose.compose(digest_of(ada, [make.paper(comments=2)])))
+
+    assert "· 2 comments" in text
+    assert "· 2 comments" in html
+
+
 def test_votes_that_are_the_reason_are_not_told_twice(ada):
     mail = compose.compose(digest_of(ada, [make.paper(votes=12, comments=1)]))
 
