@@ -61,7 +61,7 @@ def trend_lines(candidate: Candidate) -> list[Line]:
     return [
         *attention,
         Line("attention", sum(line.number for line in attention), is_sum=True),
-        Line("· age", decay, f"announced {_days(days)} before"),
+        Line("age, a factor", decay, f"announced {_days(days)} before"),
         Line("compared by", parts["raw"], is_sum=True),
         Line(f"in {field}", p, f"p: the share of its {n:.0f} papers below it"),
         Line("in the edition", g, "g: the share of all its papers below it"),
@@ -105,7 +105,7 @@ def account_lines(found: Explanation, names: Names) -> list[Line]:
     account = found.account
     lines = list(_claimed(found, names) if account.is_claimed else _trending(account))
     if account.push:
-        words = "half of its match with what they mute, too weak to mute"
+        words = "half of its match with what they mute"
         lines.append(Line("pushed down", -account.push / SCALE, words))
     return [*lines, Line("score", account.total / SCALE, is_sum=True)]
 
@@ -127,6 +127,7 @@ def _trending(account: Account) -> Iterator[Line]:
 
 
 def interest_lines(found: Explanation, names: Names) -> list[InterestLine]:
+    """The interests that the paper has to do with."""
     return [
         InterestLine(
             name_of(part, names),
@@ -138,6 +139,7 @@ def interest_lines(found: Explanation, names: Names) -> list[InterestLine]:
             part.weight < 0,
         )
         for part in found.parts
+        if part.relevance
     ]
 
 
@@ -218,7 +220,8 @@ def told(found: Explanation, reader: Subscriber, names: Names) -> dict[str, Any]
         "found": found,
         "verdict": verdict(found, reader, names),
         "sum": account_lines(found, names),
-        "interests": interest_lines(found, names),
+        "interests": (lines := interest_lines(found, names)),
+        "silent": len(found.parts) - len(lines),
         "trend": trend_lines(found.candidate),
     }
 

@@ -87,12 +87,14 @@ def test_every_pick_of_a_preview_leads_to_its_numbers(room, edition, ada):
 
 def test_a_paper_that_an_interest_claims_adds_up(room, edition, ada):
     follow(ada, "keyword", "storks", 0.5)
+    follow(ada, "author", "Nobody Of Them")
     paper = named(edition, "Storks over wetlands, part 0").paper
 
     told = words(page(room, ada, paper=f"https://arxiv.org/abs/{paper.identifier}v2"))
 
     assert "The mail says: Matches your keyword “storks”" in told
     assert "keyword or phrase: may be claimed 0.5000 1.0000 0.5000" in told
+    assert "1 other of theirs has nothing to do with it." in told
     trend = named(edition, "Storks over wetlands, part 0").trend
     assert (
         f"best match 0.5000 weight · relevance of storks trend {0.15 * trend:.4f}"
@@ -112,7 +114,9 @@ def test_the_lines_of_a_trend_add_up_to_it(edition, title):
     sums = [i for i, line in enumerate(lines) if line.is_sum]
     attention = sum(line.number for line in lines[: sums[0]])
     assert number["attention"] == pytest.approx(attention)
-    assert number["compared by"] == pytest.approx(attention * number["· age"], abs=2e-4)
+    assert number["compared by"] == pytest.approx(
+        attention * number["age, a factor"], abs=2e-4
+    )
     p, g, n = number["in cs.LG"], number["in the edition"], 16
     assert number["trend"] == pytest.approx((n * p + 20 * g) / (n + 20), abs=1e-3)
     assert lines[-1].name == "trend"
