@@ -6,8 +6,10 @@ from typing import Any, Concatenate, ParamSpec
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.http import urlencode
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.models import Subscriber
@@ -22,6 +24,7 @@ from digest.site.limits import submissions_used_up
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
 
+LONGEST = 200  # signs; an address of arXiv has fifty
 OWN = 50  # submissions on a reader's page: ten days of as many as they may
 
 
@@ -54,28 +57,42 @@ def submit(request: HttpRequest, key: str) -> HttpResponse:
     found = opened(key, timezone.now())
     if found is None:
         return expired(request)
-    typed = request.POST.get("paper", "")[:200]
-    answer = None
     if request.method == "POST":
-        if submissions_used_up(request):
-            return too_many(request)
-        answer = ask(found.subscriber, typed)
+        return answered(request, found.subscriber, key)
+    return show(request, found.subscriber, key)
+
+
+def answered(request: HttpRequest, reader: Subscriber, key: str) -> HttpResponse:
+    """Submit what was typed; where that changed something, the answer has an address of its own."""
+    if submissions_used_up(request):
+        return too_many(request)
+    typed = request.POST.get("paper", "")[:LONGEST]
+    answer = submissions.ask(reader, typed, timezone.now())
+    if answer.submission is None:
+        return show(request, reader, key, answer, typed)
+    if answer.submission.state == Submission.State.CHECKING:
+        tasks.soon(tasks.ingest_brought)
+    here = reverse("submit", args=[key])
+    return redirect(f"{here}?{urlencode({'asked': answer.identifier})}")
+
+
+def show(
+    request: HttpRequest,
+    reader: Subscriber,
+    key: str,
+    answer: Answer | None = None,
+    typed: str = "",
+) -> HttpResponse:
+    mine, asked = own(reader), request.GET.get("asked", "")
     context = {
         "key": key,
         "typed": typed if answer and answer.kind == "none" else "",
         "answer": answer,
+        "thanks": next((one for one in mine if one["row"].identifier == asked), None),
         "a_day": submissions.A_DAY,
-        "own": own(found.subscriber),
+        "own": mine,
     }
     return render(request, "pages/submit.html", context)
-
-
-def ask(reader: Subscriber, typed: str) -> Answer:
-    answer = submissions.ask(reader, typed, timezone.now())
-    if answer.submission and answer.submission.state == Submission.State.CHECKING:
-        tasks.soon(tasks.ingest_brought)
-        answer.submission.refresh_from_db()
-    return answer
 
 
 def own(reader: Subscriber) -> list[dict[str, Any]]:

@@ -73,18 +73,21 @@ def test_a_submission_is_looked_up_and_waits_and_says_so(
 ):
     arxiv.known = [YOUNG]
 
-    page = client.post(door, {"paper": f"https://arxiv.org/abs/{YOUNG.identifier}v1"})
+    page = client.post(
+        door, {"paper": f"https://arxiv.org/abs/{YOUNG.identifier}v1"}, follow=True
+    )
 
-    assert "waits for an editor" in said(page)
+    assert "Waits for an editor" in said(page)
+    assert page.redirect_chain == [(f"{door}?asked={YOUNG.identifier}", 302)]
     assert YOUNG.title_raw in text(page)
     assert Submission.objects.get().state == "waiting"
     assert not Paper.objects.exists()
 
 
 def test_while_arxiv_is_silent_the_answer_is_thanks(client, allowed, door, ada):
-    page = client.post(door, {"paper": "2611.95001"})
+    page = client.post(door, {"paper": "2611.95001"}, follow=True)
 
-    assert "Thank you. 2611.95001: being looked up" in said(page)
+    assert "Thank you. 2611.95001: Being looked up" in said(page)
     assert Submission.objects.get().state == "checking"
 
 
@@ -98,13 +101,21 @@ def test_every_answer_is_in_words(client, allowed, arxiv, door, ada):
         "floods": "names no paper",
         have.identifier: "We have it: <a href=",
         "2401.01234": "older than 14 days",
-        "2611.95003": "2611.95003 was declined. arXiv knows no such paper.",
-        "2611.95004": "declined. Not a &lt;b&gt;paper&lt;/b&gt;.",
+        "2611.95003": "2611.95003: Declined. arXiv knows no such paper.",
+        "2611.95004": "Declined. Not a &lt;b&gt;paper&lt;/b&gt;.",
     }
     for typed, words in answers.items():
-        page = client.post(door, {"paper": typed})
+        page = client.post(door, {"paper": typed}, follow=True)
         assert words in said(page)
         assert "<img" not in text(page)
+
+
+def test_the_answer_s_address_tells_of_nobody_else_s_submissions(
+    client, allowed, door, ada
+):
+    submissions.ask(make.subscriber(), "2611.95001", timezone.now())
+
+    assert "2611.95001" not in text(client.get(f"{door}?asked=2611.95001"))
 
 
 def test_what_was_mistyped_is_there_to_be_mended_and_nothing_else(

@@ -1,0 +1,155 @@
+"""What readers bring, end to end: a library and a submission, in a browser and through the tasks."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from accounts.models import Link, User
+from digest import tasks
+from digest.ingest import calendar
+from digest.models import Candidate, Edition, Paper, Submission
+from digest.ranking import assemble, rescore
+from tests import make
+from tests.ingest.sources import Sources, paper
+
+SUBJECTS = ["quantized language models", "robot control", "speech without labels"]
+
+
+@pytest.fixture
+def arxiv(httpserver, settings, monkeypatch, eager):
+    """arXiv on loopback, asked at once."""
+    monkeypatch.setattr("digest.ingest.manners.PAUSE", 0.0)
+    return Sources(httpserver, settings)
+
+
+def today():
+    """The last day on which papers were surely announced."""
+    day = calendar.today(timezone.now())
+    while calendar.expected(day) != calendar.Expected.PAPERS:
+        day -= timedelta(days=1)
+    return day
+
+
+@pytest.fixture
+def edition(db):
+    for number in range(12):
+        make.paper(f"Study {number} of {SUBJECTS[number % 3]}", announced_on=today())
+    return rescore.rescore(today(), timezone.now())
+
+
+def test_papers_of_a_list_choose_new_ones_and_are_named_as_the_reason(
+    ada, edition, arxiv
+):
+    from digest.ingest import library
+
+    old = paper(1, today() - timedelta(days=700))
+    arxiv.known = [
+        type(old)(
+            **{
+                **vars(old),
+                "title_raw": "Fewer Bits for Quantized Language Models",
+                "abstract_raw": "Quantized language models, again. Quantized.",
+            }
+        )
+    ]
+    library.take(ada, [old.identifier], timezone.now())
+
+    tasks.ingest_brought()
+    tasks.rank_newest(timezone.now())
+    picks = assemble.preview_for(Edition.objects.get(), ada, timezone.now())
+
+    candidates = Candidate.objects.in_bulk([pick.candidate for pick in picks])
+    reasons = {candidates[p.candidate].card["title"] for p in picks if p.interest}
+    assert reasons
+    assert all("quantized language models" in title for title in reasons)
+    assert not Candidate.objects.filter(paper__identifier=old.identifier).exists()
+    assert Paper.objects.get(identifier=old.identifier).announce_type == "brought"
+
+
+def test_a_paper_that_was_brought_does_not_hide_the_newest_edition(edition):
+    make.paper(announce_type="brought", announced_on=today() + timedelta(days=1))
+
+    assert tasks.rank_newest(timezone.now()) == edition
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_a_reader_brings_a_library_and_a_paper_that_an_editor_approves(
+    live_server, page, context, ada, edition, arxiv, settings
+):
+    settings.READER_SUBMISSIONS = True
+    old, new = paper(1, today() - timedelta(days=700)), paper(2, today(), "math.GT")
+    arxiv.known = [old, new]
+    key = Link.issue(ada, Link.Purpose.PREFERENCES, timezone.now()).key
+    preferences = f"{live_server.url}/preferences/{key}"
+
+    bring_a_library(page, preferences, old)
+    submit(page, preferences, new)
+    approve(context.new_page(), live_server.url, new)
+
+    page.reload()
+    page.get_by_role("status").get_by_text(
+        "Approved: it is among the papers"
+    ).wait_for()
+    assert Candidate.objects.filter(paper__identifier=new.identifier).exists()
+
+
+def bring_a_library(page, preferences, old):
+    known = Paper.objects.filter(title__contains="robot control")
+    held = [one.identifier for one in known[:2]]
+    page.goto(preferences)
+    page.get_by_text("Paste a list, BibTeX or your Zotero library").click()
+    page.get_by_label("arXiv ids or addresses").fill(
+        f"{held[0]}\nhttps://arxiv.org/abs/{held[1]}v2\n{old.identifier}\nno paper"
+    )
+    fits(page)
+    page.get_by_role("button", name="Add these papers").click()
+    said = page.get_by_role("status").inner_text()
+    assert "2 papers followed" in said
+    assert "1 line had no arXiv id" in said
+    fits(page)
+
+    page.reload()
+    page.get_by_role("link", name=old.title_raw).wait_for()
+    page.get_by_role("button", name=f"Remove {old.title_raw}").click()
+    page.get_by_text("Removed. It holds from your next digest on.").wait_for()
+    page.get_by_role("link", name="All preferences").click()
+    page.get_by_text("You have 2 papers").wait_for()
+    assert page.locator(".why", has_text="Similar to “Study").count()
+
+
+def submit(page, preferences, new):
+    page.goto(preferences)
+    page.get_by_role("link", name="Submit a paper that everybody should see").click()
+    page.get_by_label("arXiv id or address").fill(f"arxiv.org/abs/{new.identifier}")
+    page.get_by_role("button", name="Submit").click()
+    page.get_by_text("names no paper of arXiv").wait_for()
+    page.get_by_label("arXiv id or address").fill(
+        f"https://arxiv.org/abs/{new.identifier}"
+    )
+    page.get_by_role("button", name="Submit").click()
+    page.get_by_role("status").get_by_text("Waits for an editor").wait_for()
+    fits(page)
+
+
+def approve(page, site, new):
+    User.objects.create_superuser("edith@example.org", "a long enough password")
+    page.goto(f"{site}/admin/")
+    page.get_by_label("Email").fill("edith@example.org")
+    page.get_by_label("Password").fill("a long enough password")
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name=re.compile("1 paper of readers waits")).click()
+    page.get_by_role("link", name=new.identifier).click()
+    page.get_by_text("ada@example.org").wait_for()
+    page.get_by_role("button", name="Approve").click()
+    page.get_by_text("Approved: being fetched").wait_for()
+    assert Submission.objects.get().state == "approved"
+
+
+def fits(page):
+    """Nothing sticks out, whatever the width."""
+    for width in (360, 768, 1440):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
