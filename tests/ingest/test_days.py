@@ -1,15 +1,16 @@
 """Recorded weeks, day by day through the real roads, with faults on the way."""
 
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from digest.ingest import arxiv, calendar, collect, watch
+from digest.ingest import arxiv, calendar, check, collect, watch
 from digest.models import IngestRun, Paper
 from tests import replay
 from tests.conftest import DATA, needs_data
-from tests.ingest.sources import CAPTCHA, Response, busy, cut
+from tests.ingest.sources import CAPTCHA, Record, Response, busy, cut
 
 pytestmark = [needs_data, pytest.mark.slow, pytest.mark.django_db]
 FAULTS = (busy(503), busy(429, after=0), CAPTCHA, cut)
@@ -120,3 +121,45 @@ def test_thirty_eight_days_with_gaps_are_read_whole_and_the_gaps_named(
         for day in calendar.days(since, last)
         if day not in have and calendar.expected(day) == "papers"
     ]
+
+
+def submitted(listing, day):
+    """With the morning on which it must have been submitted to be announced that day."""
+    before = day - timedelta(days=3 if day.weekday() == 0 else 1)
+    at = datetime(before.year, before.month, before.day, 15, tzinfo=UTC)
+    return replace(listing, published_at=at, announced_on=day)
+
+
+def test_papers_that_the_feeds_of_eighteen_days_lack_are_announced_on_their_day(
+    sources, settings
+):
+    """Each seventh new paper is left out, and on one day all of them."""
+    settings.ARXIV_CATEGORIES = ["cs.CV"]
+    sources.page = 400
+    days = recorded("raw_daily_wanzhouliu*")
+    silent = date(2026, 4, 28)
+    first, lost = {}, set()
+
+    for day, document in days:
+        told = arxiv.parse(document)
+        new = [one for one in told if one.announce_type == "new"]
+        fresh = [one for one in new if one.identifier not in first]
+        first |= {one.identifier: day for one in fresh}
+        missing = {one.identifier for one in (fresh if day == silent else fresh[::7])}
+        lost |= missing
+        sources.records += [Record(submitted(one, day), day) for one in fresh]
+        sources.day = day
+        kept = [] if day == silent else told
+        sources.announced = [one for one in kept if one.identifier not in missing]
+        for hour in (0, 3):
+            now = calendar.rebuilt_at(day) + timedelta(hours=hour, minutes=20)
+            collect.poll(now)
+            check.check(now)
+
+    mine = Paper.objects.filter(identifier__in=first)
+    assert dict(mine.values_list("identifier", "announced_on")) == first
+    checks = IngestRun.objects.filter(is_check=True)
+    assert sum(checks.values_list("missed", flat=True)) == len(lost) > 300
+    assert set(checks.values_list("state", "unconfirmed")) == {("done", 0)}
+    assert checks.count() == 12  # no weekend, and none twice
+    assert watch.missing(datetime(2026, 5, 4, 23, tzinfo=UTC)) == []
