@@ -124,7 +124,11 @@ def test_nothing_of_it_is_anywhere_before_an_editor_approves(room, waiting):
 
 def test_a_decision_is_made_on_its_own_page_with_a_reason(room, waiting):
     page = room.get(reverse("admin:digest_submission_change", args=[waiting.pk]))
-    assert "ada@example.org" in page.content.decode()
+    shown = page.content.decode()
+    assert "ada@example.org" in shown
+    # Enter in the reason's field presses the first button of its form.
+    before = shown.partition('name="why"')[0]
+    assert "approve" not in before.rpartition("<form")[2]
 
     decide(room, waiting, decline="1", why="  Not\nresearch. ")
 
