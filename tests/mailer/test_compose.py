@@ -281,6 +281,24 @@ def test_a_reason_whose_interest_is_deleted_is_not_said_to_be_the_trend(ada):
         assert "Trending" not in body
 
 
+def test_a_pin_is_the_reason_whatever_became_of_the_interest(ada):
+    interest = make.interest("search", "something personal")
+    digest = digest_of(ada, [make.paper()], interest, pin=1)
+    interest.delete()
+
+    assert "Picked by the editors" in compose.compose(digest).text
+
+
+def test_one_pin_does_not_make_the_others_the_editors_choice(ada):
+    digest = digest_of(ada, [make.paper(), make.paper()])
+    Candidate.objects.filter(pk=digest.picks[0].candidate).update(pin=1)
+
+    text, _ = bodies(compose.compose(digest))
+
+    assert "the day's most discussed ones" in text
+    assert "for everybody" not in text
+
+
 def test_what_only_trends_comes_under_a_heading_of_its_own(ada):
     papers = [make.paper(f"Paper called {n}", abstract="-") for n in "ABCDE"]
     digest = digest_of(ada, papers, make.interest("keyword", "paper"))
