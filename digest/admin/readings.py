@@ -59,7 +59,7 @@ def _round(run: IngestRun) -> tuple[str, object]:
 def _what(run: IngestRun) -> tuple[object, ...]:
     """What was read: a later reading of the same makes good for one that failed."""
     road = repeat.road(run)
-    if road in {Road.FEED, Road.LIST}:
+    if road in {Road.FEED, Road.LIST, Road.WANTED}:
         return (road,)
     if road == Road.CHECK:
         return road, run.part
@@ -94,6 +94,8 @@ def title(run: IngestRun) -> str:
             return f"Harvest of {run.part}, {_day(run.window_from)}{until}"
         case Road.PAPER:
             return f"Paper {run.part}"
+        case Road.WANTED:
+            return "Papers of readers' lists"
         case _:
             return Path(run.origin).name
 

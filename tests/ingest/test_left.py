@@ -9,8 +9,9 @@ import pytest
 from django.utils import timezone
 
 from digest import tasks
-from digest.ingest import collect, harvest, holder, repeat
+from digest.ingest import collect, harvest, holder, repeat, wanted
 from digest.models import IngestRun, Paper
+from tests import make
 from tests.ingest.sources import Record, batch, busy, paper
 from tests.make import DAY
 
@@ -150,6 +151,22 @@ def test_a_run_at_work_says_how_far_it_is(settings, now):
     assert repeat.what_next(run, now) == "At work: 3,000 of 8,200 records so far."
 
 
+def lists_of_readers(now):
+    """A reader wants a paper that we do not know."""
+    wanted.want(make.subscriber(), ["2611.20007"], now)
+    return wanted.fetch(now)
+
+
+def test_what_readers_want_is_asked_for_again(sources, now):
+    sources.faults["api"] = [busy(404)]
+    (failed,) = lists_of_readers(now)
+    sources.known = [paper(7, DAY)]
+
+    (run,) = repeat.run_again(failed, now)
+
+    assert (failed.state, run.state, run.new) == ("failed", "done", 1)
+
+
 @pytest.mark.parametrize(
     ("road", "today", "later"),
     [
@@ -159,6 +176,7 @@ def test_a_run_at_work_says_how_far_it_is(settings, now):
         ("gap", "three times a day", "three times a day"),
         ("window", "The same backfill", "The same backfill"),
         ("paper", "Read again", "Read again"),
+        ("wanted", "every ten minutes", "every ten minutes"),
         ("document", "Read again", "Read again"),
     ],
 )
@@ -174,6 +192,7 @@ def test_a_run_that_failed_says_what_happens_next(
         "gap": lambda: begun(settings, now, state="failed"),
         "window": lambda: harvest.backfill(now.date(), now)[0],
         "paper": lambda: collect.submit(collect.submitted("2611.20007", now), now),
+        "wanted": lambda: lists_of_readers(now)[0],
         "document": lambda: collect.collect([tmp_path / "none.xml"], now)[0],
     }[road]()
 
