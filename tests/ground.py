@@ -47,6 +47,8 @@ ENVIRONMENT = {
     "HUGGINGFACE_URL": CLOSED,
     "READER_SUBMISSIONS": "false",
     "EMBEDDING_FOLDER": "",
+    # The tests import ONNX Runtime before the product can say so.
+    "ORT_DISABLE_TELEMETRY": "1",
     # Playwright keeps an event loop in the thread of the tests, which makes Django
     # refuse queries there; nothing of this project is asynchronous.
     "DJANGO_ALLOW_ASYNC_UNSAFE": "true",

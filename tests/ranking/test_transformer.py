@@ -4,6 +4,8 @@ import gzip
 import json
 import os
 import shutil
+import subprocess
+import sys
 from io import StringIO
 
 import numpy as np
@@ -23,6 +25,7 @@ from digest.models import Interest, Paper, VectorModel
 from digest.ranking import embedding, prepare, rescore, search, transformer
 from digest.ranking.transformer import POOLING, POOLING_BEFORE, Unusable
 from tests import make
+from tests.conftest import ROOT
 from tests.make import DAY, NOW
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
@@ -263,6 +266,27 @@ def test_the_graph_runs_on_one_thread(folder):
     options = transformer.load(folder).session.get_session_options()
 
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
+
+
+def test_nobody_is_told_which_model_is_loaded(folder, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    # In either of these ONNX Runtime is silent by itself.
+    quiet = {"CI", "ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME"}
+    shell = {name: value for name, value in os.environ.items() if name not in quiet}
+
+    subprocess.run(
+        [sys.executable, "-c", LOAD, folder],
+        cwd=ROOT,
+        env={**shell, "HOME": str(home)},
+        check=True,
+    )
+
+    # It begins by giving this machine a number that it keeps.
+    assert list(home.rglob("*")) == []
+
+
+LOAD = "import sys; from pathlib import Path; from digest.ranking import transformer; transformer.load(Path(sys.argv[1]))"
 
 
 # The model: a folder, less the mean.
