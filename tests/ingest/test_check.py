@@ -277,13 +277,17 @@ def test_a_check_that_failed_goes_on_at_its_page(told):
 
 
 def test_a_check_of_yesterday_that_failed_is_not_todays(told):
+    before = {"source": "arxiv", "origin": "x", "part": "cs", "state": "done"}
+    wednesday = MORNING - timedelta(days=2)
+    IngestRun.objects.create(**before, is_check=True, started_at=wednesday)
     told.faults["oai"] = [cut]
-    (failed,) = check(LATE)
+    (failed,) = check(LATE - timedelta(days=1))
 
-    (run,) = check(MONDAY + HEAD_START)
+    (run,) = check(MORNING)
 
+    assert (failed.window_from, run.window_from) == (wednesday.date(),) * 2
     assert run.pk != failed.pk
-    assert (run.state, run.window_from) == ("done", MONDAY.date())
+    assert (failed.state, run.state, run.started_at) == ("failed", "done", MORNING)
 
 
 def test_an_archive_that_fails_does_not_stop_the_next(told, settings):
