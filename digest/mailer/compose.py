@@ -28,9 +28,9 @@ SUBJECT_LENGTH = 110
 PREHEADER_LENGTH = 120
 # Up to so many papers are seen at a glance and need no list of contents.
 CONTENTS_ABOVE = 4
-# One line on a desk and two on a phone, so that the contents of ten papers leave
-# room for the first of them.
-CONTENTS_LENGTH = 80
+# Two lines on a phone and seldom more than one on a desk, so that the contents of ten
+# papers leave room for the first of them.
+CONTENTS_LENGTH = 90
 # RFC 3676's advice for text that others will quote.
 TEXT_WIDTH = 72
 # The key of a mail that nobody was sent: its links open nothing.
