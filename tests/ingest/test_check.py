@@ -10,7 +10,15 @@ from digest.ingest import collect, compare, harvest, repeat
 from digest.ingest.check import HEAD_START, check
 from digest.models import IngestRun, Paper, Recall
 from tests import make
-from tests.ingest.sources import Record, batch, busy, cut, paper
+from tests.ingest.sources import (
+    Record,
+    Response,
+    batch,
+    busy,
+    cut,
+    oai_error,
+    paper,
+)
 from tests.make import DAY
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both]
@@ -274,6 +282,15 @@ def test_a_check_that_failed_goes_on_at_its_page(told):
 
     assert run.pk == failed.pk
     assert (run.state, run.pages, run.confirmed, run.unconfirmed) == ("done", 3, 8, 0)
+
+
+def test_what_a_page_confirmed_counts_once_though_the_token_expired(told):
+    expired = Response(oai_error("badResumptionToken"))
+    told.faults["oai"] = [lambda answer: answer, expired]
+
+    (run,) = check(MORNING)
+
+    assert (run.state, run.confirmed, run.unconfirmed) == ("done", 8, 0)
 
 
 def test_a_check_of_yesterday_that_failed_is_not_todays(told):

@@ -182,11 +182,13 @@ def test_after_a_circle_the_window_begins_again(sources):
     announce(sources, DAY, size=12)
     sources.faults["oai"] = [lambda answer: answer] * 2 + [turned_back]
     backfill(DAY, NOW)
+    sources.asked.clear()
 
     (run,) = backfill(DAY, NOW + timedelta(hours=1))
 
     assert (run.state, run.pages, run.records, run.new) == ("done", 4, 12, 12)
     assert run.tokens == []
+    assert "resumptionToken" not in sources.asked["oai"][0].args
 
 
 def test_a_circle_is_known_though_the_worker_died_in_it(sources):
