@@ -13,6 +13,7 @@ depend on who else is in the block.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -46,7 +47,7 @@ TRENDING = -1  # in the place of an interest: picked for its trend, or pinned
 # A key is one whole number to sort by: claimed before trending, then boost, then score.
 BOOST = 4 * SCALE  # what a step of boost adds: more than any score
 TIER = 8 * BOOST  # what being claimed adds: more than all boosts
-TOP = 2 * TIER  # more than any key
+TOP = GONE = 2 * TIER  # more than any key, and than any push
 LOOK = 400  # trending papers looked at first
 # More than a hint adds to the trend of a paper that no interest claims.
 REACH = int(CLAIMED_FROM * SCALE * NEARER) + 1
@@ -103,26 +104,28 @@ def select(
     """The picks of every reader, in the order of the mail.
 
     `relevance` is [I, n] in [0, 1]; `mute_from` [I] says from which relevance a negative
-    weight takes a paper away. Pins lead; then the reader's relevant papers; the trending
-    ones fill what is left.
+    weight takes a paper away, CLAIMED_FROM at least. Pins lead; then the reader's relevant
+    papers; the trending ones fill what is left.
     """
     table = _Table(slate, relevance, np.asarray(mute_from, np.float64))
-    readers = _readers(table, block)
-    offers = _offers(table, {stance for reader in readers for stance in reader.liked})
-    return [
-        _choose(table, reader, [offers[stance] for stance in reader.liked])
-        for reader in readers
-    ]
+    follows = _follows(block.weights)
+    offers = _offers(table, {each for own in follows for each in own if each[1] > 0})
+    mutes = _mutes(table, {each for own in follows for each in own if each[1] < 0})
+    trending = block.trending or [(0, length) for length in block.lengths]
+    rows = zip(follows, block.sent, block.lengths, trending, strict=True)
+    return [_choose(table, _reader(table, offers, mutes, *row)) for row in rows]
 
 
 _Stance = tuple[int, float]  # an interest and its weight; many readers share one
 _Offer = dict[int, int]  # the columns that a stance claims and their ranks, best first
+_Push = dict[int, int]  # how far mutes push down columns; GONE where they take one away
 
 
 class _Reader(NamedTuple):
     liked: list[_Stance]  # their interests ascend
-    closed: set[int]  # candidates that were sent or are muted
-    push: dict[int, int]  # how far mutes push down a column
+    offers: list[_Offer]  # of each of them
+    push: _Push
+    closed: set[int]  # columns that were sent or are muted
     length: int
     trending: tuple[int, int]
 
@@ -139,6 +142,7 @@ class _Table:
         order = np.lexsort((slate.ids, -trend, -slate.boost, slate.hidden))
         self.order, self.candidates = order, order.tolist()
         self.place = np.argsort(order)
+        self.columns = self.place.tolist()
         self.shown = int(np.count_nonzero(~slate.hidden))
         boosted = (slate.boost + 2) * BOOST + SCALE  # above 0 however far pushed down
         prior = whole(slate.trend * TREND_PRIOR)
@@ -148,6 +152,7 @@ class _Table:
         self.circle = slate.circle[order].tolist()
         self.relevance, self.mute_from = relevance, whole(mute_from)
         self.size, self.interests = max(order.size, 1), max(len(relevance), 1)
+        self.claims = self._claims()
         pins = _pins(slate.pin[order[: self.shown]])
         self.pins = [(TOP * self.size + column) * self.interests for column in pins]
         self.unclaimed = (TOP - TIER) * self.size * self.interests  # from this rank
@@ -163,8 +168,8 @@ class _Table:
         interest = TRENDING if rank >= self.unclaimed else rank % self.interests
         return Choice(self.candidates[self.column(rank)], interest)
 
-    def claims(self) -> csr_matrix:
-        """What every interest finds that is shown, where it is enough to say so."""
+    def _claims(self) -> csr_matrix:
+        """The relevance of every interest, where that is enough and the paper is shown."""
         cells = np.flatnonzero(self.relevance >= np.float32(CLAIMED_FROM))
         columns = self.place[cells % self.size]
         starts = np.searchsorted(cells, np.arange(len(self.relevance) + 1) * self.size)
@@ -172,18 +177,62 @@ class _Table:
         return csr_matrix((found, columns, starts), shape=self.relevance.shape)
 
 
-def _readers(table: _Table, block: Block) -> list[_Reader]:
-    weights = csr_matrix(block.weights)
-    weights.sort_indices()
-    cells = list(zip(weights.indices.tolist(), weights.data.tolist(), strict=True))
-    follows = [cells[start:end] for start, end in pairwise(weights.indptr.tolist())]
-    trending = block.trending or [(0, length) for length in block.lengths]
-    rows = zip(follows, block.sent, block.lengths, trending, strict=True)
-    return [_reader(table, *row) for row in rows]
+def _follows(weights: csr_matrix) -> list[list[_Stance]]:
+    """What each reader follows and mutes, by interest."""
+    rows = csr_matrix(weights)
+    rows.sort_indices()
+    cells = list(zip(rows.indices.tolist(), rows.data.tolist(), strict=True))
+    return [cells[start:end] for start, end in pairwise(rows.indptr.tolist())]
+
+
+class _Cells:
+    """What stances' interests claim, cell by cell: its stance, column and relevance."""
+
+    def __init__(self, table: _Table, stances: Iterable[_Stance]) -> None:
+        self.stances = sorted(stances)
+        self.interests = np.array([interest for interest, _ in self.stances], np.int64)
+        claims = table.claims[self.interests]
+        self.number = np.repeat(np.arange(self.interests.size), np.diff(claims.indptr))
+        self.columns, self.found = claims.indices.astype(np.int64), claims.data
+        weights = np.array([weight for _, weight in self.stances], np.float64)
+        self.score = self.found * weights[self.number]
+
+    def by_stance(
+        self, number: Whole, columns: Whole, values: Whole
+    ) -> dict[_Stance, dict[int, int]]:
+        """Of each stance its columns and their values, in their order."""
+        ends = np.searchsorted(number, np.arange(len(self.stances) + 1)).tolist()
+        cells = columns.tolist(), values.tolist()
+        return {
+            stance: dict(zip(*(part[start:end] for part in cells), strict=True))
+            for stance, (start, end) in zip(self.stances, pairwise(ends), strict=True)
+        }
+
+
+def _offers(table: _Table, stances: set[_Stance]) -> dict[_Stance, _Offer]:
+    """What each stance claims: one sort for all, each behind a number of its own."""
+    cells, span = _Cells(table, stances), TOP * table.size  # more than any rank here
+    match = whole(cells.score)
+    ranks = table.ranks(match + table.if_claimed[cells.columns], cells.columns)
+    ordered = np.sort((cells.number * span + ranks)[match > 0])
+    number, ranks = np.divmod(ordered, span)
+    full = ranks * table.interests + cells.interests[number]
+    return cells.by_stance(number, ranks % table.size, full)
+
+
+def _mutes(table: _Table, stances: set[_Stance]) -> dict[_Stance, _Push]:
+    """How far each muting stance pushes down what it claims."""
+    cells = _Cells(table, stances)
+    push = whole(cells.score * -PUSH_DOWN)
+    limits = table.mute_from[cells.interests[cells.number]]
+    push[whole(cells.found) >= limits] = GONE
+    return cells.by_stance(cells.number, cells.columns, push)
 
 
 def _reader(
     table: _Table,
+    offers: dict[_Stance, _Offer],
+    mutes: dict[_Stance, _Push],
     follows: Sequence[_Stance],
     sent: Sequence[int],
     length: int,
@@ -191,125 +240,105 @@ def _reader(
 ) -> _Reader:
     liked = [stance for stance in follows if stance[1] > 0]
     muted = [stance for stance in follows if stance[1] < 0]
-    gone, push = _mutes(table, muted) if muted else ([], {})
-    return _Reader(liked, {*sent, *gone}, push, length, trending)
+    own = [offers[stance] for stance in liked]
+    closed, push = set(map(table.columns.__getitem__, sent)), _Push()
+    for column, by in chain.from_iterable(mutes[stance].items() for stance in muted):
+        push[column] = max(by, push.get(column, 0))
+    if push:
+        own = [_pushed(table, offer, push) for offer in own]
+        closed.update(column for column, by in push.items() if by == GONE)
+    return _Reader(liked, own, push, closed, length, trending)
 
 
-def _mutes(table: _Table, muted: Sequence[_Stance]) -> tuple[list[int], dict[int, int]]:
-    """The candidates that a reader's mutes take away, and how far they push columns."""
-    interests, weights = map(np.array, zip(*muted, strict=True))
-    found = table.relevance[interests]
-    gone = (whole(found) >= table.mute_from[interests, None]).any(axis=0)
-    score = np.where(found >= np.float32(CLAIMED_FROM), found * -weights[:, None], 0)
-    push = whole(score.max(axis=0) * PUSH_DOWN)
-    pushed = np.flatnonzero(push)
-    columns, by = table.place[pushed].tolist(), push[pushed].tolist()
-    return np.flatnonzero(gone).tolist(), dict(zip(columns, by, strict=True))
-
-
-def _offers(table: _Table, stances: set[_Stance]) -> dict[_Stance, _Offer]:
-    """What each stance claims: one sort for all, each behind a number of its own."""
-    if not stances:
-        return {}
-    interests, weights = map(np.array, zip(*stances, strict=True))
-    claims = table.claims()[interests]
-    stance = np.repeat(np.arange(interests.size), np.diff(claims.indptr))
-    match, columns = whole(claims.data * weights[stance]), claims.indices
-    ranks = table.ranks(match + table.if_claimed[columns], columns.astype(np.int64))
-    span = TOP * table.size  # more than any of these ranks
-    cells = np.sort((stance * span + ranks)[match > 0])
-    ends = np.searchsorted(cells, np.arange(interests.size + 1) * span).tolist()
-    ranks = cells % span * table.interests + interests[cells // span]
-    offers = list(zip((cells % table.size).tolist(), ranks.tolist(), strict=True))
-    return {
-        stance: dict(offers[start:end])
-        for stance, (start, end) in zip(stances, pairwise(ends), strict=True)
-    }
-
-
-def _pushed(table: _Table, offer: _Offer, push: dict[int, int]) -> _Offer:
+def _pushed(table: _Table, offer: _Offer, push: _Push) -> _Offer:
     """What is left of an offer where the reader's mutes push down, or away."""
-    if push.keys().isdisjoint(offer):
+    met = push.keys() & offer.keys()
+    if not met:
         return offer
-    step = table.size * table.interests
-    ranks = sorted(
-        rank + push.get(column, 0) * step
-        for column, rank in offer.items()
-        if TOP - rank // step - table.if_claimed[column] > push.get(column, 0)
-    )
-    return {table.column(rank): rank for rank in ranks}
+    left, step = dict(offer), table.size * table.interests
+    for column in met:
+        match = TOP - left[column] // step - table.if_claimed[column]
+        left[column] += push[column] * step
+        if match <= push[column]:
+            del left[column]
+    return dict(sorted(left.items(), key=itemgetter(1)))
 
 
-def _choose(table: _Table, reader: _Reader, offers: list[_Offer]) -> list[Choice]:
-    if reader.push:
-        offers = [_pushed(table, offer, reader.push) for offer in offers]
+def _choose(table: _Table, reader: _Reader) -> list[Choice]:
     picked = _Picked(table, reader)
     pinned = picked.take_all(table.pins, bar=NONE)
     kept = reader.trending[0] * picked.room // max(reader.length, 1)
-    _represent(picked, offers, _places(reader), kept)
+    _represent(reader, picked, kept)
     if picked.room:
-        _fill(table, reader, picked, offers, kept)
-    ranks = [_best(offers, column, rank) for column, rank in picked.ranks.items()]
-    return [table.choice(rank) for rank in ranks[:pinned] + sorted(ranks[pinned:])]
+        _fill(table, reader, picked, kept)
+    best = _best(reader, picked.ranks)
+    return [table.choice(rank) for rank in best[:pinned] + sorted(best[pinned:])]
 
 
-def _best(offers: Sequence[_Offer], column: int, otherwise: int) -> int:
-    """The best rank of a column with any of the reader's interests."""
-    ranks = [offer[column] for offer in offers if column in offer]
-    return min(ranks, default=otherwise)
+def _best(reader: _Reader, picked: dict[int, int]) -> list[int]:
+    """The best rank of each picked column, whatever interest it was picked for."""
+    ranks = dict(picked)
+    for offer in reader.offers:
+        for column in ranks.keys() & offer.keys():
+            ranks[column] = min(ranks[column], offer[column])
+    return list(ranks.values())
 
 
 def _places(reader: _Reader) -> list[int]:
     """Of each interest, the places that are its own."""
     weights = [weight for _, weight in reader.liked]
     total, length = sum(weights), reader.length - reader.trending[0]
-    shares = (int(weight / total * length + 1e-9) for weight in weights)
+    shares = [int(weight / total * length + 1e-9) for weight in weights]
     return [min(max(share, 1), MOST_PLACES) for share in shares]
 
 
-def _represent(
-    picked: "_Picked", offers: Sequence[_Offer], places: Sequence[int], kept: int
-) -> None:
+def _first(offer: _Offer, closed: set[int]) -> int | None:
+    """The best rank in an offer that is not closed."""
+    for column, rank in offer.items():
+        if column not in closed:
+            return rank
+    return None
+
+
+def _represent(reader: _Reader, picked: "_Picked", kept: int) -> None:
     """The first papers of each interest in turn, the interest of the best paper first.
 
     A paper that came for another interest counts for this one too.
     """
-    both = zip(offers, places, strict=True)
-    found = [(offer.values(), own) for offer, own in both if offer]
-    served = sorted((next(iter(ranks)), own, iter(ranks)) for ranks, own in found)
+    both = zip(reader.offers, _places(reader), strict=True)
+    served = sorted(
+        (first, own, iter(offer.values()))
+        for offer, own in both
+        if (first := _first(offer, reader.closed)) is not None
+    )
     for turn in range(MOST_PLACES):
         for _, own, ranks in served:
             if own > turn and picked.room > kept:
                 any(map(picked.take, ranks))
 
 
-def _fill(
-    table: _Table, reader: _Reader, picked: "_Picked", offers: list[_Offer], kept: int
-) -> None:
+def _fill(table: _Table, reader: _Reader, picked: "_Picked", kept: int) -> None:
     """Fill the digest with the best that is left."""
     most = reader.trending[1]
-    picked.take_all(_claimed(offers), kept)
-    most -= picked.take_all(_trending(table, reader, offers), picked.room - most)
+    picked.take_all(_claimed(reader), kept)
+    most -= picked.take_all(_trending(table, reader), picked.room - most)
     for bar in BARS if reader.trending[1] >= reader.length else BARS[:-1]:
-        picked.take_all(_claimed(offers), 0, bar)
-        trending = _trending(table, reader, offers)
-        most -= picked.take_all(trending, picked.room - most, bar)
+        picked.take_all(_claimed(reader), 0, bar)
+        most -= picked.take_all(_trending(table, reader), picked.room - most, bar)
 
 
-def _claimed(offers: Sequence[_Offer]) -> Iterator[int]:
+def _claimed(reader: _Reader) -> Iterator[int]:
     """The ranks of what an interest claims, best first."""
-    yield from sorted(chain.from_iterable(offer.values() for offer in offers))
+    yield from sorted(chain.from_iterable(offer.values() for offer in reader.offers))
 
 
-def _trending(
-    table: _Table, reader: _Reader, offers: Sequence[_Offer]
-) -> Iterator[int]:
+def _trending(table: _Table, reader: _Reader) -> Iterator[int]:
     """The ranks of what no interest claims, best first; some come twice.
 
     The first columns are looked at first, as far as no later one can surpass them: most
     digests are full then.
     """
-    claimed: set[int] = set().union(*offers)
+    claimed: set[int] = set().union(*reader.offers)
     for look in (LOOK, table.shown):
         keys = table.if_trending[:look] + _hints(table, reader, min(look, table.shown))
         later = table.if_trending[look] + REACH if look < table.shown else 0
@@ -320,7 +349,7 @@ def _trending(
 
 
 def _hints(table: _Table, reader: _Reader, look: int) -> Whole:
-    """What the reader's stances make of the first columns where they do not claim them."""
+    """What a reader's likes and mutes add to the trend of the first columns."""
     hints = np.zeros(look, np.int64)
     if reader.liked:
         interests, weights = map(np.array, zip(*reader.liked, strict=True))
@@ -349,7 +378,7 @@ class _Picked:
         column = rank // table.interests % table.size
         if column in self.ranks:
             return True
-        if not self.room or table.candidates[column] in self._closed:
+        if not self.room or column in self._closed:
             return False
         twin, circle = table.twin[column], table.circle[column]
         met = self._circles.get(circle, 0)

@@ -80,7 +80,8 @@ def choose(slate, relevance, mute_from, follows, sent, length, trending):
         return any(slate.twin[p] == slate.twin[c] for p in picked)
 
     pinned = sorted(
-        (c for c in everything if slate.pin[c]), key=lambda c: (slate.pin[c], tie(c))
+        (c for c in everything if slate.pin[c] and not slate.hidden[c]),
+        key=lambda c: (slate.pin[c], tie(c)),
     )
     for c in pinned[:MOST_PINS]:
         if open_to(c, length):
@@ -98,7 +99,10 @@ def choose(slate, relevance, mute_from, follows, sent, length, trending):
     least, most = trending
     kept = least * (length - len(leading)) // length if length else 0
 
-    claimed = {i: [c for c in everything if match(i, c) > push(c)] for i in liked}
+    claimed = {
+        i: [c for c in everything if match(i, c) > push(c) and allowed(c)]
+        for i in liked
+    }
     lists = {
         i: sorted(found, key=lambda c: order(c, [i]))
         for i, found in claimed.items()

@@ -89,7 +89,7 @@ def worlds(draw):
     return (
         made,
         relevance,
-        np.array(row(LEVELS.filter(bool), kinds)),
+        np.array(row(LEVELS.filter(lambda x: x >= CLAIMED_FROM), kinds)),
         Block(
             csr_matrix(weights), row(seen, readers), lengths, trending(draw, lengths)
         ),
@@ -313,7 +313,7 @@ def test_a_pin_is_there_unless_it_was_sent_or_muted_or_hidden(world):
     found = select(slate, relevance, mute_from, replace(block, lengths=places))
 
     tie = np.lexsort((slate.ids, -whole(slate.trend), slate.pin))
-    first = [c for c in tie if slate.pin[c]][:MOST_PINS]
+    first = [c for c in tie if slate.pin[c] and not slate.hidden[c]][:MOST_PINS]
     for reader, picked in enumerate(map(papers, found)):
         there = is_free(world, reader)
         assert picked[: np.sum(there[first])] == [c for c in first if there[c]]
@@ -405,6 +405,14 @@ def test_a_rare_interest_is_represented_beside_a_broad_one():
 
     assert {30, 31} < set(papers(found))
     assert len(found) == 10
+
+
+def test_the_interest_of_the_best_paper_that_may_come_is_served_first():
+    known, fresh = [0.9, 0.4, 0.0], [0.0, 0.0, 0.5]
+
+    found = pick(slate(3), [known, fresh], {0: 1, 1: 1}, sent=[0], length=1)
+
+    assert found == [(2, 1)]
 
 
 def test_a_match_by_chance_takes_no_place_from_a_good_one():
