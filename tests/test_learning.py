@@ -1,0 +1,84 @@
+"""What a reader opens on Thursday is why a paper is in Friday's mail, and says so; if they let us."""
+
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, policy
+
+import pytest
+import time_machine
+from django.urls import reverse
+
+from digest import tasks
+from digest.models import Digest
+from digest.ranking import freeze, rescore
+from tests import make
+
+pytestmark = [
+    pytest.mark.both,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("eager"),
+]
+
+THURSDAY = datetime(2026, 11, 19, 9, 0, tzinfo=UTC)
+FRIDAY = THURSDAY + timedelta(days=1)
+STORKS = "Storks cross wetlands while volunteers count autumn nests and eggs"
+
+
+def announce(day, storks):
+    """A day of papers on anything, some of them on storks; no two are nearly the same."""
+    for number in range(16):
+        own = " ".join(f"{day:%a}{number}{letter}" for letter in "abcdefghijkl")
+        on_storks = number < storks
+        make.paper(
+            f"Storks {number} of {day:%A}" if on_storks else f"Subject {own[:6]}",
+            abstract=f"{STORKS}. {own}" if on_storks else own,
+            authors=[f"Author {day:%a} {number}"],
+            announced_on=day.date(),
+        )
+
+
+def send(moment, mails):
+    """That morning's mail to the one reader there is."""
+    edition = rescore.rescore(moment.date(), moment)
+    freeze.freeze(edition, moment)
+    tasks.send(edition, None, moment)
+    digest = Digest.objects.get(edition=edition)
+    (name,) = mails.glob(f"*{digest.key}*.eml")
+    mail = message_from_bytes(name.read_bytes(), policy=policy.default)
+    return digest, " ".join(mail.get_body(("plain",)).get_content().split())
+
+
+def titles_of(digest):
+    papers = dict(digest.edition.candidates.values_list("pk", "paper__title"))
+    return [papers[pick.candidate] for pick in digest.picks]
+
+
+@pytest.mark.parametrize("learns", [True, False])
+def test_papers_opened_one_day_bring_their_like_the_next(
+    client, settings, tmp_path, learns
+):
+    settings.MAIL_DIR = tmp_path
+    ada = make.subscriber("ada@example.org", learns=learns)
+    announce(THURSDAY, storks=3)
+    digest, _ = send(THURSDAY, tmp_path)
+    titles = titles_of(digest)
+    with time_machine.travel(THURSDAY + timedelta(hours=2), tick=False):
+        for place, title in enumerate(titles, 1):
+            if title.startswith("Storks"):
+                client.get(reverse("link", args=[digest.key, place, "arxiv"]))
+    assert not ada.follows.exists()
+
+    with time_machine.travel(FRIDAY - timedelta(hours=2), tick=False):
+        tasks.act_on_events()
+    announce(FRIDAY, storks=2)
+    second, text = send(FRIDAY, tmp_path)
+
+    learned = [pick for pick in second.picks if pick.opened]
+    assert sum(title.startswith("Storks") for title in titles) == 3
+    assert ada.follows.count() == (3 if learns else 0)
+    assert len(learned) == (2 if learns else 0)
+    assert ("of Thursday”, which you opened" in text) is learns
+    if learns:
+        assert {title[:8] for title in titles_of(second)[:2]} == {
+            "Storks 0",
+            "Storks 1",
+        }
