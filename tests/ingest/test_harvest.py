@@ -413,11 +413,16 @@ def test_the_command_refuses_a_day_that_has_not_come(sources):
         call_command("backfill", "--since", "2999-01-01")
 
 
+SWEEP = ("shell", "-c", "from digest import tasks; tasks.ingest_left()")
+
+
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("next_one", ["backfill", "sweep"])
 def test_a_harvest_that_is_killed_loses_and_doubles_nothing(
-    sources, tmp_path, settings
+    next_one, sources, tmp_path, settings
 ):
+    """The next one, the same command or the worker's task, does not wait for the dead."""
     today = timezone.now().date()
     sources.page = 5
     sources.records = [Record(one, today) for one in batch(DAY, 60)]
@@ -428,15 +433,16 @@ def test_a_harvest_that_is_killed_loses_and_doubles_nothing(
         "VAR_DIR": tmp_path,
         "REDIS_URL": "",
     }
-    command = ("tests.brisk", "backfill", "--since", f"{today}")
+    by_hand = ("backfill", "--since", f"{today}")
 
-    with live.running(*command, log=log, **own) as program:
+    with live.running("tests.brisk", *by_hand, log=log, **own) as program:
         live.until(lambda: Paper.objects.count() >= 10, log)
         program.kill()
         program.wait()
     before = IngestRun.objects.get()
     sources.asked.clear()
-    with live.running(*command, log=log, **own) as program:
+    then = {"backfill": by_hand, "sweep": SWEEP}[next_one]
+    with live.running("tests.brisk", *then, log=log, **own) as program:
         assert program.wait(60) == 0, log.read_text()
 
     run = IngestRun.objects.get()
