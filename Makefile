@@ -57,7 +57,7 @@ check: .venv/.dev ## format, lint, types, templates, migrations, deployment
 	@$(PRODUCTION) $(MANAGE) check --deploy --fail-level WARNING
 
 bench: .venv/.dev ## measure; writes benchmarks/latest.json
-	$(BIN)/python -m benchmarks
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks
 
 chaos: .venv/.dev ## send a day while workers, Redis and PostgreSQL die; ARGS="--over smtp", "--no-resend", "--readers 2000"
 	$(BIN)/python -m tests.chaos $(ARGS)

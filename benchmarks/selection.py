@@ -1,7 +1,9 @@
 """What choosing costs a reader, and what the same choice costs done otherwise.
 
 Invented texts and readers, no database. A reader follows ten topics and keywords out of
-three hundred, and two groups of example papers that nobody shares.
+three hundred, and two groups of example papers that nobody shares. Papers have subjects,
+so that an interest claims about as many of them as on recorded days: one or two in a
+hundred (`claimed_share`).
 """
 
 import time
@@ -17,7 +19,7 @@ from sklearn.svm import LinearSVC
 
 from digest.ranking import vectors
 from digest.ranking.relevance import MUTE_FROM, Field, PaperText, Wish
-from digest.ranking.selection import Block, Slate, select
+from digest.ranking.selection import CLAIMED_FROM, Block, Relevance, Slate, select
 
 CANDIDATES = 1_500
 READERS = 250  # a batch
@@ -25,6 +27,7 @@ SHARED = 300  # topics and keywords that a batch's readers have among them
 FOLLOWS = 10  # a reader's
 TASTES = 2  # groups of example papers of each reader
 EXAMPLES = 5  # papers in a group
+SUBJECTS = 60  # of the papers; a fifth of a text is words of its subject
 SENT = 100  # papers of the last fortnight's digests
 LENGTH = 10
 RUNS = 5
@@ -38,7 +41,7 @@ Reals = npt.NDArray[np.float64]
 def measure() -> dict[str, Result]:
     """Seconds and microseconds of one core's time."""
     chance = np.random.default_rng(0)
-    papers = [_paper(chance) for _ in range(CANDIDATES)]
+    papers = [_paper(chance, number % SUBJECTS) for number in range(CANDIDATES)]
     model, fit = _timed(lambda: vectors.fit([paper.text for paper in papers]))
     rows, embed = _timed(lambda: model.embed([paper.text for paper in papers]))
     field, prepare = _timed(lambda: Field(papers, rows, model))
@@ -51,17 +54,12 @@ def measure() -> dict[str, Result]:
     tastes = [_taste(chance, papers) for _ in range(READERS * TASTES)]
     liked, profile = _timed(lambda: np.array([field.evaluate(w) for w in tastes]))
     relevance = np.vstack([found, liked])
-    slate, block = _slate(chance), _block(chance)
-    mute_from = [MUTE_FROM["topic"]] * len(relevance)
-    chosen = _best(lambda: select(slate, relevance, mute_from, block))
-    loop = _best(lambda: _loop(slate, relevance, block)) / BY_LOOP
-    svm = _svm(chance, rows)
+    chosen = _choosing(chance, relevance)
+    per_reader = chosen["cpu_us_per_subscriber"] / 1e6 + profile / READERS
     return {
         "selection": {
-            "cpu_us_per_subscriber": chosen / READERS * 1e6,
-            "ratio_to_loop": loop / (chosen / READERS),
-            "ratio_to_svm": svm / ((chosen + profile) / READERS),
-            "peak_mb": _peak(lambda: select(slate, relevance, mute_from, block)),
+            **chosen,
+            "ratio_to_svm": _svm(chance, rows) / per_reader,
             "profile_us": profile / len(tastes) * 1e6,
             "interest_us": evaluate / SHARED * 1e6,
         },
@@ -69,6 +67,29 @@ def measure() -> dict[str, Result]:
             "seconds_per_day": embed + prepare,
             "fit_s": fit,
         },
+    }
+
+
+def _choosing(chance: np.random.Generator, relevance: Relevance) -> Result:
+    """What a block costs a reader: as told above, and readers of other kinds beside it."""
+    slate, block = _slate(chance), _block(chance)
+    limits = [MUTE_FROM["topic"]] * len(relevance)
+    half = [(LENGTH // 2, LENGTH)] * READERS
+
+    def cost(block: Block) -> float:
+        run = _best(lambda: select(slate, relevance, limits, block))
+        return run / READERS * 1e6
+
+    plain = cost(block)
+    loop = _best(lambda: _loop(slate, relevance, block)) / BY_LOOP * 1e6
+    return {
+        "cpu_us_per_subscriber": plain,
+        "half_trending_us": cost(replace(block, trending=half)),
+        "two_topics_us": cost(replace(block, weights=_few(chance, block))),
+        "two_mutes_us": cost(replace(block, weights=_muting(chance, block))),
+        "claimed_share": float((relevance >= CLAIMED_FROM).mean()),
+        "ratio_to_loop": loop / plain,
+        "peak_mb": _peak(lambda: select(slate, relevance, limits, block)),
     }
 
 
@@ -129,14 +150,19 @@ def _svm(chance: np.random.Generator, rows: vectors.Rows) -> float:
     return _timed(serve)[1] / BY_SVM
 
 
-def _words(chance: np.random.Generator, n: int) -> str:
+def _words(chance: np.random.Generator, n: int, subject: int) -> str:
     # Zipf's law, as words have it: a few everywhere, most of them rare.
-    return " ".join(f"word{number}" for number in chance.zipf(1.3, n) % 20_000)
+    numbers, is_special = chance.zipf(1.3, n) % 20_000, chance.random(n) < 0.2
+    return " ".join(
+        f"subject{subject}word{number % 200}" if special else f"word{number}"
+        for number, special in zip(numbers, is_special, strict=True)
+    )
 
 
-def _paper(chance: np.random.Generator) -> PaperText:
+def _paper(chance: np.random.Generator, subject: int) -> PaperText:
     authors = tuple(f"Given{a} Family{b}" for a, b in chance.integers(0, 999, (5, 2)))
-    return PaperText(_words(chance, 9), _words(chance, 170), authors, ("cs.LG",))
+    title, abstract = (_words(chance, n, subject) for n in (9, 170))
+    return PaperText(title, abstract, authors, ("cs.LG",))
 
 
 def _wish(chance: np.random.Generator, papers: list[PaperText], number: int) -> Wish:
@@ -148,7 +174,8 @@ def _wish(chance: np.random.Generator, papers: list[PaperText], number: int) -> 
 
 
 def _taste(chance: np.random.Generator, papers: list[PaperText]) -> Wish:
-    group = chance.choice(len(papers), EXAMPLES, replace=False)
+    subject = range(int(chance.integers(SUBJECTS)), len(papers), SUBJECTS)
+    group = chance.choice(subject, EXAMPLES, replace=False)
     return Wish("paper", "", examples=tuple(papers[i] for i in group))
 
 
@@ -157,6 +184,22 @@ def _slate(chance: np.random.Generator) -> Slate:
     ids = np.arange(1, CANDIDATES + 1)
     trend, circle = chance.random(CANDIDATES), chance.integers(0, 1_000, CANDIDATES)
     return Slate(ids, trend, none, none, none.astype(bool), ids, circle)
+
+
+def _few(chance: np.random.Generator, block: Block) -> csr_matrix:
+    """Readers who follow two topics or words and no papers."""
+    kept = np.zeros(block.weights.shape, bool)
+    for row in kept:
+        row[chance.choice(SHARED, 2, replace=False)] = True
+    return csr_matrix(kept.astype(float))
+
+
+def _muting(chance: np.random.Generator, block: Block) -> csr_matrix:
+    """The same readers, each with two mutes of topics or words besides."""
+    stances = block.weights.toarray()
+    for row in stances:
+        row[chance.choice(np.flatnonzero(row[:SHARED] == 0), 2, replace=False)] = -1
+    return csr_matrix(stances)
 
 
 def _block(chance: np.random.Generator) -> Block:
