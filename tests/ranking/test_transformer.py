@@ -620,6 +620,10 @@ def versions():
     return set(Paper.objects.values_list("vector_version", flat=True))
 
 
+def refuse(*_):
+    raise AssertionError("the graph ran, though every vector was there")
+
+
 def mark_of(folder):
     return transformer.load(folder).mark
 
@@ -658,6 +662,17 @@ def test_one_can_switch_there_and_back(papers, folder, settings):
     assert versions() == {there}
 
 
+def test_a_rank_without_new_papers_runs_no_graph(papers, chosen, monkeypatch):
+    monkeypatch.setattr(transformer, "FIT_ON", 1)
+    embedding.refresh()
+    before = VectorModel.objects.values().get()
+    monkeypatch.setattr(onnxruntime.InferenceSession, "run", refuse)
+
+    embedding.refresh()
+
+    assert VectorModel.objects.values().get() == before
+
+
 def test_a_paper_is_embedded_once(papers, chosen):
     embedding.refresh()
     mine = np.full(SIZE, 0.5, np.float32).tobytes()
@@ -674,10 +689,13 @@ def test_papers_are_embedded_again_when_the_folder_changes(papers, chosen):
     before = embedding.refresh().version
     write_graph(chosen / "onnx/model.onnx", weights(seed=1))
 
-    after = embedding.refresh().version
+    assert embedding.current() is None
+    after = embedding.refresh()
 
-    assert after != before
-    assert versions() == {after}
+    assert after.version != before
+    assert versions() == {after.version}
+    texts = [embedding.text(paper) for paper in papers]
+    assert np.array_equal(after.mean, transformer.fit(after.folder, texts).mean)
 
 
 @pytest.mark.django_db
@@ -707,8 +725,13 @@ def test_a_folder_takes_the_place_of_a_model_once_all_papers_have_its_vectors(
     assert len(versions()) == 2
     make.paper("hymns")
     assert embedding.refresh().version == fitted
-    assert embedding.refresh().version.startswith(mark_of(folder))
-    assert len(versions()) == 1
+    model = embedding.refresh()
+    assert model.version.startswith(mark_of(folder))
+    assert versions() == {model.version}
+    known = Paper.objects.order_by("pk")
+    made = model.embed([embedding.text(paper) for paper in known])
+    stored = [np.frombuffer(paper.vector, np.float32) for paper in known]
+    assert np.array_equal(stored, made)
 
 
 def test_a_folder_is_in_use_at_once_where_there_is_no_other_model(
@@ -726,20 +749,23 @@ def test_a_folder_is_in_use_at_once_where_there_is_no_other_model(
 def test_a_paper_revised_while_its_vector_was_made_gets_another(
     papers, chosen, monkeypatch
 ):
-    run = onnxruntime.InferenceSession.run
+    embedding.refresh()
+    late = make.paper("storks")
     revised = {"title": "corrosion", "updated_at": NOW + make.hours(1)}
+    run = onnxruntime.InferenceSession.run
 
     def revise_and_run(*arguments):
-        Paper.objects.filter(pk=papers[0].pk).update(**revised)
+        Paper.objects.filter(pk=late.pk).update(**revised)
         return run(*arguments)
 
     monkeypatch.setattr(onnxruntime.InferenceSession, "run", revise_and_run)
 
     model = embedding.refresh()
 
-    paper = Paper.objects.get(pk=papers[0].pk)
-    expected = model.embed([embedding.text(paper)])[0]
-    assert np.array_equal(np.frombuffer(paper.vector, np.float32), expected)
+    late.refresh_from_db()
+    (expected,) = model.embed([embedding.text(late)])
+    assert late.title == "corrosion"
+    assert np.array_equal(np.frombuffer(late.vector, np.float32), expected)
 
 
 def test_a_folder_that_fails_in_the_night_does_not_stop_the_ranking(
@@ -775,11 +801,8 @@ def test_words_alone_decide_where_the_only_model_has_gone(papers, chosen):
 def test_choosing_for_readers_embeds_no_paper(papers, chosen, monkeypatch):
     edition = rescore.rescore(DAY, NOW)
     shown = [Interest(kind="paper", value=papers[0].identifier)]
-
-    def refuse(*_):
-        raise AssertionError("embedded on the way to a reader")
-
     monkeypatch.setattr(onnxruntime.InferenceSession, "run", refuse)
+
     table = prepare.table(edition)
     found = table.relevance(prepare.wishes(shown))[0]
 
