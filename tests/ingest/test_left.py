@@ -70,9 +70,14 @@ def test_a_paper_that_another_worker_has_just_taken_up_is_left_to_it(sources, no
 
 
 def test_two_workers_do_not_fetch_the_same_paper(sources, now):
+    sources.known = [paper(7, DAY)]
     run = collect.submitted("2611.20007", now - 11 * MINUTE)
+    seen_by_another = IngestRun.objects.get(pk=run.pk)
 
-    assert [repeat._claim(run), repeat._claim(run)] == [True, False]
+    repeat._take_up(run, now)
+    repeat._take_up(seen_by_another, now)
+
+    assert len(sources.asked["api"]) == 1
 
 
 def test_a_harvest_of_a_dead_worker_goes_on_at_its_page(sources, settings, now):
