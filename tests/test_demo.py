@@ -159,7 +159,9 @@ def test_the_story_of_a_researcher_and_an_editor(demo, folder, page, context):
     second = next_morning(folder)
 
     assert titles(second)[0] == pinned
-    assert "Read this one first." in second.get_body(("plain",)).get_content()
+    text = second.get_body(("plain",)).get_content()
+    assert "Read this one first." in text
+    assert "ALSO TRENDING" in text
     assert not set(titles(first)) & set(titles(second)) - {pinned}
     assert len(titles(second)) >= 5
 
@@ -197,12 +199,15 @@ def confirm(page, demo, folder):
 
 
 def choose(page):
-    """Two more topics, a muted word, seven o'clock."""
+    """Two more topics, a muted word, half of it trending, seven o'clock."""
     page.get_by_label("Interpretability", exact=True).check()
     page.get_by_label("Robotics", exact=True).check()
     page.get_by_role("button", name="Save topics").click()
     page.get_by_label("Words to mute, with commas").fill("video")
     page.get_by_role("button", name="Mute word").click()
+    page.get_by_label("Half and half").check()
+    page.get_by_role("button", name="Save what fills it").click()
+    assert page.get_by_label("Half and half").is_checked()
     page.locator("select[name=hour]").select_option("7")
     page.get_by_role("button", name="Save times").click()
     assert page.get_by_label("Robotics", exact=True).is_checked()

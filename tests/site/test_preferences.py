@@ -217,7 +217,7 @@ def test_a_wrong_time_changes_nothing(client, door, ada, wrong):
 
 def test_what_fills_the_mail_is_saved_and_shown(client, door, ada):
     fresh = text(client.get(door))
-    assert 'value="first" aria-describedby="balance-first" checked' in fresh
+    assert 'value="first" aria-describedby="about-first" checked' in fresh
 
     said = client.post(door, {"do": "fill", "balance": "own", "note_when_empty": "on"})
 
@@ -225,7 +225,7 @@ def test_what_fills_the_mail_is_saved_and_shown(client, door, ada):
     assert said["Location"].endswith("said=saved")
     assert (ada.balance, ada.note_when_empty, ada.learns) == ("own", True, False)
     shown = text(client.get(door))
-    assert 'value="own" aria-describedby="balance-own" checked' in shown
+    assert 'value="own" aria-describedby="about-own" checked' in shown
     assert shown.count('name="balance"') == 3
     assert re.search('name="note_when_empty" [^>]* checked>', shown)
     assert not re.search('name="learns" [^>]* checked>', shown)
