@@ -541,7 +541,8 @@ def test_a_check_finds_a_wrong_folder_at_the_start(folder, settings):
 
     (folder / "onnx/model.onnx").unlink()
 
-    (found,) = found_by_checks(include_deployment_checks=True)
+    (found,) = found_by_checks()
+    assert found_by_checks(include_deployment_checks=True) == [found]
     assert found.msg.startswith("EMBEDDING_FOLDER: ")
     assert "model.onnx is missing" in found.msg
     assert 'backend="onnx"' in found.hint
