@@ -81,8 +81,10 @@ def test_leaving_all_examples_keeps_topics_and_dislikes(ada):
     follows.follow_papers(ada, [make.paper().identifier for _ in range(3)])
     follows.follow(ada, "keyword", "floods")
     follows.follow(ada, "paper", make.paper().identifier, -1.0)
+    opened = make.interest("paper", make.paper().identifier)
+    ada.follows.create(interest=opened, weight=0.25, source="opened")
 
     assert follows.unfollow_papers(ada) == 3
 
-    assert followed(ada) == ["floods"]
-    assert ada.follows.count() == 2
+    assert followed(ada) == ["floods", opened.value]
+    assert ada.follows.count() == 3

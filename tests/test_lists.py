@@ -162,6 +162,12 @@ def test_the_extra_column_and_columns_of_ids_alone_are_read():
     assert lists.read(as_csv(alone)).identifiers == ("2401.01234",)
 
 
+def test_a_byte_order_mark_hides_no_column():
+    rows = [["Title", "Url"], ["Of a Thing", ""]]
+
+    assert lists.read("\ufeff" + as_csv(rows)).titles == ("Of a Thing",)
+
+
 def test_a_cell_too_long_for_a_csv_leaves_its_lines():
     text = f'"Title","Url"\n"{"x" * 200_000}","https://arxiv.org/abs/2401.01234"'
 

@@ -17,6 +17,8 @@ View = Callable[Concatenate[HttpRequest, P], HttpResponse]
 QUESTIONS = "120/m"
 # A submission may cost arXiv a question: a lab behind one gateway, not a program.
 SUBMISSIONS = "30/h"
+# A megabyte of text costs up to a second of a core to read.
+LISTS = "60/h"
 
 
 def questions_limited(view: View[P]) -> View[P]:
@@ -37,3 +39,8 @@ def questions_limited(view: View[P]) -> View[P]:
 def submissions_used_up(request: HttpRequest) -> bool:
     """Whether too many papers were submitted from this visitor's network."""
     return limits.used_up("submissions", limits.network(request), SUBMISSIONS)
+
+
+def lists_used_up(request: HttpRequest) -> bool:
+    """Whether too many lists of papers came from this visitor's network."""
+    return limits.used_up("lists", limits.network(request), LISTS)

@@ -1,6 +1,5 @@
 """A reader's own papers: a list pasted or uploaded becomes examples of what they like."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from django.core.files.uploadedfile import UploadedFile
@@ -15,7 +14,9 @@ from digest import follows, tasks
 from digest.ingest import library
 from digest.ingest.library import Report
 from digest.models import Follow, Interest, Paper, Wanted
+from digest.site.errors import too_many
 from digest.site.keys import expired, opened, private
+from digest.site.limits import lists_used_up
 
 # Three hundred records of BibTeX with their abstracts have half of this.
 LARGEST = 1_000_000  # bytes of a file, signs of a text
@@ -32,13 +33,6 @@ SAYS = {
 GOOD = {"removed"}
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """Why there is no text to read: a name of SAYS."""
-
-    said: str
-
-
 @require_http_methods(["GET", "HEAD", "POST"])
 @private
 def papers(request: HttpRequest, key: str) -> HttpResponse:
@@ -46,20 +40,25 @@ def papers(request: HttpRequest, key: str) -> HttpResponse:
     found = opened(key, timezone.now())
     if found is None:
         return expired(request)
-    report, said = None, request.GET.get("said", "")
-    if request.method == "POST":
-        if request.POST.get("do") != "paste":
-            said = remove(found.subscriber, request.POST.get("paper", ""))
-            return redirect(f"{reverse('own_papers', args=[key])}?said={said}")
-        taken = take(found.subscriber, request)
-        if isinstance(taken, Refusal):
-            said = taken.said
-        else:
-            report = taken
-    is_bad = said not in GOOD and not (report and (report.followed or report.fetching))
-    shown = page(found.subscriber, key) | {"report": report, "is_bad": is_bad}
-    shown |= {"said": words(report) if report else SAYS.get(said, "")}
-    return render(request, "pages/own_papers.html", shown)
+    if request.method != "POST":
+        return show(request, found.subscriber, key, request.GET.get("said", ""))
+    if request.POST.get("do") != "paste":
+        said = remove(found.subscriber, request.POST.get("paper", ""))
+        return redirect(f"{reverse('own_papers', args=[key])}?said={said}")
+    if lists_used_up(request):
+        return too_many(request)
+    return show(request, found.subscriber, key, take(found.subscriber, request))
+
+
+def show(
+    request: HttpRequest, reader: Subscriber, key: str, said: str | Report
+) -> HttpResponse:
+    """The page, with what became of a list or of a press."""
+    report = said if isinstance(said, Report) else None
+    told = words(report) if report else SAYS.get(str(said), "")
+    is_good = report.followed or report.fetching if report else said in GOOD
+    about = {"report": report, "said": told, "is_bad": not is_good}
+    return render(request, "pages/own_papers.html", page(reader, key) | about)
 
 
 def words(report: Report) -> str:
@@ -106,17 +105,17 @@ def examples(reader: Subscriber) -> list[tuple[str, str]]:
     return [(one, titles.get(one, one)) for one in values]
 
 
-def take(reader: Subscriber, request: HttpRequest) -> Report | Refusal:
-    """Read what was sent, and have a worker fetch what we do not know."""
+def take(reader: Subscriber, request: HttpRequest) -> Report | str:
+    """Read what was sent, and have a worker fetch what we do not know; or a name of SAYS."""
     pasted, file = request.POST.get("papers", ""), request.FILES.get("file")
     if len(pasted) > LARGEST or (file and (file.size or 0) > LARGEST):
-        return Refusal("large")
+        return "large"
     texts = [pasted, text_of(file) if file else ""]
     if None in texts:
-        return Refusal("binary")
+        return "binary"
     sent = [text for text in texts if text and text.strip()]
     if not sent:
-        return Refusal("empty")
+        return "empty"
     report = library.take(reader, sent, timezone.now())
     if report.fetching:
         tasks.soon(tasks.ingest_brought)

@@ -133,6 +133,13 @@ def test_what_cannot_be_taken_is_refused_in_words(client, door, ada, form, why):
     assert not Wanted.objects.exists()
 
 
+def test_one_network_sends_a_bounded_number_of_lists_an_hour(client, door, ada):
+    statuses = [paste(client, door, "x").status_code for _ in range(61)]
+
+    assert statuses == [200] * 60 + [429]
+    assert client.post(door, {"paper": "unknown"}).status_code == 302
+
+
 def test_titles_without_an_id_are_named_where_they_are_not_found(client, door, ada):
     known = make.paper("A Deep Look at Floods").identifier
     records = "@misc{a, title={A {Deep} look at floods}} @misc{b, title={%s}}"
