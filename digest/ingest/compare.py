@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 
 from digest.ingest import calendar, watch
+from digest.ingest.bulk import update
 from digest.ingest.listing import Listing
 from digest.ingest.text import plain
 from digest.models import IngestRun, Paper
@@ -43,7 +44,7 @@ def compare(
     wrong = [paper for paper, one in pairs if _correct(paper, one)]
     for paper in wrong:
         paper.updated_at = now
-    Paper.objects.bulk_update(wrong, _CORRECTED, batch_size=500)
+    update(wrong, _CORRECTED)
     run.corrected += len(wrong) + sum(_is_newer(*pair) for pair in pairs)
     return kept
 

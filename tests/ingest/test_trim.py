@@ -73,8 +73,8 @@ def test_the_beginning_of_our_record_does_not_move(settings):
 
 
 def test_the_next_check_begins_where_it_would_have(sources):
+    run(200, "arxiv")
     run(100, "arxiv", is_check=True, part="cs")
-    run(100, "arxiv", is_check=True, part="cs", origin="before")
     run(1)
     before = check._first_day("cs", NOW)
 

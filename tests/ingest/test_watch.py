@@ -5,10 +5,10 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from digest import tasks
-from digest.ingest import calendar, collect, harvest, repeat, watch
+from digest.ingest import calendar, check, collect, harvest, repeat, watch
 from digest.models import Edition, IngestRun, Paper
 from tests import make
-from tests.ingest.sources import batch, busy, paper
+from tests.ingest.sources import Record, batch, busy, paper
 from tests.make import DAY, NOW
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both]
@@ -103,6 +103,23 @@ def test_one_category_that_repeats_itself_is_named(sources):
     (run,) = collect.poll(MORNING)
 
     assert (run.new, run.outcome) == (6, "stale in cs.AI")
+
+
+def test_a_category_that_the_feed_repeats_and_the_check_brings_is_not_asked_for(
+    sources,
+):
+    usual_days()
+    old = batch(DAY - timedelta(days=1), 6, "cs.AI", first=300)
+    sources.day, sources.announced = DAY - timedelta(days=1), old
+    collect.collect_announcements(MORNING - timedelta(days=1))
+    sources.day, sources.announced = DAY, [*old, *batch(DAY, 6, "cs.LG")]
+    collect.poll(MORNING)
+    before = watch.is_settled(MORNING)
+    sources.records = [Record(one, DAY) for one in batch(DAY, 6, "cs.AI", first=50)]
+
+    check.check(MORNING)
+
+    assert (before, watch.is_settled(MORNING)) == (False, True)
 
 
 def usual_days(number=4, size=6):
