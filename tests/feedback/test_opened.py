@@ -146,6 +146,37 @@ def test_readers_are_not_taken_for_one_another(edition, batch, letter, ada):
     assert [paper for paper, *_ in learned(bea)] == [two]
 
 
+def test_what_one_reader_opens_again_is_not_fresh_for_another(
+    edition, batch, letter, ada
+):
+    bea = make.subscriber()
+    make.digest(batch, bea, key="hers")
+    one, two = papers_of(edition, 1, 2)
+    learn({"letter": [one, two], "hers": [one, two]}, MIDNIGHT)
+    later = MIDNIGHT + timedelta(days=5)
+
+    learn({"letter": [one], "hers": [two]}, later)
+
+    assert {paper: at for paper, _, at in learned(ada)} == {one: later, two: MIDNIGHT}
+    assert {paper: at for paper, _, at in learned(bea)} == {one: MIDNIGHT, two: later}
+
+
+def test_what_a_reader_removed_is_not_learned_again_when_their_day_is_summed_again(
+    edition, batch, letter, ada
+):
+    one = edition.candidates.first()
+    other = make.digest(batch, make.subscriber(), picks=[(one.pk, 0)])
+    click(letter, 1, "paper", make.NOW)
+    act(TOMORROW)
+    ada.follows.all().delete()
+    click(other, 1, "paper", make.NOW)
+
+    act(TOMORROW)
+
+    assert learned(ada) == []
+    assert len(learned(other.subscriber)) == 1
+
+
 def test_queries_do_not_grow_with_readers(
     edition, batch, letter, django_assert_max_num_queries
 ):

@@ -36,6 +36,14 @@ def test_an_interest_that_a_mail_names_stays_until_the_mail_is_old(ada, opened):
     assert values() == []
 
 
+def test_an_interest_that_found_a_follower_meanwhile_stays(ada):
+    found = make.interest("keyword", "followed again")
+    ada.follows.create(interest=found)
+
+    assert orphans._delete([found.pk]) == 0
+    assert ada.follows.count() == 1
+
+
 def test_many_digests_are_read_in_portions(ada, monkeypatch):
     monkeypatch.setattr(orphans, "PORTION", 1)
     edition = make.edition(papers=11)
