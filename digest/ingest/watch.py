@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import chain
 from statistics import median
 
 from django.conf import settings
@@ -26,6 +27,8 @@ THIN = 0.1  # of the usual day: not even the days between holidays were as thin
 KNOWN_DAYS = 3  # announcement days before we know what is usual
 # A Friday's check is followed by a Monday's; a day more is a bad evening of arXiv's.
 UNCHECKED = timedelta(days=4)
+# Read every two hours: a day and a half without success is no bad evening of theirs.
+UNREAD = timedelta(hours=36)
 STALE_IN = "stale in"  # some categories; the others were told of
 ANNOUNCED = (Paper.Announced.NEW, Paper.Announced.CROSS)
 
@@ -162,7 +165,8 @@ def alarms(now: datetime) -> list[Alarm]:
         )
         for day in missing(now)
     ]
-    return [*found, *_lagging(today, now), *_unchecked(now), *_calendar_ends(today)]
+    others = (_lagging(today, now), _unread(now), _unchecked(now), _ending(today))
+    return [*found, *chain.from_iterable(others)]
 
 
 def _lagging(today: date, now: datetime) -> Iterator[Alarm]:
@@ -189,7 +193,21 @@ def _unchecked(now: datetime) -> Iterator[Alarm]:
         yield Alarm(calendar.today(now), text, "Unchecked")
 
 
-def _calendar_ends(today: date) -> Iterator[Alarm]:
+def _unread(now: datetime) -> Iterator[Alarm]:
+    """Votes that have not been read for so long, on a site that once read them."""
+    lists = IngestRun.objects.filter(source="huggingface")
+    done = lists.filter(state=IngestRun.State.DONE)
+    is_late = not done.filter(started_at__gte=now - UNREAD).exists()
+    if is_late and lists.filter(started_at__lt=now - UNREAD).exists():
+        last = done.order_by("-started_at").values_list("started_at", flat=True).first()
+        text = (
+            f"No votes were read since {last:%d %B, %H:%M}" if last else "No votes yet"
+        )
+        text += ": look at Hugging Face's failures, or whether a worker and beat run."
+        yield Alarm(calendar.today(now), text, "Stale")
+
+
+def _ending(today: date) -> Iterator[Alarm]:
     end = calendar.known_until()
     if today > end - calendar.RUNS_OUT:
         text = (

@@ -339,6 +339,40 @@ def test_a_site_that_was_never_checked_alarms_once_it_is_not_new(sources, settin
     assert alarm("Unchecked", NOW + timedelta(hours=8)) == []
 
 
+def read_votes(hours, state="done"):
+    at = NOW - timedelta(hours=hours)
+    IngestRun.objects.create(
+        source="huggingface", origin="x", state=state, started_at=at
+    )
+
+
+def test_votes_that_are_not_read_any_more_are_an_alarm():
+    read_votes(40)
+    read_votes(1, "failed")
+
+    (text,) = alarm("Stale", NOW)
+
+    assert "No votes were read since 18 November, 17:00" in text
+
+
+def test_votes_that_were_never_read_are_an_alarm_once_the_site_is_not_new():
+    assert alarm("Stale", NOW) == []
+    read_votes(30, "failed")
+    assert alarm("Stale", NOW) == []
+
+    read_votes(40, "failed")
+
+    (text,) = alarm("Stale", NOW)
+    assert text.startswith("No votes yet")
+
+
+def test_votes_that_were_read_lately_are_no_alarm():
+    read_votes(40)
+    read_votes(35)
+
+    assert alarm("Stale", NOW) == []
+
+
 def test_the_end_of_the_list_of_holidays_is_said_a_month_before():
     early, late = datetime(2026, 11, 29, tzinfo=UTC), datetime(2026, 12, 2, tzinfo=UTC)
 
