@@ -185,6 +185,14 @@ def test_a_thin_day_is_believed_once_it_was_sought_in_vain(sources):
     assert watch.missing(LATE) == []
 
 
+def test_an_empty_day_stays_an_alarm_though_it_was_sought_in_vain(sources):
+    usual_days(number=3)
+
+    harvest.fill_gaps(LATE)
+
+    assert watch.missing(LATE) == [DAY]
+
+
 def test_papers_that_came_by_another_road_do_not_end_the_asking(sources):
     make.paper(announced_on=DAY)
     sources.announced = batch(DAY)
