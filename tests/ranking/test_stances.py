@@ -140,19 +140,23 @@ def test_what_was_opened_halves_in_a_month_and_ends_after_two(world, ada):
     assert later.keys == []
 
 
-def test_two_kinds_of_opened_papers_at_most(world, ada):
-    _, old = world
-    trees = "Mycelium feeds forests under snow with sugar, water, nitrogen and salts"
-    third = [
-        make.paper(f"mycelium {n}", abstract=trees, announced_on=DAY - timedelta(90))
+@pytest.fixture
+def mycelium(db):
+    """Three old papers of a third theme."""
+    text = "Mycelium feeds forests under snow with sugar, water, nitrogen and salts"
+    return [
+        make.paper(f"mycelium {n}", abstract=text, announced_on=DAY - timedelta(90))
         for n in range(3)
     ]
-    for papers in (old["storks"], old["quarks"], third):
-        opened(ada, papers)
+
+
+def test_two_kinds_of_opened_papers_at_most_the_ones_opened_most(mycelium, world, ada):
+    _, old = world
+    kinds = [opened(ada, papers) for papers in (mycelium, old["storks"], old["quarks"])]
 
     found = stances.of([ada], NOW)
 
-    assert len(found.keys) == 2
+    assert found.keys == sorted(kinds[1:])
 
 
 def test_a_pick_says_that_its_paper_was_only_opened_and_for_whom(world, ada):
