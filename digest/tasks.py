@@ -34,7 +34,7 @@ from digest.mailer import (
 )
 from digest.mailer.ledger import Tally
 from digest.models import Edition, IngestRun, Paper, Slot
-from digest.ranking import assemble, freeze, rescore
+from digest.ranking import assemble, embedding, freeze, rescore
 
 log = structlog.get_logger()
 
@@ -119,7 +119,8 @@ def ingest_brought() -> None:
     submissions.look_up(now)
     if submissions.fetch_approved(now):
         rank_newest(now)
-    wanted.fetch(now)
+    if any(run.new for run in wanted.fetch(now)):
+        embedding.refresh()  # a reader who looks now should not wait for vectors
     submissions.forget(now)
 
 

@@ -57,6 +57,7 @@ def test_papers_of_a_list_choose_new_ones_and_are_named_as_the_reason(
     library.take(ada, [old.identifier], timezone.now())
 
     tasks.ingest_brought()
+    assert Paper.objects.get(identifier=old.identifier).vector
     tasks.rank_newest(timezone.now())
     picks = assemble.preview_for(Edition.objects.get(), ada, timezone.now())
 

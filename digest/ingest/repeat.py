@@ -56,7 +56,7 @@ def run_again(run: IngestRun, now: datetime) -> list[IngestRun]:
         case Road.PAPER:
             return [collect.submit(_waiting(run, now), now)]
         case Road.WANTED:
-            return wanted.fetch(now)
+            return wanted.fetch(now, again=True)
         case Road.FEED:
             return collect.collect_announcements(now)
         case Road.DOCUMENT:
@@ -135,7 +135,7 @@ def _after_failure(run: IngestRun, now: datetime) -> str:
         case Road.LIST if today:
             return "Asked again within two hours."
         case Road.WANTED:
-            return "What readers still wait for is asked for every ten minutes."
+            return "What readers still wait for is asked for again within two hours."
         case Road.CHECK if today:
             return "Goes on within the hour."
         case Road.CHECK:

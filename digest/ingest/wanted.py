@@ -1,7 +1,7 @@
 """Wanted: papers of readers' lists that we do not know yet are fetched, and then followed."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -19,6 +19,8 @@ from digest.models import IngestRun, Paper, Wanted
 PART = "readers' lists"  # how the ledger calls such a run
 # At three seconds each a turn is half a minute; the announcements wait for no list.
 MOST_QUESTIONS = 10  # of a hundred papers, in one turn
+# After a question that failed; the ledger keeps every one.
+TRY_AGAIN = timedelta(hours=1)
 # What arXiv would not tell for so long it will not tell tomorrow.
 PATIENCE = timedelta(days=7)
 # As long as a reader may come back to see what became of a list.
@@ -54,23 +56,32 @@ def waiting() -> QuerySet[Wanted]:
     return Wanted.objects.filter(is_unknown=False).exclude(Exists(known))
 
 
-def fetch(now: datetime) -> list[IngestRun]:
+def fetch(now: datetime, again: bool = False) -> list[IngestRun]:
     """Fetch what readers want, then let them follow it.
 
     The papers become known and are no news: nobody is mailed them for it. A source that
-    does not answer is asked again in the next turn.
+    did not answer is asked again an hour later, or at once where somebody says `again`.
     """
-    names = waiting().order_by("identifier").values_list("identifier", flat=True)
-    every = list(names.distinct()[: MOST_QUESTIONS * api.SIZE])
     runs: list[IngestRun] = []
     with web.connect() as client:
-        for first in range(0, len(every), api.SIZE):
-            runs.append(_ask(client, every[first : first + api.SIZE], now))
+        for names in _questions(now, again):
+            runs.append(_ask(client, names, now))
             if runs[-1].state == IngestRun.State.FAILED:
                 break
     _follow_found()
     _give_up(now)
     return runs
+
+
+def _questions(now: datetime, again: bool) -> Iterator[list[str]]:
+    """What is asked for in this turn, as many papers at once as arXiv answers."""
+    failed = IngestRun.objects.filter(part=PART, state=IngestRun.State.FAILED)
+    if not again and failed.filter(started_at__gt=now - TRY_AGAIN).exists():
+        return
+    names = waiting().order_by("identifier").values_list("identifier", flat=True)
+    every = list(names.distinct()[: MOST_QUESTIONS * api.SIZE])
+    for first in range(0, len(every), api.SIZE):
+        yield every[first : first + api.SIZE]
 
 
 def _ask(client: httpx.Client, identifiers: Sequence[str], now: datetime) -> IngestRun:

@@ -91,7 +91,8 @@ def test_a_source_that_does_not_answer_loses_nothing_and_is_left_alone(
     assert run.error
     assert Wanted.objects.filter(is_unknown=False).count() == 250
     sources.faults["api"] = []
-    assert len(wanted.fetch(NOW)) == 3
+    assert wanted.fetch(NOW + timedelta(minutes=59)) == []
+    assert len(wanted.fetch(NOW + timedelta(minutes=61))) == 3
     assert len(followed(ada)) == 250
 
 
