@@ -151,6 +151,16 @@ def test_an_empty_day_of_who_asked_for_a_note_is_previewed_and_listed_as_one(
     assert "none: a note" in room.get(about).content.decode()
 
 
+def test_who_wants_only_their_own_and_no_note_is_previewed_as_silent(room, reader):
+    Subscriber.objects.update(balance="own")
+    make.edition(papers=2)
+
+    page = room.get(preview_of(reader)).content.decode()
+
+    assert "close to what they follow. They want nothing else" in page
+    assert "Send me a test" not in page
+
+
 def test_a_test_goes_to_the_editor_and_cannot_unsubscribe_the_reader(room, reader):
     make.edition(papers=[make.paper(HOSTILE)])
 
