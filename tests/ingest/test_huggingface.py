@@ -97,7 +97,9 @@ def test_a_count_that_is_none_is_left_out(count):
     [
         (DAY_2026.read_bytes()[:-40], "cut or broken"),
         (b"[" * 100_000, "cut or broken"),
-        (b'{"error": "Invalid date"}', "not a daily answer"),
+        (b'{"error": "Invalid date"}', "JSON, but not a daily answer"),
+        (b"{}", "JSON, but not a daily answer"),
+        (b"7", "JSON, but not a daily answer"),
         (b'[{"id": "2611.95001"}]', "not a daily answer"),
         (b"[7]", "not a daily answer"),
         (changed(id="../../etc/passwd"), "not an arXiv identifier"),
