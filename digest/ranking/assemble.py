@@ -1,7 +1,7 @@
 """Assemble: a batch's readers get their digests, chosen and stored before anything is sent."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -54,8 +54,23 @@ def choose(
     for more or less like this, and recalled ones.
     """
     readers = list(subscribers)
-    known = stances.of(readers, now)
-    table, sent = prepare.table(edition), known_papers(edition, readers)
+    known, sent = stances.of(readers, now), known_papers(edition, readers)
+    wishes, picks = known.wishes(known.keys), dict[int, list[Pick]]()
+    for weekly in (False, True):
+        group = [reader for reader in readers if is_weekly(reader) == weekly]
+        if group:
+            table = prepare.table(edition, weekly)
+            picks |= _choose(table, group, known, wishes, sent)
+    return picks
+
+
+def _choose(
+    table: prepare.Table,
+    readers: Sequence[Subscriber],
+    known: Stances,
+    wishes: Sequence[Wish],
+    sent: Mapping[int, set[int]],
+) -> dict[int, list[Pick]]:
     places = {paper: i for i, paper in enumerate(table.papers)}
     keys = known.keys
     block = Block(
@@ -67,11 +82,15 @@ def choose(
         [reader.length for reader in readers],
         _balances(readers),
     )
-    found = _select(table, known.wishes(keys), block)
+    found = _select(table, wishes, block)
     return {
         reader.pk: [_pick(choice, reader.pk, table, known, keys) for choice in choices]
         for reader, choices in zip(readers, found, strict=True)
     }
+
+
+def is_weekly(reader: Subscriber) -> bool:
+    return reader.frequency == Subscriber.Frequency.WEEKLY
 
 
 def preview(

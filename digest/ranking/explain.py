@@ -9,7 +9,7 @@ from accounts.models import Subscriber
 from digest.models import Candidate, Edition, Follow, Interest, Paper, Pick
 from digest.ranking import prepare, stances
 from digest.ranking.account import Account, Claim, account, claim
-from digest.ranking.assemble import choose, known_papers, sent_papers
+from digest.ranking.assemble import choose, is_weekly, known_papers, sent_papers
 from digest.ranking.relevance import Row
 from digest.ranking.rescore import DAYS, ELIGIBLE
 from digest.ranking.selection import MOST_OF_A_CIRCLE, Flags, whole
@@ -97,7 +97,7 @@ def explain(
     edition: Edition, subscriber: Subscriber, candidate: Candidate, now: datetime
 ) -> Explanation:
     """All that bears on this candidate for this reader, the strongest interest first."""
-    table = prepare.table(edition)
+    table = prepare.table(edition, is_weekly(subscriber))
     column = table.candidates.index(candidate.pk)
     known = stances.of([subscriber], now)
     weighed = _weighed(table, known, known.readers.get(subscriber.pk, {}))

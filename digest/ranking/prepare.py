@@ -4,11 +4,12 @@ import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from digest.models import Candidate, Edition, Interest, Paper, Recall, Topic
-from digest.ranking import embedding
+from digest.ranking import embedding, trend
 from digest.ranking.relevance import Field, PaperText, Row, Wish
 from digest.ranking.selection import Slate, Whole
 
@@ -34,9 +35,14 @@ class Table:
         return found
 
 
-def table(edition: Edition) -> Table:
-    """The edition as it stands now: what editors and recalls did counts at once."""
-    columns = ("pk", "paper_id", "trend", "boost", "pin", "is_hidden", "paper__title")
+def table(edition: Edition, weekly: bool = False) -> Table:
+    """The edition as it stands now: what editors and recalls did counts at once.
+
+    `weekly`: for who reads once a week, to whom all papers of the week are equally new.
+    """
+    columns = ["pk", "paper_id", "trend", "boost", "pin", "is_hidden", "paper__title"]
+    if weekly:
+        columns += ["breakdown", "paper__primary"]
     rows = list(edition.candidates.order_by("pk").values_list(*columns))
     recalled = set(Recall.objects.values_list("paper_id", flat=True))
     model = embedding.current()
@@ -46,7 +52,7 @@ def table(edition: Edition) -> Table:
     return Table(
         slate=Slate(
             ids=np.array([row[1] for row in rows], np.int64),
-            trend=np.array([row[2] for row in rows], np.float64),
+            trend=np.array(_trends(rows, weekly), np.float64),
             boost=np.array([row[3] for row in rows], np.int64),
             pin=np.array([row[4] or 0 for row in rows], np.int64),
             hidden=np.array([row[5] or row[1] in recalled for row in rows], bool),
@@ -58,6 +64,13 @@ def table(edition: Edition) -> Table:
         vectors=field.vectors,
         evaluate=field.evaluate,
     )
+
+
+def _trends(rows: Sequence[Sequence[Any]], weekly: bool) -> list[float]:
+    """Of rows of pk, paper and trend first, and breakdown and category last."""
+    ranked = [(row[-1], row[-2]) for row in rows if weekly and row[-2]]
+    of_week = iter(trend.of_the_week(ranked))
+    return [next(of_week) if weekly and row[-2] else row[2] for row in rows]
 
 
 @dataclass(frozen=True)

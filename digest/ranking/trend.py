@@ -3,7 +3,7 @@
 import math
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -22,6 +22,7 @@ GROWTH_SPAN_HOURS = 6.0  # two looks closer than this say nothing about a day's 
 RECENCY = 0.5
 OFFSET_HOURS = 24.0  # age added before decay, so that the first day is nearly flat
 GRAVITY = 0.8  # power of the decay
+WEEK_HOURS = 6 * 24.0  # up to this age a paper is of the week that ends with the day
 SHRINKAGE = 20.0  # papers a category needs before its own percentile weighs half
 
 
@@ -79,9 +80,12 @@ def parts(paper: Attention) -> dict[str, float]:
     found["expected"] = 0.0 if found["upvotes"] else paper.expected
     attention = sum(found.values())
     age = max(0.0, paper.age_hours)
-    decay = (OFFSET_HOURS / (age + OFFSET_HOURS)) ** GRAVITY
-    raw = (attention + RECENCY) * decay
+    raw = (attention + RECENCY) * _decay(age)
     return {**found, "recency": RECENCY, "age_hours": age, "raw": raw}
+
+
+def _decay(age: float) -> float:
+    return math.pow(OFFSET_HOURS / (age + OFFSET_HOURS), GRAVITY)
 
 
 def percentiles(values: Sequence[float]) -> list[float]:
@@ -108,17 +112,53 @@ def trend(papers: Sequence[Attention]) -> list[Trend]:
     found = [parts(paper) for paper in papers]
     # Rounded so that the same attention is the same number however it was summed.
     raw = [round(part["raw"], 6) for part in found]
-    overall = percentiles(raw)
-    within, sizes = _within([paper.category for paper in papers], raw)
-    return [
-        _trend(part, within[i], overall[i], sizes[i]) for i, part in enumerate(found)
+    standings = _standings([paper.category for paper in papers], raw)
+    return [_trend(*pair) for pair in zip(found, standings, strict=True)]
+
+
+def of_the_week(papers: Sequence[tuple[str, Mapping[str, float]]]) -> list[float]:
+    """The scores of papers for who reads once a week: those of the week are of one age.
+
+    Of each paper the category and the breakdown that `trend` made. What is older than the
+    week keeps its decay, so that last week's papers do not come back.
+    """
+    raw = [
+        part["raw"] / (_decay(part["age_hours"]) if _is_of_the_week(part) else 1)
+        for _, part in papers
     ]
+    standings = _standings([category for category, _ in papers], raw)
+    return [standing.score for standing in standings]
 
 
-def _trend(part: dict[str, float], within: float, overall: float, size: int) -> Trend:
-    score = (size * within + SHRINKAGE * overall) / (size + SHRINKAGE)
-    breakdown = {**part, "category": within, "overall": overall, "papers": size}
-    return Trend(score, {name: round(value, 4) for name, value in breakdown.items()})
+def _is_of_the_week(part: Mapping[str, float]) -> bool:
+    return part["age_hours"] <= WEEK_HOURS
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """A paper's percentile within its category of so many, and among all."""
+
+    within: float
+    overall: float
+    size: int
+
+    @property
+    def score(self) -> float:
+        parts = self.size * self.within + SHRINKAGE * self.overall
+        return parts / (self.size + SHRINKAGE)
+
+
+def _standings(categories: Sequence[str], raw: Sequence[float]) -> list[_Standing]:
+    within, sizes = _within(categories, raw)
+    rows = zip(within, percentiles(raw), sizes, strict=True)
+    return [_Standing(*row) for row in rows]
+
+
+def _trend(part: dict[str, float], standing: _Standing) -> Trend:
+    places = {"category": standing.within, "overall": standing.overall}
+    breakdown = {**part, **places, "papers": standing.size}
+    rounded = {name: round(value, 4) for name, value in breakdown.items()}
+    return Trend(standing.score, rounded)
 
 
 def _within(

@@ -3,9 +3,11 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Suppression
-from digest.models import Candidate, Digest, Edition, Follow, Interest, Recall
+from digest.models import Candidate, Digest, Edition, Follow, Interest, Recall, Signal
 from digest.ranking import assemble
 from digest.ranking.rescore import rescore
 from tests import make
@@ -398,3 +400,31 @@ def test_an_edition_without_papers_gives_nobody_anything(ada):
 
     assert assemble.choose(empty, [ada], NOW) == {ada.pk: []}
     assert assemble.preview(empty, []) == []
+
+
+def test_who_reads_once_a_week_gets_the_best_of_the_week(ada):
+    monday = make.paper("Much discussed", announced_on=DAY - timedelta(days=5))
+    today = make.paper("Of this morning")
+    for paper, votes in ((monday, 30), (today, 5)):
+        Signal.objects.create(paper=paper, kind="upvotes", at=NOW, value=votes)
+    edition = rescore(DAY, NOW)
+    weekly = make.subscriber(frequency="weekly", weekday=DAY.weekday())
+
+    picks = assemble.choose(edition, [ada, weekly], NOW)
+
+    assert titles(edition, picks[ada.pk]) == [today.title, monday.title]
+    assert titles(edition, picks[weekly.pk]) == [monday.title, today.title]
+
+
+def test_a_batch_with_both_kinds_of_readers_costs_one_look_more(edition, ada):
+    """Not one look a reader: the edition is read once as it is, once as the week."""
+    weekly = [make.subscriber(frequency="weekly", weekday=0) for _ in range(3)]
+    daily = [ada, make.subscriber()]
+    assemble.choose(edition, daily, NOW)
+    with CaptureQueriesContext(connection) as one_kind:
+        assemble.choose(edition, daily, NOW)
+
+    with CaptureQueriesContext(connection) as both:
+        assemble.choose(edition, daily + weekly, NOW)
+
+    assert len(both) == len(one_kind) + 3  # candidates, recalls, version of the vectors

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digest.ranking.promise import MOST
-from digest.ranking.trend import Attention, growth, percentiles, trend
+from digest.ranking.trend import Attention, growth, of_the_week, percentiles, trend
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -137,3 +137,31 @@ def test_growth_is_votes_per_day_between_looks_that_are_far_enough_apart():
 @pytest.mark.parametrize("looks", [[], [(0, 5)], [(1, 2), (0, 5)], [(12, 9), (0, 5)]])
 def test_without_a_second_look_or_votes_gained_there_is_no_growth(looks):
     assert growth([(NOON - timedelta(hours=ago), votes) for ago, votes in looks]) == 0
+
+
+def weekly_scores(*papers):
+    stored = [found.breakdown for found in trend(papers)]
+    return of_the_week([(p.category, s) for p, s in zip(papers, stored, strict=True)])
+
+
+def test_to_who_reads_once_a_week_all_papers_of_the_week_are_equally_new():
+    monday, today = voted(30, age=6 * 24.0), voted(5)
+
+    daily, weekly = scores(monday, today), weekly_scores(monday, today)
+
+    assert daily[0] < daily[1]
+    assert weekly[0] > weekly[1]
+
+
+def test_what_is_older_than_a_week_does_not_come_back_for_its_votes():
+    last_week, today = weekly_scores(voted(1_000, age=7 * 24.0), voted(5))
+
+    assert last_week < today
+
+
+def test_a_week_of_one_age_scores_as_the_day_did():
+    papers = [
+        voted(n, category=name) for n in (0, 3, 9) for name in ("cs.LG", "hep-th")
+    ]
+
+    assert weekly_scores(*papers) == pytest.approx(scores(*papers))
