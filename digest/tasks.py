@@ -116,12 +116,12 @@ def ingest_submitted(run_id: int) -> None:
 def ingest_brought() -> None:
     """Look up what readers submitted; fetch what editors approved, and readers' own lists."""
     now = timezone.now()
+    submissions.tidy(now)
     submissions.look_up(now)
     if submissions.fetch_approved(now):
         rank_newest(now)
     if any(run.new for run in wanted.fetch(now)):
         embedding.refresh()  # a reader who looks now should not wait for vectors
-    submissions.forget(now)
 
 
 @app.task

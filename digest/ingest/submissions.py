@@ -23,6 +23,7 @@ A_DAY = 5
 TRY_AGAIN = timedelta(hours=1)
 TOO_OLD = "It is older than 14 days: editions hold the papers of two weeks."
 UNKNOWN = "arXiv knows no such paper."
+HERE = "It is here without that: the listings brought it."
 
 State = Submission.State
 _TOLD = (
@@ -156,6 +157,8 @@ def fetch_approved(now: datetime) -> list[IngestRun]:
     return runs
 
 
-def forget(now: datetime) -> None:
-    """What was decided long ago is nobody's business any more."""
+def tidy(now: datetime) -> None:
+    """What came by itself needs no editor; what was decided long ago is nobody's business."""
+    for row in Submission.objects.needless():
+        decline(row, HERE, now)
     Submission.objects.forgettable(now).delete()

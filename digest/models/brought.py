@@ -9,6 +9,12 @@ from accounts.models import Subscriber
 from digest.models.papers import Paper
 
 
+def is_here() -> models.Exists:
+    """Whether the paper of a submission was announced to us."""
+    known = Paper.objects.exclude(announce_type=Paper.Announced.BROUGHT)
+    return models.Exists(known.filter(identifier=models.OuterRef("identifier")))
+
+
 class SubmissionQuerySet(models.QuerySet["Submission"]):
     """Submissions by what is to be done with them."""
 
@@ -20,11 +26,14 @@ class SubmissionQuerySet(models.QuerySet["Submission"]):
 
     def unfetched(self, now: datetime) -> Self:
         """Approved ones that are still news, and whose paper is not here as news yet."""
-        known = Paper.objects.exclude(announce_type=Paper.Announced.BROUGHT)
-        here = known.filter(identifier=models.OuterRef("identifier"))
         approved = self.filter(state=Submission.State.APPROVED)
         young = approved.filter(announced_on__gt=now.date() - Submission.YOUNG)
-        return young.exclude(models.Exists(here))
+        return young.exclude(is_here())
+
+    def needless(self) -> Self:
+        """Undecided ones whose paper has come by itself meanwhile."""
+        undecided = (Submission.State.CHECKING, Submission.State.WAITING)
+        return self.filter(is_here(), state__in=undecided)
 
     def forgettable(self, now: datetime) -> Self:
         """Decided long ago."""

@@ -215,11 +215,22 @@ def test_decisions_are_forgotten_after_a_month_and_waiting_ones_are_not(ada):
     submissions.decline(waiting(), "No.", NOW)
     waiting("2611.95002")
 
-    submissions.forget(NOW + timedelta(days=29))
+    submissions.tidy(NOW + timedelta(days=29))
     assert Submission.objects.count() == 2
 
-    submissions.forget(NOW + timedelta(days=31))
+    submissions.tidy(NOW + timedelta(days=31))
     assert Submission.objects.get().identifier == "2611.95002"
+
+
+@pytest.mark.parametrize("state", ["checking", "waiting"])
+def test_what_comes_by_itself_needs_no_editor_and_gets_no_place_for_it(state):
+    waiting(make.paper().identifier, state=state)
+    waiting(make.paper(announce_type="brought").identifier, state=state)
+
+    submissions.tidy(NOW)
+
+    rows = Submission.objects.order_by("pk").values_list("state", "why")
+    assert list(rows) == [("declined", submissions.HERE), (state, "")]
 
 
 def test_an_erased_reader_s_asking_goes_with_them_and_the_submission_stays(ada):
