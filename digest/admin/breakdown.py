@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from accounts.models import Subscriber
 from digest.models import Candidate, Follow, Interest
-from digest.ranking.account import Account
 from digest.ranking.explain import Explanation, Part
 from digest.ranking.selection import CLAIMED_FROM, SCALE, TREND_PRIOR
 from digest.ranking.trend import (
@@ -103,7 +102,7 @@ def _days(days: float) -> str:
 def account_lines(found: Explanation, names: Names) -> list[Line]:
     """How the paper's score for this reader adds up."""
     account = found.account
-    lines = list(_claimed(found, names) if account.is_claimed else _trending(account))
+    lines = list(_claimed(found, names) if account.is_claimed else _trending(found))
     if account.push:
         words = "half of its match with what they mute"
         lines.append(Line("pushed down", -account.push / SCALE, words))
@@ -115,12 +114,20 @@ def _claimed(found: Explanation, names: Names) -> Iterator[Line]:
     best = max(found.parts, key=lambda part: part.claim.match)
     words = f"weight · relevance of {name_of(best, names)}"
     yield Line("best match", account.match / SCALE, words)
-    words = f"{TREND_PRIOR:g} · {account.trend / SCALE:.4f}"
+    words = f"{TREND_PRIOR:g} · {account.trend / SCALE:.4f}{_of_the_week(found)}"
     yield Line("trend", account.prior / SCALE, words)
 
 
-def _trending(account: Account) -> Iterator[Line]:
-    yield Line("trend", account.trend / SCALE, "no interest claims it")
+def _of_the_week(found: Explanation) -> str:
+    """Where a reader's trend is not that of everybody."""
+    own = found.account.trend != round(found.candidate.trend * SCALE)
+    return ", as the papers of their week compare" if own else ""
+
+
+def _trending(found: Explanation) -> Iterator[Line]:
+    account = found.account
+    words = f"no interest claims it{_of_the_week(found)}"
+    yield Line("trend", account.trend / SCALE, words)
     if account.hint:
         words = "half of its best match with what they follow, too weak to be claimed"
         yield Line("nearness", account.hint / SCALE, words)

@@ -219,6 +219,18 @@ def test_a_paper_that_others_keep_out_says_how_many(room, edition, ada):
     assert re.search(r"\d+ of 16 papers open to them come before it", told)
 
 
+def test_a_weekly_readers_trend_is_that_of_their_week(room, edition, ada):
+    follow(ada, "keyword", "subject1")
+    old = named(edition, "Subject11 alone")
+    daily = words(page(room, ada, paper=old.paper.identifier))
+    type(ada).objects.filter(pk=ada.pk).update(frequency="weekly")
+
+    weekly = words(page(room, ada, paper=old.paper.identifier))
+
+    assert "as the papers of their week compare" in weekly
+    assert "as the papers of their week compare" not in daily
+
+
 def test_papers_that_are_no_candidates_and_unknown_ones_say_so(room, edition, ada):
     old = make.paper("Storks of old", announced_on=DAY - timedelta(days=40))
 
