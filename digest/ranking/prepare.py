@@ -67,10 +67,12 @@ def table(edition: Edition, weekly: bool = False) -> Table:
 
 
 def _trends(rows: Sequence[Sequence[Any]], weekly: bool) -> list[float]:
-    """Of rows of pk, paper and trend first, and breakdown and category last."""
-    ranked = [(row[-1], row[-2]) for row in rows if weekly and row[-2]]
-    of_week = iter(trend.of_the_week(ranked))
-    return [next(of_week) if weekly and row[-2] else row[2] for row in rows]
+    """The trend of each row; for weekly readers the week's, where a breakdown tells it."""
+    if not weekly:
+        return [row[2] for row in rows]
+    told = [(category, breakdown) for *_, breakdown, category in rows if breakdown]
+    of_week = iter(trend.of_the_week(told))
+    return [next(of_week) if row[-2] else row[2] for row in rows]
 
 
 @dataclass(frozen=True)

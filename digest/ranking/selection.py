@@ -285,11 +285,10 @@ def _best(reader: _Reader, picked: dict[int, int]) -> list[int]:
 
 
 def _places(reader: _Reader) -> list[int]:
-    """Of each interest, the places that are its own."""
+    """Of each interest, the places that are its own; no more than MOST_PLACES are used."""
     weights = [weight for _, weight in reader.liked]
     total, length = sum(weights), reader.length - reader.trending[0]
-    shares = [int(weight / total * length + 1e-9) for weight in weights]
-    return [min(max(share, 1), MOST_PLACES) for share in shares]
+    return [max(int(weight / total * length + 1e-9), 1) for weight in weights]
 
 
 def _first(offer: _Offer, closed: set[int]) -> int | None:

@@ -343,6 +343,16 @@ def test_places_go_by_weight():
     assert sum(c >= 20 for c in papers(found)) == 2  # a quarter of ten, rounded down
 
 
+def test_no_place_is_lost_to_rounding():
+    row = np.eye(2).repeat(20, axis=1)
+
+    found = pick(slate(40), [row[0] * 0.9, row[1]], {0: 0.6, 1: 0.9}, length=5)
+
+    assert (
+        sum(c < 20 for c in papers(found)) == 2
+    )  # 0.6 / 1.5 * 5 is 1.9999999999999998
+
+
 def test_what_fills_the_mail_is_nearer_to_the_reader():
     found = pick(slate(2, trend=[0.52, 0.5]), [0, 0.2], {0: 1})
 
@@ -473,6 +483,12 @@ def test_what_is_like_a_muted_paper_is_pushed_down_but_kept():
     found = pick(slate(2), [liked, disliked], {0: 1, 1: -1})
 
     assert papers(found) == [1, 0]
+
+
+def test_a_trending_paper_like_a_muted_one_is_pushed_down_but_kept():
+    found = pick(slate(2, trend=[0.6, 0.5]), [0.5, 0.0], {0: -1})
+
+    assert found == [(1, TRENDING), (0, TRENDING)]
 
 
 def test_what_is_hardly_like_a_muted_paper_is_not_pushed_down():
