@@ -86,5 +86,10 @@ def test_what_is_too_weak_is_not_claimed(relevance, match):
     assert claim(0.5, relevance).match == match
 
 
+@pytest.mark.parametrize(("relevance", "push"), [(0.28, 1_400), (0.2799, 0)])
+def test_what_is_hardly_like_something_muted_is_not_pushed_down(relevance, push):
+    assert claim(-1.0, relevance).push == push
+
+
 def test_whoever_follows_nothing_gets_the_trend():
     assert account([], 0.4, 0).total == 4_000
