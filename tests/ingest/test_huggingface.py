@@ -114,6 +114,47 @@ def test_a_foreign_or_cut_answer_is_refused_with_a_reason_and_a_remedy(document,
     assert ": " in str(refusal.value)
 
 
+@pytest.mark.parametrize("authors", [None, [], ["Ana Roe"], [7], [{"name": 7}]])
+def test_authors_that_are_none_are_left_out(authors):
+    first = huggingface.parse(changed(authors=authors))[0]
+
+    assert first.authors == ()
+
+
+def test_keywords_are_words_short_and_few():
+    many = [
+        "  transport ",
+        "",
+        " ",
+        7,
+        None,
+        "w" * 81,
+        "w" * 80,
+        *"abcdefghijklmnopqrst",
+    ]
+
+    first = huggingface.parse(changed(ai_keywords=many))[0]
+
+    assert first.ai_keywords == ("transport", "w" * 80, *"abcdefghijklm")
+
+
+@pytest.mark.parametrize("keywords", [None, "transport", 7, {"a": 1}, []])
+def test_keywords_that_are_no_list_are_left_out(keywords):
+    first = huggingface.parse(changed(ai_keywords=keywords))[0]
+
+    assert first.ai_keywords == ()
+
+
+@pytest.mark.parametrize("organization", [None, "Roe Laboratory", 7, [], {"name": 7}])
+def test_an_organization_without_a_name_is_left_out(organization):
+    rows = json.loads(changed(organization=organization))
+    rows[0]["organization"] = organization
+
+    first = huggingface.parse(json.dumps(rows).encode())[0]
+
+    assert first.organization == ""
+
+
 @needs_data
 def test_every_recorded_day_is_read_with_the_signals_of_each_paper():
     archive = next((DATA / "hf_daily").glob("raw_*.tar.gz"))
