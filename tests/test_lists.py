@@ -121,6 +121,21 @@ def test_a_broken_record_does_not_swallow_the_next():
     assert "2401.00002" in found.identifiers
 
 
+@given(st.integers(2, 6), st.data())
+def test_wherever_a_record_is_cut_the_others_are_told(size, data):
+    records = [
+        f'@article{{k{n}, title = "A {{Title}} of {n}", eprint={{2401.0000{n}}}, note = {{x}}}}'
+        for n in range(size)
+    ]
+    broken = data.draw(st.integers(0, size - 1))
+    records[broken] = records[broken][: data.draw(st.integers(0, 90))]
+
+    found = lists.read("\n".join(records))
+
+    told = {f"2401.0000{n}" for n in range(size) if n != broken}
+    assert told <= set(found.identifiers)
+
+
 ZOTERO = [
     ["Key", "Item Type", "Title", "Publication Title", "DOI", "Url", "Abstract Note"],
     [
