@@ -485,6 +485,14 @@ def test_what_is_like_a_muted_paper_is_pushed_down_but_kept():
     assert papers(found) == [1, 0]
 
 
+def test_what_is_pushed_down_is_no_longer_the_first_of_its_interest():
+    liked, disliked = [0.8, 0.8, 0.75], [0.5, 0.0, 0.0]
+
+    found = pick(slate(3), [liked, disliked], {0: 1, 1: -1}, length=2)
+
+    assert papers(found) == [1, 2]
+
+
 def test_a_trending_paper_like_a_muted_one_is_pushed_down_but_kept():
     found = pick(slate(2, trend=[0.6, 0.5]), [0.5, 0.0], {0: -1})
 
