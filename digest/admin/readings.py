@@ -90,8 +90,8 @@ def title(run: IngestRun) -> str:
         case Road.CHECK:
             return f"Daily check of {run.part}, since {_day(run.window_from)}"
         case Road.WINDOW:
-            until = f" to {_day(run.window_until)}" if run.window_until else " on"
-            return f"Harvest of {run.part}, {_day(run.window_from)}{until}"
+            until = f"to {_day(run.window_until)}" if run.window_until else "on"
+            return f"Harvest of {run.part} from {_day(run.window_from)} {until}"
         case Road.PAPER:
             return f"Paper {run.part}"
         case Road.WANTED:

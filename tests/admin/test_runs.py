@@ -78,7 +78,7 @@ def test_a_harvest_says_its_window_in_the_ledger(room):
 
     page = room.get(reverse(LEDGER)).content.decode()
 
-    assert "Harvest of cs, 9 Nov to 15 Nov" in page
+    assert "Harvest of cs from 9 Nov to 15 Nov" in page
     assert "quite quiet" in page
 
 
