@@ -181,7 +181,7 @@ def test_what_readers_want_is_asked_for_again(sources, now):
         ("gap", "three times a day", "three times a day"),
         ("window", "The same backfill", "The same backfill"),
         ("paper", "Read again", "Read again"),
-        ("wanted", "every ten minutes", "every ten minutes"),
+        ("wanted", "within two hours", "within two hours"),
         ("document", "Read again", "Read again"),
     ],
 )
