@@ -159,6 +159,20 @@ def test_two_kinds_of_opened_papers_at_most_the_ones_opened_most(mycelium, world
     assert found.keys == sorted(kinds[1:])
 
 
+def test_of_a_kind_the_papers_opened_last_count(world, ada, monkeypatch):
+    monkeypatch.setattr(stances, "MOST_OF_A_KIND", 2)
+    _, old = world
+    days = (3, 1, 4, 2)
+    pairs = zip(old["storks"], days, strict=True)
+    seen = [opened(ada, [one], NOW - timedelta(day)) for one, day in pairs]
+
+    found = stances.of([ada], NOW)
+
+    ((key, weight),) = found.readers[ada.pk].items()
+    assert key == (*seen[1], *seen[3])
+    assert weight == pytest.approx(0.25 * 0.5 ** (1 / 30))
+
+
 def test_a_pick_says_that_its_paper_was_only_opened_and_for_whom(world, ada):
     edition, old = world
     bea = make.subscriber()
