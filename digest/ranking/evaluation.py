@@ -107,7 +107,11 @@ class Papers:
         texts = [_text(paper) for paper in recorded]
         model = fit([paper.text for paper in texts])
         self.rows = model.embed([paper.text for paper in texts])
-        self.texts, self.field = texts, Field(texts, self.rows, model)
+        # As in an edition: what is only followed is no candidate, and says nothing of them.
+        self.candidates = np.flatnonzero(~self.background)
+        open_to = [texts[i] for i in self.candidates]
+        self.texts, self.model = texts, model
+        self.field = Field(open_to, self.rows[self.candidates], model)
         # Equal scores go by chance, never by the order of the file.
         self.tie = np.random.default_rng(0).permutation(len(texts)) + 1
 
@@ -120,8 +124,17 @@ class Papers:
         none = np.zeros(len(self.ids), np.int64)
         level = np.full(len(self.ids), 0.5)
         hidden = self.background.copy()
-        twin, circle = self.field.twins(), np.arange(len(self.ids))
+        circle = np.arange(len(self.ids))
+        twin = circle.copy()
+        twin[self.candidates] = self.candidates[self.field.twins()]
         return Slate(self.tie, level, none, none, hidden, twin, circle)
+
+    def relevance(self, wishes: Sequence[Wish]) -> npt.NDArray[np.float32]:
+        """Each wish against all papers; nothing is relevant that is no candidate."""
+        found = np.zeros((len(wishes), len(self.ids)), np.float32)
+        for i, wish in enumerate(wishes):
+            found[i, self.candidates] = self.field.evaluate(wish)
+        return found
 
 
 @dataclass(frozen=True)
@@ -177,8 +190,7 @@ def _reader(papers: Papers, recorded: Json) -> Reader:
 def _production(papers: Papers, slate: Slate, reader: Reader) -> Whole:
     """What the reader's digest of ten would hold, then what the next ones would."""
     wishes, weights = _wishes(papers, reader)
-    relevance = np.array([papers.field.evaluate(wish) for wish in wishes])
-    relevance = relevance.reshape(len(wishes), len(papers.ids))
+    relevance = papers.relevance(wishes)
     limits = [MUTE_FROM[wish.kind] for wish in wishes]
     closed = np.flatnonzero(~reader.open).tolist()
 
@@ -225,10 +237,8 @@ def _words(papers: Papers) -> Scorer:
 
 
 def _meaning(papers: Papers) -> Scorer:
-    model = papers.field.model
-    assert model
     return lambda reader: np.asarray(
-        papers.rows @ normalize(model.embed(_asked(papers, reader))).mean(axis=0)
+        papers.rows @ normalize(papers.model.embed(_asked(papers, reader))).mean(axis=0)
     )
 
 

@@ -62,21 +62,35 @@ class Lexicon:
         """Cosine to the centre of `texts`, less what all papers share: [n] in [-1, 1]."""
         if not texts:
             return np.zeros(self.size)
-        centre = self._centre(texts) - self._mean
-        length = float(np.linalg.norm(centre))
-        if not length:
-            return np.zeros(self.size)
-        return np.asarray(self._weighed @ centre) / length
+        return self._towards(self._centre(texts))
 
-    def duplicates(self, texts: Sequence[str]) -> Scores:
-        """Plain cosine to the nearest of `texts`, 1.0 for the same words: [n] in [0, 1]."""
+    def agrees(self, rows: Columns, weights: Scores) -> Scores:
+        """Like `resembles`, but to the weighed centre of some of its own texts."""
+        return self._towards(weights @ self._weighed[rows] / weights.sum())
+
+    def duplicates(self, texts: Sequence[str], least: float) -> Scores:
+        """Plain cosine to the nearest of `texts`, 1.0 for the same words: [n] in [0, 1].
+
+        Below `least` it may be 0: no cosine is more than all of them together.
+        """
+        together = self._weighed @ self._centre(texts) * len(texts)
+        near = np.flatnonzero(together >= least)
         rows = np.stack([self._centre([text]) for text in texts], axis=1)
-        return np.asarray((self._weighed @ rows).max(axis=1))
+        found = np.zeros(self.size)
+        found[near] = (self._weighed[near] @ rows).max(axis=1)
+        return found
 
     def pairs(self, left: Columns, right: Columns) -> Scores:
         """Plain cosine of each of these texts to its partner: float64 [pairs]."""
         both = self._weighed[left].multiply(self._weighed[right])
         return np.asarray(both.sum(axis=1)).ravel()
+
+    def _towards(self, centre: Scores) -> Scores:
+        special = centre - self._mean
+        length = float(np.linalg.norm(special))
+        if not length:
+            return np.zeros(self.size)
+        return np.asarray(self._weighed @ special) / length
 
     def _centre(self, texts: Sequence[str]) -> Scores:
         """The mean of the texts' unit rows."""

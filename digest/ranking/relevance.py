@@ -16,6 +16,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
 from digest.ranking.lexicon import KEPT, Lexicon, Scores
+from digest.ranking.selection import CLAIMED_FROM
 from digest.ranking.vectors import Model
 from digest.ranking.words import contains, fold, spellings, tokens
 
@@ -54,6 +55,14 @@ NAMED = 0.1
 # examples it costs .006 of ap.
 VERBATIM = 0.3
 OUTSIDE = 0.8  # of the relevance is left outside the categories that a topic names
+# What the best matches have in common says more of an interest than its few words or
+# examples do: one round of feedback (Rocchio 1971, from pseudo-relevance), each match as
+# heavy as the square of its relevance. They count as much as so many examples do.
+LEADERS = 10  # twice as many cost the words-only topics .01 of ap and gain nothing
+LEARNED = 20.0  # examples; from 5 to 20 the sets do not differ, without end is too much
+# Feedback makes likeness to examples surer everywhere; with this power as many papers are
+# claimed as without it, and as often rightly (.55 for .53 of them in the keepers' lists).
+TEMPERED = 1.4
 SIMILAR_AT_MOST = 0.85  # above it only the paper itself and near-duplicates
 DUPLICATE = (0.45, 0.65)  # TF-IDF cosine where a near-duplicate begins and is certain
 
@@ -127,6 +136,7 @@ class Field:
         self._titles = [spellings(paper.title) for paper in papers]
         self._abstracts = [spellings(paper.abstract) for paper in papers]
         self._names = _by_name(papers)
+        self._place = {paper.text: i for i, paper in enumerate(papers)}
         self._vector = lru_cache(KEPT)(self._embed)
 
     def evaluate(self, wish: Wish) -> Row:
@@ -161,8 +171,9 @@ class Field:
             words = NAMED * self._lexicon.answers(asked)
             found = _relevance((1 - NAMED) * self._like(wish.examples) + words)
         else:
-            surer = self._verbatim([wish.value, *wish.keywords])
-            found = _surer(_relevance(self._answer(asked)), surer)
+            verbatim = VERBATIM * self._verbatim([wish.value, *wish.keywords])
+            found = _surer(_relevance(self._answer(asked)), verbatim)
+        found = _lifted(found, self._feedback(found, wish.examples))
         return found * self._inside(wish.categories)
 
     def category(self, wish: Wish) -> Scores:
@@ -190,13 +201,17 @@ class Field:
         """Likeness to one paper or a group; only themselves and near-duplicates near 1.0."""
         if not wish.examples:
             return np.zeros(len(self.papers))
-        found = _relevance(self._like(wish.examples)) * SIMILAR_AT_MOST
-        same = self._lexicon.duplicates([example.text for example in wish.examples])
-        return np.maximum(found, _ramp(same, *DUPLICATE))
+        found = _relevance(self._like(wish.examples))
+        found = _surer(found, self._feedback(found, wish.examples)) ** TEMPERED
+        texts = [example.text for example in wish.examples]
+        same = self._lexicon.duplicates(texts, DUPLICATE[0])
+        return np.maximum(found * SIMILAR_AT_MOST, _ramp(same, *DUPLICATE))
 
     def search(self, wish: Wish) -> Scores:
         """Words and meaning of a query; surer where it stands verbatim."""
-        return _surer(_relevance(self._answer(wish.value)), self.keyword(wish))
+        verbatim = VERBATIM * self.keyword(wish)
+        found = _surer(_relevance(self._answer(wish.value)), verbatim)
+        return _lifted(found, self._feedback(found))
 
     def _embed(self, example: PaperText) -> Row:
         if example.vector:
@@ -220,21 +235,48 @@ class Field:
 
     def _like(self, examples: Sequence[PaperText]) -> Scores:
         """Likeness to the centre of the examples; 1.0 is beyond doubt, 0 is chance."""
-        texts = [example.text for example in examples]
-        words = self._lexicon.resembles(texts)
+        words = self._lexicon.resembles([example.text for example in examples])
         titles = self._headings.resembles([example.title for example in examples])
+        return self._likeness(words, titles, self._means(examples))
+
+    def _feedback(self, found: Scores, examples: Sequence[PaperText] = ()) -> Scores:
+        """How like the best matches each candidate is, as far as these are to be trusted.
+
+        They are the less to be trusted the less relevant they are themselves, and the
+        more examples a reader has given; those examples are none of them.
+        """
+        others = found.copy()
+        others[[self._place[e.text] for e in examples if e.text in self._place]] = 0
+        last = min(LEADERS, others.size) - 1
+        best = np.argpartition(-others, last)[: last + 1]
+        weights = others[best] ** 2
+        if not weights.any():
+            return np.zeros(len(self.papers))
+        sure = weights.sum() / others[best].sum() * LEARNED / (LEARNED + len(examples))
+        words = self._lexicon.agrees(best, weights)
+        titles = self._headings.agrees(best, weights)
+        meaning = self._towards(weights @ self._vectors[best])
+        return np.asarray(sure * _relevance(self._likeness(words, titles, meaning)))
+
+    def _likeness(self, words: Scores, titles: Scores, meaning: Scores) -> Scores:
+        """Three cosines as one likeness."""
         found = WORDS * _spreads(words, WORDS_SPREAD)
         found += TITLES * _spreads(titles, TITLES_SPREAD)
         if self.model is None:
             return found / (WORDS + TITLES) / SURE
-        found += MEANING * _spreads(self._means(examples), MEANING_SPREAD)
+        found += MEANING * _spreads(meaning, MEANING_SPREAD)
         return found / (WORDS + MEANING + TITLES) / SURE
 
     def _means(self, examples: Sequence[PaperText]) -> Scores:
         """Cosine of the vectors to the centre of the examples' vectors: [n]."""
         if self.model is None:
             return np.zeros(len(self.papers))
-        centre = np.mean([self._vector(example) for example in examples], axis=0)
+        return self._towards(
+            np.mean([self._vector(example) for example in examples], axis=0)
+        )
+
+    def _towards(self, centre: npt.NDArray[np.floating]) -> Scores:
+        """Cosine of the vectors to a centre, which need not be of unit length: [n]."""
         length = float(np.linalg.norm(centre))
         if not length:
             return np.zeros(len(self.papers))
@@ -283,9 +325,18 @@ def _relevance(likeness: Scores) -> Scores:
     return np.asarray(1 - np.exp2(-((np.maximum(likeness, 0) / HALF) ** 2)))
 
 
-def _surer(relevance: Scores, verbatim: Scores) -> Scores:
-    """The relevance, nearer to 1 where a phrase stands verbatim; order kept otherwise."""
-    return np.asarray(1 - (1 - relevance) * (1 - VERBATIM * verbatim))
+def _surer(relevance: Scores, share: Scores) -> Scores:
+    """The relevance, nearer to 1 by a share of what lacks to it."""
+    return np.asarray(1 - (1 - relevance) * (1 - share))
+
+
+def _lifted(relevance: Scores, share: Scores) -> Scores:
+    """Like `_surer`, but nothing is lifted to where it would be claimed.
+
+    That a paper is about some words, the words have to say themselves.
+    """
+    above = np.where(relevance < CLAIMED_FROM, CLAIMED_FROM, 1.0)
+    return np.asarray(relevance + (above - relevance) * share)
 
 
 def _ramp(values: Scores, low: float, high: float) -> Scores:

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from digest.ranking import vectors
-from digest.ranking.relevance import FLOOR, MUTE_FROM, Field, PaperText, Wish
+from digest.ranking.relevance import (
+    FLOOR,
+    MUTE_FROM,
+    Field,
+    PaperText,
+    Wish,
+)
+from digest.ranking.selection import CLAIMED_FROM
 
 FILLER = [
     "robots grasp fragile fruit with soft hands",
@@ -144,6 +151,12 @@ def test_a_near_duplicate_is_muted_with_its_paper(field):
     assert relevance(field, "paper", "1", examples=(revised,))[0] >= MUTE_FROM["paper"]
 
 
+def test_a_near_duplicate_of_one_example_among_many_is_found(field):
+    first = relevance(field, "paper", "1", examples=(QUANTIZED, BIRDS, *REST[:6]))[0]
+
+    assert first == 1.0
+
+
 def test_a_topic_finds_its_papers_by_words(field):
     first, second, birds, rest = relevance(
         field,
@@ -196,7 +209,7 @@ def test_a_verbatim_search_is_surer_than_its_words_apart(field):
     verbatim = relevance(field, "search", "post-training quantization")[0]
     apart = relevance(field, "search", "quantization post-training")[0]
 
-    assert verbatim > apart + 0.03
+    assert verbatim > apart + 0.02
 
 
 def test_likeness_by_chance_is_nothing(field):
@@ -231,6 +244,51 @@ def test_every_kind_bears_an_edition_without_words(kind, papers):
     row = empty.evaluate(Wish(kind, "language models", examples=(BIRDS,)))
 
     assert row.tolist() == [0.0] * len(papers)
+
+
+STORKS = "storks cross wetlands in autumn"
+REEDS = (
+    "reeds grow beside quiet marshes; dragonflies hatch and herons fish below willows"
+)
+MATCHES = [PaperText(f"Herons {n}", f"{STORKS} and {REEDS}") for n in range(3)]
+BESIDE = PaperText("Herons", REEDS)
+EXAMPLE = PaperText("Storks", STORKS)
+
+
+def among(*papers):
+    """A field of these papers and the others'."""
+    every = [*papers, *REST]
+    texts = [paper.text for paper in every]
+    model = vectors.fit(texts)
+    return Field(every, model.embed(texts), model)
+
+
+@pytest.mark.parametrize("kind", ["search", "topic"])
+def test_what_the_best_matches_share_finds_more_but_claims_nothing(kind):
+    field = among(BESIDE, *MATCHES)
+
+    beside, *matches = field.evaluate(Wish(kind, "storks autumn"))[:4]
+    others = field.evaluate(Wish(kind, "storks autumn"))[4:]
+
+    assert min(matches) > CLAIMED_FROM > beside > others.max() == 0
+
+
+def test_the_more_examples_the_less_the_best_matches_say():
+    field = among(BESIDE, *MATCHES)
+
+    few = field.evaluate(Wish("paper", "1", examples=(EXAMPLE,)))[0]
+    many = field.evaluate(Wish("paper", "1", examples=(EXAMPLE,) * 60))[0]
+
+    assert few >= FLOOR > many
+
+
+def test_an_example_that_is_a_candidate_is_none_of_the_best_matches(monkeypatch):
+    monkeypatch.setattr("digest.ranking.relevance.LEADERS", 1)
+    field = among(BESIDE, *MATCHES, EXAMPLE)
+
+    beside = field.evaluate(Wish("paper", "1", examples=(EXAMPLE,)))[0]
+
+    assert beside >= FLOOR
 
 
 def test_words_alone_decide_without_a_model():
