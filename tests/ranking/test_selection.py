@@ -173,7 +173,7 @@ def test_the_fast_path_agrees_exactly_with_the_plain_one(world):
 
 def long_world(chance):
     """An edition longer than what is looked at first, most of which was sent already."""
-    n, kinds, readers = LOOK + 80, 6, 5
+    n, kinds, readers = LOOK + 80, 6, 6
     trend = chance.random(n).round(2)
     made = Slate(
         ids=chance.permutation(n),
@@ -187,11 +187,13 @@ def long_world(chance):
     weak = chance.random((kinds, n)).round(2) * CLAIMED_FROM
     relevance = np.where(chance.random((kinds, n)) < 0.01, 0.6, weak)
     weights = chance.choice([-0.5, 0.0, 0.5, 1.0], (readers, kinds))
-    weights[0] = 0
+    weights[0] = weights[5] = 0
     first = np.lexsort((made.ids, -trend, -made.boost, made.hidden))[:LOOK]
+    boosted = first[made.boost[first] == 1]
     sent = [first[: LOOK - left].tolist() for left in (10, 4, 3, 2, 0)]
-    bounds = [(0, 10), (3, 3), (2, 3), (1, 2), (0, 4)]
-    block = Block(csr_matrix(weights), sent, [10, 3, 3, 2, 4], bounds)
+    sent.append(boosted[:-1].tolist())  # one is left that leads for its boost alone
+    bounds = [(0, 10), (3, 3), (2, 3), (1, 2), (0, 4), (0, 2)]
+    block = Block(csr_matrix(weights), sent, [10, 3, 3, 2, 4, 2], bounds)
     return made, relevance.astype(np.float32), np.full(kinds, 0.5), block
 
 
@@ -387,6 +389,14 @@ def test_equal_papers_go_by_their_ids():
     found = pick(slate(3, ids=[30, 10, 20], trend=[0.5, 0.5, 0.5]), [], {})
 
     assert papers(found) == [1, 2, 0]
+
+
+def test_of_equal_scores_the_more_trending_paper_leads():
+    world = slate(2, trend=[0.25, 0.3])
+
+    found = pick(world, [0.1, 0], {0: 1})  # half of its relevance makes up for .05
+
+    assert papers(found) == [1, 0]
 
 
 def test_differences_below_a_step_are_ties():
