@@ -345,6 +345,14 @@ def test_places_go_by_weight():
     assert sum(c >= 20 for c in papers(found)) == 2  # a quarter of ten, rounded down
 
 
+def test_beyond_their_places_the_better_interest_fills_the_rest():
+    row = np.eye(2).repeat(10, axis=1)
+
+    found = pick(slate(20), [row[0] * 0.5, row[1] * 0.9], {0: 1, 1: 1}, length=8)
+
+    assert sum(c >= 10 for c in papers(found)) == 5  # three places each, and two more
+
+
 def test_no_place_is_lost_to_rounding():
     row = np.eye(2).repeat(20, axis=1)
 
