@@ -52,6 +52,5 @@ def words(element: Element, name: str) -> str:
 def without_namespaces(found: Element) -> Element:
     """The same tree with bare names: dialects differ in prefixes, or have none."""
     for element in found.iter():
-        if isinstance(element.tag, str):
-            element.tag = element.tag.rpartition("}")[2]
+        element.tag = element.tag.rpartition("}")[2]
     return found

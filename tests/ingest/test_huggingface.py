@@ -114,6 +114,12 @@ def test_a_foreign_or_cut_answer_is_refused_with_a_reason_and_a_remedy(document,
     assert ": " in str(refusal.value)
 
 
+def test_a_paper_that_was_taken_back_is_told_so():
+    first, second = huggingface.parse(changed(withdrawnAt="2026-11-20T09:00:00.000Z"))
+
+    assert (first.is_withdrawn, second.is_withdrawn) == (True, False)
+
+
 @pytest.mark.parametrize("authors", [None, [], ["Ana Roe"], [7], [{"name": 7}]])
 def test_authors_that_are_none_are_left_out(authors):
     first = huggingface.parse(changed(authors=authors))[0]
