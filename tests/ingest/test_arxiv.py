@@ -1,5 +1,6 @@
 """arXiv's announcement feeds: read whole, or refused whole."""
 
+import re
 from datetime import date
 
 import pytest
@@ -53,6 +54,31 @@ def test_the_day_is_the_day_in_us_eastern_time():
         assert {one.announced_on for one in arxiv.parse(document)} == {day}
 
 
+def test_a_moment_without_a_zone_is_arxivs_own():
+    bare = ATOM.read_bytes().replace(
+        b"2026-11-20T00:00:00-05:00", b"2026-11-20T00:00:00"
+    )
+
+    assert {one.announced_on for one in arxiv.parse(bare)} == {date(2026, 11, 20)}
+
+
+def test_a_listing_without_categories_has_no_primary_one():
+    bare = re.sub(rb"<category [^>]*>", b"", ATOM.read_bytes())
+
+    assert {(one.categories, one.primary) for one in arxiv.parse(bare)} == {((), "")}
+
+
+def test_only_the_head_of_a_text_is_not_the_abstracts():
+    head = b"arXiv:2611.95001v1 Announce Type: new \nAbstract: "
+    twice = ATOM.read_bytes().replace(head, head + b"Once. " + head, 1)
+
+    first = arxiv.parse(twice)[0]
+
+    assert first.abstract_raw.startswith(
+        "Once. arXiv:2611.95001v1 Announce Type: new \nAbstract: Transport"
+    )
+
+
 def test_a_doi_is_kept():
     assert arxiv.parse(ATOM.read_bytes())[1].doi == "10.99999/invented.95002"
 
@@ -74,6 +100,8 @@ def test_a_doi_is_kept():
             ["A. Roe", "(for the ARGO Collaboration)"],
         ),
         ("  Ana\n  Roe ,, ", ["Ana Roe"]),
+        ("Jr., Ana Roe", ["Jr.", "Ana Roe"]),
+        ("Ana Roe), Bo Li (1), Cy Doe", ["Ana Roe)", "Bo Li", "Cy Doe"]),
         ("Ana Roe (unclosed, Bo Li", ["Ana Roe"]),
         ("", []),
     ],
@@ -134,6 +162,12 @@ def test_a_cut_feed_is_refused_whole(path, share):
         (
             ATOM.read_bytes().replace(
                 b"<title>An Old Measurement Revisited", b"<title>"
+            ),
+            "no title or text",
+        ),
+        (
+            re.sub(
+                rb"(?s)<summary[^>]*>.*?</summary>", b"<summary/>", ATOM.read_bytes()
             ),
             "no title or text",
         ),
