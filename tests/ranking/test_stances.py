@@ -5,10 +5,12 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from benchmarks import opened as benchmark
 from digest.models import Follow
 from digest.ranking import assemble, stances
 from digest.ranking.rescore import rescore
 from tests import make
+from tests.conftest import DATA, needs_data
 from tests.make import DAY, NOW
 
 pytestmark = pytest.mark.django_db
@@ -205,6 +207,23 @@ def test_what_was_opened_leaves_the_topics_of_a_reader_their_places(world, ada):
 
     assert before == [pick for pick in after if pick.interest == word.pk]
     assert any(pick.opened for pick in after)
+
+
+@needs_data
+@pytest.mark.slow
+def test_what_was_opened_tells_interests_from_stray_clicks():
+    folder = DATA / "evaluation" / "interests_multi"
+    papers = benchmark.read(folder)
+
+    coverage, gain = benchmark.measure(folder, papers, 10, benchmark.apart)
+    others = [
+        benchmark.measure(folder, papers, 10, way)
+        for way in (benchmark.as_chosen, benchmark.together)
+    ]
+
+    assert benchmark.KINDS == stances.MOST_OPENED_KINDS
+    assert coverage > 0.75 > 2 * max(covered for covered, _ in others)
+    assert gain > 0.5 > 5 * max(gained for _, gained in others)
 
 
 def test_of_a_group_the_paper_nearest_to_the_pick_is_the_reason():
