@@ -57,6 +57,16 @@ def test_a_papers_own_votes_are_not_its_authors_past():
     assert promise._who([], fame, 0.5) == (0, 0, 0)
 
 
+def test_authors_of_one_paper_each_show_nothing_of_what_authors_do_again():
+    learned = learn(past())
+
+    loved, other, new = expected(
+        learned, *(([0.5, 0.5], [name]) for name in ("Nobody 1", "Nobody 0", "New"))
+    )
+
+    assert loved == other == new
+
+
 def test_too_few_papers_with_votes_teach_nothing():
     assert learn(past(RATED * 2 - 2)) is None
     assert learn(past(RATED * 2)) is not None
