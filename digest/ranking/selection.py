@@ -372,12 +372,15 @@ class _Picked:
         self._circles: dict[int, int] = {}
 
     def take(self, rank: int, bar: int = CIRCLE_AND_TWIN) -> bool:
-        """Whether the column is among the picks now: it was, or it fits beside them."""
+        """Whether the column is among the picks now: it was, or it fits beside them.
+
+        There must be room.
+        """
         table = self._table
         column = rank // table.interests % table.size
         if column in self.ranks:
             return True
-        if not self.room or column in self._closed:
+        if column in self._closed:
             return False
         twin, circle = table.twin[column], table.circle[column]
         met = self._circles.get(circle, 0)
