@@ -36,6 +36,7 @@ Measured = dict[str, list[tuple[datetime, str, float]]]  # per paper: time, kind
 
 LENGTH = 10  # of a digest
 RESAMPLES = 1_000  # of the bootstrap
+BEHIND = 0.05  # this far below a plain baseline, a reader would do better without us
 DAY_OLD = 24.0  # hours: every paper of a recorded day was listed the day before
 
 
@@ -76,6 +77,19 @@ def evaluate(
     if (folder / "days.jsonl").exists():
         return about, _days(folder)
     return about, _readers(folder, readers or "readers.jsonl", fit)
+
+
+def behind(found: dict[str, Found], measure: str) -> tuple[int, int]:
+    """For how many production is clearly behind their own best baseline, and of how many."""
+    ours, *others = (
+        [row.get(measure) for row in one.measures] for one in found.values()
+    )
+    pairs = [
+        (own, max(best))
+        for own, *best in zip(ours, *others, strict=True)
+        if own is not None
+    ]
+    return sum(own < best - BEHIND for own, best in pairs), len(pairs)
 
 
 def rows(path: Path) -> Iterator[Json]:

@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 
-from digest.ranking.evaluation import evaluate, interval, measures, ndcg
+from digest.ranking import vectors
+from digest.ranking.evaluation import (
+    Found,
+    Papers,
+    behind,
+    evaluate,
+    interval,
+    measures,
+    ndcg,
+)
+from digest.ranking.relevance import Wish
 
 THEMES = {
     "storks": "storks cross wetlands while volunteers count autumn nests",
@@ -62,6 +72,29 @@ def test_both_interests_of_a_reader_are_in_the_ten(readers):
     assert summary["ap"][0] > found["random"].summary()["ap"][0] + 0.2
 
 
+def test_papers_that_are_only_followed_say_nothing_of_the_candidates():
+    """As in an edition, where the examples of readers are no candidates."""
+    papers = [
+        {"id": f"{theme}-{n}", "title": theme, "abstract": f"{text} sample{n}"}
+        for theme, text in THEMES.items()
+        for n in range(12)
+    ]
+    old = [
+        {"id": f"old-{n}", "title": "storks", "abstract": "quarks", "background": True}
+        for n in range(9)
+    ]
+    wish = Wish("topic", "storks and quarks")
+
+    def relevance(recorded):
+        return Papers(recorded, lambda texts: vectors.fit(texts[:36])).relevance([wish])
+
+    before, after = relevance(papers), relevance(papers + old)
+
+    assert before.any()
+    assert after[:, :36].tolist() == before.tolist()
+    assert not after[:, 36:].any()
+
+
 def test_a_ranking_holds_every_candidate_once_and_none_that_is_followed(readers):
     _, found = evaluate(readers)
 
@@ -92,6 +125,7 @@ def test_the_command_prints_and_writes_what_it_found(readers):
     assert written["rankers"]["production"]["coverage@10"]["mean"] == 1.0
     assert "production" in out
     assert "TF-IDF centroid" in out
+    assert "below the best of the others for 0 of 1" in " ".join(out.split())
 
 
 def test_a_folder_that_is_no_set_is_an_error(tmp_path):
@@ -151,6 +185,17 @@ def test_measures_of_a_ranking_worked_out_by_hand():
     assert found["recall@10"] == 1.0
     dcg = 1 / np.log2(3) + 1 / np.log2(5)
     assert found["ndcg@10"] == pytest.approx(dcg / (1 + 1 / np.log2(3)))
+
+
+def test_who_is_clearly_behind_their_own_best_baseline_is_counted():
+    """Of three readers the first two lose, one of them by little; of a fourth nothing is known."""
+    found = {
+        "production": Found(measures=[{"ap": 0.5}, {"ap": 0.5}, {"ap": 0.5}, {}]),
+        "words": Found(measures=[{"ap": 0.6}, {"ap": 0.54}, {"ap": 0.1}, {}]),
+        "meaning": Found(measures=[{"ap": 0.2}, {"ap": 0.2}, {"ap": 0.5}, {}]),
+    }
+
+    assert behind(found, "ap") == (1, 3)
 
 
 def test_the_best_order_has_the_whole_gain():

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from digest.ranking import transformer, vectors
-from digest.ranking.evaluation import Fit, Found, evaluate
+from digest.ranking.evaluation import BEHIND, Fit, Found, behind, evaluate
 
 
 class Command(BaseCommand):
@@ -90,6 +90,12 @@ def show(out: Any, path: Path, about: dict[str, Any], found: dict[str, Found]) -
     table = Table("ranker", *names, title=f"{about.get('name', path)}: {count}")
     for ranker, summary in rows.items():
         table.add_row(ranker, *(cell(summary[name]) for name in names))
+    measure = "ap" if "ap" in names else "top5"
+    fewer, of = behind(found, measure)
+    table.caption = (
+        f"production is more than {BEHIND} of {measure} below the best of the others "
+        f"for {fewer} of {of}"
+    )
     stream: TextIO = out
     Console(file=stream, width=150).print(table)
 
