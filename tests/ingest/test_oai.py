@@ -2,6 +2,7 @@
 
 import gzip
 import re
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
@@ -121,6 +122,89 @@ def test_a_record_without_a_title_is_refused():
 
     with pytest.raises(Refused, match=r"2611.95101 has no title or text"):
         oai.parse(document)
+
+
+def test_a_record_without_a_text_is_refused():
+    document = re.sub(
+        rb"<abstract>  We.+?</abstract>",
+        b"<abstract/>",
+        OAI_RAW.read_bytes(),
+        flags=re.S,
+    )
+
+    with pytest.raises(Refused, match=r"2611.95101 has no title or text"):
+        oai.parse(document)
+
+
+@pytest.mark.parametrize("size", ["", "many", "-1", "1.5", "9" * 10, "\u0663"])
+def test_a_size_that_no_row_can_hold_is_none(size):
+    document = OAI_RAW.read_bytes().replace(b"'1003'", f"'{size}'".encode())
+
+    page = oai.parse(document)
+
+    assert (page.token, page.size) == ("600001|1001", None)
+
+
+def test_a_token_without_a_size_or_a_page_without_a_token_is_read():
+    document = OAI_RAW.read_bytes()
+    sizeless = document.replace(b" completeListSize='1003'", b"")
+    last = re.sub(rb"<resumptionToken.+?</resumptionToken>", b"", document)
+
+    assert oai.parse(sizeless) == replace(oai.parse(document), size=None)
+    assert oai.parse(last) == replace(oai.parse(document), size=None, token="")
+
+
+def test_a_raw_record_without_versions_is_a_first_one_of_its_last_change():
+    document = re.sub(rb"<version .+?</version>", b"", OAI_RAW.read_bytes())
+
+    first = oai.parse(document).listings[0]
+
+    assert (first.version, first.published_at) == (1, None)
+    assert first.announced_on == date(2026, 11, 20)
+
+
+def test_a_dublin_record_without_dates_is_a_first_one_of_its_last_change():
+    document = re.sub(rb"<dc:date>.+?</dc:date>", b"", OAI_DC.read_bytes())
+
+    (one,) = oai.parse(document).listings
+
+    assert (one.version, one.published_at) == (1, None)
+    assert one.announced_on == date(2026, 11, 20)
+
+
+def test_a_bare_day_is_its_morning_in_us_eastern_time():
+    (one,) = oai.parse(OAI_ARXIV.read_bytes()).listings
+
+    assert one.published_at == datetime(2026, 11, 18, 14, tzinfo=UTC)
+
+
+def test_only_a_first_version_may_have_waited_for_moderators():
+    late = OAI_RAW.read_bytes().replace(
+        b"<datestamp>2026-11-20", b"<datestamp>2026-11-25"
+    )
+    once = re.sub(rb"<version version='v2'>.+?</version>", b"", late)
+
+    assert oai.parse(late).listings[0].announced_on == date(2026, 11, 20)
+    assert oai.parse(once).listings[0].announced_on == date(2026, 11, 25)
+
+
+@pytest.mark.parametrize("place", [b"<comments>", b"<abstract>"])
+@pytest.mark.parametrize(
+    ("words", "is_gone"),
+    [
+        (b"Withdrawn. ", True),
+        (b"  withdrawn by the author", True),
+        (b"This paper has been withdrawn due to an error", True),
+        (b"This submission is now withdrawn.", True),
+        (b"We say when money is withdrawn. ", False),
+        (b"The withdrawn light ", False),
+        (b"Withdrawnness ", False),
+    ],
+)
+def test_what_was_taken_back_says_so_first(place, words, is_gone):
+    document = OAI_RAW.read_bytes().replace(place, place + words, 1)
+
+    assert oai.parse(document).listings[0].is_withdrawn is is_gone
 
 
 @pytest.mark.parametrize("end", [0.3, 0.6, 0.99])
