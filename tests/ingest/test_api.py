@@ -15,6 +15,8 @@ from tests.ingest.recorded import ATOM, PAPERS, QUERY
 
 EMPTY = re.sub(rb"<entry>.+</entry>", b"", PAPERS.read_bytes(), flags=re.DOTALL)
 
+TITLELESS = re.sub(rb"<title>[^<]*</title>", b"<title> </title>", PAPERS.read_bytes())
+
 
 def test_a_paper_is_read_with_its_primary_category_first():
     page = api.parse(PAPERS.read_bytes())
@@ -41,12 +43,35 @@ def test_an_error_that_looks_like_a_paper_is_refused():
         (PAPERS.read_bytes()[:-200], "cut or broken"),
         (PAPERS.read_bytes().replace(b"abs/2611.95201v3", b"abs/x"), "identifier"),
         (PAPERS.read_bytes().replace(b"It leaks.", b""), "no title or text"),
+        (TITLELESS, "no title or text"),
+        (re.sub(rb"(</?)feed", rb"\1food", PAPERS.read_bytes()), "not an answer of"),
+        (PAPERS.read_bytes().replace(b"totalResults>2", b"totalResults>two"), "not an"),
         (PAPERS.read_bytes().replace(b"2026-11-17T08", b"someday"), "no date"),
     ],
 )
 def test_an_answer_that_is_not_whole_is_refused(document, why):
     with pytest.raises(Refused, match=why):
         api.parse(document)
+
+
+def test_a_number_of_results_beyond_all_papers_is_cut_short():
+    document = PAPERS.read_bytes().replace(
+        b"totalResults>2<", b"totalResults>" + b"9" * 5000 + b"<"
+    )
+
+    assert api.parse(document).size == 999_999_999
+
+
+def test_names_and_categories_that_are_empty_are_left_out():
+    document = (
+        PAPERS.read_bytes()
+        .replace(b"<name>Orla Quist</name>", b"<name> </name>")
+        .replace(b'term="cs.LG"', b'term=" "')
+    )
+
+    first = api.parse(document).listings[0]
+
+    assert (first.authors, first.categories) == (("Wu Zhen",), ("math.GT",))
 
 
 def asked(httpserver):

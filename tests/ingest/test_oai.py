@@ -163,6 +163,14 @@ def test_a_raw_record_without_versions_is_a_first_one_of_its_last_change():
     assert first.announced_on == date(2026, 11, 20)
 
 
+def test_a_record_without_its_first_day_is_of_its_last_change():
+    document = OAI_ARXIV.read_bytes().replace(b"<created>2026-11-18</created>", b"")
+
+    (one,) = oai.parse(document).listings
+
+    assert (one.published_at, one.announced_on) == (None, date(2026, 11, 20))
+
+
 def test_a_dublin_record_without_dates_is_a_first_one_of_its_last_change():
     document = re.sub(rb"<dc:date>.+?</dc:date>", b"", OAI_DC.read_bytes())
 
