@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
@@ -46,6 +47,67 @@ def test_folders_are_read_to_the_bottom_and_hidden_files_are_not(tmp_path):
     runs = collect([tmp_path], NOW)
 
     assert [run.new for run in runs] == [4]
+
+
+@pytest.mark.parametrize("before", [b"\xef\xbb\xbf", b"\n \t", b"\xef\xbb\xbf\n"])
+def test_what_stands_before_a_list_does_not_hide_it(tmp_path, before):
+    (tmp_path / "day").write_bytes(before + DAY_2026.read_bytes())
+
+    (run,) = collect([tmp_path / "day"], NOW)
+
+    assert (run.source, run.new, run.error) == ("huggingface", 2, "")
+
+
+@pytest.mark.parametrize("before", [b"\xef\xbb\xbf", b""])
+def test_what_stands_before_a_feed_does_not_hide_it(tmp_path, before):
+    (tmp_path / "feed").write_bytes(before + ATOM.read_bytes())
+
+    (run,) = collect([tmp_path / "feed"], NOW)
+
+    assert (run.source, run.new, run.error) == ("arxiv", 4, "")
+
+
+@pytest.mark.parametrize("nothing", [b"", b" \n", b"\xef\xbb\xbf"])
+def test_an_empty_document_is_called_one(tmp_path, nothing):
+    (tmp_path / "empty").write_bytes(nothing)
+
+    (run,) = collect([tmp_path / "empty"], NOW)
+
+    assert run.error == "the document is empty: fetch it again"
+
+
+def test_a_document_that_cannot_be_read_is_refused_with_the_reason(tmp_path):
+    (run,) = collect([tmp_path / "missing"], NOW)
+
+    assert run.error == "cannot be read (No such file or directory): check the path"
+
+
+def test_of_a_long_path_the_end_is_kept(tmp_path):
+    deep = tmp_path.joinpath(*["d" * 200] * 3)
+    deep.mkdir(parents=True)
+    shutil.copy(ATOM, deep / "feed.xml")
+
+    (run,) = collect([tmp_path], NOW)
+
+    run.refresh_from_db()
+    assert run.origin == str(deep / "feed.xml")[-500:]
+
+
+def test_a_run_that_fails_as_it_is_written_counts_nothing(tmp_path, monkeypatch):
+    save, left = IngestRun.save, [OperationalError("the disk is full")]
+
+    def fail_once(run, *args, **named):
+        if left:
+            raise left.pop()
+        save(run, *args, **named)
+
+    monkeypatch.setattr(IngestRun, "save", fail_once)
+    (run,) = collect([ATOM], NOW)
+
+    run.refresh_from_db()
+    assert (run.state, run.new) == ("failed", 0)
+    assert run.error == "stopped by OperationalError: see the log"
+    assert not Paper.objects.exists()
 
 
 def test_a_cut_document_leaves_nothing_but_its_reason(tmp_path):

@@ -91,6 +91,22 @@ def test_a_turn_that_died_is_free_again(settings, tmp_path, monkeypatch):
         pass
 
 
+def test_a_turn_that_took_too_long_is_the_next_ones_and_breaks_nothing(
+    settings, redis_url, monkeypatch
+):
+    settings.REDIS_URL = redis_url
+    monkeypatch.setattr(manners, "PAUSE", 0.0)
+    monkeypatch.setattr(manners, "LEASE", 0.05)
+    redis.Redis.from_url(redis_url).delete("arxiv:turn", "arxiv:last")
+
+    with manners.turn():
+        time.sleep(0.1)
+        with manners.turn():
+            held = redis.Redis.from_url(redis_url).exists("arxiv:turn")
+
+    assert held
+
+
 def test_a_redis_that_is_away_lets_nobody_ask(settings):
     settings.REDIS_URL = "redis://127.0.0.1:9/0"
 
