@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from digest.models import Candidate, Interest, Paper, Topic
+from digest.words import contains, shared, spellings
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,12 @@ def trend_words(card: dict[str, Any]) -> str:
 
 
 def interest_words(
-    interest: Interest, names: dict[str, str], opened: bool = False
+    interest: Interest, text: str, names: dict[str, str], opened: bool = False
 ) -> str:
-    """What was followed; `names` maps the values of topics and papers to their names.
+    """What was followed, and how far the paper's `text` is that.
 
-    `opened`: a paper that the reader only opened.
+    `names` maps the values of topics and papers to their names. `opened`: a paper that
+    the reader only opened.
     """
     shown = names.get(interest.value, interest.value)
     match interest.kind:
@@ -43,13 +45,29 @@ def interest_words(
         case Interest.Kind.CATEGORY:
             return f"Because you follow {shown}"
         case Interest.Kind.KEYWORD:
-            return f"Matches your keyword “{shown}”"
+            return keyword_words(shown, text)
         case Interest.Kind.AUTHOR:
             return f"By {shown}, whom you follow"
         case Interest.Kind.PAPER:
             return f"Similar to “{shown}”, which you {'opened' if opened else 'liked'}"
         case _:
-            return f"Close to your search “{shown}”"
+            return search_words(shown, text)
+
+
+def keyword_words(keyword: str, text: str) -> str:
+    if contains(spellings(text), spellings(keyword)):
+        return f"Matches your keyword “{keyword}”"
+    return f"Has the words of your keyword “{keyword}”, apart"
+
+
+def search_words(search: str, text: str) -> str:
+    """A paper that lacks words of a search is not called close to the whole of it."""
+    found, complete = shared(search, text)
+    if complete:
+        return f"Close to your search “{search}”"
+    if not found:
+        return f"Near in meaning to your search “{search}”"
+    return f"Shares {' and '.join(f'“{run}”' for run in found)} with your search"
 
 
 def reason(
@@ -63,7 +81,8 @@ def reason(
         return Reason("pinned", "Picked by the editors")
     if interest is None:
         return Reason("trend", trend_words(candidate.card))
-    return Reason(interest.kind, interest_words(interest, names, opened))
+    text = f"{candidate.card['title']}. {candidate.card['abstract']}"
+    return Reason(interest.kind, interest_words(interest, text, names, opened))
 
 
 def names_of(interests: list[Interest]) -> dict[str, str]:

@@ -14,11 +14,55 @@ def test_what_was_opened_is_not_said_to_be_liked():
     paper = Interest(kind="paper", value="2611.00001")
     names = {"2611.00001": "Rounding"}
 
-    assert interest_words(paper, names) == "Similar to “Rounding”, which you liked"
+    assert interest_words(paper, "", names) == "Similar to “Rounding”, which you liked"
     assert (
-        interest_words(paper, names, opened=True)
+        interest_words(paper, "", names, opened=True)
         == "Similar to “Rounding”, which you opened"
     )
+
+
+SEARCH = "machine translation of low-resource languages"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "Machine translation for a low resource language",
+            f"Close to your search “{SEARCH}”",
+        ),
+        (
+            "Named entities in low-resource languages",
+            "Shares “low-resource languages” with your search",
+        ),
+        (
+            "A machine for languages",
+            "Shares “machine” and “languages” with your search",
+        ),
+        (
+            "Uebersetzung wenig belegter Sprachen",
+            f"Near in meaning to your search “{SEARCH}”",
+        ),
+    ],
+)
+def test_a_paper_is_not_called_close_to_words_that_it_lacks(text, said):
+    assert interest_words(Interest(kind="search", value=SEARCH), text, {}) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Video-diffusion at night", "Matches your keyword “video diffusion”"),
+        (
+            "Diffusion of sound in video",
+            "Has the words of your keyword “video diffusion”, apart",
+        ),
+    ],
+)
+def test_a_keyword_whose_words_stand_apart_is_not_said_to_match(text, said):
+    keyword = Interest(kind="keyword", value="video diffusion")
+
+    assert interest_words(keyword, text, {}) == said
 
 
 def test_picks_are_read_as_they_were_written():

@@ -13,7 +13,7 @@ from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.preprocessing import normalize
 
-from digest.ranking.words import words
+from digest.words import words
 
 Scores = npt.NDArray[np.float64]
 

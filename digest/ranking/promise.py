@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from digest.ranking.vectors import Rows
-from digest.ranking.words import fold
+from digest.words import fold
 
 Reals = npt.NDArray[np.float64]
 Names = Sequence[str]  # the authors of one paper

@@ -18,7 +18,7 @@ from scipy.sparse.csgraph import connected_components
 from digest.ranking.lexicon import KEPT, Lexicon, Scores
 from digest.ranking.selection import CLAIMED_FROM
 from digest.ranking.vectors import Model
-from digest.ranking.words import contains, fold, spellings, tokens
+from digest.words import contains, fold, spellings, tokens
 
 Row = npt.NDArray[np.float32]
 Whole = npt.NDArray[np.int64]

@@ -21,7 +21,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.preprocessing import normalize
 from sklearn.utils.extmath import randomized_svd
 
-from digest.ranking.words import words_and_pairs
+from digest.words import words_and_pairs
 
 Rows = npt.NDArray[np.float32]
 

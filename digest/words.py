@@ -8,6 +8,7 @@ from itertools import pairwise
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 _WORD = re.compile(r"[^\W_]+(?:\+\+|#)?")  # letters and digits; C++ and C# stay apart
+_MARKS = "\"'\u201c\u201d\u2018\u2019.,;:!?()"  # around words, not of them
 _HYPHEN = re.compile("(?<=\\w)[-\u2010\u2011](?=\\w)")
 # Words that only look like plurals, where the singular means something else.
 _NOT_PLURAL = {"news", "aids", "lens", "gas", "bus", "atlas", "chaos", "bias", "alias"}
@@ -63,3 +64,23 @@ def spellings(text: str) -> tuple[str, ...]:
 def contains(text: tuple[str, ...], phrase: tuple[str, ...]) -> bool:
     """Whether the phrase occurs in the text as whole words; both are `spellings`."""
     return any(p in t for p in phrase if p.strip() for t in text)
+
+
+def shared(query: str, text: str) -> tuple[list[str], bool]:
+    """The query's words that the text has, in runs as the query spells them; whether all are there.
+
+    Stop words stand in a run where they join two words of it.
+    """
+    known = {word for run in spellings(text) for word in run.split()}
+    runs: list[list[str]] = [[]]
+    between, complete = list[str](), True
+    for word in (word.strip(_MARKS) for word in query.split()):
+        if not words(word):
+            between.append(word)
+        elif any(known.issuperset(run.split()) for run in spellings(word)):
+            runs[-1] += [*between, word] if runs[-1] else [word]
+            between = []
+        else:
+            runs.append([])
+            between, complete = [], False
+    return [" ".join(run) for run in runs if run], complete

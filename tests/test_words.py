@@ -2,7 +2,14 @@
 
 import pytest
 
-from digest.ranking.words import contains, spellings, tokens, words, words_and_pairs
+from digest.words import (
+    contains,
+    shared,
+    spellings,
+    tokens,
+    words,
+    words_and_pairs,
+)
 
 
 @pytest.mark.parametrize(
@@ -59,3 +66,19 @@ def test_pairs_follow_their_words():
         *("graph", "neural", "network"),
         *("graph neural", "neural network"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("deep learning", (["deep learning"], True)),
+        ("“Deep learning”, of storks", (["Deep learning of storks"], True)),
+        ("deep fakes of storks", (["deep", "storks"], False)),
+        ("learning and detecting storks", (["learning", "storks"], False)),
+        ("pre-training", (["pre-training"], True)),
+        ("the of", ([], True)),
+        ("quanta", ([], False)),
+    ],
+)
+def test_the_words_shared_with_a_text_are_told_in_runs(query, found):
+    assert shared(query, "Deep Learning with pretraining: a stork") == found
