@@ -229,6 +229,16 @@ def test_an_unchanged_feed_is_not_sent_twice(sources):
     assert (third.new, third.etag) == (8, '"two"')
 
 
+def test_a_feed_that_stays_unchanged_is_never_sent_again(sources):
+    sources.etag = '"one"'
+
+    runs = [collect.collect_announcements(MORNING)[0] for _ in range(4)]
+
+    assert [run.outcome for run in runs[1:]] == [collect.UNCHANGED] * 3
+    asked = [request.headers.get("If-None-Match") for request in sources.asked["feed"]]
+    assert asked == [None, *['"one"'] * 3]
+
+
 def test_what_was_refused_is_asked_for_in_full_again(sources):
     sources.etag = '"one"'
     sources.faults["feed"] = [
