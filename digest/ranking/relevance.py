@@ -6,7 +6,7 @@ or the paper itself; 0.5 is a paper that clearly belongs; below FLOOR is chance,
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -135,6 +135,7 @@ class Field:
         self._headings = Lexicon([paper.title for paper in papers] or [""])
         self._titles = [spellings(paper.title) for paper in papers]
         self._abstracts = [spellings(paper.abstract) for paper in papers]
+        self._holders = _by_word(zip(self._titles, self._abstracts, strict=True))
         self._names = _by_name(papers)
         self._place = {paper.text: i for i, paper in enumerate(papers)}
         self._vector = lru_cache(KEPT)(self._embed)
@@ -185,8 +186,7 @@ class Field:
         """A word or phrase as whole words, hyphens and simple plurals aside."""
         phrase = spellings(wish.value)
         apart = [f" {word} " for word in tokens(wish.value)]
-        pairs = zip(self._titles, self._abstracts, strict=True)
-        return np.array([_phrase(phrase, apart, *texts) for texts in pairs], float)
+        return self._phrases([phrase], apart)
 
     def author(self, wish: Wish) -> Scores:
         """Authors by name: accents and case aside, initials count less."""
@@ -222,11 +222,27 @@ class Field:
 
     def _verbatim(self, phrases: Sequence[str]) -> Scores:
         """The best verbatim occurrence of any of the phrases: float64 [n]."""
-        known = [spellings(phrase) for phrase in phrases]
-        pairs = zip(self._titles, self._abstracts, strict=True)
-        return np.array(
-            [max(_phrase(phrase, [], *texts) for phrase in known) for texts in pairs]
-        )
+        return self._phrases([spellings(phrase) for phrase in phrases])
+
+    def _phrases(
+        self, phrases: Sequence[tuple[str, ...]], apart: Sequence[str] = ()
+    ) -> Scores:
+        """The best of the phrases in each candidate that has all words of one: [n]."""
+        found = np.zeros(len(self.papers))
+        for phrase in phrases:
+            for i in self._holding(phrase):
+                here = _phrase(phrase, apart, self._titles[i], self._abstracts[i])
+                found[i] = max(found[i], here)
+        return found
+
+    def _holding(self, phrase: tuple[str, ...]) -> set[int]:
+        """The candidates with every word of one of the spellings; few of all, mostly."""
+        runs = [spelling.split() for spelling in phrase if spelling.strip()]
+        held = [
+            set.intersection(*(set(self._holders.get(word, ())) for word in run))
+            for run in runs
+        ]
+        return set().union(*held)
 
     def _answer(self, query: str) -> Scores:
         answers = self._lexicon.answers(query)
@@ -354,7 +370,7 @@ def _category(categories: Sequence[str], wanted: str) -> float:
 
 def _phrase(
     phrase: tuple[str, ...],
-    apart: list[str],
+    apart: Sequence[str],
     title: tuple[str, ...],
     abstract: tuple[str, ...],
 ) -> float:
@@ -364,6 +380,17 @@ def _phrase(
         return IN_ABSTRACT
     whole = title[0] + abstract[0]
     return ALL_WORDS if len(apart) > 1 and all(w in whole for w in apart) else 0.0
+
+
+def _by_word(
+    texts: Iterable[tuple[tuple[str, ...], tuple[str, ...]]],
+) -> dict[str, list[int]]:
+    """Where each word occurs, in whatever spelling: the places of titles and abstracts."""
+    found = defaultdict(list)
+    for i, (title, abstract) in enumerate(texts):
+        for word in set(" ".join([*title, *abstract]).split()):
+            found[word].append(i)
+    return dict(found)
 
 
 def _by_name(

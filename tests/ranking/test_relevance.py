@@ -73,6 +73,11 @@ def test_a_phrase_in_the_title_counts_more_than_in_the_abstract(field):
     assert others == [0, 0]
 
 
+@pytest.mark.parametrize("written", ["posttraining", "post training", "Post-Training"])
+def test_a_keyword_is_found_however_its_hyphen_is_written(field, written):
+    assert relevance(field, "keyword", written)[0] == 1.0
+
+
 def test_all_words_of_a_phrase_without_the_phrase_score_low(field):
     scattered, *others = relevance(field, "keyword", "calibration weights")
 
@@ -289,6 +294,21 @@ def test_an_example_that_is_a_candidate_is_none_of_the_best_matches(monkeypatch)
     beside = field.evaluate(Wish("paper", "1", examples=(EXAMPLE,)))[0]
 
     assert beside >= FLOOR
+
+
+def test_a_keyword_with_a_hyphen_finds_the_word_without():
+    field = among(PaperText("Posttraining of falcons", "They learn late."))
+
+    assert field.evaluate(Wish("keyword", "post-training"))[0] == 1.0
+
+
+def test_a_topic_is_as_sure_as_its_best_keyword_is_verbatim(field):
+    keywords = ("post-training quantization", "neurons from language models")
+
+    best_first = relevance(field, "topic", "?", keywords=keywords)
+    best_last = relevance(field, "topic", "?", keywords=keywords[::-1])
+
+    assert best_first == pytest.approx(best_last)
 
 
 def test_words_alone_decide_without_a_model():
