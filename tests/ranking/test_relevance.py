@@ -170,7 +170,8 @@ def test_a_topic_finds_its_papers_by_words(field):
         keywords=("quantization", "language models", "weights"),
     )
 
-    assert min(first, second) > 0.3 > max(birds, rest)
+    assert min(first, second) > 0.7
+    assert max(birds, rest) < 0.1
 
 
 def test_a_topic_finds_more_by_its_examples(field):
@@ -180,7 +181,7 @@ def test_a_topic_finds_more_by_its_examples(field):
     within = relevance(field, "topic", "Compression", **words, examples=(QUANTIZED,))
 
     assert without[1] == 0
-    assert within[1] > 0.2
+    assert within[1] > 0.5
 
 
 def test_a_keyword_of_a_topic_is_worth_more_verbatim(field):
@@ -189,7 +190,7 @@ def test_a_keyword_of_a_topic_is_worth_more_verbatim(field):
     verbatim = relevance(field, "topic", "?", keywords=("language models", *rest))
     reversed_ = relevance(field, "topic", "?", keywords=("models language", *rest))
 
-    assert min(verbatim[:2]) > max(reversed_[:2]) + 0.05
+    assert min(verbatim[:2]) > max(reversed_[:2]) + 0.3
     assert max(verbatim[2:]) < 0.1
 
 
@@ -206,8 +207,8 @@ def test_a_search_finds_by_words_and_meaning(field):
         field, "search", "post-training quantization"
     )
 
-    assert first > second > 0.5
-    assert max(birds, rest) < 0.5
+    assert first > second > 0.8
+    assert max(birds, rest) < CLAIMED_FROM
 
 
 def test_a_verbatim_search_is_surer_than_its_words_apart(field):
@@ -224,7 +225,7 @@ def test_likeness_by_chance_is_nothing(field):
     found = np.array([field.evaluate(wish) for wish in wishes])
 
     assert found[found > 0].min() >= FLOOR
-    assert np.count_nonzero(found) < found.size / 2
+    assert np.count_nonzero(found) < found.size / 5
 
 
 def test_a_search_for_unknown_words_finds_nothing(field):
@@ -316,4 +317,5 @@ def test_words_alone_decide_without_a_model():
 
     first, _, birds, rest = relevance(plain, "topic", "quantization of language models")
 
-    assert first > 0.25 > max(birds, rest)
+    assert first > 0.25
+    assert max(birds, rest) < 0.1
