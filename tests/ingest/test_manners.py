@@ -91,6 +91,13 @@ def test_a_turn_that_died_is_free_again(settings, tmp_path, monkeypatch):
         pass
 
 
+def test_the_first_turn_of_all_makes_its_own_folder(settings, tmp_path):
+    settings.VAR, settings.REDIS_URL = tmp_path / "not" / "yet", ""
+
+    with manners.turn():
+        assert (settings.VAR / "arxiv.turn").exists()
+
+
 def test_a_turn_that_took_too_long_is_the_next_ones_and_breaks_nothing(
     settings, redis_url, monkeypatch
 ):

@@ -285,6 +285,15 @@ def test_a_feed_takes_the_same_number_of_queries_however_long(
         store(many, run(), NOW)
 
 
+def test_a_brought_paper_that_is_listed_without_a_day_keeps_its_own():
+    store([listing(announce_type="brought")], run(), NOW)
+
+    store([from_huggingface(announced_on=None)], run(), LATER)
+
+    paper = Paper.objects.get()
+    assert (paper.announce_type, paper.announced_on) == ("listed", DAY)
+
+
 def row(**fields):
     known = {
         "announced_on": DAY,
