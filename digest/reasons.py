@@ -67,7 +67,9 @@ def search_words(search: str, text: str) -> str:
         return f"Close to your search “{search}”"
     if not found:
         return f"Near in meaning to your search “{search}”"
-    return f"Shares {' and '.join(f'“{run}”' for run in found)} with your search"
+    return (
+        f"Shares the words {' and '.join(f'“{run}”' for run in found)} with your search"
+    )
 
 
 def reason(

@@ -33,11 +33,11 @@ SEARCH = "machine translation of low-resource languages"
         ),
         (
             "Named entities in low-resource languages",
-            "Shares “low-resource languages” with your search",
+            "Shares the words “low-resource languages” with your search",
         ),
         (
             "A machine for languages",
-            "Shares “machine” and “languages” with your search",
+            "Shares the words “machine” and “languages” with your search",
         ),
         (
             "Uebersetzung wenig belegter Sprachen",
