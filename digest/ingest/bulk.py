@@ -98,13 +98,11 @@ def _copy(
     copying = cursor.copy(f"COPY {table} ({names}) FROM STDIN")
     with connection.wrap_database_errors, copying as stream:
         for row in rows:
-            stream.write_row([_written(value) for value in row])
+            # Only lists are not written as they are: they are JSON.
+            stream.write_row(
+                [json.dumps(one) if isinstance(one, list) else one for one in row]
+            )
 
 
 def _column(field: "Field[Any, Any]") -> str:
     return connection.ops.quote_name(str(field.column))
-
-
-def _written(value: Any) -> Any:
-    """Only lists are not written as they are: they are JSON."""
-    return json.dumps(value) if isinstance(value, list) else value
