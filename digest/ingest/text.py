@@ -104,9 +104,12 @@ def _closes(address: str) -> bool:
 
 def code_url(raw: str) -> str:
     """The first repository that an abstract names, as a full address; or nothing."""
-    if not any(host in raw for host in _HOSTS):  # nearly always, and soon seen
+    places = [at for at in map(raw.find, _HOSTS) if at >= 0]
+    if not places:  # nearly always, and soon seen
         return ""
-    for found in _URL.finditer(raw):
+    # Addresses hold no space, and those before the word with the first host name none.
+    start = raw.rfind(" ", 0, min(places)) + 1
+    for found in _URL.finditer(raw, start):
         address = re.sub(r"\\([_%&#~])", r"\1", _without_tail(found[0])[0])
         if _CODE.search(address) and address.isprintable():
             return address if address.startswith("http") else f"https://{address}"
