@@ -128,30 +128,9 @@ def gather(digests: Sequence[Digest]) -> Shelf:
 
 def written(digest: Digest, shelf: Shelf, doors: Doors, leave: str) -> Mail:
     """Both bodies and the headers of one digest."""
-    papers = [
-        shown(
-            number, shelf.candidates[pick.candidate], why_of(pick, shelf), digest, doors
-        )
-        for number, pick in enumerate(digest.picks, start=1)
-        if pick.candidate in shelf.candidates
-    ]
     nothing = shelf.quiet.get(digest.subscriber_id)
     name = "nothing" if nothing else "digest"
-    context = {
-        **site(),
-        "day": digest.edition.day,
-        "note": tidy(digest.edition.note),
-        "papers": papers,
-        "sections": sections(papers),
-        "has_contents": len(papers) > CONTENTS_ABOVE,
-        "preheader": preheader(papers),
-        "day_page": absolute(url("day", digest.edition.day.isoformat())),
-        "quiet": nothing,
-        "why_you": why_you(digest, shelf),
-        "doors": doors,
-        "leave": leave,
-        "wrap": wrap,
-    }
+    context = {**told(digest, shelf, doors), "quiet": nothing, "leave": leave}
     subject = one_line(render(f"{name}.subject.txt", context))
     text = render(f"{name}.txt", context)
     html = INLINER.inline(render(f"{name}.html", {**context, "subject": subject}))
@@ -165,6 +144,30 @@ def written(digest: Digest, shelf: Shelf, doors: Doors, leave: str) -> Mail:
         headers=headers(digest, leave),
         sent_at=digest.created_at,
     )
+
+
+def told(digest: Digest, shelf: Shelf, doors: Doors) -> dict[str, Any]:
+    """What the templates are given of a digest."""
+    papers = [
+        shown(
+            number, shelf.candidates[pick.candidate], why_of(pick, shelf), digest, doors
+        )
+        for number, pick in enumerate(digest.picks, start=1)
+        if pick.candidate in shelf.candidates
+    ]
+    return {
+        **site(),
+        "day": digest.edition.day,
+        "note": tidy(digest.edition.note),
+        "papers": papers,
+        "sections": sections(papers),
+        "has_contents": len(papers) > CONTENTS_ABOVE,
+        "preheader": preheader(papers),
+        "day_page": absolute(url("day", digest.edition.day.isoformat())),
+        "why_you": why_you(digest, shelf),
+        "doors": doors,
+        "wrap": wrap,
+    }
 
 
 def render(template: str, context: dict[str, Any]) -> str:
