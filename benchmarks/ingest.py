@@ -14,11 +14,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import feedparser
 from django.core.management import call_command
@@ -148,14 +149,9 @@ def run() -> IngestRun:
     return IngestRun(source="arxiv", origin="a benchmark", started_at=NOW)
 
 
-@contextmanager
-def uncleaned() -> Iterator[None]:
+def uncleaned() -> AbstractContextManager[object]:
     """Text as its source wrote it."""
-    clean, store.plain = store.plain, str
-    try:
-        yield
-    finally:
-        store.plain = clean
+    return mock.patch.multiple(store, plain=str, people=list)
 
 
 def obvious(document: bytes) -> None:

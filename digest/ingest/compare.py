@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from digest.ingest import calendar, watch
 from digest.ingest.bulk import update
 from digest.ingest.listing import Listing
-from digest.ingest.text import plain
+from digest.ingest.text import people, plain
 from digest.models import IngestRun, Paper
 
 AGREES = "agrees with the feeds"
@@ -19,7 +19,6 @@ _CORRECTED = (
     *("title_raw", "title", "abstract_raw", "abstract", "authors"),
     *("categories", "primary", "vector", "vector_version", "updated_at"),
 )
-_LONGEST_NAME = 32  # of a category
 
 
 def compare(
@@ -117,17 +116,21 @@ def _same(one: str, other: str) -> bool:
 
 
 def _authors(paper: Paper, listing: Listing) -> dict[str, Any]:
-    names = [name for name in map(plain, listing.authors) if name]
-    return {"authors": names} if names and not paper.authors else {}
+    told = people(listing.authors)
+    return {"authors": told} if told and not paper.authors else {}
 
 
 def _categories(paper: Paper, listing: Listing) -> dict[str, Any]:
     """The order of those after the primary one means nothing."""
     told, primary = list(listing.categories), listing.primary
     same = primary == paper.primary and set(told) == set(paper.categories)
-    if same or not told or len(primary) > _LONGEST_NAME:
+    if same or not told or len(primary) > _longest("primary"):
         return {}
     return {"categories": told, "primary": primary}
+
+
+def _longest(name: str) -> int:
+    return getattr(Paper._meta.get_field(name), "max_length", 0)
 
 
 def _new_papers(run: IngestRun) -> QuerySet[Paper]:

@@ -10,7 +10,7 @@ from django.db import transaction
 
 from digest.ingest.bulk import Overtaken, Row, insert, update
 from digest.ingest.listing import Listing, Measurement
-from digest.ingest.text import plain
+from digest.ingest.text import people, plain
 from digest.models import IngestRun, Paper, Recall, Signal
 
 # How a paper is best known, first to last: as new in its primary category.
@@ -143,7 +143,7 @@ def _text(listing: Listing) -> Row:
         "abstract_raw": abstract,
         "title": plain(title),
         "abstract": plain(abstract),
-        "authors": [name for name in map(plain, listing.authors) if name],
+        "authors": people(listing.authors),
         "categories": [_kept(name) for name in listing.categories],
         "primary": _fitting("primary", listing.primary),
         "version": listing.version,

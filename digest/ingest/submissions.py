@@ -11,7 +11,7 @@ from accounts.models import Subscriber
 from digest.ingest import api, collect, web
 from digest.ingest.calendar import MODERATION
 from digest.ingest.listing import Listing, Refused, identify
-from digest.ingest.text import plain
+from digest.ingest.text import people, plain
 from digest.models import Asked, IngestRun, Paper, Submission
 from digest.models.brought import is_young
 
@@ -120,7 +120,7 @@ def _told(identifiers: list[str]) -> api.Told:
 
 def _describe(row: Submission, listing: Listing, now: datetime) -> None:
     row.title, row.abstract = plain(listing.title_raw), plain(listing.abstract_raw)
-    row.authors = [name for name in map(plain, listing.authors) if name]
+    row.authors = people(listing.authors)
     row.primary, row.announced_on = listing.primary[:32], listing.announced_on
     if not row.is_young(now.astimezone(UTC).date()):
         row.state, row.why, row.decided_at = State.DECLINED, TOO_OLD, now

@@ -10,6 +10,7 @@ words rather than not at all. Nothing is escaped here; that is done at output.
 import logging
 import re
 import unicodedata
+from collections.abc import Iterable
 from re import Match
 
 from digest.ingest.latex import unicode_of
@@ -44,6 +45,11 @@ def plain(raw: str) -> str:
         except Exception:  # one bad macro must never hide a whole abstract
             logger.exception("text left raw: %.80r", raw)
     return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def people(raw: Iterable[str]) -> list[str]:
+    """Their plain names; what holds nothing to read is none."""
+    return [name for name in map(plain, raw) if name]
 
 
 def _printable(text: str) -> str:

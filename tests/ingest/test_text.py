@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digest.ingest import text
-from digest.ingest.text import code_url, plain
+from digest.ingest.text import code_url, people, plain
 from tests.conftest import DATA, needs_data
 
 # Pieces that authors really write, in every order that chance finds.
@@ -200,3 +200,7 @@ def test_no_word_of_any_recorded_paper_is_lost(name):
 )
 def test_a_repository_is_found_in_an_abstract(raw, url):
     assert code_url(raw) == url
+
+
+def test_names_with_nothing_to_read_are_none():
+    assert people([r"M\"uller", " ", "Ada Okafor"]) == ["Müller", "Ada Okafor"]
