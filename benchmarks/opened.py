@@ -19,9 +19,9 @@ from digest.ranking.evaluation import (
     LENGTH,
     Papers,
     Reader,
-    _judge,
-    _reader,
+    judge_of,
     ndcg,
+    reader_of,
     rows,
 )
 from digest.ranking.relevance import MUTE_FROM, Wish
@@ -67,7 +67,7 @@ def measure(
     chance, slate = np.random.default_rng(0), papers.slate()
     covered, gained = [], []
     for recorded in rows(folder / "readers.jsonl"):
-        reader, judge = _reader(papers, recorded), _judge(papers, recorded)
+        reader, judge = reader_of(papers, recorded), judge_of(papers, recorded)
         drawn = chance.choice(len(papers.ids), stray, replace=False)
         seen = np.array([*reader.follows, *drawn], np.int64)
         ten = _ten(papers, slate, reader, seen, way(papers.rows[seen]))

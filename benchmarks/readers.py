@@ -156,4 +156,5 @@ def show(edition: Edition, readers: dict[str, Subscriber]) -> None:
             print(f"   {why.text}\n   {paper.abstract[:SHOWN]}")
 
 
-main()
+if __name__ == "__main__":
+    main()

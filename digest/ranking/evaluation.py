@@ -177,8 +177,8 @@ def _readers(folder: Path, name: str, fit: Fit) -> dict[str, Found]:
     scorers["BM25"] = _bm25(papers)
     found = {name: Found() for name in ("production", *scorers)}
     for recorded in rows(folder / name):
-        reader = _reader(papers, recorded)
-        judged = _judge(papers, recorded)
+        reader = reader_of(papers, recorded)
+        judged = judge_of(papers, recorded)
         ranking = _production(papers, slate, reader)
         _add(found["production"], papers, recorded["id"], ranking, judged)
         for scorer, score in scorers.items():
@@ -187,7 +187,7 @@ def _readers(folder: Path, name: str, fit: Fit) -> dict[str, Found]:
     return found
 
 
-def _reader(papers: Papers, recorded: Json) -> Reader:
+def reader_of(papers: Papers, recorded: Json) -> Reader:
     follows = recorded["follows"]
     known = [papers.place[p] for p in follows.get("papers", ()) if p in papers.place]
     if "candidates" in recorded:
@@ -276,7 +276,7 @@ class Judge:
     interests: list[set[int]]
 
 
-def _judge(papers: Papers, recorded: Json) -> Judge:
+def judge_of(papers: Papers, recorded: Json) -> Judge:
     grades = np.zeros(len(papers.ids))
     for name, grade in recorded["relevant"].items():
         if name in papers.place:
