@@ -20,7 +20,9 @@ def planned(day=make.DAY):
 @pytest.mark.django_db(transaction=True)
 def test_a_claim_that_waited_for_another_does_not_take_the_same_batch():
     if connection.vendor == "sqlite":
-        pytest.skip("there writers queue before they read")
+        pytest.skip(
+            "SQLite has one writer at a time: the second reads when the first is done"
+        )
     batch = planned()
     taken = []
 
