@@ -4,6 +4,9 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from django.db import transaction
+from django.db.models import QuerySet
+
 from accounts.models import Subscriber
 from digest.models import Follow, Interest, Paper, Topic
 
@@ -35,6 +38,12 @@ def clean(kind: str, raw: str) -> str:
             return ""
 
 
+def held() -> QuerySet[Interest]:
+    """Interests whose rows stay until the transaction ends: at night those that nobody follows go."""
+    return Interest.objects.select_for_update(no_key=True)
+
+
+@transaction.atomic
 def follow(
     subscriber: Subscriber,
     kind: str,
@@ -47,7 +56,7 @@ def follow(
     known = subscriber.follows.filter(interest__kind=kind, interest__value=value)
     if not value or (not known.exists() and room(subscriber, kind) < 1):
         return None
-    interest, _ = Interest.objects.get_or_create(kind=kind, value=value)
+    interest, _ = held().get_or_create(kind=kind, value=value)
     stance, _ = Follow.objects.update_or_create(
         subscriber=subscriber,
         interest=interest,
@@ -85,11 +94,12 @@ def follow_papers(subscriber: Subscriber, identifiers: Iterable[str]) -> list[st
     return [one for one in asked if one in {*new, *held}]
 
 
+@transaction.atomic
 def _choose(subscriber: Subscriber, identifiers: Collection[str]) -> None:
     """Three queries however many."""
     made = [Interest(kind=Kind.PAPER, value=one) for one in sorted(identifiers)]
     Interest.objects.bulk_create(made, ignore_conflicts=True)
-    rows = Interest.objects.filter(kind=Kind.PAPER, value__in=identifiers)
+    rows = held().filter(kind=Kind.PAPER, value__in=identifiers).order_by("pk")
     Follow.objects.bulk_create(
         [Follow(subscriber=subscriber, interest=row, weight=1.0) for row in rows],
         update_conflicts=True,

@@ -1,11 +1,14 @@
 """Interests that nobody follows go, once no mail needs them for its reasons."""
 
+import threading
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 
+from digest import follows
 from digest.feedback import orphans
-from digest.models import Interest
+from digest.models import Follow, Interest
 from tests import make
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
@@ -42,6 +45,38 @@ def test_an_interest_that_found_a_follower_meanwhile_stays(ada):
 
     assert orphans._delete([found.pk]) == 0
     assert ada.follows.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("take", ["one", "list"])
+def test_an_interest_does_not_go_while_somebody_begins_to_follow_it(
+    ada, take, monkeypatch
+):
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite has one writer at a time: nobody comes in between")
+    make.interest("paper", make.paper(identifier="2611.00001").identifier)
+
+    def tidy():
+        orphans.forget(make.NOW)
+        connection.close()
+
+    night = threading.Thread(target=tidy)
+    write = {"one": "update_or_create", "list": "bulk_create"}[take]
+    writes = getattr(Follow.objects, write)
+
+    def meanwhile(*arguments, **named):
+        night.start()
+        night.join(1)  # it waits, or is done
+        return writes(*arguments, **named)
+
+    monkeypatch.setattr(Follow.objects, write, meanwhile)
+    if take == "one":
+        follows.follow(ada, "paper", "2611.00001")
+    else:
+        follows.follow_papers(ada, ["2611.00001"])
+    night.join()
+
+    assert ada.follows.get().interest.value == "2611.00001"
 
 
 def test_many_digests_are_read_in_portions(ada, monkeypatch):
