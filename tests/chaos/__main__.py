@@ -114,6 +114,14 @@ class Chaos:
         return self.provider.settled() and ground.patiently(self.rows_are_quiet)
 
     def rows_are_quiet(self):
+        """Asked of one snapshot: a digest may go from unknown to waiting between two questions."""
+        from django.db import connection, transaction
+
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            return self.nobody_waits()
+
+    def nobody_waits(self):
         from digest.mailer import ledger
         from digest.models import Digest, Event
 
@@ -150,13 +158,20 @@ class Chaos:
             "unknown_but_taken": sum(
                 told[one] == "unknown" for one in everybody & set(times)
             ),
-            "mismatch": int(
-                not tally.balanced
-                or tally.recipients != len(everybody)
-                or any(told[one] == "failed" for one in times)
-            ),
+            "mismatch": mismatch(tally, len(everybody), told, times),
             "pauses": Pause.objects.count(),
         }
+
+
+def mismatch(tally, readers, told, times):
+    """What the rows say that cannot be, in words."""
+    wrong = []
+    if not tally.balanced:
+        wrong.append(f"not everybody is accounted for: {tally}")
+    if tally.recipients != readers:
+        wrong.append(f"{readers} readers, but {tally}")
+    wrong += [f"{one} failed, but was taken" for one in times if told[one] == "failed"]
+    return wrong
 
 
 def outcomes(edition):
