@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Case, Count, Max, Value, When
+from django.db.models import Case, Count, Max, QuerySet, Value, When
 
 from accounts.models import Subscriber
 from digest.mailer import transport
@@ -127,7 +127,8 @@ def look(digest: Digest, now: datetime) -> bool:
 def tally(edition: Edition) -> Tally:
     """Count this edition's readers, each once however many batches name them; erased ones not at all."""
     counted = Counter(outcomes(edition))
-    counted["waiting"] += len(without_digest(edition))
+    batches = Batch.objects.filter(slot__edition=edition)
+    counted["waiting"] += len(without_digest(edition, batches))
     return Tally(
         recipients=counted.total(),
         accepted=counted[Outcome.ACCEPTED],
@@ -167,19 +168,28 @@ def outcome_of(outcome: str, is_named: bool, state: str) -> str:
 
 
 def mismatch(edition: Edition, now: datetime, counted: Tally | None = None) -> str:
-    """What does not add up of a finished or expired edition, in words; "" where all does or some batch still may go.
+    """What does not add up of finished batches, or of all once the edition is over; "" where nothing is wrong.
 
-    `counted`: its tally, where the caller has it already.
+    `counted`: its tally, where the caller has it already. A tally is several questions,
+    and sending goes on between them, so one that does not balance proves nothing yet.
     """
-    batches = Batch.objects.filter(slot__edition=edition)
-    open_ones = batches.exclude(state__in=FINAL).count()
-    if open_ones and not is_over(edition, now):
-        return ""
     told = counted or tally(edition)
     if told.balanced:
         return ""
+    batches = Batch.objects.filter(slot__edition=edition)
+    due = batches if is_over(edition, now) else batches.filter(state__in=FINAL)
+    if not (number := forgotten(edition, due)):
+        return ""
+    open_ones = due.exclude(state__in=FINAL).count()
     why = f"{open_ones} batches never went" if open_ones else "their batches are done"
-    return f"{told.waiting} of {told.recipients} readers have no outcome: {why}"
+    return f"{number} of {told.recipients} readers have no outcome: {why}"
+
+
+def forgotten(edition: Edition, batches: QuerySet[Batch]) -> int:
+    """How many readers of these batches have no outcome."""
+    mute = Digest.objects.filter(batch__in=batches, outcome="", message_id="")
+    mute = mute.exclude(batch__state__in=(State.FAILED, State.UNKNOWN))
+    return mute.count() + len(without_digest(edition, batches))
 
 
 def is_over(edition: Edition, now: datetime) -> bool:
@@ -190,10 +200,9 @@ def is_over(edition: Edition, now: datetime) -> bool:
     return bool(now > last + EXPIRES_AFTER)
 
 
-def without_digest(edition: Edition) -> set[int]:
-    """Readers who are in a batch, still exist, and have no digest yet."""
+def without_digest(edition: Edition, batches: QuerySet[Batch]) -> set[int]:
+    """Readers who are in these batches of an edition, still exist, and have no digest yet."""
     planned: set[int] = set()
-    batches = Batch.objects.filter(slot__edition=edition)
     for readers in batches.values_list("readers", flat=True).iterator():
         planned.update(readers)
     planned.difference_update(edition.digests.values_list("subscriber_id", flat=True))

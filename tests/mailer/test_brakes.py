@@ -201,6 +201,30 @@ def test_a_finished_edition_with_a_reader_who_has_no_outcome_is_a_mismatch(provi
     assert "1 of 3 readers" in ledger.mismatch(edition, LATER)
 
 
+def test_a_reader_who_was_forgotten_is_a_mismatch_while_others_are_still_sent(provider):
+    batch = planned()
+    provider()
+    run()
+    edition = batch.slot.edition
+    Batch.objects.create(slot=batch.slot, readers=[make.subscriber("late@x.org").pk])
+    assert ledger.mismatch(edition, LATER) == ""
+
+    Digest.objects.filter(pk=Digest.objects.first().pk).update(message_id="")
+    assert ledger.mismatch(edition, LATER) == (
+        "1 of 4 readers have no outcome: their batches are done"
+    )
+
+
+def test_a_tally_that_sending_has_overtaken_is_no_mismatch(provider):
+    edition = planned().slot.edition
+    counted = ledger.tally(edition)
+    provider()
+    run()
+
+    assert counted.waiting == 3
+    assert ledger.mismatch(edition, LATER, counted) == ""
+
+
 def test_an_edition_that_is_still_sent_is_no_mismatch_until_it_has_expired():
     edition = planned().slot.edition
 
