@@ -11,6 +11,28 @@ from digest.models import Paper
 
 LONGEST = 420  # characters: two to three sentences, about six lines on a phone
 MOST = 3  # sentences
+ELLIPSIS = "… "
+
+# How the sentence begins or goes that says what authors did: "we propose", "in this
+# paper", "is introduced". Of 721 recorded abstracts 98 % have one, and only 31 % among
+# the two or three sentences that they begin with.
+_DOES = (
+    "address|adapt|aim|analy[sz]e|apply|argue|ask|assess|benchmark|build|characteri[sz]e|"
+    "collect|compare|conduct|consider|construct|contribute|create|curate|define|"
+    "demonstrate|derive|describe|design|develop|devise|discover|establish|evaluate|"
+    "examine|explore|extend|find|focus|formali[sz]e|formulate|found|give|identify|"
+    "implement|improve|integrate|introduce|investigate|launch|leverage|look|measure|"
+    "observe|offer|open-source|perform|present|probe|propose|prove|provide|quantify|"
+    "reformulate|release|report|rethink|reveal|review|revisit|seek|show|solve|study|"
+    "studied|suggest|survey|tackle|take|test|train|uncover|unify|unveil|use|utili[sz]e|"
+    "validate"
+)
+_DONE = re.compile(
+    rf"\b[Ww]e,? (?:(?:\w+ly|also|first|here|then|thus|therefore),? ){{0,3}}(?:{_DOES})(?:e?d)?\b|"
+    r"\b(?:[Tt]his|[Oo]ur) (?:\w+ )?(?:article|benchmark|dataset|note|paper|report|"
+    r"research|review|study|survey|thesis|tutorial|work)\b|"
+    r"\b(?:is|are) (?:introduced|presented|proposed)\b"
+)
 
 _SENTENCE_END = re.compile(
     r"(?<!\b[Nn]o(?=\.\s\d))[.!?]['\"”’)\]]*(?=\s+['\"“‘(\[]?[^\sa-z])"
@@ -22,6 +44,26 @@ _ABBREVIATION = re.compile(
     r"\b[A-Z])$",
     re.IGNORECASE,
 )
+
+
+def summary(abstract: str, limit: int = LONGEST) -> str:
+    """Two or three sentences of an abstract, those that say what was done in it.
+
+    Its beginning where that says so. Two of three abstracts begin with why somebody
+    should do something: there an ellipsis, and what follows from the first sentence
+    that says what was done.
+    """
+    beginning, start = sentences(abstract, limit), 0
+    for end in _ends(abstract):
+        if _DONE.search(abstract, start, end):
+            break
+        start = end
+    else:
+        return beginning
+    if not start or end <= len(beginning):
+        return beginning
+    rest = abstract[start:].lstrip()
+    return ELLIPSIS + sentences(rest, limit - len(ELLIPSIS))
 
 
 def sentences(text: str, limit: int = LONGEST) -> str:
@@ -76,7 +118,7 @@ def card(paper: Paper) -> dict[str, Any]:
         "published": paper.published_at.date().isoformat()
         if paper.published_at
         else None,
-        "summary": sentences(paper.abstract),
+        "summary": summary(paper.abstract),
         "abstract": paper.abstract,
         "primary": paper.primary,
         "categories": list(paper.categories),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digest.cards import LONGEST, authors_line, card, sentences
+from digest.cards import LONGEST, authors_line, card, sentences, summary
 from tests import make
 from tests.conftest import DATA, needs_data
 
@@ -77,6 +77,64 @@ def test_the_beginning_ends_with_a_word_or_an_ellipsis(words):
     assert not rest or rest[0].isspace() or rest[0] in ",;:(."
 
 
+BACKGROUND = f"Models are {WORD * 12}large. Many are {WORD * 12}slow. Why is that?"
+
+
+@pytest.mark.parametrize(
+    "done",
+    [
+        "We propose Maps.",
+        "In this paper, we first describe Maps.",
+        "To close this gap, we carefully introduced Maps.",
+        "This work is about Maps.",
+        "A method of Maps is proposed.",
+    ],
+)
+def test_a_summary_says_what_was_done(done):
+    assert summary(f"{BACKGROUND} {done} It helps.") == f"… {done} It helps."
+
+
+@pytest.mark.parametrize(
+    "abstract",
+    [
+        "Models are large. We propose Maps. It helps. More follows.",
+        f"We propose {WORD * 20}Maps. {WORD * 20}It helps.",
+        f"{BACKGROUND} Nothing is done about it.",
+        "",
+    ],
+)
+def test_a_summary_is_the_beginning_where_that_says_it_or_nothing_does(abstract):
+    assert summary(abstract) == sentences(abstract)
+
+
+def test_a_beginning_that_is_cut_where_it_says_what_was_done_gives_way():
+    long = f"We propose {WORD * 30}Maps."
+
+    shown = summary(f"Models are slow. {long} It helps.")
+
+    assert shown == f"… {long} It helps."
+
+
+@pytest.mark.parametrize("length", range(70, 90))
+def test_a_summary_with_its_ellipses_is_within_its_limit(length):
+    abstract = f"Models are {WORD * 12}large. We propose {'a map ' * 40}"
+
+    shown = summary(abstract, length)
+
+    assert shown.startswith("… We propose a map")
+    assert len(shown) <= length
+
+
+@given(st.lists(st.sampled_from(["We propose", "x.", "Y", "word " * 30, "\n", "? "])))
+def test_a_summary_is_a_piece_of_its_abstract_within_the_limit(words):
+    abstract = " ".join(words)
+
+    shown = summary(abstract)
+
+    assert len(shown) <= LONGEST
+    assert shown.removeprefix("… ").removesuffix("…") in abstract
+
+
 @pytest.mark.parametrize(
     ("names", "line"),
     [
@@ -121,3 +179,17 @@ def test_recorded_abstracts_begin_with_whole_sentences():
     assert max(map(len, shown)) <= LONGEST
     whole = sum(one.endswith((".", "!", "?", ")")) for one in shown)
     assert whole > len(shown) * 0.7
+
+
+@needs_data
+def test_summaries_of_recorded_abstracts_say_what_was_done():
+    lines = (DATA / "seed_papers.jsonl").read_text("utf-8").strip().split("\n")
+    rows = [" ".join(json.loads(line)["abstract"].split()) for line in lines]
+
+    shown = [summary(abstract) for abstract in rows]
+
+    assert max(map(len, shown)) <= LONGEST
+    moved = sum(one.startswith("… ") for one in shown)
+    assert moved > len(shown) * 0.6
+    told = sum(" we " in f" {one.lower()}" or "this " in one.lower() for one in shown)
+    assert told > len(shown) * 0.95
