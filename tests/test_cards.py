@@ -117,7 +117,7 @@ def test_a_beginning_that_is_cut_where_it_says_what_was_done_gives_way():
 
 @pytest.mark.parametrize("length", range(70, 90))
 def test_a_summary_with_its_ellipses_is_within_its_limit(length):
-    abstract = f"Models are {WORD * 12}large. We propose {'a map ' * 40}"
+    abstract = f"Models are {WORD * 12}large. We propose {'a map ' * 40}end"
 
     shown = summary(abstract, length)
 
