@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -11,7 +12,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from digest import tasks
-from digest.ingest import harvest, holder, oai, web
+from digest.ingest import calendar, harvest, holder, oai, web
 from digest.ingest.harvest import backfill, fill_gaps
 from digest.models import IngestRun, Paper, Recall
 from tests import live, make
@@ -387,8 +388,13 @@ def test_the_task_ranks_the_day_that_it_filled(sources, monkeypatch):
 # By hand
 
 
+def arxivs_today():
+    """For hours of each night this is UTC's yesterday."""
+    return calendar.today(timezone.now())
+
+
 def test_the_command_says_what_each_window_brought(sources, capsys):
-    today = timezone.now().date()
+    today = arxivs_today()
     sources.records = [Record(paper(1, DAY), today)]
 
     call_command("backfill", "--since", f"{today - timedelta(days=1)}")
@@ -400,10 +406,10 @@ def test_the_command_says_what_each_window_brought(sources, capsys):
 
 def test_the_command_fails_where_a_window_did(sources, capsys):
     sources.faults["oai"] = [cut, cut]
-    announce(sources, timezone.now().date())
+    announce(sources, arxivs_today())
 
     with pytest.raises(CommandError, match="windows are not done"):
-        call_command("backfill", "--since", f"{timezone.now():%Y-%m-%d}")
+        call_command("backfill", "--since", f"{arxivs_today()}")
 
     assert "stopped after 0 pages" in capsys.readouterr().out
 
@@ -423,9 +429,12 @@ def test_a_harvest_that_is_killed_loses_and_doubles_nothing(
     next_one, sources, tmp_path, settings
 ):
     """The next one, the same command or the worker's task, does not wait for the dead."""
-    today = timezone.now().date()
+    today = arxivs_today()
     sources.page = 5
     sources.records = [Record(one, today) for one in batch(DAY, 60)]
+    dead = threading.Event()
+    as_it_is, late = (lambda page: page), lambda page: dead.wait(60) and page
+    sources.faults["oai"] = [*[as_it_is] * 4, late]
     log = tmp_path / "log"
     own = {
         "ARXIV_OAI_URL": settings.ARXIV_OAI_URL,
@@ -436,9 +445,10 @@ def test_a_harvest_that_is_killed_loses_and_doubles_nothing(
     by_hand = ("backfill", "--since", f"{today}")
 
     with live.running("tests.brisk", *by_hand, log=log, **own) as program:
-        live.until(lambda: Paper.objects.count() >= 10, log)
+        live.until(lambda: Paper.objects.count() == 20, log)
         program.kill()
         program.wait()
+    dead.set()
     before = IngestRun.objects.get()
     sources.asked.clear()
     then = {"backfill": by_hand, "sweep": SWEEP}[next_one]
@@ -447,7 +457,7 @@ def test_a_harvest_that_is_killed_loses_and_doubles_nothing(
 
     run = IngestRun.objects.get()
     assert (before.state, run.state) == ("running", "done")
-    assert 10 <= before.records < 60
+    assert (before.records, before.pages) == (20, 4)
     assert (run.records, run.new, run.pages) == (60, 60, 12)
     assert Paper.objects.count() == 60
     assert len(sources.asked["oai"]) == 12 - before.pages

@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from digest import tasks
-from digest.ingest import collect, harvest, holder, repeat, wanted
+from digest.ingest import calendar, collect, harvest, holder, repeat, wanted
 from digest.models import IngestRun, Paper
 from tests import make
 from tests.ingest.sources import Record, batch, busy, paper
@@ -195,7 +195,7 @@ def test_a_run_that_failed_says_what_happens_next(
         "list": lambda: collect.collect_day(now.date(), now),
         "check": lambda: begun(settings, now, MINUTE, is_check=True, state="failed"),
         "gap": lambda: begun(settings, now, state="failed"),
-        "window": lambda: harvest.backfill(now.date(), now)[0],
+        "window": lambda: harvest.backfill(calendar.today(now), now)[0],
         "paper": lambda: collect.submit(collect.submitted("2611.20007", now), now),
         "wanted": lambda: lists_of_readers(now)[0],
         "document": lambda: collect.collect([tmp_path / "none.xml"], now)[0],
