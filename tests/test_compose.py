@@ -9,13 +9,13 @@ from importlib.resources import files
 import jsonschema
 import pytest
 import yaml
-from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Sink
 
 from accounts.models import User
 from digest.models import Topic
 from tests import live
 from tests.conftest import ROOT
+from tests.smtp_server import SmtpServer
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 GIVEN = {"SECRET_KEY": "x" * 50, "SUPPRESSION_KEY": "y" * 50, "POSTGRES_PASSWORD": "z"}
@@ -38,10 +38,10 @@ def settings_of(service, **own):
 @pytest.fixture
 def smtp():
     """What Mailpit is in the file: somewhere for mails to go."""
-    controller = Controller(Sink(), hostname="127.0.0.1", port=live.free_port())
-    controller.start()
-    yield f"smtp://127.0.0.1:{controller.port}"
-    controller.stop()
+    server = SmtpServer(Sink())
+    server.start()
+    yield server.url
+    server.stop()
 
 
 def test_the_compose_file_is_valid():

@@ -19,6 +19,7 @@ pytestmark = [
 ]
 
 READERS = 60
+SLOWLY = 5  # mails a second, so that all of them would take eleven
 
 
 @pytest.fixture
@@ -30,12 +31,12 @@ def readers():
     return [make.subscriber() for _ in range(READERS)]
 
 
-def send(folder):
+def send(folder, **settings):
     """`manage.py send`, in a process of its own."""
     return subprocess.Popen(
         [sys.executable, "manage.py", "send", "--day", make.DAY.isoformat()],
         cwd=ROOT,
-        env=live.environment(MAIL_DIR=folder, VAR_DIR=folder),
+        env=live.environment(MAIL_DIR=folder, VAR_DIR=folder, **settings),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -64,7 +65,7 @@ def test_two_at_once_mail_every_reader_once(readers, tmp_path):
 
 
 def test_a_run_that_is_killed_is_finished_by_the_next(readers, tmp_path):
-    with send(tmp_path) as program:
+    with send(tmp_path, MAIL_RATE=SLOWLY) as program:
         live.until(lambda: len(list(tmp_path.glob("*.eml"))) >= 5)
         program.send_signal(signal.SIGKILL)
     assert len(mailed(tmp_path)) < READERS

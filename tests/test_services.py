@@ -69,7 +69,7 @@ def test_servers_end_with_the_run_that_started_them_however_it_ends(ending):
     child.send_signal(ending)
     child.communicate()
 
-    assert gone_within(15, urls, folder)
+    assert gone_within(60, urls, folder)
 
 
 def test_a_run_that_finishes_leaves_nothing_behind():

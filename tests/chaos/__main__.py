@@ -54,7 +54,7 @@ def settings_of(options, provider):
     if options.hurry:
         own["CHAOS_HURRY"] = "1"
     if options.resend and options.over == "sendgrid":
-        own["UNKNOWN_RESEND_AFTER"] = "0.15" if options.hurry else "0.5"
+        own["UNKNOWN_RESEND_AFTER"] = "0.3" if options.hurry else "0.5"
     return own
 
 

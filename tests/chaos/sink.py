@@ -12,11 +12,10 @@ import uuid
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from aiosmtpd.controller import Controller
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.services import free_port
+from tests.smtp_server import SmtpServer
 
 HEADER = "X-Twilio-Email-Event-Webhook-"
 SPREAD_SECONDS = 2.0  # how far events are delayed, and so reordered
@@ -77,7 +76,8 @@ class Api:
     def __init__(self, seed, stall):
         self.log, self.stall = Log(seed, SENDGRID), stall
         self.secret = ec.generate_private_key(ec.SECP256R1())
-        self.webhook, self.waiting, self.over = "", [], threading.Event()
+        self.webhook, self.waiting, self.posting = "", [], False
+        self.over = threading.Event()
         self.random, self.lock = random.Random(seed), threading.Lock()
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(self))
         self.server.daemon_threads = True
@@ -140,9 +140,11 @@ class Api:
                 due = [row for row in self.waiting if row[0] <= now][:POST_SIZE]
                 for row in due:
                     self.waiting.remove(row)
+                self.posting = bool(due)
             if due and not self.post([event for _, event in due]):
                 with self.lock:
                     self.waiting += due
+            self.posting = False
 
     def post(self, events):
         body, stamp = json.dumps(events).encode(), str(int(time.time()))
@@ -162,7 +164,7 @@ class Api:
     def settled(self):
         """Whether every event was told."""
         with self.lock:
-            return not self.waiting
+            return not (self.waiting or self.posting)
 
 
 def handler_of(api):
@@ -215,18 +217,17 @@ class Mailbox:
     def __init__(self, seed, stall):
         self.log = Log(seed, SMTP)
         self.fates = {}
-        self.controller = Controller(self, hostname="127.0.0.1", port=free_port())
+        self.server = SmtpServer(self)
 
     def __enter__(self):
-        self.controller.start()
+        self.server.start()
         return self
 
     def __exit__(self, *_):
-        self.controller.stop()
+        self.server.stop()
 
     def settings(self):
-        url = f"smtp://127.0.0.1:{self.controller.port}"
-        return {"MAIL_TRANSPORT": "smtp", "SMTP_URL": url}
+        return {"MAIL_TRANSPORT": "smtp", "SMTP_URL": self.server.url}
 
     async def handle_RCPT(self, server, session, envelope, address, options):
         fate = self.fates[address] = self.log.fate(address)

@@ -22,7 +22,7 @@ def chaos(*options):
         env=shell,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
         check=False,
     )
     assert said.stdout, said.stderr

@@ -55,7 +55,7 @@ def finished(*threads):
 
 def wait_until_somebody_waits():
     with connection.cursor() as cursor:
-        for _ in range(500):
+        for _ in range(3_000):
             cursor.execute("SELECT pg_stat_clear_snapshot()")
             cursor.execute(WAITING)
             if cursor.fetchone()[0]:

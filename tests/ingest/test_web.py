@@ -143,7 +143,7 @@ def test_all_attempts_together_have_a_bound(
     with pytest.raises(web.Unreachable):
         web.get(client, httpserver.url_for("/feed"))
 
-    assert 1 < len(httpserver.log) < 30
+    assert len(httpserver.log) < 100
 
 
 @pytest.fixture

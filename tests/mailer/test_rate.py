@@ -24,19 +24,30 @@ def test_without_a_limit_nobody_waits(clock, settings):
     assert [rate.turn() for _ in range(50)] == [0] * 50
 
 
+class Watch:
+    """Seconds since it was made: a wait is shorter by what a busy machine took to ask."""
+
+    def __init__(self):
+        self.begun = time.monotonic()
+
+    def allows(self, wait, at_first):
+        """Whether whoever had to wait so long at first may be told this by now."""
+        took = time.monotonic() - self.begun
+        return at_first - took - 0.01 <= wait <= at_first + 0.01
+
+
 def test_a_burst_goes_at_once_and_then_each_waits_its_turn(clock, settings):
     settings.MAIL_RATE = 5
+    watch = Watch()
 
-    waits = [rate.turn() for _ in range(9)]
-
-    assert waits[:5] == [0] * 5
-    assert waits[8] == pytest.approx(0.6, abs=0.15)
-    assert waits[5:] == sorted(waits[5:])
+    assert [rate.turn() for _ in range(5)] == [0] * 5
+    for turn in (1, 2, 3):
+        assert watch.allows(rate.turn(), (turn - 1) / 5)
 
 
 def test_workers_share_the_pace(clock, settings):
     settings.MAIL_RATE = 10
-    waits = []
+    waits, watch = [], Watch()
     threads = [
         threading.Thread(target=lambda: waits.append(rate.turn())) for _ in range(30)
     ]
@@ -46,29 +57,29 @@ def test_workers_share_the_pace(clock, settings):
     for thread in threads:
         thread.join()
 
-    assert max(waits) == pytest.approx(1.9, abs=0.4)
-    assert len({round(wait, 3) for wait in waits if wait}) >= 15
+    assert len(waits) == 30
+    assert watch.allows(max(waits), 1.9)
 
 
 def test_a_provider_that_wants_no_mail_gets_none_until_then(clock, settings):
     settings.MAIL_RATE = 0
+    watch = Watch()
     rate.block(3)
 
-    assert rate.turn() == pytest.approx(3, abs=0.5)
+    assert watch.allows(rate.turn(), 3)
     rate.block(1)  # a shorter one does not undo it
-    assert rate.turn() == pytest.approx(3, abs=0.5)
+    assert watch.allows(rate.turn(), 3)
 
 
 def test_a_long_wait_takes_no_turn(clock, settings):
     settings.MAIL_RATE = 1
+    watch = Watch()
     rate.block(60)
 
-    waits = [rate.turn() for _ in range(3)]
-
-    assert max(waits) - min(waits) < 0.5
+    assert all(watch.allows(rate.turn(), 60) for _ in range(3))
     with pytest.raises(deliver.Stopped) as stopped:
         deliver.wait_for_turn()
-    assert stopped.value.wait == pytest.approx(60, abs=1)
+    assert watch.allows(stopped.value.wait, 60)
 
 
 def test_nobody_is_blocked_for_hours_by_a_wrong_number(clock):
@@ -80,18 +91,19 @@ def test_nobody_is_blocked_for_hours_by_a_wrong_number(clock):
 def test_without_redis_the_machine_keeps_its_own_pace(settings, tmp_path, caplog):
     settings.VAR, settings.REDIS_URL = tmp_path, "redis://127.0.0.1:9/0"
     settings.MAIL_RATE = 2
+    watch = Watch()
 
     waits = [rate.turn() for _ in range(4)]
 
-    assert waits[-1] == pytest.approx(0.5, abs=0.3)
+    assert watch.allows(waits[-1], 0.5)
     assert "redis away" in caplog.text
 
 
 def test_a_limit_that_is_used_up_says_until_when():
-    reset = str(time.time() + 30)
+    reset, watch = str(time.time() + 30), Watch()
 
     none_left = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": reset}
-    assert sendgrid.asked_to_wait(none_left) == pytest.approx(30, abs=1)
+    assert watch.allows(sendgrid.asked_to_wait(none_left), 30)
     assert sendgrid.asked_to_wait(none_left | {"X-RateLimit-Remaining": "7"}) == 0
     assert sendgrid.asked_to_wait({}) == 0
     assert sendgrid.asked_to_wait(none_left | {"X-RateLimit-Reset": "soon"}) == 0

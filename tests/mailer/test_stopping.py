@@ -39,7 +39,7 @@ def is_laid_down(batch, folder):
     return True
 
 
-def ended(program, seconds=15):
+def ended(program, seconds=60):
     program.send_signal(signal.SIGTERM)
     program.wait(seconds)
 
@@ -71,7 +71,7 @@ def test_a_sending_by_hand_ends_after_the_digest_that_it_holds(batch, tmp_path):
     ) as program:
         live.until(lambda: len(mails(tmp_path)) >= 5)
         program.send_signal(signal.SIGTERM)
-        said = program.communicate(timeout=15)[0]
+        said = program.communicate(timeout=60)[0]
 
     assert is_laid_down(batch, tmp_path)
     assert f"waiting {READERS - len(mails(tmp_path))}" in said

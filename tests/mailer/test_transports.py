@@ -9,14 +9,13 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from aiosmtpd.controller import Controller
 from django.core.mail import EmailMultiAlternatives
 from werkzeug import Response
 
 from digest.mailer import files, sendgrid, smtp, transport
 from digest.mailer.mail import Mail, as_bytes
 from tests.conftest import DATA, needs_data
-from tests.services import free_port
+from tests.smtp_server import SmtpServer
 
 RECORDED = Path(__file__).resolve().parent.parent / "recorded" / "sendgrid"
 
@@ -149,11 +148,11 @@ class Sink:
 @pytest.fixture
 def sink(settings):
     handler = Sink()
-    controller = Controller(handler, hostname="127.0.0.1", port=free_port())
-    controller.start()
-    settings.SMTP_URL = f"smtp://127.0.0.1:{controller.port}"
+    server = SmtpServer(handler)
+    server.start()
+    settings.SMTP_URL = server.url
     yield handler
-    controller.stop()
+    server.stop()
 
 
 def test_mails_go_over_one_connection_and_arrive_as_composed(sink):
