@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 import structlog
-from django.db.models import Max, Sum
+from django.db.models import Max, Q, Sum
 
 from digest.models import Batch, Digest, Event, Pause
 
@@ -47,9 +47,12 @@ def too_many(bad: int, of: int, share: float, enough: int) -> bool:
 
 
 def handed(start: datetime) -> int:
-    """Digests of the batches that were laid down since then: near enough for a share."""
-    rested = Batch.objects.filter(rested_at__gt=start)
-    return rested.aggregate(n=Sum("handed"))["n"] or 0
+    """Digests of the batches that were laid down since then or are in hand: near enough for a share.
+
+    What went wrong in other workers' hands counts at once, so what went well there must.
+    """
+    going = Q(rested_at__gt=start) | Q(state=Batch.State.HANDING)
+    return Batch.objects.filter(going).aggregate(n=Sum("handed"))["n"] or 0
 
 
 def went_wrong(start: datetime) -> int:

@@ -104,6 +104,25 @@ def test_a_share_that_went_wrong_pulls_the_brake(provider, monkeypatch, wrong, s
     assert bool(pauses()) is stops
 
 
+def test_a_share_is_of_what_all_workers_have_in_hand(provider, monkeypatch):
+    monkeypatch.setattr(brakes, "WRONG_FROM", 20)
+    first = planned(20)
+    provider()
+    run()
+    readers = [make.subscriber() for _ in range(50)]
+    others = make.batch(first.slot.edition, readers, state="handing", handed=50)
+    for reader in readers[:3]:  # of seventy, not of twenty
+        make.digest(others, reader, outcome="unknown", told_at=NOW)
+
+    brakes.check(NOW)
+    assert pauses() == []
+
+    for reader in readers[3:9]:
+        make.digest(others, reader, outcome="unknown", told_at=NOW)
+    brakes.check(NOW)
+    assert pauses() == ["9 digests failed or are unknown within 0:15:00"]
+
+
 def test_few_digests_say_nothing_of_a_share(provider):
     planned(3)
     provider({"r1@example.org": unknown("500")})
