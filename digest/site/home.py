@@ -6,7 +6,8 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from digest import follows
-from digest.models import Topic
+from digest.models import Interest, Topic
+from digest.reasons import names_of
 from digest.site import shown
 from digest.site.limits import questions_limited
 
@@ -31,6 +32,7 @@ def home(request: HttpRequest) -> HttpResponse:
     slugs = [topic.slug for topic in topics if topic.slug in chosen]
     asked = [f"search:{q}", *(f"topic:{slug}" for slug in slugs)]
     interests, edition = follows.interests(asked), shown.newest()
+    own, trending = apart(shown.answer(edition, interests))
     context = {
         "q": q,
         "topics": topics,
@@ -38,6 +40,22 @@ def home(request: HttpRequest) -> HttpResponse:
         "wishes": [f"{one.kind}:{one.value}" for one in interests],
         "edition": edition,
         "today": timezone.localdate(),
-        "papers": shown.answer(edition, interests),
+        "asked": in_words(interests),
+        "own": own,
+        "trending": trending,
     }
     return render(request, "pages/home.html", context)
+
+
+def apart(papers: list[shown.Shown]) -> tuple[list[shown.Shown], list[shown.Shown]]:
+    """What fits the question, the editors' picks with it, and what only trends; all trends where nothing fits."""
+    if not any(paper.interest for paper in papers):
+        return [], papers
+    own = [paper for paper in papers if paper.kind != "trend"]
+    return own, [paper for paper in papers if paper.kind == "trend"]
+
+
+def in_words(interests: list[Interest]) -> str:
+    """What was asked, as a list that a sentence can hold."""
+    names = names_of(interests)
+    return ", ".join(names.get(one.value, f"“{one.value}”") for one in interests)

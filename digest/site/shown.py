@@ -16,12 +16,18 @@ TEN = 10
 
 @dataclass(frozen=True)
 class Shown:
-    """One paper of a list: its card, the reason in words, an editor's note."""
+    """One paper of a list: its card, the reason and of what kind that is, an editor's note."""
 
     card: dict[str, Any]
+    kind: str
     why: str
     note: str
     interest: Interest | None
+
+    @property
+    def votes_told(self) -> bool:
+        """Whether the reason says already how many votes it has."""
+        return self.kind == "trend" and bool(self.card["votes"])
 
 
 def newest() -> Edition | None:
@@ -45,10 +51,11 @@ def with_reasons(
 ) -> list[Shown]:
     """Candidates with their interests, and whether that is a paper which the reader opened."""
     names = names_of([interest for _, interest, _ in chosen if interest])
-    return [
-        Shown(one.card, reason(one, interest, names, opened).text, one.note, interest)
-        for one, interest, opened in chosen
-    ]
+    found = []
+    for one, interest, opened in chosen:
+        why = reason(one, interest, names, opened)
+        found.append(Shown(one.card, why.kind, why.text, one.note, interest))
+    return found
 
 
 def picked(picks: Sequence[Pick]) -> list[Shown]:

@@ -20,6 +20,47 @@ def test_a_question_is_answered_with_papers_of_the_edition_and_reasons(client, w
     assert "Close to your search “post-training quantization”" in first
 
 
+def test_what_fits_stands_apart_from_what_only_trends(client, world):
+    page = text(client.get("/?q=post-training+quantization"))
+    fits, also, trends = page.partition("Also trending")
+
+    assert "New for you" in fits
+    assert "Among the most promising" not in fits
+    assert "Trending: " not in fits
+    assert also
+    only_trend = ("Trending: ", "Among the most promising")
+    assert sum(map(trends.count, only_trend)) == trends.count("<article") > 0
+
+
+def test_a_question_that_nothing_fits_is_told_so(client, world):
+    page = text(client.get("/?q=medieval+sonnets"))
+
+    assert "New for you" not in page
+    assert "No paper of the last two weeks fits “medieval sonnets”." in page
+    assert 'class="results">Trending</h2>' in page
+
+
+def test_the_sign_up_says_what_it_carries(client, world):
+    page = text(client.get("/?q=a+%3Cb%3E&topic=robots"))
+
+    assert "You will follow “a &lt;b&gt;”, Robots:" in page
+    assert "You will follow" not in text(client.get("/"))
+    assert "You will follow “speech”:" in text(client.get("/papers?q=speech"))
+
+
+def test_votes_are_told_once(client, world):
+    loud = world.candidates.last()
+    loud.card |= {"votes": 62, "comments": 7}
+    loud.trend = 9.0
+    loud.save()
+
+    page = text(client.get("/"))
+
+    assert "Trending: 62 votes and 7 comments" in page
+    assert page.count("62 votes") == 1
+    assert page.count("7 comments") == 1
+
+
 def test_without_a_question_the_trending_ones_are_shown(client, world):
     loud = world.candidates.last()
     world.candidates.exclude(pk=loud.pk).update(trend=0.1)
