@@ -30,7 +30,7 @@ def clean(kind: str, raw: str) -> str:
         case Kind.PAPER:
             return value if Paper.objects.filter(identifier=value).exists() else ""
         case Kind.CATEGORY:
-            return value if CATEGORY.fullmatch(value) else ""
+            return category(value)
         case Kind.KEYWORD | Kind.AUTHOR | Kind.SEARCH:
             fits = len(value) <= LENGTHS[Kind(kind)] and any(c.isalnum() for c in value)
             return (value.lower() if kind == Kind.KEYWORD else value) if fits else ""
@@ -38,9 +38,33 @@ def clean(kind: str, raw: str) -> str:
             return ""
 
 
+def category(typed: str) -> str:
+    """A category as arXiv writes it, however it was typed; "" where it is none.
+
+    Classes of two letters are upper case (cs.LG), longer ones lower case (physics.optics).
+    """
+    archive, dot, subject = typed.lower().removesuffix(".*").partition(".")
+    value = f"{archive}{dot}{subject.upper() if len(subject) == 2 else subject}"
+    return value if CATEGORY.fullmatch(value) else ""
+
+
 def held() -> QuerySet[Interest]:
     """Interests whose rows stay until the transaction ends: at night those that nobody follows go."""
     return Interest.objects.select_for_update(no_key=True)
+
+
+def hold_papers(identifiers: Collection[str]) -> list[Interest]:
+    """The interests in these papers, by id, made where there is none and held.
+
+    Twice at most: one that was there may be gone by the time that it could be held.
+    """
+    made = [Interest(kind=Kind.PAPER, value=one) for one in sorted(set(identifiers))]
+    rows = held().filter(kind=Kind.PAPER, value__in=identifiers).order_by("pk")
+    for _ in range(2):
+        Interest.objects.bulk_create(made, ignore_conflicts=True)
+        if len(found := list(rows.all())) == len(made):
+            break
+    return found
 
 
 @transaction.atomic
@@ -97,9 +121,7 @@ def follow_papers(subscriber: Subscriber, identifiers: Iterable[str]) -> list[st
 @transaction.atomic
 def _choose(subscriber: Subscriber, identifiers: Collection[str]) -> None:
     """Three queries however many."""
-    made = [Interest(kind=Kind.PAPER, value=one) for one in sorted(identifiers)]
-    Interest.objects.bulk_create(made, ignore_conflicts=True)
-    rows = held().filter(kind=Kind.PAPER, value__in=identifiers).order_by("pk")
+    rows = hold_papers(identifiers)
     Follow.objects.bulk_create(
         [Follow(subscriber=subscriber, interest=row, weight=1.0) for row in rows],
         update_conflicts=True,

@@ -3,7 +3,7 @@
 import pytest
 
 from digest import follows
-from digest.models import Follow
+from digest.models import Follow, Interest
 from tests import make
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both]
@@ -88,3 +88,41 @@ def test_leaving_all_examples_keeps_topics_and_dislikes(ada):
 
     assert followed(ada) == ["floods", opened.value]
     assert ada.follows.count() == 3
+
+
+def test_an_interest_that_goes_before_it_is_held_is_made_again(ada, monkeypatch):
+    paper = make.paper()
+    make.interest("paper", paper.identifier)
+    create, calls = Interest.objects.bulk_create, []
+
+    def too_late(*arguments, **named):
+        made = create(*arguments, **named)
+        if not calls:  # the night had it in hand
+            Interest.objects.all().delete()
+        calls.append(made)
+
+    monkeypatch.setattr(Interest.objects, "bulk_create", too_late)
+
+    assert follows.follow_papers(ada, [paper.identifier]) == [paper.identifier]
+    assert ada.follows.get().interest.value == paper.identifier
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("CS.lg", "cs.LG"),
+        ("cs.LG", "cs.LG"),
+        ("Math", "math"),
+        ("cs.*", "cs"),
+        ("Physics.Optics", "physics.optics"),
+        ("cond-mat.mtrl-sci", "cond-mat.mtrl-sci"),
+        ("ASTRO-PH.CO", "astro-ph.CO"),
+        ("hep-th", "hep-th"),
+        ("machine learning", ""),
+        ("cs.", ""),
+        ("3d.CV", ""),
+    ],
+)
+def test_a_category_is_kept_as_arxiv_writes_it(typed, kept):
+    assert follows.clean("category", typed) == kept

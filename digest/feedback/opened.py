@@ -3,11 +3,13 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from django.db import transaction
 from django.db.models import F, Q, QuerySet, Window
 from django.db.models.functions import RowNumber
 
 from accounts.models import Subscriber
-from digest.models import Digest, Follow, Interest, Paper, moved_since
+from digest import follows
+from digest.models import Digest, Follow, Paper, moved_since
 
 # To open is not to like: half a press of "more", a quarter of what was chosen.
 WEIGHT = 0.25
@@ -62,6 +64,7 @@ def _portions(keys: Sequence[str]) -> Iterator[Sequence[str]]:
         yield keys[first : first + PORTION]
 
 
+@transaction.atomic
 def _remember(pairs: Sequence[Opened], at: datetime) -> None:
     interests = _interests({paper for _, paper in pairs})
     wanted = [
@@ -84,18 +87,10 @@ def _remember(pairs: Sequence[Opened], at: datetime) -> None:
 
 
 def _interests(identifiers: set[str]) -> dict[str, int]:
-    """The ids of the interests in these papers, as far as we have the papers."""
+    """The ids of the interests in these papers, as far as we have the papers; they are held."""
     known = Paper.objects.filter(identifier__in=identifiers)
-    kind = Interest.Kind.PAPER
-    Interest.objects.bulk_create(
-        [
-            Interest(kind=kind, value=v)
-            for v in known.values_list("identifier", flat=True)
-        ],
-        ignore_conflicts=True,
-    )
-    rows = Interest.objects.filter(kind=kind, value__in=identifiers)
-    return dict(rows.values_list("value", "pk"))
+    rows = follows.hold_papers(set(known.values_list("identifier", flat=True)))
+    return {row.value: row.pk for row in rows}
 
 
 def _held(wanted: Sequence[tuple[int, int]]) -> set[int]:

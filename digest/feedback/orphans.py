@@ -51,7 +51,7 @@ def _interests(packed: bytearray) -> set[int]:
 def _delete(ids: Sequence[int]) -> int:
     """Those of them that still nobody follows; the lock keeps new followers waiting."""
     with transaction.atomic():
-        rows = Interest.objects.select_for_update().filter(pk__in=ids)
+        rows = Interest.objects.select_for_update().filter(pk__in=ids).order_by("pk")
         held = list(rows.values_list("pk", flat=True))
         free = Interest.objects.filter(pk__in=held, follows=None)
         return free.delete()[0]

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 
 from digest import follows
-from digest.feedback import orphans
+from digest.feedback import opened, orphans
 from digest.models import Follow, Interest
 from tests import make
 
@@ -48,20 +48,21 @@ def test_an_interest_that_found_a_follower_meanwhile_stays(ada):
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("take", ["one", "list"])
+@pytest.mark.parametrize("take", ["one", "list", "opened"])
 def test_an_interest_does_not_go_while_somebody_begins_to_follow_it(
     ada, take, monkeypatch
 ):
     if connection.vendor == "sqlite":
         pytest.skip("SQLite has one writer at a time: nobody comes in between")
     make.interest("paper", make.paper(identifier="2611.00001").identifier)
+    make.digest(make.batch(make.edition(papers=0), [ada]), ada, key="letter")
 
     def tidy():
         orphans.forget(make.NOW)
         connection.close()
 
     night = threading.Thread(target=tidy)
-    write = {"one": "update_or_create", "list": "bulk_create"}[take]
+    write = "update_or_create" if take == "one" else "bulk_create"
     writes = getattr(Follow.objects, write)
 
     def meanwhile(*arguments, **named):
@@ -72,8 +73,10 @@ def test_an_interest_does_not_go_while_somebody_begins_to_follow_it(
     monkeypatch.setattr(Follow.objects, write, meanwhile)
     if take == "one":
         follows.follow(ada, "paper", "2611.00001")
-    else:
+    elif take == "list":
         follows.follow_papers(ada, ["2611.00001"])
+    else:
+        opened.learn({"letter": ["2611.00001"]}, make.NOW)
     night.join()
 
     assert ada.follows.get().interest.value == "2611.00001"
