@@ -38,11 +38,15 @@ SAYS = {
     "paused": "Paused. We start again by ourselves.",
     "resumed": "You get digests again.",
     "asked": "If that address can be used, a mail with a button is on its way to it. Until it is pressed, nothing changes.",
-    "refused": "That was not kept: it was empty, too long, not something that can be followed, or more than sixty interests.",
+    "refused": "That was not kept, or not all of it: it was empty, too long, not something that can be followed, or more than sixty interests.",
+    "category": "That was not kept, or not all of it: arXiv's categories are written like cs.LG or stat.ML, and sixty interests are the most.",
     "wrong": "That was not understood, and nothing was changed.",
     "forbidden": "Our mail to this address came back or was reported as spam, or we were asked to stop: we may not mail it.",
 }
-BAD = {"refused", "wrong", "forbidden"}
+BAD = {"refused", "category", "wrong", "forbidden"}
+# The parts of the page that have forms of their own: who presses a button there reads
+# the answer there. What changes whether mail comes is told at the top.
+PLACES = {"topics", "words", "mutes", "liked", "fill", "times", "address"}
 # The three balances as readers read them: a name, and what follows from it.
 BALANCES = [
     (
@@ -88,8 +92,11 @@ def preferences(request: HttpRequest, key: str) -> HttpResponse:
         return expired(request)
     if request.method != "POST":
         return render(request, "pages/preferences.html", page(request, found, key))
-    said = change(found, request.POST, now)
-    return redirect(f"{reverse('preferences', args=[key])}?said={said}")
+    here = (
+        f"{reverse('preferences', args=[key])}?said={change(found, request.POST, now)}"
+    )
+    place = request.POST.get("at")
+    return redirect(f"{here}&at={place}#{place}" if place in PLACES else here)
 
 
 def change(found: Opened, sent: QueryDict, now: datetime) -> str:
@@ -119,6 +126,7 @@ def page(request: HttpRequest, found: Opened, key: str) -> dict[str, Any]:
         "paused": bool(subscriber.paused_until and subscriber.paused_until > now),
         "welcome": bool(request.GET.get("welcome")),
         "said": SAYS.get(said, ""),
+        "at": place if (place := request.GET.get("at")) in PLACES else "",
         "is_bad": said in BAD,
         "stances": stances(subscriber),
         "topics": offered(subscriber),
@@ -236,7 +244,9 @@ def take(subscriber: Subscriber, sent: QueryDict, weight: float) -> str:
         for value in values
         if value.strip()
     ]
-    return "saved" if kept and all(kept) else "refused"
+    if kept and all(kept):
+        return "saved"
+    return "category" if kind == Kind.CATEGORY else "refused"
 
 
 def unfollow(subscriber: Subscriber, sent: QueryDict, now: datetime) -> str:

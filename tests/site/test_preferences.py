@@ -136,6 +136,56 @@ def test_what_is_typed_is_followed_or_refused_with_a_word(
     assert ('class="said"' if expected else 'class="wrong"') in text(response)
 
 
+@pytest.mark.parametrize(
+    ("place", "form"),
+    [
+        ("words", {"do": "follow", "kind": "keyword", "value": "int4"}),
+        ("mutes", {"do": "mute", "kind": "category", "value": "nonsense category"}),
+        ("topics", {"do": "topics", "topic": ["robots"]}),
+        ("fill", {"do": "fill", "balance": "own"}),
+        ("times", {"do": "schedule"}),
+        ("address", {"do": "address", "email": "dora@example.org"}),
+    ],
+)
+def test_a_press_is_answered_where_it_was_made(client, door, world, place, form):
+    response = client.post(door, form | {"at": place})
+
+    assert response["Location"].endswith(f"&at={place}#{place}")
+    page = text(client.get(response["Location"]))
+    part = page.partition(f'id="{place}"')[2].partition("</section>")[0]
+    assert part.count('role="status"') == page.count('role="status"') == 1
+    assert f'name="at" value="{place}"' in part
+
+
+def test_the_last_example_that_is_removed_is_answered_too(client, door, ada, world):
+    mine = follows.follow(ada, "paper", Paper.objects.first().identifier)
+    form = {"do": "unfollow", "interest": mine.interest_id, "at": "liked"}
+
+    page = text(client.post(door, form, follow=True))
+
+    assert "Saved." in page.partition('id="liked"')[2].partition("</section>")[0]
+
+
+@pytest.mark.parametrize("place", ["", "nowhere", "//evil.example", "x\r\ny"])
+def test_a_press_from_no_known_place_is_answered_at_the_top(client, door, ada, place):
+    form = {"do": "follow", "kind": "keyword", "value": "int4", "at": place}
+
+    response = client.post(door, form)
+
+    assert response["Location"] == f"{door}?said=saved"
+    page = text(client.get(f"{door}?said=saved&at=nowhere"))
+    assert "Saved." in page.partition("<section")[0]
+
+
+def test_a_category_that_is_none_is_told_how_they_are_written(client, door, ada):
+    form = {"do": "follow", "kind": "category", "value": "cs.LG, natural language"}
+
+    page = text(client.post(door, form, follow=True))
+
+    assert "or not all of it: arXiv&#39;s categories are written like cs.LG" in page
+    assert stances(ada) == {("category", "cs.LG", 1.0)}
+
+
 def test_papers_and_topics_are_not_typed(client, door, ada, world):
     known = Paper.objects.first().identifier
 
