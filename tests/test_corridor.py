@@ -25,12 +25,18 @@ pytestmark = [
 FRIDAY = datetime(2026, 11, 20, 6, 0, tzinfo=UTC)
 
 
+@pytest.fixture(autouse=True)
+def friday():
+    """The clock of the machine says so too: keys and follows fade by it."""
+    with time_machine.travel(FRIDAY):
+        yield
+
+
 @pytest.fixture
 def papers(tmp_path):
     """The shipped sample, read through the real parsers."""
     sample.write(tmp_path / "sample", FRIDAY.date())
-    with time_machine.travel(FRIDAY, tick=False):
-        collect.collect([tmp_path / "sample"], FRIDAY)
+    collect.collect([tmp_path / "sample"], FRIDAY)
     return Paper.objects.all()
 
 

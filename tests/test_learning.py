@@ -40,7 +40,8 @@ def send(moment, mails):
     """That morning's mail to the one reader there is."""
     edition = rescore.rescore(moment.date(), moment)
     freeze.freeze(edition, moment)
-    tasks.send(edition, None, moment)
+    with time_machine.travel(moment):  # what was opened fades by the machine's clock
+        tasks.send(edition, None, moment)
     digest = Digest.objects.get(edition=edition)
     (name,) = mails.glob(f"*{digest.key}*.eml")
     mail = message_from_bytes(name.read_bytes(), policy=policy.default)
