@@ -263,9 +263,9 @@ structlog.configure(
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"discreet": {"()": "digest.logs.Discreet"}},
+    "formatters": {"discreet": {"()": "digest.logs.Discreet"}},
     "handlers": {
-        "console": {"class": "logging.StreamHandler", "filters": ["discreet"]}
+        "console": {"class": "logging.StreamHandler", "formatter": "discreet"}
     },
     "root": {"handlers": ["console"], "level": env("LOG_LEVEL", "INFO")},
     "loggers": {

@@ -1,17 +1,14 @@
 """Every public page: there, escaped, bounded, with a sign-up form, changing nothing."""
 
-import logging
 import re
 
 import pytest
 from django.apps import apps
-from django.conf import settings
 from django.db import OperationalError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
-from digest import logs
 from digest.models import Paper
 from digest.ranking import rescore
 from tests import make
@@ -191,27 +188,3 @@ def test_the_last_resort_is_a_page_that_needs_nothing(client, db, monkeypatch):
     assert '<html lang="en">' in text(response)
     assert 'href="/"' in text(response)
     assert "no route" not in text(response)
-
-
-@pytest.mark.parametrize(
-    ("template", "given"),
-    [
-        ("Not Found: %s", ("/preferences/AbCdEfGhIjKlMnOpQrStUv?said=x",)),
-        ("%s: %s", ("Forbidden", "/d/AbCdEfGhIjKlMnOpQrStUv/1/less")),
-        ("path='/unsubscribe/AbCdEfGhIjKlMnOpQrStUv'", ()),
-    ],
-)
-def test_no_key_reaches_the_log(template, given):
-    record = logging.LogRecord("x", logging.INFO, "x", 1, template, given, None)
-
-    assert logs.Discreet().filter(record)
-
-    assert "AbCdEf" not in record.getMessage()
-    assert "/…" in record.getMessage()
-
-
-def test_the_log_of_the_site_is_discreet():
-    handler = settings.LOGGING["handlers"]["console"]
-
-    assert handler["filters"] == ["discreet"]
-    assert settings.LOGGING["filters"]["discreet"]["()"] == "digest.logs.Discreet"
