@@ -1,7 +1,7 @@
 """The group of editors that setup makes: enough to curate a day, and no reader's address."""
 
 import pytest
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 from django.core.management import call_command
 from django.urls import reverse
 
@@ -69,6 +69,25 @@ def test_setup_keeps_what_an_operator_changed_in_the_group(desk):
     call_command("setup", verbosity=0)
 
     assert not group.permissions.exists()
+
+
+def codes(group):
+    return set(group.permissions.values_list("codename", flat=True))
+
+
+@pytest.mark.both
+def test_an_older_group_is_given_what_a_release_brings_and_nothing_else(desk):
+    group = Group.objects.get(name="Editors")
+    made = codes(group)
+    group.permissions.remove(Permission.objects.get(codename="delete_topic"))
+    group.permissions.add(Permission.objects.get(codename="view_subscriber"))
+    # The release before knew no submissions.
+    Permission.objects.filter(codename__endswith="_submission").delete()
+
+    call_command("migrate", verbosity=0)
+
+    assert {"view_submission", "change_submission"} <= made
+    assert codes(group) == made - {"delete_topic"} | {"view_subscriber"}
 
 
 def tried(client, password, address="192.0.2.7"):

@@ -3,26 +3,12 @@
 import os
 from typing import Any
 
-from django.contrib.auth.models import Group, Permission
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from accounts.models import User
+from digest.management import editors
 from digest.models import Topic
-
-EDITORS = "Editors"
-# What curating needs. Readers and their addresses are not among it: who answers
-# readers is given those permissions beside the group.
-CURATING = {
-    "edition": ("view", "change"),
-    "candidate": ("view", "change"),
-    "topic": ("view", "add", "change", "delete"),
-    "paper": ("view", "change"),
-    "recall": ("view", "add", "delete"),
-    "submission": ("view", "change"),
-    "interest": ("view",),
-    "ingestrun": ("view",),
-}
 
 
 class Command(BaseCommand):
@@ -43,15 +29,9 @@ class Command(BaseCommand):
         )
 
     def group_of_editors(self) -> None:
-        """Made once; what an operator changes in it afterwards stays."""
-        group, is_new = Group.objects.get_or_create(name=EDITORS)
-        if is_new:
-            names = [f"{act}_{row}" for row, acts in CURATING.items() for act in acts]
-            known = Permission.objects.filter(
-                content_type__app_label="digest", codename__in=names
-            )
-            group.permissions.set(known)
-            self.stdout.write(f"Group {EDITORS!r}: may curate, sees no readers.")
+        if editors.make_group():
+            name = editors.EDITORS
+            self.stdout.write(f"Group {name!r}: may curate, sees no readers.")
 
     def first_editor(self, email: str, password: str) -> None:
         if User.objects.filter(is_superuser=True).exists():
