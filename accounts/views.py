@@ -33,9 +33,12 @@ def page(
     return answer
 
 
-def sent(request: HttpRequest) -> HttpResponse:
-    """The one answer to every address."""
-    return page(request, "sent", mailbox=settings.MAIL_TRANSPORT == "files")
+def sent(
+    request: HttpRequest, email: str = "", again: str = "fresh_link"
+) -> HttpResponse:
+    """The one answer to every address. `email`: as typed just now, never one that we knew."""
+    in_files = settings.MAIL_TRANSPORT == "files"
+    return page(request, "sent", mailbox=in_files, email=email, again=again)
 
 
 def find(purpose: str, key: str) -> Link | None:
@@ -65,7 +68,7 @@ def subscribe(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return page(request, "subscribe", status=400, form=form)
     links.ask_to_join(form)
-    return sent(request)
+    return sent(request, form.cleaned_data["email"], "subscribe")
 
 
 @csrf_exempt
@@ -127,7 +130,7 @@ def fresh_link(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return page(request, "fresh", status=400, form=form)
     links.ask_fresh(form.cleaned_data["email"])
-    return sent(request)
+    return sent(request, form.cleaned_data["email"])
 
 
 @csrf_exempt

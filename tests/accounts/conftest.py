@@ -8,6 +8,12 @@ from django.test import Client
 from digest.celery import app
 
 
+def but_for(address, answer):
+    """What an answer says besides the address that was just typed."""
+    assert address in answer.text
+    return answer.text.replace(address, "")
+
+
 @pytest.fixture(autouse=True)
 def tasks_at_once(monkeypatch):
     app.conf.update(task_always_eager=True, task_eager_propagates=True)

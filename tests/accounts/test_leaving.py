@@ -97,8 +97,9 @@ def test_who_left_is_offered_a_way_back_by_mail_only(visitor, ada):
     assert f'action="{path}"' in left.text
     assert "/preferences/" not in left.text
 
-    visitor.post(path)
+    answer = visitor.post(path)
 
+    assert ada.email not in answer.text
     (letter,) = mail.outbox
     assert letter.to == [ada.email]
     assert "left Paper Round" in letter.body
