@@ -37,13 +37,31 @@ def rows():
     return {model: list(model.objects.order_by("pk").values()) for model in ours}
 
 
-@pytest.mark.parametrize("path", [p for p in PUBLIC if p != "/nowhere/known"])
+def is_keyed(path):
+    return "{digest}" in path or "{key}" in path
+
+
+@pytest.mark.parametrize("path", [p for p in PUBLIC if not is_keyed(p)])
 def test_every_public_page_asks_for_an_address(client, paths, path):
     page = text(client.get(paths(path)))
 
     form = re.search(r'<form method="post" action="/subscribe">.*?</form>', page, re.S)
     assert form
     assert 'name="email"' in form[0]
+
+
+@pytest.mark.parametrize("path", [p for p in PUBLIC + PRIVATE if is_keyed(p)])
+def test_who_is_a_reader_already_is_not_asked_for_an_address(client, paths, path):
+    assert "/subscribe" not in text(client.get(paths(path))).partition("<footer")[0]
+
+
+@pytest.mark.parametrize(
+    "path", [*PUBLIC, "/subscribe", "/fresh-link", "/unsubscribe/x", "/confirm/x"]
+)
+def test_the_link_to_the_sign_up_leads_to_a_form(client, paths, path):
+    page = text(client.get(paths(path)))
+
+    assert ('href="#subscribe"' in page) == ('id="subscribe"' in page)
 
 
 @pytest.mark.parametrize("path", [p for p in PUBLIC if "{digest}" not in p])
