@@ -22,6 +22,7 @@ from scipy.stats import rankdata
 from sklearn.preprocessing import normalize
 
 from digest.ranking import taste, vectors
+from digest.ranking.company import Company, related
 from digest.ranking.lexicon import Lexicon
 from digest.ranking.relevance import MUTE_FROM, Field, PaperText, Wish
 from digest.ranking.selection import Block, Slate, select
@@ -66,17 +67,19 @@ Fit = Callable[[Sequence[str]], Model]
 
 
 def evaluate(
-    folder: Path, readers: str = "", fit: Fit = vectors.fit
+    folder: Path, readers: str = "", fit: Fit = vectors.fit, others: int = 0
 ) -> tuple[Json, dict[str, Found]]:
     """The set's description, and what production and each baseline found.
 
     `readers` names another file of the set's readers; `fit` makes the model of its
-    papers. Production comes first.
+    papers. With `others` readers are shown what the pages call related papers, not a
+    digest, and pairs of papers count that so many readers of the set follow. Production
+    comes first.
     """
     about: Json = json.loads((folder / "set.json").read_text())
     if (folder / "days.jsonl").exists():
         return about, _days(folder)
-    return about, _readers(folder, readers or "readers.jsonl", fit)
+    return about, _readers(folder, readers or "readers.jsonl", fit, others)
 
 
 def behind(found: dict[str, Found], measure: str) -> tuple[int, int]:
@@ -168,19 +171,22 @@ def _text(paper: Json) -> PaperText:
     return PaperText(paper["title"], paper["abstract"], (), categories)
 
 
-def _readers(folder: Path, name: str, fit: Fit) -> dict[str, Found]:
+Ranker = Callable[[Reader], Whole]
+
+
+def _readers(folder: Path, name: str, fit: Fit, others: int) -> dict[str, Found]:
     papers = Papers(list(rows(folder / "papers.jsonl.gz")), fit)
-    slate = papers.slate()
+    everyone = list(rows(folder / name))
+    readers = [reader_of(papers, recorded) for recorded in everyone]
+    rank = _related(papers, readers, others) if others else _digests(papers)
     scorers = {"TF-IDF centroid": _words(papers), "meaning centroid": _meaning(papers)}
     chance = np.random.default_rng(1)
     scorers["random"] = lambda reader: chance.random(reader.open.size)
     scorers["BM25"] = _bm25(papers)
     found = {name: Found() for name in ("production", *scorers)}
-    for recorded in rows(folder / name):
-        reader = reader_of(papers, recorded)
+    for recorded, reader in zip(everyone, readers, strict=True):
         judged = judge_of(papers, recorded)
-        ranking = _production(papers, slate, reader)
-        _add(found["production"], papers, recorded["id"], ranking, judged)
+        _add(found["production"], papers, recorded["id"], rank(reader), judged)
         for scorer, score in scorers.items():
             ranking = _ranked(score(reader), reader.open, papers.tie)
             _add(found[scorer], papers, recorded["id"], ranking, judged)
@@ -199,6 +205,29 @@ def reader_of(papers: Papers, recorded: Json) -> Reader:
         there = ~papers.background
     there[known] = False
     return Reader(known, list(follows.get("topics", ())), there)
+
+
+def _digests(papers: Papers) -> Ranker:
+    slate = papers.slate()
+    return lambda reader: _production(papers, slate, reader)
+
+
+def _related(papers: Papers, readers: Sequence[Reader], others: int) -> Ranker:
+    """What the pages call related, from what all of these readers follow."""
+    people = np.repeat(np.arange(len(readers)), [len(one.follows) for one in readers])
+    followed = np.concatenate([np.array(one.follows, np.int64) for one in readers])
+    company = Company(people, followed, others)
+
+    def rank(reader: Reader) -> Whole:
+        if not reader.follows:
+            raise ValueError("others' follows tell nothing to who follows no paper")
+        beside = np.zeros(len(papers.ids))
+        ids, near = company.of(reader.follows)
+        beside[ids] = near
+        scores = related(papers.rows, papers.rows[reader.follows], beside)
+        return _ranked(scores, reader.open, papers.tie)
+
+    return rank
 
 
 def _production(papers: Papers, slate: Slate, reader: Reader) -> Whole:

@@ -17,6 +17,7 @@ from digest.ranking.evaluation import (
     interval,
     measures,
     ndcg,
+    rows,
 )
 from digest.ranking.relevance import Wish
 
@@ -111,6 +112,78 @@ def test_what_is_relevant_never_reaches_the_ranker(readers):
     after = evaluate(readers)[1]["production"].rankings
 
     assert after == before
+
+
+@pytest.fixture
+def crowd(readers):
+    """Besides, ten readers of the same two themes who also follow four papers on welds."""
+    ada = json.loads((readers / "readers.jsonl").read_text())
+    liked = [*ada["follows"]["papers"], *(f"welds-{n}" for n in range(8, 12))]
+    others = [
+        {
+            "id": f"reader {n}",
+            "follows": {"papers": liked},
+            "relevant": {"quarks-11": 1},
+        }
+        for n in range(10)
+    ]
+    del ada["relevant_by_interest"]
+    write(readers / "readers.jsonl", [ada, *others])
+    return readers
+
+
+def welds_first(ranking):
+    return {name for name in ranking[:4] if name.startswith("welds")}
+
+
+def test_what_other_readers_follow_is_found_where_it_is_asked_for(crowd):
+    alone = evaluate(crowd)[1]["production"].rankings["ada"]
+    together = evaluate(crowd, others=10)[1]["production"].rankings["ada"]
+    too_few = evaluate(crowd, others=12)[1]["production"].rankings["ada"]
+
+    assert welds_first(together) == {"welds-8", "welds-9", "welds-10", "welds-11"}
+    assert welds_first(alone) == welds_first(too_few) == set()
+    assert sorted(together) == sorted(alone)
+
+
+def test_no_hidden_paper_of_anybody_reaches_what_others_follow(crowd):
+    before = evaluate(crowd, others=1)[1]["production"].rankings
+    readers = list(rows(crowd / "readers.jsonl"))
+    write(
+        crowd / "readers.jsonl",
+        [{**reader, "relevant": {"welds-1": 1}} for reader in readers],
+    )
+
+    after = evaluate(crowd, others=1)[1]["production"].rankings
+
+    assert after == before
+
+
+def test_the_order_of_a_set_s_readers_changes_no_ranking(crowd):
+    before = evaluate(crowd, others=1)[1]["production"].rankings
+    readers = list(rows(crowd / "readers.jsonl"))
+    write(crowd / "readers.jsonl", readers[::-1])
+
+    assert evaluate(crowd, others=1)[1]["production"].rankings == before
+
+
+def test_the_command_says_that_other_readers_helped(crowd):
+    out = run(crowd, "--others", 3, "--rankings", crowd / "rankings.jsonl")
+
+    first, *_ = (crowd / "rankings.jsonl").read_text().splitlines()
+    assert "invented, related papers by 3 readers and more: 11" in out
+    assert "welds" in json.loads(first)["ranking"][0]
+    assert "readers and more" not in run(crowd)
+
+
+def test_others_tell_nothing_to_who_follows_no_paper(readers):
+    write(
+        readers / "other.jsonl",
+        [{"id": "bob", "follows": {"topics": []}, "relevant": {}}],
+    )
+
+    with pytest.raises(CommandError, match="follows no paper"):
+        run(readers, "--readers", "other.jsonl", "--others", 1)
 
 
 def test_the_command_prints_and_writes_what_it_found(readers):

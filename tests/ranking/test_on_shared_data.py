@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from digest.ranking import vectors
+from digest.ranking.company import Company, related
 from digest.ranking.relevance import Field, PaperText, Wish
 from digest.ranking.trend import Attention, growth, trend
 from tests.conftest import DATA, needs_data
@@ -112,3 +113,27 @@ def attention(signals, asof):
     counts = {kind: value for _, kind, value in seen}
     votes = [(at, value) for at, kind, value in seen if kind == "upvotes"]
     return Attention("", 24, counts, growth(votes))
+
+
+def test_what_other_readers_follow_finds_most_of_a_library():
+    """The goal is recall@50 of .58, where .49 is found by texts alone."""
+    recorded = rows("libraries/papers.jsonl.gz")
+    place = {paper["id"]: i for i, paper in enumerate(recorded)}
+    texts = [f"{paper['title']}. {paper['abstract']}" for paper in recorded]
+    known = vectors.fit(texts).embed(texts)
+    readers = rows("libraries/readers.jsonl")
+    libraries = [[place[p] for p in one["follows"]["papers"]] for one in readers]
+    pairs = [(n, paper) for n, library in enumerate(libraries) for paper in library]
+    company = Company(*np.array(pairs).T, shared_from=1)
+
+    shares = []
+    for reader, library in zip(readers, libraries, strict=True):
+        beside = np.zeros(len(known))
+        papers, near = company.of(library)
+        beside[papers] = near
+        scores = related(known, known[library], beside)
+        scores[library] = -1
+        hidden = [place[p] for p in reader["relevant"]]
+        shares.append(np.isin(hidden, np.argsort(-scores)[:50]).mean())
+
+    assert np.mean(shares) >= 0.58

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from digest.ranking import transformer, vectors
+from digest.ranking.company import SHARED_FROM
 from digest.ranking.evaluation import BEHIND, Fit, Found, behind, evaluate
 
 
@@ -24,6 +25,13 @@ class Command(BaseCommand):
             "--readers", default="", help="Another readers file of the set."
         )
         parser.add_argument(
+            "--others",
+            type=int,
+            default=0,
+            metavar="COUNT",
+            help=f"Rank as the pages find related papers, by text and by pairs of papers that at least so many readers of the set follow. The service says {SHARED_FROM}.",
+        )
+        parser.add_argument(
             "--rankings", type=Path, help="Write every ranking here, one a line."
         )
         parser.add_argument("--json", type=Path, help="Write the measures here.")
@@ -34,9 +42,14 @@ class Command(BaseCommand):
         fit = fit_of_production()
         for path in options["path"]:
             try:
-                about, found = evaluate(path, options["readers"], fit)
+                about, found = evaluate(
+                    path, options["readers"], fit, options["others"]
+                )
             except (OSError, ValueError, KeyError) as problem:
                 raise CommandError(f"{path} is not a set: {problem!r}") from problem
+            if count := options["others"]:
+                name = about.get("name", path)
+                about["name"] = f"{name}, related papers by {count} readers and more"
             show(self.stdout, path, about, found)
             results[str(path)] = summaries(about, found)
             key = "day" if (path / "days.jsonl").exists() else "reader"
