@@ -1,13 +1,19 @@
 """The group of editors that setup makes: enough to curate a day, and no reader's address."""
 
+import re
+from html import unescape
+
 import pytest
 from django.contrib.auth.models import Group, Permission
 from django.core.management import call_command
 from django.urls import reverse
 
 from accounts.models import User
-from digest.models import Edition
+from digest.models import Digest, Edition
 from tests import make
+from tests.admin.test_pages import world
+
+LOGOUT = "admin:logout"
 
 pytestmark = pytest.mark.django_db
 
@@ -60,6 +66,35 @@ def test_an_editor_of_the_group_opens_the_morning_s_pages(desk, name):
 )
 def test_an_editor_of_the_group_sees_no_readers(desk, name):
     assert desk.get(reverse(f"admin:{name}_changelist")).status_code == 403
+
+
+def doors(answer):
+    """The addresses of the control room that a page leads to, by link or by button."""
+    found = re.findall(r'(?:href|action)="(/admin/[^"]*)"', answer.content.decode())
+    return {unescape(one).partition("#")[0] for one in found} - {reverse(LOGOUT)}
+
+
+@pytest.mark.parametrize(("may", "pages"), [("curate", 30), ("log in", 1)])
+def test_no_page_that_an_editor_may_open_leads_to_a_closed_door(desk, may, pages):
+    world()
+    Digest.objects.update(outcome="unknown")
+    if may == "log in":
+        Group.objects.get().permissions.clear()
+    begin = reverse("admin:index")
+    wanted, opened = [(begin, "")], {}
+
+    while wanted:
+        address, came_from = wanted.pop()
+        kind = re.sub(r"\d+", "1", address)  # a page of each kind is enough
+        if kind not in opened:
+            answer = desk.get(address)
+            opened[kind] = (answer.status_code, came_from)
+            if answer.status_code == 200:
+                wanted += [(door, address) for door in sorted(doors(answer))]
+
+    closed = {kind: told for kind, told in opened.items() if told[0] == 403}
+    assert closed == {}
+    assert len(opened) >= pages
 
 
 def test_setup_keeps_what_an_operator_changed_in_the_group(desk):
