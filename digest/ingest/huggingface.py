@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 
+from digest.ingest import markup
 from digest.ingest.listing import Listing, Measurement, Refused, identify, moment
 from digest.ingest.web import get
 
@@ -51,6 +52,7 @@ def parse(document: bytes, read_at: datetime | None = None) -> list[Listing]:
 
 def _rows(document: bytes) -> list[Mapping[str, Any]]:
     """The rows of an answer, or Refused where it is none."""
+    markup.refuse_page(document, "JSON")
     try:
         rows = json.loads(document)
     except (ValueError, RecursionError) as error:

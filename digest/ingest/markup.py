@@ -8,7 +8,11 @@ from defusedxml.ElementTree import fromstring
 
 from digest.ingest.listing import Refused
 
-_PAGE = re.compile(rb"\s*<(?:!doctype\s+html|html)", re.IGNORECASE)
+# Behind a declaration or a comment too: pages of proxies are written with care.
+_PAGE = re.compile(
+    rb"(?:\xef\xbb\xbf|\s|<\?.{,200}?\?>|<!--.{,2000}?-->)*+<(?:!doctype\s+html|html)\b",
+    re.IGNORECASE | re.DOTALL,
+)
 # No XML may hold these, written as they are or as references; some records of arXiv's
 # do, and one bad sign must not cost a whole day.
 _SIGNS = bytes(sorted(set(range(32)) - set(b"\t\n\r")))
@@ -17,12 +21,17 @@ _REFERENCES = re.compile(
 )
 
 
-def root(document: bytes) -> Element:
-    """The root of a document without a DTD, or Refused: never half of it."""
+def refuse_page(document: bytes, wanted: str) -> None:
+    """Raise Refused for a page that people should look at, in the place of `wanted`."""
     if _PAGE.match(document):
         raise Refused(
-            "a web page, not XML (a captcha or an error?): fetch it again later"
+            f"a web page, not {wanted} (a captcha or an error?): fetch it again later"
         )
+
+
+def root(document: bytes) -> Element:
+    """The root of a document without a DTD, or Refused: never half of it."""
+    refuse_page(document, "XML")
     try:
         found: Element = fromstring(_legal(document), forbid_dtd=True)
     except ParseError as error:

@@ -1,5 +1,6 @@
 """One polite, bounded request to a source of listings."""
 
+import ipaddress
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -11,7 +12,7 @@ import httpx
 import stamina
 from django.conf import settings
 
-from digest.ingest.listing import Refused
+from digest.ingest.listing import Refused, moment
 
 TIMEOUT = httpx.Timeout(20.0, connect=5.0)  # seconds of silence
 ATTEMPTS = 3
@@ -22,6 +23,9 @@ LARGEST = 40_000_000  # bytes, unpacked; a feed of 2,000 listings has about 4 MB
 PAUSE = 3.0
 # A source that wants to be left alone for longer is asked in the next round.
 LONGEST_WAIT = 60.0
+# The one packing that is asked for, and once: what is packed in itself, or by a newer
+# way, grows a million times while it is unpacked, before its size can be seen.
+PACKING = "gzip"
 
 Turn = Callable[[], AbstractContextManager[None]]
 
@@ -74,11 +78,33 @@ def connect() -> httpx.Client:
     address = parseaddr(settings.MAIL_FROM)[1]
     name = f"paper-round/0.1 (+{settings.SITE_URL}; mailto:{address})"
     return httpx.Client(
-        headers={"User-Agent": name.encode("ascii", "ignore").decode()},
+        headers={
+            "User-Agent": name.encode("ascii", "ignore").decode(),
+            "Accept-Encoding": PACKING,
+        },
         timeout=TIMEOUT,
         follow_redirects=True,
         limits=httpx.Limits(max_connections=1),
+        event_hooks={"response": [_stay_outside]},
     )
+
+
+def _stay_outside(answer: httpx.Response) -> None:
+    """No source may send us on into our own network."""
+    if answer.has_redirect_location:
+        there = answer.url.join(answer.headers["Location"]).host
+        if _is_inside(there) and not _is_inside(answer.url.host):
+            raise _Failed(
+                f"sends us on to {there}, inside our own network", again=False
+            )
+
+
+def _is_inside(host: str) -> bool:
+    """Whether a host is a private address, or has a name that only a network's own have."""
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return "." not in host
 
 
 def get(
@@ -125,9 +151,9 @@ def _attempt(
 ) -> Document:
     try:
         with client.stream("GET", url, params=params, headers=headers) as answer:
-            if answer.status_code == httpx.codes.NOT_MODIFIED:
+            if answer.status_code == httpx.codes.NOT_MODIFIED and headers:
                 raise Unchanged
-            if not answer.is_success:
+            if answer.status_code != httpx.codes.OK:
                 raise _refusal(answer)
             return Document(_body(answer), _validators(answer))
     except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -149,14 +175,17 @@ def _retry_after(written: str) -> float | None:
     if written.strip().isdecimal():
         return float(written)
     try:
-        when = parsedate_to_datetime(written)
-    except (ValueError, TypeError):
+        when = moment(written, parsedate_to_datetime)
+    except Refused:
         return None
-    return max(0.0, (when.replace(tzinfo=UTC) - datetime.now(UTC)).total_seconds())
+    return max(0.0, (when - datetime.now(UTC)).total_seconds())
 
 
 def _body(answer: httpx.Response) -> bytes:
     """All of it, within bounds of size and time."""
+    packing = answer.headers.get("Content-Encoding", PACKING).lower()
+    if packing not in (PACKING, "identity"):
+        raise _Failed(f"is packed as nobody asked for ({packing[:40]})", again=False)
     deadline = time.monotonic() + DRIP
     parts, size = [], 0
     for part in answer.iter_bytes():

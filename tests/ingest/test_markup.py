@@ -100,7 +100,13 @@ def test_what_is_cut_or_broken_is_refused_with_its_line(document, line):
 
 
 @pytest.mark.parametrize(
-    "document", [b"<!doctype html><p>", b"\n <HTML><p>", b"<html lang='en'>"]
+    "document",
+    [
+        *(b"<!doctype html><p>", b"\n <HTML><p>", b"<html lang='en'>"),
+        b"\xef\xbb\xbf<!DOCTYPE html><p>",
+        b'<?xml version="1.0"?>\n<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0//EN" "x">',
+        b"<!-- saved by\n a proxy --><html><body>Please log in</body></html>",
+    ],
 )
 def test_a_page_in_its_place_is_called_one(document):
     with pytest.raises(Refused, match="a web page, not XML"):

@@ -1,0 +1,166 @@
+"""Answers that break HTTP itself, or lead elsewhere: refused with the reason, and bounded."""
+
+import gzip
+import socket
+from threading import Thread
+
+import httpx
+import pytest
+from pytest_httpserver import HTTPServer
+from werkzeug import Response
+
+from digest.ingest import collect, harvest, web
+from digest.models import IngestRun, Paper
+from tests.ingest.sources import batch
+from tests.make import DAY, NOW
+
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.fixture
+def wire():
+    """A server that says these bytes to whoever asks, and hangs up."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve(said):
+        def answer():
+            for _ in range(web.ATTEMPTS):
+                asking, _ = listening.accept()
+                with asking:
+                    asking.recv(65536)
+                    asking.sendall(said)
+
+        Thread(target=answer, daemon=True).start()
+        return f"http://127.0.0.1:{listening.getsockname()[1]}/"
+
+    yield serve
+    listening.close()
+
+
+@pytest.fixture
+def client():
+    with web.connect() as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (OK + b"Content-Length: 90\r\n\r\n<feed>", "without sending complete message"),
+        (OK + b"Content-Length: 3\r\nContent-Length: 6\r\n\r\n<feed>", "conflicting"),
+        (OK + b"Content-Length: many\r\n\r\n<feed>", "bad Content-Length"),
+        (CHUNKED + b"6\r\n<feed>\r\nzz\r\n", "illegal chunk header"),
+        (CHUNKED + b"6\r\n<feed>\r\n", "incomplete chunked read"),
+        (OK + b"X: " + b"x" * 200_000 + b"\r\n\r\n", "did not answer"),
+        (b"<html>Please log in</html>\r\n\r\n", "illegal status line"),
+        (b"", "disconnected without sending a response"),
+        (OK + b"Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc", "incorrect header"),
+        (OK + b"Content-Encoding: br\r\nContent-Length: 3\r\n\r\nabc", r"nobody asked for \(br"),
+        (b"HTTP/1.1 206 Partial Content\r\nContent-Length: 6\r\n\r\n<feed>", "answered 206"),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", "answered 204"),
+        (b"HTTP/1.1 407 Log In First\r\nContent-Length: 0\r\n\r\n", "answered 407"),
+        (b"HTTP/1.1 300 Choose\r\nContent-Length: 0\r\n\r\n", "answered 300"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_an_answer_that_is_no_whole_one_is_refused_with_the_reason(
+    wire, client, said, why
+):
+    with pytest.raises(web.Unreachable, match=f"{why}.*: try again later"):
+        web.get(client, wire(said))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("size", [3, 60])
+def test_a_length_that_is_too_short_stores_nothing(sources, size):
+    """What comes is taken for the whole; the document itself tells that it is not."""
+    sources.announced = batch(DAY)
+    sources.faults["feed"] = [lambda answer: Response(answer.get_data()[:size])]
+
+    (run,) = collect.collect_announcements(NOW)
+
+    assert "cut or broken" in run.error
+    assert not Paper.objects.exists()
+
+
+def test_what_is_packed_twice_is_not_unpacked(httpserver: HTTPServer, client):
+    """Four kilobytes of it would become gigabytes at once, before anybody could count."""
+    twice = gzip.compress(gzip.compress(b"<feed></feed>"))
+    httpserver.expect_request("/feed").respond_with_data(
+        twice, headers={"Content-Encoding": "gzip, gzip"}
+    )
+
+    with pytest.raises(web.Unreachable, match=r"nobody asked for \(gzip, gzip\)"):
+        web.get(client, httpserver.url_for("/feed"))
+
+    assert httpserver.log[0][0].headers["Accept-Encoding"] == "gzip"
+
+
+def test_that_nothing_changed_is_believed_only_where_it_was_asked(
+    httpserver: HTTPServer, client
+):
+    httpserver.expect_request("/feed").respond_with_data("", 304)
+
+    with pytest.raises(web.Unreachable, match="answered 304"):
+        web.get(client, httpserver.url_for("/feed"))
+
+
+@pytest.mark.django_db
+def test_a_cache_that_says_unchanged_of_everything_is_a_failure_of_every_road(sources):
+    for road in ("feed", "daily", "oai"):
+        sources.faults[road] = [Response(status=304)]
+
+    collect.collect_announcements(NOW)
+    collect.collect_day(DAY, NOW)
+    harvest.backfill(DAY, NOW)
+
+    runs = IngestRun.objects.values_list("state", "error")
+    assert len(runs) == 3
+    assert all(state == "failed" and "answered 304" in why for state, why in runs)
+
+
+def elsewhere(client, here, there):
+    """The client in a network where `here` leads to `there`; whom it asked."""
+    asked = []
+
+    def answer(request):
+        asked.append(request.url.host)
+        moved = httpx.Response(301, headers={"Location": there})
+        return moved if len(asked) == 1 else httpx.Response(200, text="found")
+
+    client._transport = httpx.MockTransport(answer)
+    try:
+        return web.get(client, here), asked
+    except web.Unreachable as error:
+        return str(error), asked
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        *("http://169.254.169.254/latest/meta-data", "http://127.0.0.1:6379/"),
+        *("https://10.0.0.7/", "http://[::1]/", "//192.168.0.1/login"),
+        *("http://localhost:8000/", "http://redis:6379/"),
+    ],
+)
+def test_no_source_sends_us_into_our_own_network(client, there):
+    said, asked = elsewhere(client, "https://rss.arxiv.org/atom", there)
+
+    assert "inside our own network" in said
+    assert asked == ["rss.arxiv.org"]
+
+
+@pytest.mark.parametrize(
+    ("here", "there"),
+    [
+        ("https://export.arxiv.org/oai2", "https://oaipmh.arxiv.org/oai"),
+        ("https://export.arxiv.org/oai2", "/oai"),
+        ("https://export.arxiv.org/oai2", "https://151.101.3.42/oai"),
+        ("http://mirror/oai", "http://10.0.0.7/oai"),  # all of it inside
+    ],
+)
+def test_a_source_that_moved_within_its_own_world_is_followed(client, here, there):
+    said, asked = elsewhere(client, here, there)
+
+    assert (said, len(asked)) == (b"found", 2)
