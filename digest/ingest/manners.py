@@ -2,14 +2,15 @@
 
 import fcntl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
 import redis
 from django.conf import settings
-from redis.exceptions import LockError, RedisError
+from redis.exceptions import RedisError
+from redis.lock import Lock
 
 from digest.ingest.listing import Refused
 
@@ -20,6 +21,8 @@ PAUSE = 3.0
 LEASE = 90.0
 # Another worker may harvest; between two of its pages there is room for us.
 PATIENCE = 120.0
+# Seconds for one answer of Redis: one that hangs must not hang us.
+REDIS_PATIENCE = 10.0
 _LOCK, _LAST = "arxiv:turn", "arxiv:last"
 
 
@@ -40,39 +43,46 @@ def turn() -> Iterator[None]:
 @contextmanager
 def _by_redis() -> Iterator[None]:
     try:
-        store = redis.Redis.from_url(settings.REDIS_URL)
+        store = redis.Redis.from_url(
+            settings.REDIS_URL,
+            socket_timeout=REDIS_PATIENCE,
+            socket_connect_timeout=REDIS_PATIENCE,
+        )
         lock = store.lock(_LOCK, timeout=LEASE, blocking_timeout=PATIENCE)
         if not lock.acquire():
             raise _unturned()
+        last = store.get(_LAST)
     except RedisError as error:
         raise Unturned(
             f"Redis did not answer ({type(error).__name__}), so nobody knows whether "
             "another worker is asking: start it; the next round tries again"
         ) from error
     try:
-        _rest(float(store.get(_LAST) or 0))
+        _rest(last)
         yield
     finally:
-        store.set(_LAST, time.time())
-        _give_back(lock.release)
-        store.close()
+        _give_back(store, lock)
 
 
-def _give_back(release: Callable[[], None]) -> None:
+def _give_back(store: "redis.Redis", lock: Lock) -> None:
+    """Whatever becomes of it: what was fetched meanwhile is not lost for that."""
     try:
-        release()
-    except LockError:  # the request took longer than the lease
+        store.set(_LAST, time.time())
+        lock.release()
+    except RedisError:  # it went away, or the request took longer than the lease
         return
+    finally:
+        store.close()
 
 
 @contextmanager
 def _by_file() -> Iterator[None]:
     folder = Path(settings.VAR)
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "arxiv.turn").open("a+") as file:
+    with (folder / "arxiv.turn").open("a+", errors="replace") as file:
         _wait_for(file)
         file.seek(0)
-        _rest(float(file.read() or 0))
+        _rest(file.read())
         try:
             yield
         finally:
@@ -95,8 +105,15 @@ def _wait_for(file: TextIO) -> None:
             return
 
 
-def _rest(last: float) -> None:
-    """Wait until PAUSE after `last`, but never longer: clocks of machines differ."""
+def _rest(written: str | bytes | None) -> None:
+    """Wait until PAUSE after the last turn, but never longer: clocks of machines differ.
+
+    A note that cannot be read (a power cut leaves such files) is as good as a new one.
+    """
+    try:
+        last = float(written or 0)
+    except ValueError:
+        last = time.time()
     time.sleep(min(PAUSE, max(0.0, last + PAUSE - time.time())))
 
 

@@ -1,6 +1,7 @@
 """One request at a time, one in three seconds, whoever of us asks."""
 
 import multiprocessing
+import socket
 import time
 from itertools import pairwise
 from threading import Thread
@@ -121,6 +122,48 @@ def test_a_redis_that_is_away_lets_nobody_ask(settings):
 
     with pytest.raises(Refused, match="Redis did not answer"), manners.turn():
         pass
+
+
+def test_a_redis_that_hangs_keeps_nobody(settings, monkeypatch):
+    monkeypatch.setattr(manners, "REDIS_PATIENCE", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings.REDIS_URL = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+
+        with pytest.raises(Refused, match="Redis did not answer"), manners.turn():
+            pass
+
+
+def test_what_was_fetched_while_redis_went_away_is_not_lost(
+    settings, redis_url, monkeypatch
+):
+    settings.REDIS_URL = redis_url
+    monkeypatch.setattr(manners, "PAUSE", 0.0)
+    redis.Redis.from_url(redis_url).delete("arxiv:turn", "arxiv:last")
+
+    def away(*_):
+        raise redis.ConnectionError
+
+    with manners.turn():
+        monkeypatch.setattr(redis.Redis, "set", away)
+        fetched = True
+    monkeypatch.undo()
+
+    assert fetched
+    redis.Redis.from_url(redis_url).delete("arxiv:turn")
+
+
+@pytest.mark.parametrize("note", [b"\x00" * 18, b"\xff\xfe", b"yesterday"])
+def test_a_note_that_a_power_cut_spoilt_is_written_anew(
+    settings, tmp_path, monkeypatch, note
+):
+    settings.VAR, settings.REDIS_URL = tmp_path, ""
+    monkeypatch.setattr(manners, "PAUSE", 0.01)
+    (tmp_path / "arxiv.turn").write_bytes(note)
+
+    with manners.turn():
+        pass
+
+    assert time.time() - float((tmp_path / "arxiv.turn").read_text()) < 60
 
 
 def test_a_clock_that_is_ahead_keeps_nobody_for_long(way, settings, monkeypatch):
