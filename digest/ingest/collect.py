@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 # Votes go on growing for about a week, stars for longer, and a paper may be listed late.
 LOOK_BACK = 14  # days of Hugging Face's lists, today's included
 
+# No source announces what is to come; its clock and ours may differ by a little.
+AHEAD = timedelta(days=1)
+
 UNCHANGED = "not modified since it was last read"
 SIGNS = 4_000  # bytes at the start of a document that tell what it is
 
@@ -137,7 +140,7 @@ def _from_arxiv(client: httpx.Client, now: datetime) -> IngestRun:
         return document.body
 
     def parse(document: bytes) -> list[Listing]:
-        seen.extend(arxiv.parse(document))
+        seen.extend(_come(arxiv.parse(document), now))
         return seen
 
     _take(run, fetch, parse, now)
@@ -202,7 +205,19 @@ def _daily(client: httpx.Client, day: date, url: str) -> Fetch:
 
 def _counted(now: datetime) -> Parse:
     """What comes from the network was counted at the time of asking."""
-    return lambda document: huggingface.parse(document, read_at=now)
+    return lambda document: _come(huggingface.parse(document, read_at=now), now)
+
+
+def _come(listings: list[Listing], now: datetime) -> list[Listing]:
+    """These listings, or Refused: a day once announced stays, so no wrong one may."""
+    latest = now.date() + AHEAD
+    for one in listings:
+        if one.announced_on and one.announced_on > latest:
+            raise Refused(
+                f"the paper {one.identifier} is of {one.announced_on}, which has not "
+                "come: fetch it again, or set the clock of this machine"
+            )
+    return listings
 
 
 def _run(source: str, origin: str, now: datetime) -> IngestRun:

@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from email.utils import format_datetime
 
 import pytest
@@ -94,6 +94,36 @@ def test_what_asking_again_cannot_mend_is_asked_once(told, fault):
     assert len(told.asked["feed"]) == 1
 
 
+def test_a_page_to_log_in_is_called_one_by_hugging_face_s_road_too(told):
+    told.faults["daily"] = [CAPTCHA]
+
+    run = collect.collect_day(DAY, NOW)
+
+    assert run.error.startswith("a web page, not JSON (a captcha or an error?)")
+
+
+def test_a_feed_of_a_day_to_come_is_refused_for_it_would_hide_today(told):
+    tomorrow, later = DAY + timedelta(days=1), DAY + timedelta(days=2)
+    told.day = later
+
+    (refused,) = collect.collect_announcements(NOW)
+    told.day = tomorrow  # its clock may be ahead a little
+    (taken,) = collect.collect_announcements(NOW)
+
+    assert (refused.state, taken.new) == ("failed", 8)
+    assert "is of 2026-11-22, which has not come: fetch it again" in refused.error
+
+
+def test_a_list_with_one_paper_of_a_day_to_come_is_refused(told):
+    document = recorded.DAY_2026.read_bytes()
+    told.lists[f"{DAY}"] = document.replace(b'DailyAt": "2026', b'DailyAt": "2199', 1)
+
+    run = collect.collect_day(DAY, NOW)
+
+    assert "is of 2199-11-20, which has not come" in run.error
+    assert not Paper.objects.exists()
+
+
 def test_the_round_after_a_fault_is_whole(told):
     told.faults["feed"] = [cut]
 
@@ -125,6 +155,8 @@ def test_a_moment_to_come_back_at_is_a_number_of_seconds():
     soon = datetime.now(UTC) + timedelta(seconds=30)
 
     assert 28 <= web._retry_after(format_datetime(soon, usegmt=True)) <= 30
+    zoned = soon.astimezone(timezone(timedelta(hours=2)))
+    assert 28 <= web._retry_after(format_datetime(zoned)) <= 30
     assert web._retry_after("7") == 7
     assert web._retry_after("soon") is None
     assert web._retry_after("") is None

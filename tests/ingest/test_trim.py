@@ -26,10 +26,10 @@ def left():
 
 
 def test_old_readings_without_papers_go_and_young_ones_stay():
-    old, young = run(91), run(89)
+    old, young, newest = run(91), run(89), run(1)
 
     assert trim.trim(NOW) == 1
-    assert left() == {young.pk}
+    assert left() == {young.pk, newest.pk}
     assert old.pk not in left()
 
 
@@ -83,9 +83,41 @@ def test_the_next_check_begins_where_it_would_have(sources):
     assert check._first_day("cs", NOW) == before == DAY - timedelta(watch.LOOK_BACK)
 
 
+def test_of_old_checks_and_feeds_the_newest_whole_one_of_each_stays(settings):
+    beginning, checks = run(900, "arxiv", "failed", new=1), {"is_check": True}
+    kept = [
+        run(200, "arxiv", part="cs", **checks),
+        run(200, "arxiv", part="stat", **checks),
+        run(200, "arxiv", origin=f"{settings.ARXIV_FEED_URL}/cs.AI"),
+        run(200, "arxiv", origin=f"{settings.ARXIV_FEED_URL}/cs.LG"),
+        run(1),
+    ]
+    for part in ("cs", "cs", "stat", "math"):  # harvests: nobody asks for their newest
+        run(150, "arxiv", part=part)
+    run(100, "arxiv", "failed", part="cs", **checks)
+    IngestRun.objects.filter(state="failed", is_check=True).update(
+        started_at=NOW - timedelta(days=400)
+    )
+
+    assert trim.trim(NOW) == 5
+    assert left() == {beginning.pk, *(one.pk for one in kept)}
+
+
+def test_the_newest_whole_reading_is_the_newest_and_whole():
+    run(300, "huggingface")
+    newest = run(200)
+    failed = run(150, state="failed")
+
+    trim.trim(NOW)
+
+    assert left() == {newest.pk, failed.pk}
+
+
 def test_a_feed_is_still_asked_whether_it_changed(sources):
-    sources.etag, sources.announced = '"one"', batch(DAY)
-    collect.collect_announcements(NOW - timedelta(days=100))
+    long_ago = timedelta(days=100)
+    sources.etag, sources.day = '"one"', DAY - long_ago
+    sources.announced = batch(sources.day)
+    collect.collect_announcements(NOW - long_ago)
     IngestRun.objects.update(new=0)
     origin = IngestRun.objects.get().origin
     for days in (99, 98):
