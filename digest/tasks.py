@@ -134,7 +134,9 @@ def ingest_attention() -> None:
 
 def rank_newest(now: datetime) -> Edition | None:
     """Fill and re-score the edition of the newest announced day, unless it froze."""
-    announced = Paper.objects.exclude(announce_type=Paper.Announced.BROUGHT)
+    announced = Paper.objects.exclude(announce_type=Paper.Announced.BROUGHT).filter(
+        announced_on__lte=now.date()  # one wrong date must not hide today
+    )
     newest = (
         announced.order_by("-announced_on")
         .values_list("announced_on", flat=True)

@@ -264,6 +264,16 @@ def test_the_task_ranks_once_the_papers_are_here(sources, monkeypatch):
     assert len(sources.asked["feed"]) == 1
 
 
+def test_a_paper_of_a_day_to_come_does_not_hide_today(sources, monkeypatch):
+    monkeypatch.setattr(tasks.timezone, "now", lambda: MORNING)
+    make.paper(announced_on=date(2199, 1, 1))
+    sources.announced = batch(DAY)
+
+    tasks.ingest()
+
+    assert [edition.day for edition in Edition.objects.all()] == [DAY]
+
+
 # One paper, and any run again
 
 
