@@ -207,6 +207,11 @@ def test_no_paper_is_announced_before_its_day(told):
 # When
 
 
+def test_without_a_feed_it_is_time_two_hours_after_the_feed_was_due(sources):
+    assert check(datetime(2026, 11, 20, 6, 59, tzinfo=UTC)) == []
+    assert len(check(datetime(2026, 11, 20, 7, 1, tzinfo=UTC))) == 1
+
+
 def test_one_check_a_day_is_enough(told):
     check(MORNING)
 
@@ -253,6 +258,34 @@ def test_where_oai_pmh_lags_it_is_asked_again_until_it_does_not(told):
     assert (first.unconfirmed, first.outcome) == (2, "2 of the day not in OAI-PMH yet")
     assert (second.unconfirmed, second.outcome) == (0, compare.AGREES)
     assert check(MORNING + 2 * HOUR) == []
+
+
+@pytest.mark.parametrize(("size", "again"), [(8, 1), (9, 1), (11, 0), (12, 0)])
+def test_one_paper_in_ten_that_oai_pmh_lacks_is_a_lag_and_fewer_are_odd_records(
+    sources, size, again
+):
+    sources.announced = batch(DAY, size)
+    sources.records = [Record(one, DAY) for one in sources.announced[1:]]
+    collect.poll(MORNING)
+    (run,) = check(MORNING)
+
+    assert run.unconfirmed == 1
+    assert len(check(MORNING + HOUR)) == again
+
+
+def test_a_holiday_that_brought_nothing_is_checked_once(sources):
+    holiday = datetime(2026, 11, 27, 7, 35, tzinfo=UTC)
+
+    assert len(check(holiday)) == 1
+    assert check(holiday + HOUR) == []
+
+
+def test_a_harvest_by_hand_is_no_check(told):
+    harvest.backfill(DAY, MORNING)
+
+    (run,) = check(MORNING + HOUR)
+
+    assert (run.is_check, run.outcome) == (True, compare.AGREES)
 
 
 def test_what_never_comes_is_not_asked_for_for_ever(told):
@@ -315,6 +348,8 @@ def test_an_archive_that_fails_does_not_stop_the_next(told, settings):
 
     assert [failed.part, failed.state] == ["cs", "failed"]
     assert [done.part, done.state, done.confirmed] == ["stat", "done", 0]
+    (again,) = check(MORNING + HOUR)
+    assert (again.pk, again.state) == (failed.pk, "done")
 
 
 def test_a_source_that_is_away_is_asked_once(told, settings):
@@ -324,6 +359,17 @@ def test_a_source_that_is_away_is_asked_once(told, settings):
     (run,) = check(MORNING)
 
     assert run.outcome == harvest.UNREACHABLE
+
+
+def test_a_source_that_goes_away_between_two_archives_is_not_asked_for_a_third(
+    told, settings
+):
+    settings.ARXIV_CATEGORIES = ["cs.LG", "stat.ML", "math.ST"]
+    told.faults["oai"] = [lambda answer: answer] * 3 + [busy()] * 9
+
+    done, away = check(MORNING)
+
+    assert (done.state, away.outcome) == ("done", harvest.UNREACHABLE)
 
 
 def test_without_an_address_nobody_is_asked(told, settings):

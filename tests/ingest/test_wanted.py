@@ -1,11 +1,11 @@
 """Wanted: what a reader's list holds and we do not is fetched politely, and followed."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from digest import follows
-from digest.ingest import api, repeat, wanted
+from digest.ingest import api, collect, repeat, wanted
 from digest.models import IngestRun, Paper, Wanted
 from tests import make
 from tests.ingest.sources import CAPTCHA, busy, paper
@@ -17,6 +17,10 @@ OLD = [paper(number, DAY - timedelta(days=400)) for number in range(1, 251)]
 
 def names(listings):
     return [one.identifier for one in listings]
+
+
+def asked(sources):
+    return [request.args["id_list"].split(",") for request in sources.asked["api"]]
 
 
 def followed(reader):
@@ -32,8 +36,10 @@ def test_wanted_papers_are_fetched_in_one_question_and_followed(ada, sources):
 
     (run,) = wanted.fetch(NOW)
 
-    assert (run.state, run.new, run.part) == ("done", 3, "readers' lists")
-    assert len(sources.asked["api"]) == 1
+    assert (run.source, run.state, run.new) == ("arxiv", "done", 3)
+    assert run.part == "readers' lists"
+    assert run.origin.endswith(f"?id_list={','.join(names(OLD[:3]))}")
+    assert asked(sources) == [names(OLD[:3])]
     assert followed(ada) == set(names(OLD[:3]))
     assert followed(dora) == {OLD[1].identifier}
     assert not Wanted.objects.exists()
@@ -52,6 +58,7 @@ def test_many_are_fetched_a_hundred_at_a_time(ada, sources):
     runs = wanted.fetch(NOW)
 
     assert [run.new for run in runs] == [100, 100, 50]
+    assert [len(names) for names in asked(sources)] == [100, 100, 50]
     assert len(followed(ada)) == 250
 
 
@@ -96,6 +103,26 @@ def test_a_source_that_does_not_answer_loses_nothing_and_is_left_alone(
     assert len(followed(ada)) == 250
 
 
+def test_after_a_question_that_failed_no_more_are_asked_in_this_turn(ada, sources):
+    sources.faults["api"] = [lambda answer: answer, CAPTCHA]
+    sources.known = OLD
+    wanted.want(ada, names(OLD), NOW)
+
+    done, failed = wanted.fetch(NOW)
+
+    assert (done.state, failed.state) == ("done", "failed")
+    assert failed.finished_at > NOW
+    assert Wanted.objects.count() == 150
+
+
+def test_the_failures_of_other_roads_hold_nobody_up(ada, sources):
+    sources.faults["feed"] = [CAPTCHA]
+    collect.collect_announcements(NOW)
+    wanted.want(ada, names(OLD[:1]), NOW)
+
+    assert len(wanted.fetch(NOW)) == 1
+
+
 def test_a_paper_that_arrives_by_another_road_is_followed_without_asking(ada, sources):
     wanted.want(ada, ["2611.95001"], NOW)
     make.paper(identifier="2611.95001")
@@ -112,6 +139,25 @@ def test_numbers_of_months_to_come_are_unknown_without_asking(ada, sources):
 
     unknown = Wanted.objects.filter(is_unknown=True)
     assert unknown.count() == 2
+
+
+@pytest.mark.parametrize(("day", "is_to_come"), [(28, True), (29, True), (30, False)])
+def test_on_the_last_day_of_a_month_the_next_has_begun_somewhere(day, is_to_come):
+    noon = datetime(2026, 11, day, 12, tzinfo=UTC)
+
+    assert wanted.is_to_come("2612.00001", noon) == is_to_come
+
+
+@pytest.mark.parametrize("day", [28, 29])
+def test_a_leap_day_is_the_end_of_its_month(day):
+    now = datetime(2028, 2, day, 12, tzinfo=UTC)
+
+    assert wanted.is_to_come("2803.00001", now) == (day == 28)
+
+
+def test_on_new_years_eve_next_january_has_begun_somewhere():
+    assert not wanted.is_to_come("2701.00001", datetime(2026, 12, 31, 12, tzinfo=UTC))
+    assert wanted.is_to_come("2702.00001", datetime(2026, 12, 31, 12, tzinfo=UTC))
 
 
 def test_wanting_twice_is_wanting_once(ada):
