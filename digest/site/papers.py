@@ -4,6 +4,7 @@ import re
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from digest.cards import card
@@ -18,7 +19,8 @@ from digest.site.linked import linked
 
 # As Hugging Face's search.
 MOST_RESULTS = 120
-SIMILAR = 5
+RELATED = 5
+SHARED = "Readers of this paper follow it too"
 # arXiv's ids, old and new, and what other sources may call a paper.
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+-]{0,63}")
 VERSION = re.compile(r"v[0-9]{1,3}$")
@@ -53,7 +55,10 @@ def paper(request: HttpRequest, identifier: str) -> HttpResponse:
         "card": card(one),
         "abstract": linked(one.abstract),
         "bibtex": bibtex(one),
-        "similar": [card(other) for other, _ in search.similar(one, limit=SIMILAR)],
+        "related": [
+            (card(other), SHARED if is_shared else "")
+            for other, is_shared in search.related([one], timezone.now(), RELATED)
+        ],
     }
     return render(request, "pages/paper.html", context)
 

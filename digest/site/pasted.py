@@ -14,6 +14,7 @@ from digest import follows, tasks
 from digest.ingest import library
 from digest.ingest.library import Report
 from digest.models import Follow, Interest, Paper, Wanted
+from digest.ranking import search
 from digest.site.errors import too_many
 from digest.site.keys import expired, opened, private
 from digest.site.limits import lists_used_up
@@ -22,28 +23,34 @@ from digest.site.limits import lists_used_up
 LARGEST = 1_000_000  # bytes of a file, signs of a text
 NAMED = 10  # titles that were not found; of more, only the count is said
 FEW = 12  # papers that are shown without asking
+RELATED = 8
+SHARED = "Readers of your papers follow it too"
 
 SAYS = {
+    "followed": "Followed. It holds from your next digest on.",
+    "full": f"There is room for {follows.EXAMPLES} papers: remove some to make room for others.",
     "removed": "Removed. It holds from your next digest on.",
     "empty": "There was nothing in it. Paste arXiv ids, BibTeX or a CSV, or choose a file.",
     "large": "That is more than a megabyte. Send a part of it.",
     "binary": "That is not a text file. Export your library as BibTeX or CSV, and send that.",
     "wrong": "That was not understood, and nothing was changed.",
 }
-GOOD = {"removed"}
+GOOD = {"followed", "removed"}
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @private
 def papers(request: HttpRequest, key: str) -> HttpResponse:
-    """GET shows a reader's papers; POST takes a list, or removes."""
+    """GET shows a reader's papers; POST takes a list, follows one more, or removes."""
     found = opened(key, timezone.now())
     if found is None:
         return expired(request)
     if request.method != "POST":
         return show(request, found.subscriber, key, request.GET.get("said", ""))
     if request.POST.get("do") != "paste":
-        said = remove(found.subscriber, request.POST.get("paper", ""))
+        asked = request.POST.get("paper", "")
+        act = follow if request.POST.get("do") == "follow" else remove
+        said = act(found.subscriber, asked)
         return redirect(f"{reverse('own_papers', args=[key])}?said={said}")
     if lists_used_up(request):
         return too_many(request)
@@ -81,12 +88,14 @@ def words(report: Report) -> str:
 
 
 def page(reader: Subscriber, key: str) -> dict[str, Any]:
-    """The papers that a reader likes, those on their way, and those that arXiv does not know."""
+    """The papers that a reader likes, what is related, those on their way, and unknown ones."""
     rows = Wanted.objects.filter(subscriber=reader).order_by("pk")
     asked_for = list(rows.values_list("identifier", "is_unknown"))
+    liked, known = examples(reader)
     return {
         "key": key,
-        "examples": examples(reader),
+        "examples": [(one, known[one].title if one in known else one) for one in liked],
+        "related": related(reader, list(known.values())),
         "few": FEW,
         "fetching": [one for one, is_unknown in asked_for if not is_unknown],
         "unknown": [one for one, is_unknown in asked_for if is_unknown],
@@ -95,14 +104,23 @@ def page(reader: Subscriber, key: str) -> dict[str, Any]:
     }
 
 
-def examples(reader: Subscriber) -> list[tuple[str, str]]:
-    """Identifiers and titles of what a reader likes by their own word, the latest first."""
+def examples(reader: Subscriber) -> tuple[list[str], dict[str, Paper]]:
+    """What a reader likes by their own word, the latest first, and those that we know."""
     liked = reader.follows.filter(interest__kind=Interest.Kind.PAPER, weight__gt=0)
     chosen = liked.exclude(source=Follow.Source.OPENED).order_by("-pk")
     values = list(chosen.values_list("interest__value", flat=True))
-    known = Paper.objects.filter(identifier__in=values)
-    titles = dict(known.values_list("identifier", "title"))
-    return [(one, titles.get(one, one)) for one in values]
+    known = Paper.objects.filter(identifier__in=values).order_by("pk")
+    columns = ("identifier", "title", "abstract", "vector", "vector_version")
+    return values, {paper.identifier: paper for paper in known.only(*columns)}
+
+
+def related(reader: Subscriber, papers: list[Paper]) -> list[tuple[Paper, str]]:
+    """Papers related to these that the reader has said nothing of, each with its reason."""
+    stances = reader.follows.filter(interest__kind=Interest.Kind.PAPER)
+    said = stances.exclude(source=Follow.Source.OPENED)
+    but = list(said.values_list("interest__value", flat=True))
+    found = search.related(papers, timezone.now(), RELATED, but)
+    return [(paper, SHARED if is_shared else "") for paper, is_shared in found]
 
 
 def take(reader: Subscriber, request: HttpRequest) -> Report | str:
@@ -133,6 +151,13 @@ def text_of(file: "UploadedFile[Any]") -> str | None:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         return raw.decode("cp1252", "replace")
+
+
+def follow(reader: Subscriber, asked: str) -> str:
+    """One paper more; whoever wanted less of it has changed their mind."""
+    if follows.follow(reader, Interest.Kind.PAPER, asked):
+        return "followed"
+    return "wrong" if follows.room(reader, Interest.Kind.PAPER) > 0 else "full"
 
 
 def remove(reader: Subscriber, asked: str) -> str:

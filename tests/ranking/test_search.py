@@ -4,8 +4,10 @@ from datetime import timedelta
 
 import pytest
 
+from digest import follows
 from digest.models import Paper
 from digest.ranking import embedding, search
+from digest.ranking.company import SHARED_FROM
 from tests import make
 from tests.make import DAY, NOW
 
@@ -27,6 +29,22 @@ def papers(db):
     ]
     embedding.refresh()
     return made
+
+
+@pytest.fixture(autouse=True)
+def no_company():
+    """What readers of another test follow is forgotten."""
+    search._company.cache_clear()
+    yield
+    search._company.cache_clear()
+
+
+def readers_of(*papers, count=SHARED_FROM, **about):
+    """So many new readers who follow all of these papers."""
+    people = [make.subscriber(**about) for _ in range(count)]
+    for reader in people:
+        follows.follow_papers(reader, [paper.identifier for paper in papers])
+    return people
 
 
 def test_the_nearest_papers_come_first_whatever_their_day(papers):
@@ -57,7 +75,7 @@ def test_while_all_papers_await_another_vector_nothing_is_found(papers):
     Paper.objects.update(vector_version="of another model")
 
     assert search.search("storks in autumn") == []
-    assert search.similar(papers[0]) == []
+    assert search.related([papers[0]], NOW) == []
 
 
 def test_a_word_that_the_model_never_met_is_found_in_titles(papers):
@@ -74,7 +92,7 @@ def test_without_a_model_nothing_is_found(db):
     paper = make.paper("Storks")
 
     assert search.search("storks") == []
-    assert search.similar(paper) == []
+    assert search.related([paper], NOW) == []
 
 
 def test_a_new_paper_is_found_once_it_is_embedded(papers):
@@ -100,7 +118,7 @@ def test_a_paper_whose_text_changed_is_found_by_its_new_words(papers):
 
 
 def test_similar_papers_leave_out_the_paper_itself(papers):
-    found = search.similar(papers[0])
+    found = search.related([papers[0]], NOW)
 
     assert found[0][0] == papers[1]
     assert papers[0] not in [paper for paper, _ in found]
@@ -109,7 +127,7 @@ def test_similar_papers_leave_out_the_paper_itself(papers):
 def test_a_paper_that_is_not_embedded_yet_has_similar_ones(papers):
     Paper.objects.filter(pk=papers[0].pk).update(vector=None, vector_version="")
 
-    found = search.similar(Paper.objects.get(pk=papers[0].pk))
+    found = search.related([Paper.objects.get(pk=papers[0].pk)], NOW)
 
     assert found[0][0] == papers[1]
 
@@ -119,3 +137,88 @@ def test_a_search_takes_four_queries(papers, django_assert_max_num_queries):
 
     with django_assert_max_num_queries(4):
         search.search("welds")
+
+
+def test_papers_of_the_same_readers_are_related_whatever_they_are_about(papers):
+    storks, counted, welds, choirs = papers
+    readers_of(storks, welds, count=12)
+    readers_of(choirs, count=12)
+
+    found = search.related([storks], NOW)
+
+    assert dict(found) == {counted: False, welds: True}
+
+
+def less(reader, paper):
+    follows.follow(reader, "paper", paper.identifier, -1.0)
+
+
+def only_opened(reader, paper):
+    follows.follow(reader, "paper", paper.identifier, 0.25, "opened")
+
+
+def learns_no_more(reader, paper):
+    reader.learns = False
+    reader.save()
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        less,
+        only_opened,
+        learns_no_more,
+        lambda reader, paper: reader.leave(NOW),
+        lambda reader, paper: reader.delete(),
+        lambda reader, paper: follows.unfollow_paper(reader, paper.identifier),
+    ],
+)
+def test_who_is_no_reader_of_both_papers_does_not_count(papers, lost):
+    storks, _, welds, _ = papers
+    *_, last = readers_of(storks, welds)
+    before = search._company_of([storks.identifier], NOW)
+
+    lost(last, welds)
+
+    after = search._company_of([storks.identifier], NOW + make.hours(1))
+    assert (set(before), set(after)) == ({welds.pk}, set())
+
+
+def test_who_has_not_confirmed_does_not_count(papers):
+    readers_of(papers[0], papers[2], state="pending", count=12)
+
+    assert search._company_of([papers[0].identifier], NOW) == {}
+
+
+def test_what_readers_follow_is_read_once_an_hour(papers, django_assert_num_queries):
+    readers_of(papers[0], papers[2])
+    search._company_of([papers[0].identifier], NOW)
+    readers_of(papers[0], papers[3])
+
+    with django_assert_num_queries(3):
+        soon = search._company_of([papers[0].identifier], NOW + make.hours(0.5))
+
+    later = search._company_of([papers[0].identifier], NOW + make.hours(1))
+    assert set(soon) == {papers[2].pk}
+    assert set(later) == {papers[2].pk, papers[3].pk}
+
+
+def test_only_the_newest_follows_are_read(papers, monkeypatch):
+    monkeypatch.setattr(search, "LATEST", 2 * SHARED_FROM)
+    readers_of(papers[0], papers[2])
+    readers_of(papers[0], papers[3])
+
+    assert set(search._company_of([papers[0].identifier], NOW)) == {papers[3].pk}
+
+
+def test_what_a_reader_does_not_want_named_is_not_related(papers):
+    storks, counted, welds, _ = papers
+    readers_of(storks, welds, count=12)
+
+    found = search.related([storks], NOW, but=[counted.identifier])
+
+    assert found == [(welds, True)]
+
+
+def test_nothing_is_related_to_no_paper(papers):
+    assert search.related([], NOW) == []

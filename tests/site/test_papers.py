@@ -2,8 +2,10 @@
 
 import pytest
 
+from digest import follows
 from digest.models import Paper
-from digest.ranking import embedding
+from digest.ranking import embedding, search
+from digest.ranking.company import SHARED_FROM
 from tests import make
 from tests.site.conftest import SUBJECTS, text
 
@@ -81,7 +83,7 @@ def test_a_paper_s_page_shows_all_that_we_know(client, world):
         '<a href="https://example.org/1" rel="nofollow noopener">',
     ):
         assert known in page
-    similar = page.partition("Similar papers")[2]
+    similar = page.partition("Related papers")[2]
     assert "Study 0 of sparse attention" in similar
     assert f'value="paper:{one.identifier}"' in page
 
@@ -126,3 +128,24 @@ def test_topics_lists_what_is_listed(client, world):
 
     assert 'href="/topics/robots"' in page
     assert "Hidden one" not in page
+
+
+def test_a_paper_s_page_says_what_its_readers_follow_too_and_nothing_of_few(
+    client, world
+):
+    one, of_many, of_few = (
+        Paper.objects.get(title=f"Study 0 of {SUBJECTS[n]}") for n in (0, 3, 4)
+    )
+    for number in range(12):
+        liked = [one, of_many] + ([of_few] if number < SHARED_FROM - 1 else [])
+        reader = make.subscriber()
+        follows.follow_papers(reader, [paper.identifier for paper in liked])
+    search._company.cache_clear()
+
+    page = text(client.get(f"/papers/{one.identifier}"))
+
+    related = page.partition("Related papers")[2].split("<article")[1:]
+    reasons = [paper.count("Readers of this paper follow it too") for paper in related]
+    assert [of_many.title in paper for paper in related] == reasons
+    assert sum(reasons) == 1
+    assert of_few.title not in page

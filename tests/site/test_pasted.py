@@ -10,6 +10,7 @@ from django.utils import timezone
 from accounts.models import Link
 from digest import follows
 from digest.models import Follow, Paper, Wanted
+from digest.ranking import embedding, search
 from tests import make
 from tests.ingest.sources import Sources, paper
 from tests.make import DAY
@@ -239,3 +240,73 @@ def test_only_what_the_reader_opened_is_not_among_their_papers(client, door, ada
 
     assert "Merely opened" not in text(client.get(door))
     assert Paper.objects.count() == 1
+
+
+@pytest.fixture
+def liked_together(ada):
+    """Ada follows one of two papers that eight others follow together; the other."""
+    hers, theirs = make.paper("On storks"), make.paper(HOSTILE)
+    for _ in range(8):
+        reader = make.subscriber()
+        follows.follow_papers(reader, [hers.identifier, theirs.identifier])
+    follows.follow_papers(ada, [hers.identifier])
+    embedding.refresh()
+    search._company.cache_clear()
+    return theirs
+
+
+def related(page):
+    return page.partition("that you do not follow yet")[2].partition("</section>")[0]
+
+
+def test_papers_that_readers_of_the_same_follow_are_offered(
+    client, door, liked_together
+):
+    offered = related(text(client.get(door)))
+
+    assert offered.count("<li>") == 1
+    assert "Readers of your papers follow it too" in offered
+    assert f'name="paper" value="{liked_together.identifier}"' in offered
+    assert "&lt;img src=x" in offered
+    assert "<img" not in offered
+
+
+def test_one_press_follows_what_is_offered(client, door, ada, liked_together):
+    form = {"do": "follow", "paper": liked_together.identifier}
+
+    answer = client.post(door, form, follow=True)
+
+    assert "Followed." in said(answer)
+    assert 'class="said" role="status"' in text(answer)
+    assert liked_together.identifier in liked(ada)
+    assert related(text(answer)) == ""
+
+
+@pytest.mark.parametrize("asked", ["", "2401.00001", "x\x00", "all", "unknown"])
+def test_what_is_no_paper_cannot_be_followed(client, door, ada, asked):
+    answer = client.post(door, {"do": "follow", "paper": asked}, follow=True)
+
+    assert "nothing was changed" in said(answer)
+    assert not ada.follows.exists()
+
+
+def test_there_is_room_for_so_many_papers_and_no_more(
+    client, door, ada, liked_together, monkeypatch
+):
+    monkeypatch.setattr(follows, "EXAMPLES", 1)
+    form = {"do": "follow", "paper": liked_together.identifier}
+
+    answer = client.post(door, form, follow=True)
+
+    assert "remove some to make room" in said(answer)
+    assert liked_together.identifier not in liked(ada)
+
+
+def test_nothing_is_offered_of_what_was_disliked_nor_for_who_has_no_papers(
+    client, door, ada, liked_together
+):
+    follows.follow(ada, "paper", liked_together.identifier, -1.0)
+    assert related(text(client.get(door))) == ""
+
+    follows.unfollow_papers(ada)
+    assert related(text(client.get(door))) == ""
