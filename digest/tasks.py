@@ -45,6 +45,8 @@ TURN_SECONDS = 60.0
 WORTHLESS_SECONDS = 50
 # So long the numbers of an edition are verified: its weekly readers' last one included.
 VERIFIED_FOR = timedelta(days=6)
+# What is dated later than today anywhere is a mistake, and must not hide today's edition.
+EARLIEST_ZONE = timedelta(hours=14)
 
 
 def soon(task: Task[Any, None], *arguments: Any) -> None:
@@ -135,7 +137,7 @@ def ingest_attention() -> None:
 def rank_newest(now: datetime) -> Edition | None:
     """Fill and re-score the edition of the newest announced day, unless it froze."""
     announced = Paper.objects.exclude(announce_type=Paper.Announced.BROUGHT).filter(
-        announced_on__lte=now.date()  # one wrong date must not hide today
+        announced_on__lte=(now + EARLIEST_ZONE).date()
     )
     newest = (
         announced.order_by("-announced_on")
