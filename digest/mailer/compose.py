@@ -279,18 +279,23 @@ def what_drew(digest: Digest, shelf: Shelf) -> str:
     """Whose choice the papers are."""
     if not digest.picks:
         return "You asked for a short note where nothing matches what you follow."
-    drawn = {(pick.interest, pick.opened) for pick in digest.picks if pick.interest}
-    chosen = sum(not opened for _, opened in drawn)
+    drawn = [pick for pick in digest.picks if pick.interest]
+    chosen = sum(not pick.opened for pick in drawn)
     known = [shelf.candidates.get(pick.candidate) for pick in digest.picks]
-    if chosen > 1:
-        return f"{chosen} interests that you follow chose papers for it."
     if chosen:
-        return "One interest that you follow chose papers for it."
+        return f"{share(chosen, len(digest.picks))} what you follow."
     if drawn:
-        return "What you opened before chose papers for it."
+        return f"{share(len(drawn), len(digest.picks))} what you opened before."
     if all(one.pin for one in known if one):
         return "The editors picked its papers for everybody."
     return "These papers are the day's most discussed ones."
+
+
+def share(some: int, every: int) -> str:
+    """How many of the papers match, up to the verb: "3 of these 10 papers match"."""
+    if some == every:
+        return "This paper matches" if every == 1 else "All of these papers match"
+    return f"{some} of these {every} papers {'matches' if some == 1 else 'match'}"
 
 
 def headers(digest: Digest, leave: str) -> dict[str, str]:

@@ -75,7 +75,7 @@ def test_both_bodies_say_what_a_paper_is_and_why_it_is_there(ada):
         "More like this",
         "Less like this",
         "signed up at Paper Round on 20 November 2026",
-        "One interest that you follow",
+        "This paper matches what you follow.",
         "1 Press Lane, Example Town",
     ):
         assert said in text
@@ -243,16 +243,18 @@ def test_contents_come_first_only_where_there_are_more_than_four_papers(ada):
 
     assert five.text.count("Paper called E") == 2
     assert five.html.index("Paper called E") < five.html.index("More like this")
+    assert ">5. <a" in five.html
     assert four.text.count("Paper called D") == 1
     assert "<ol" not in four.html
+    assert "4. <a" not in four.html
 
 
 @pytest.mark.parametrize(
     ("opened", "said"),
     [
-        ([True, True], "What you opened before chose papers for it."),
-        ([True, False], "One interest that you follow chose papers for it."),
-        ([False, False], "2 interests that you follow chose papers for it."),
+        ([True, True], "All of these papers match what you opened before."),
+        ([True, False], "1 of these 2 papers matches what you follow."),
+        ([False, False], "All of these papers match what you follow."),
     ],
 )
 def test_what_was_only_opened_is_not_said_to_be_followed(ada, opened, said):
