@@ -124,13 +124,21 @@ else:
 # Redis for the broker and the limits; without it we run embedded, on one
 # machine: broker in folders, limits in the memory of the one web process.
 REDIS_URL = env("REDIS_URL", "")
+IN_MEMORY = {
+    "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+    "OPTIONS": {"MAX_ENTRIES": 10_000},
+}
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL,
+        # Seconds: no visitor waits for a Redis that hangs.
+        "OPTIONS": {"socket_timeout": 2, "socket_connect_timeout": 2},
     }
     if REDIS_URL
-    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    else IN_MEMORY,
+    # What counts on while Redis is away.
+    "process": IN_MEMORY | {"LOCATION": "process"},
 }
 SILENCED_SYSTEM_CHECKS = (
     [] if REDIS_URL else ["django_ratelimit.E003", "django_ratelimit.W001"]
