@@ -14,7 +14,7 @@ MOST = 3  # sentences
 ELLIPSIS = "… "
 
 # How the sentence begins or goes that says what authors did: "we propose", "in this
-# paper", "is introduced". Of 721 recorded abstracts 98 % have one, and only 31 % among
+# paper", "is introduced". Of 721 recorded abstracts 98 % have one, and only 33 % among
 # the two or three sentences that they begin with.
 _DOES = (
     "address|adapt|aim|analy[sz]e|apply|argue|ask|assess|benchmark|build|characteri[sz]e|"
@@ -32,6 +32,12 @@ _DONE = re.compile(
     r"\b(?:[Tt]his|[Oo]ur) (?:\w+ )?(?:article|benchmark|dataset|note|paper|report|"
     r"research|review|study|survey|thesis|tutorial|work)\b|"
     r"\b(?:is|are) (?:introduced|presented|proposed)\b"
+)
+# Where it begins by pointing back at what is left out: "To address these issues, we".
+_POINTS_BACK = re.compile(
+    r"(?:(?:To|For|With|Given|Under|By|From|Inspired|Motivated|Based|Building|Towards?)\b"
+    r"[^,.?]{0,50}\b(?:this|these|those|such)\b[^,.?]{0,40},|"
+    r"In (?:this|the present) (?:\w+ )?\w+,?)\s+(?=we\b)"
 )
 
 _SENTENCE_END = re.compile(
@@ -51,7 +57,7 @@ def summary(abstract: str, limit: int = LONGEST) -> str:
 
     Its beginning where that says so. Two of three abstracts begin with why somebody
     should do something: there an ellipsis, and what follows from the first sentence
-    that says what was done.
+    that says what was done, without an opening that points back.
     """
     beginning, start = sentences(abstract, limit), 0
     for end in _ends(abstract):
@@ -63,6 +69,8 @@ def summary(abstract: str, limit: int = LONGEST) -> str:
     if not start or end <= len(beginning):
         return beginning
     rest = abstract[start:].lstrip()
+    if back := _POINTS_BACK.match(rest):
+        rest = rest[back.end() :]
     return ELLIPSIS + sentences(rest, limit - len(ELLIPSIS))
 
 

@@ -84,14 +84,30 @@ BACKGROUND = f"Models are {WORD * 12}large. Many are {WORD * 12}slow. Why is tha
     "done",
     [
         "We propose Maps.",
-        "In this paper, we first describe Maps.",
-        "To close this gap, we carefully introduced Maps.",
+        "To get there, we carefully introduced Maps.",
         "This work is about Maps.",
         "A method of Maps is proposed.",
     ],
 )
 def test_a_summary_says_what_was_done(done):
     assert summary(f"{BACKGROUND} {done} It helps.") == f"… {done} It helps."
+
+
+@pytest.mark.parametrize(
+    "opening",
+    [
+        "In this paper, ",
+        "In this position paper ",
+        "To close this gap, ",
+        "To this end, ",
+        "Motivated by these limits of models, ",
+        "Based on such findings, ",
+    ],
+)
+def test_a_summary_points_at_nothing_that_is_left_out(opening):
+    shown = summary(f"{BACKGROUND} {opening}we propose Maps. It helps.")
+
+    assert shown == "… we propose Maps. It helps."
 
 
 @pytest.mark.parametrize(
