@@ -67,9 +67,9 @@ def search_words(search: str, text: str) -> str:
         return f"Close to your search “{search}”"
     if not found:
         return f"Near in meaning to your search “{search}”"
-    return (
-        f"Shares the words {' and '.join(f'“{run}”' for run in found)} with your search"
-    )
+    quoted = " and ".join(f"“{run}”" for run in found)
+    words = "word" if len(" ".join(found).split()) == 1 else "words"
+    return f"Shares the {words} {quoted} with your search"
 
 
 def reason(

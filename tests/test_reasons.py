@@ -39,6 +39,7 @@ SEARCH = "machine translation of low-resource languages"
             "A machine for languages",
             "Shares the words “machine” and “languages” with your search",
         ),
+        ("A machine", "Shares the word “machine” with your search"),
         (
             "Uebersetzung wenig belegter Sprachen",
             f"Near in meaning to your search “{SEARCH}”",
