@@ -37,6 +37,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "q": q,
         "topics": topics,
         "chosen": slugs,
+        "chosen_names": ", ".join(one.name for one in topics if one.slug in slugs),
         "wishes": [f"{one.kind}:{one.value}" for one in interests],
         "edition": edition,
         "today": timezone.localdate(),

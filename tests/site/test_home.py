@@ -97,6 +97,8 @@ def test_a_chosen_topic_is_ticked_and_finds_its_papers(client, world):
     page = text(client.get("/?topic=robots"))
 
     assert 'value="robots" checked' in page
+    assert "<summary>Topics: Robots (change)</summary>" in page
+    assert "<details open" not in page  # the papers are what was asked for
     assert "Because you follow Robots" in page
 
 
