@@ -157,6 +157,31 @@ def test_a_press_is_answered_where_it_was_made(client, door, world, place, form)
     assert f'name="at" value="{place}"' in part
 
 
+def test_what_is_answered_at_the_top_forgets_where_the_last_press_was(
+    client, door, ada
+):
+    ada.paused_until = timezone.now() + timedelta(days=7)
+    ada.save()
+
+    page = text(client.get(f"{door}?said=saved&at=times"))
+
+    forms = re.findall(r'<form method="post".*?</form>', page, re.S)
+    inherit = [form for form in forms if "action=" not in form]
+    assert any('value="resume"' in form for form in forms)
+    assert all('name="at"' in form for form in inherit)
+
+
+def test_time_zones_are_places_and_the_one_that_a_reader_has(client, door, ada):
+    page = text(client.get(door))
+
+    for zone in ("UTC", "Asia/Kolkata", "America/Argentina/Ushuaia"):
+        assert f">{zone}</option>" in page
+    for zone in ("localtime", "Factory", "Zulu", "US/Pacific", "Etc/GMT+3"):
+        assert f">{zone}</option>" not in page
+    Subscriber.objects.update(zone="US/Pacific")
+    assert "<option selected>US/Pacific</option>" in text(client.get(door))
+
+
 def test_the_last_example_that_is_removed_is_answered_too(client, door, ada, world):
     mine = follows.follow(ada, "paper", Paper.objects.first().identifier)
     form = {"do": "unfollow", "interest": mine.interest_id, "at": "liked"}
@@ -406,7 +431,7 @@ def test_who_left_may_come_back_but_never_after_a_complaint(client, cleo):
 def test_erasing_asks_and_then_leaves_only_the_hash(client, door, ada, hers):
     Suppression.add(ada.email, "bounce")
     asked = text(client.get(f"{door}/erase"))
-    assert "Erase everything about ada@example.org?" in asked
+    assert "For ada@example.org." in asked
     assert Subscriber.objects.filter(pk=ada.pk).exists()
 
     response = client.post(f"{door}/erase")
