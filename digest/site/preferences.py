@@ -30,6 +30,10 @@ Change = Callable[[Subscriber, QueryDict, datetime], str]
 
 # Longer than a holiday is leaving, and the page offers that too.
 LONGEST_PAUSE = 4  # weeks
+CONTINENTS = {
+    *("Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia"),
+    *("Europe", "Indian", "Pacific"),
+}
 # What readers type into one field, several at once.
 LISTS = {Kind.KEYWORD, Kind.CATEGORY}
 TYPED = {Kind.KEYWORD, Kind.AUTHOR, Kind.CATEGORY, Kind.SEARCH}
@@ -130,7 +134,7 @@ def page(request: HttpRequest, found: Opened, key: str) -> dict[str, Any]:
         "is_bad": said in BAD,
         "stances": stances(subscriber),
         "topics": offered(subscriber),
-        "zones": zones(),
+        "zones": sorted({*zones(), subscriber.zone}),
         "balances": BALANCES,
         "follows_nothing": not assemble.followers([subscriber]),
         "counts_clicks": settings.CLICK_REDIRECT,
@@ -152,7 +156,14 @@ def wished(found: Opened) -> list[str]:
 
 @cache
 def zones() -> list[str]:
-    return sorted(zoneinfo.available_timezones())
+    """Time zones to choose from: places, and none that depends on this machine or on old habits."""
+    names = zoneinfo.available_timezones()
+    return sorted(name for name in names if is_place(name) or name == "UTC")
+
+
+def is_place(zone: str) -> bool:
+    """Whether a zone is named for a continent or ocean and a place there, as IANA names them now."""
+    return zone.partition("/")[0] in CONTINENTS
 
 
 def stances(subscriber: Subscriber) -> dict[str, list[dict[str, Any]]]:
