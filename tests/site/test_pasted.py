@@ -244,9 +244,9 @@ def test_only_what_the_reader_opened_is_not_among_their_papers(client, door, ada
 
 @pytest.fixture
 def liked_together(ada):
-    """Ada follows one of two papers that eight others follow together; the other."""
+    """Ada follows one of two papers that twenty others follow together; the other."""
     hers, theirs = make.paper("On storks"), make.paper(HOSTILE)
-    for _ in range(8):
+    for _ in range(20):
         reader = make.subscriber()
         follows.follow_papers(reader, [hers.identifier, theirs.identifier])
     follows.follow_papers(ada, [hers.identifier])
@@ -310,3 +310,16 @@ def test_nothing_is_offered_of_what_was_disliked_nor_for_who_has_no_papers(
 
     follows.unfollow_papers(ada)
     assert related(text(client.get(door))) == ""
+
+
+def test_offering_takes_few_queries_for_many_papers(
+    client, door, ada, liked_together, django_assert_max_num_queries
+):
+    papers = [make.paper().identifier for _ in range(50)]
+    follows.follow_papers(ada, papers)
+    embedding.refresh()
+
+    with django_assert_max_num_queries(15):
+        page = text(client.get(door))
+
+    assert "Readers of your papers" in related(page)
