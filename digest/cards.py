@@ -109,10 +109,11 @@ def _cut(text: str, limit: int) -> str:
 
 
 def authors_line(names: Sequence[str], first: int = 3) -> str:
-    """The first names and how many more: "A, B, C + 12 more"."""
-    line = ", ".join(names[:first])
+    """The first names and how many more: "A, B, C + 12 more". One more is named: that takes no more room."""
     more = len(names) - first
-    return f"{line} + {more:,} more" if more > 0 else line
+    if more <= 1:
+        return ", ".join(names)
+    return f"{', '.join(names[:first])} + {more:,} more"
 
 
 def card(paper: Paper) -> dict[str, Any]:

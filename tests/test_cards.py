@@ -157,7 +157,8 @@ def test_a_summary_is_a_piece_of_its_abstract_within_the_limit(words):
         ([], ""),
         (["A"], "A"),
         (["A", "B", "C"], "A, B, C"),
-        (["A", "B", "C", "D"], "A, B, C + 1 more"),
+        (["A", "B", "C", "D"], "A, B, C, D"),
+        (["A", "B", "C", "D", "E"], "A, B, C + 2 more"),
         ([str(n) for n in range(3303)], "0, 1, 2 + 3,300 more"),
     ],
 )
@@ -166,12 +167,12 @@ def test_the_first_authors_stand_for_all(names, line):
 
 
 def test_a_card_has_all_that_an_edition_shows(db):
-    paper = make.paper("Maps", authors=["A", "B", "C", "D"], votes=7, stars=3)
+    paper = make.paper("Maps", authors=["A", "B", "C", "D", "E"], votes=7, stars=3)
 
     shown = card(paper)
 
     assert shown.keys() == make.card(paper).keys()
-    assert (shown["title"], shown["authors"]) == ("Maps", "A, B, C + 1 more")
+    assert (shown["title"], shown["authors"]) == ("Maps", "A, B, C + 2 more")
     assert (shown["votes"], shown["stars"], shown["date"]) == (7, 3, "2026-11-20")
     assert json.loads(json.dumps(shown)) == shown
 

@@ -50,7 +50,9 @@ def test_a_card_names_an_organization_or_authors_and_counts_above_zero(client, w
     make.paper(
         "Alone quantization", organization="Northern Lab", votes=1204, comments=1
     )
-    make.paper("Quiet quantization", authors=["A One", "B Two", "C Three", "D Four"])
+    make.paper(
+        "Quiet quantization", authors=["A One", "B Two", "C Three", "D Four", "E Five"]
+    )
 
     page = text(client.get("/papers/date/2026-11-20"))
 
@@ -60,7 +62,7 @@ def test_a_card_names_an_organization_or_authors_and_counts_above_zero(client, w
     assert "Ada Okafor" not in alone
     assert "1,204 votes" in alone
     assert "1 comment<" in alone
-    assert "A One, B Two, C Three + 1 more" in quiet
+    assert "A One, B Two, C Three + 2 more" in quiet
     assert "vote" not in quiet
     assert "comment" not in quiet
 
