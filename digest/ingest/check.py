@@ -48,15 +48,15 @@ def _run(part: str, now: datetime) -> IngestRun:
 def _first_day(part: str, now: datetime) -> date:
     """The day of the last check: what changed later on it is not known yet."""
     today = calendar.today(now)
-    last = done(part).first()
+    last = done(part, now).first()
     oldest = today - timedelta(days=watch.LOOK_BACK)
     return max(oldest, calendar.today(last.started_at)) if last else today
 
 
-def done(part: str) -> QuerySet[IngestRun]:
+def done(part: str, now: datetime) -> QuerySet[IngestRun]:
     """Whole checks of a set, newest first."""
     rows = IngestRun.objects.filter(is_check=True, state=IngestRun.State.DONE)
-    return rows.filter(part=part).order_by("-started_at", "-pk")
+    return rows.filter(part=part, started_at__lte=now).order_by("-started_at", "-pk")
 
 
 def _is_time(now: datetime) -> bool:
@@ -71,7 +71,7 @@ def _is_due(part: str, now: datetime) -> bool:
     """Whether today has no check yet that found OAI-PMH ready, or came late enough."""
     day = calendar.today(now)
     ready = calendar.rebuilt_at(day)
-    last = done(part).filter(started_at__gte=ready).first()
+    last = done(part, now).filter(started_at__gte=ready).first()
     if last is None:
         return True
     if last.started_at > ready + calendar.GRACE:

@@ -122,7 +122,8 @@ def run_for(
 ) -> IngestRun | None:
     """The run that was begun for this window, or a fresh one; None where it is done.
 
-    What was begun or done before `since` (hours ago) does not count.
+    What was begun or done before `since` (hours ago) does not count, nor what a clock
+    that was ahead has dated in a time to come.
     """
     known = {
         "source": "arxiv",
@@ -133,7 +134,8 @@ def run_for(
         "is_check": is_check,
     }
     same = IngestRun.objects.filter(**known)
-    lately = same.filter(started_at__gt=since or now - FRESH).order_by("-started_at")
+    begin = since or now - FRESH
+    lately = same.filter(started_at__range=(begin, now)).order_by("-started_at")
     if begun := lately.exclude(state=IngestRun.State.DONE).first():
         return begun
     if not again and lately.exists():
@@ -159,8 +161,8 @@ def _claim(run: IngestRun) -> bool:
 
 
 def abandoned(at: datetime) -> Q:
-    """Runs that nobody has stored a page of for long, or ever."""
-    return Q(touched_at=None) | Q(touched_at__lt=at - IDLE)
+    """Runs that nobody has stored a page of for long, or ever; a clock may have jumped."""
+    return Q(touched_at=None) | ~Q(touched_at__range=(at - IDLE, at + IDLE))
 
 
 def harvest(

@@ -152,7 +152,7 @@ def fetch_approved(now: datetime) -> list[IngestRun]:
     runs = []
     for row in Submission.objects.unfetched(now):
         tried = IngestRun.objects.filter(part=row.identifier)
-        if not tried.filter(started_at__gt=now - TRY_AGAIN).exists():
+        if not tried.filter(started_at__range=(now - TRY_AGAIN, now)).exists():
             runs.append(collect.submit(collect.submitted(row.identifier, now), now))
     return runs
 

@@ -76,7 +76,7 @@ def fetch(now: datetime, again: bool = False) -> list[IngestRun]:
 def _questions(now: datetime, again: bool) -> Iterator[list[str]]:
     """What is asked for in this turn, as many papers at once as arXiv answers."""
     failed = IngestRun.objects.filter(part=PART, state=IngestRun.State.FAILED)
-    if not again and failed.filter(started_at__gt=now - TRY_AGAIN).exists():
+    if not again and failed.filter(started_at__range=(now - TRY_AGAIN, now)).exists():
         return
     names = waiting().order_by("identifier").values_list("identifier", flat=True)
     every = list(names.distinct()[: MOST_QUESTIONS * api.SIZE])

@@ -151,7 +151,8 @@ def _read(day: date) -> QuerySet[IngestRun]:
     done = IngestRun.objects.filter(
         state=IngestRun.State.DONE, origin__startswith=settings.ARXIV_FEED_URL
     )
-    return done.filter(started_at__gte=calendar.rebuilt_at(day))
+    begin, end = map(calendar.rebuilt_at, (day, day + timedelta(days=1)))
+    return done.filter(started_at__gte=begin, started_at__lt=end)
 
 
 def alarms(now: datetime) -> list[Alarm]:
@@ -197,7 +198,7 @@ def _unread(now: datetime) -> Iterator[Alarm]:
     """Votes that have not been read for so long, on a site that once read them."""
     lists = IngestRun.objects.filter(source="huggingface")
     done = lists.filter(state=IngestRun.State.DONE)
-    is_late = not done.filter(started_at__gte=now - UNREAD).exists()
+    is_late = not done.filter(started_at__range=(now - UNREAD, now)).exists()
     if is_late and lists.filter(started_at__lt=now - UNREAD).exists():
         last = done.order_by("-started_at").values_list("started_at", flat=True).first()
         text = (
@@ -220,7 +221,8 @@ def _ending(today: date) -> Iterator[Alarm]:
 
 def checked(now: datetime) -> Checked:
     """The disagreements between feeds and OAI-PMH of the last seven days, counted."""
-    done = IngestRun.objects.filter(is_check=True, state=IngestRun.State.DONE)
+    rows = IngestRun.objects.filter(is_check=True, state=IngestRun.State.DONE)
+    done = rows.filter(started_at__lte=now)
     last = done.order_by("-started_at").values_list("started_at", flat=True).first()
     counts = done.filter(started_at__gt=now - timedelta(days=7)).aggregate(
         missed=Coalesce(Sum("missed"), 0), corrected=Coalesce(Sum("corrected"), 0)

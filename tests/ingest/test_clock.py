@@ -1,0 +1,152 @@
+"""Odd nights: clocks that change, years that end, and a clock of ours that was wrong."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from django.utils import timezone
+
+from digest.ingest import calendar, check, collect, harvest, submissions, wanted, watch
+from digest.ingest.calendar import EASTERN
+from digest.models import IngestRun, Paper, Submission
+from tests.ingest.sources import Record, batch
+from tests.make import DAY, NOW
+
+pytestmark = [pytest.mark.django_db, pytest.mark.both]
+AHEAD = timedelta(days=400)
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("first", "number", "empty"),
+    [
+        (date(2026, 3, 6), 5, ()),  # the clocks change on the 8th, in spring
+        (date(2026, 10, 30), 5, ()),  # and on the 1st, in autumn
+        (date(2026, 12, 29), 8, (date(2026, 12, 30), date(2027, 1, 1))),
+        (date(2028, 2, 28), 3, ()),  # with a leap day
+    ],
+)
+def test_every_announced_day_comes_in_its_first_hour_whatever_the_clocks_do(
+    sources, first, number, empty
+):
+    days = [first + timedelta(days=back) for back in range(number)]
+    full = [day for day in days if day.weekday() < 5 and day not in empty]
+    begin = calendar.rebuilt_at(first)
+    looks = [
+        at
+        for day in days
+        for hour in (4, 5, 23)
+        if (at := datetime(*day.timetuple()[:3], hour, tzinfo=UTC)) >= begin
+    ]
+
+    for now in looks:
+        sources.day = now.astimezone(EASTERN).date()
+        sources.announced = batch(sources.day, 2) if sources.day in full else []
+        collect.poll(now)
+
+    came = dict(Paper.objects.values_list("announced_on", "created_at"))
+    assert sorted(came) == full
+    for day, created in came.items():
+        local = created.astimezone(EASTERN)
+        assert (local.date(), local.hour) == (day, 0)
+    said = IngestRun.objects.exclude(outcome="").values_list("outcome", flat=True)
+    assert list(said) == ["empty, as expected: a holiday"] * len(empty)
+    assert watch.missing(looks[-1]) == []
+
+
+# Until somebody set it right, our own clock was a year ahead.
+
+
+def ahead(**fields):
+    given = {"source": "arxiv", "origin": "x", "state": "done", **fields}
+    return IngestRun.objects.create(started_at=NOW + AHEAD, **given)
+
+
+def test_a_harvest_dated_in_a_time_to_come_does_not_stand_for_this_one(
+    sources, settings
+):
+    sources.records = [Record(one, DAY) for one in batch(DAY, 2)]
+    window = {"window_from": DAY, "window_until": DAY, "part": "cs"}
+    for state in ("running", "done"):
+        ahead(origin=settings.ARXIV_OAI_URL, state=state, **window)
+
+    (run,) = harvest.backfill(DAY, NOW)
+
+    assert (run.started_at, run.state, run.new) == (NOW, "done", 2)
+
+
+def test_a_page_stored_in_a_time_to_come_holds_nobody_up(sources, settings):
+    sources.records = [Record(one, DAY) for one in batch(DAY, 2)]
+    left = IngestRun.objects.create(
+        source="arxiv",
+        origin=settings.ARXIV_OAI_URL,
+        window_from=DAY,
+        window_until=DAY,
+        part="cs",
+        started_at=NOW - HOUR,
+        touched_at=timezone.now() + AHEAD,
+        holder="another machine:7",
+    )
+
+    (run,) = harvest.backfill(DAY, NOW)
+
+    assert (run.pk, run.state, run.new) == (left.pk, "done", 2)
+
+
+def test_a_check_of_a_time_to_come_is_neither_todays_nor_the_last(sources):
+    ahead(is_check=True, part="cs")
+    ahead(origin="x", is_check=True, part="cs", missed=9)
+    IngestRun.objects.create(
+        source="arxiv", origin="x", state="failed", started_at=NOW - 5 * AHEAD
+    )
+
+    (run,) = check.check(NOW)
+
+    assert (run.started_at, run.window_from) == (NOW, DAY)
+    assert watch.checked(NOW) == watch.Checked(NOW)
+
+
+def test_readings_of_a_time_to_come_quiet_no_alarm(sources, settings):
+    for source in ("huggingface", "arxiv"):
+        IngestRun.objects.create(
+            source=source, origin="x", state="failed", started_at=NOW - AHEAD
+        )
+    ahead(source="huggingface")
+    ahead(is_check=True)
+    ahead(origin=f"{settings.ARXIV_FEED_URL}/cs.AI")
+
+    kinds = {alarm.kind for alarm in watch.alarms(NOW)}
+
+    assert {"Stale", "Unchecked"} <= kinds
+    assert not watch.was_brought(DAY)
+
+
+def test_failures_of_a_time_to_come_hold_up_no_paper_that_a_reader_waits_for(
+    ada, sources
+):
+    listed, submitted = batch(DAY, 2)
+    sources.known = [listed, submitted]
+    ahead(state="failed", part=wanted.PART)
+    ahead(state="failed", part=submitted.identifier)
+    wanted.want(ada, [listed.identifier], NOW)
+    Submission.objects.create(
+        identifier=submitted.identifier,
+        state="approved",
+        announced_on=DAY,
+        created_at=NOW,
+    )
+
+    runs = [*wanted.fetch(NOW), *submissions.fetch_approved(NOW)]
+
+    assert [(run.state, run.new) for run in runs] == [("done", 1), ("done", 1)]
+
+
+def test_a_day_is_read_between_its_own_midnight_and_the_next(settings):
+    at = calendar.rebuilt_at(DAY)
+    for moment in (at - HOUR, at + 24 * HOUR):
+        ahead(origin=f"{settings.ARXIV_FEED_URL}/cs.AI")
+        IngestRun.objects.filter(started_at=NOW + AHEAD).update(started_at=moment)
+    assert not watch.was_brought(DAY)
+
+    IngestRun.objects.filter(started_at=at - HOUR).update(started_at=at)
+
+    assert watch.was_brought(DAY)
