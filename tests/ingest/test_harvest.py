@@ -5,10 +5,12 @@ import re
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 from django.utils import timezone
 
 from digest import tasks
@@ -122,6 +124,105 @@ def test_what_is_done_is_not_done_twice_unless_asked(sources):
     assert backfill(DAY, NOW) == []
     (again,) = backfill(DAY, NOW, again=True)
     assert (again.new, again.unchanged) == (0, 8)
+    assert set(IngestRun.objects.values_list("state", "error")) == {("done", "")}
+
+
+def test_what_was_begun_at_another_address_is_begun_anew_here(sources):
+    announce(sources, DAY)
+    sources.faults["oai"] = [lambda answer: answer, cut]
+    (elsewhere,) = backfill(DAY, NOW)
+    IngestRun.objects.update(origin="https://export.arxiv.org/oai2")
+
+    (run,) = backfill(DAY, NOW)
+
+    assert (run.pk != elsewhere.pk, run.state, run.records) == (True, "done", 8)
+
+
+def test_after_each_page_the_run_is_held_for_longer_and_reported(sources):
+    announce(sources, DAY)
+    seen = []
+
+    def report(run):
+        kept = IngestRun.objects.get()
+        seen.append((kept.pages, kept.records, kept.touched_at))
+
+    backfill(DAY, NOW, report=report)
+
+    pages, records, moments = zip(*seen, strict=True)
+    assert (pages, records) == ((1, 2, 3), (3, 6, 8))
+    assert len(set(moments)) == 3
+    assert list(moments) == sorted(moments)
+
+
+def test_a_window_that_is_interrupted_is_kept_as_it_is_and_goes_on(sources):
+    announce(sources, DAY)
+
+    def interrupt(run):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        backfill(DAY, NOW, report=interrupt)
+    stopped = IngestRun.objects.get()
+    sources.asked.clear()
+    (run,) = backfill(DAY, NOW)
+
+    assert (stopped.state, stopped.pages, stopped.new) == ("failed", 1, 3)
+    assert stopped.error == "interrupted: begin again and it goes on here"
+    assert (run.pk, run.state, run.new) == (stopped.pk, "done", 8)
+    assert len(sources.asked["oai"]) == 2
+
+
+def test_what_nobody_foresaw_stops_its_window_and_not_the_next(
+    sources, monkeypatch, caplog
+):
+    announce(sources, date(2026, 11, 10), DAY)
+    save, left = IngestRun.save, [OperationalError("the disk is full")]
+
+    def fail_once(run, *args, **named):
+        if run.pages and left:
+            raise left.pop()
+        save(run, *args, **named)
+
+    monkeypatch.setattr(IngestRun, "save", fail_once)
+    failed, done = backfill(date(2026, 11, 9), NOW)
+
+    assert failed.error == "stopped by OperationalError: see the log"
+    assert (failed.state, failed.pages, done.new) == ("failed", 0, 8)
+    assert "harvest stopped" in caplog.text
+    assert Paper.objects.count() == 8
+
+
+@pytest.mark.parametrize("versions", [(1, 2), (2, 1)])
+def test_a_paper_whose_version_changes_between_two_pages_is_one_with_the_newer_text(
+    sources, versions
+):
+    first, second = (
+        replace(paper(1, DAY, version=number), title_raw=f"Title {number}")
+        for number in versions
+    )
+    others = batch(DAY, 4, first=2)
+    sources.records = [Record(one, DAY) for one in (first, *others, second)]
+
+    (run,) = backfill(DAY, NOW)
+
+    assert (run.new, Paper.objects.count(), run.records) == (5, 5, 6)
+    kept = Paper.objects.get(identifier=first.identifier)
+    assert (kept.version, kept.title, kept.announced_on) == (2, "Title 2", DAY)
+
+
+def test_how_many_there_are_is_known_though_a_later_page_does_not_say(sources):
+    announce(sources, DAY)
+    quiet = re.compile(rb'completeListSize="8"')
+    sources.faults["oai"] = [
+        lambda answer: answer,
+        lambda answer: Response(quiet.sub(b"", answer.get_data())),
+        cut,
+    ]
+
+    (run,) = backfill(DAY, NOW)
+
+    run.refresh_from_db()
+    assert (run.pages, run.expected_records) == (2, 8)
 
 
 def test_a_token_that_expired_begins_the_window_again_once(sources):
@@ -132,6 +233,8 @@ def test_a_token_that_expired_begins_the_window_again_once(sources):
     (run,) = backfill(DAY, NOW)
 
     assert (run.state, run.records, Paper.objects.count()) == ("done", 8, 8)
+    asked = [one.args.get("resumptionToken", "")[-2:] for one in sources.asked["oai"]]
+    assert asked == ["", "|3", "", "|3", "|6"]
 
 
 def test_a_token_that_always_expires_is_given_up(sources):
@@ -412,6 +515,27 @@ def test_the_command_fails_where_a_window_did(sources, capsys):
         call_command("backfill", "--since", f"{arxivs_today()}")
 
     assert "stopped after 0 pages" in capsys.readouterr().out
+
+
+def test_the_command_that_is_interrupted_says_how_to_go_on(sources, monkeypatch):
+    today = timezone.now().date()
+    sources.records = [Record(one, today) for one in batch(DAY, 8)]
+    ask, left = oai.fetch, [None]
+
+    def interrupt_second(*arguments):
+        if arguments[2] and left:
+            left.pop()
+            raise KeyboardInterrupt
+        return ask(*arguments)
+
+    monkeypatch.setattr(oai, "fetch", interrupt_second)
+    by_hand = ("backfill", "--since", f"{today}")
+    with pytest.raises(CommandError, match="stopped: the same command goes on here"):
+        call_command(*by_hand)
+    call_command(*by_hand)
+
+    run = IngestRun.objects.get()
+    assert (run.state, run.records, Paper.objects.count()) == ("done", 8, 8)
 
 
 def test_the_command_refuses_a_day_that_has_not_come(sources):

@@ -44,6 +44,8 @@ def test_on_a_weekend_nobody_is_asked(sources):
 
 
 def test_an_empty_holiday_is_known_after_one_look(sources):
+    make.paper(announced_on=date(2026, 11, 25))
+
     (run,) = collect.poll(AFTER_THANKSGIVING)
 
     assert run.outcome == "empty, as expected: a holiday"
@@ -183,6 +185,46 @@ def test_a_thin_day_is_believed_once_it_was_sought_in_vain(sources):
     harvest.fill_gaps(LATE)
 
     assert watch.missing(LATE) == []
+
+
+@pytest.mark.parametrize(
+    ("hours", "fields", "is_believed"),
+    [
+        (1, {}, True),
+        (1, {"window_from": DAY - timedelta(days=9)}, True),
+        (-1, {}, False),  # OAI-PMH may not have had it yet
+        (1, {"window_from": DAY + timedelta(days=1)}, False),
+        (1, {"state": "failed"}, False),
+        (1, {"state": "running"}, False),
+        (1, {"source": "huggingface"}, False),
+    ],
+)
+def test_only_a_whole_harvest_of_that_day_that_was_late_enough_has_sought_it(
+    hours, fields, is_believed
+):
+    usual_days(number=3, size=12)
+    make.paper(announced_on=DAY)
+    grace_is_over = calendar.rebuilt_at(DAY) + calendar.GRACE
+    known = {"source": "arxiv", "state": "done", "window_from": DAY, **fields}
+    IngestRun.objects.create(
+        origin="x", started_at=grace_is_over + timedelta(hours=hours), **known
+    )
+
+    assert (watch.missing(LATE + timedelta(hours=2)) == []) == is_believed
+
+
+def test_cross_lists_are_announced_too_and_replacements_are_no_news(sources):
+    make.paper(announced_on=date(2026, 11, 18), announce_type="cross")
+    make.paper(announced_on=date(2026, 11, 19), announce_type="replace")
+
+    assert watch.missing(MORNING) == [date(2026, 11, 19)]
+
+
+def test_our_record_begins_with_the_first_day_and_not_with_the_first_row():
+    make.paper(announced_on=date(2026, 11, 19))
+    make.paper(announced_on=date(2026, 11, 17))
+
+    assert watch.missing(MORNING) == [date(2026, 11, 18)]
 
 
 def test_an_empty_day_stays_an_alarm_though_it_was_sought_in_vain(sources):
