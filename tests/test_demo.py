@@ -61,7 +61,7 @@ def titles(mail):
     html = mail.get_body(("html",)).get_content()
     return [
         re.sub(r"\s+", " ", t)
-        for t in re.findall(r"<h2[^>]*>\s*<a[^>]*>(.*?)</a>", html, re.S)
+        for t in re.findall(r"<h2(?:(?!</h2>).)*?<a [^>]*>(.*?)</a>", html, re.S)
     ]
 
 
