@@ -22,11 +22,19 @@ class PauseQuerySet(models.QuerySet["Pause"]):
         """Those in force that stop the edition with this id: its own, and the one for everything."""
         return self.in_force().filter(Q(edition=None) | Q(edition=edition))
 
-    def pull(self, reason: str, now: datetime, edition: Edition | None = None) -> bool:
+    def pull(
+        self,
+        reason: str,
+        now: datetime,
+        edition: Edition | None = None,
+        is_automatic: bool = True,
+    ) -> bool:
         """Stop an edition, or everything; False where it was stopped already."""
         if self.in_force().filter(edition=edition).exists():
             return False
-        pause = Pause(edition=edition, reason=reason[:300], is_automatic=True, at=now)
+        pause = Pause(
+            edition=edition, reason=reason[:300], is_automatic=is_automatic, at=now
+        )
         self.bulk_create([pause], ignore_conflicts=True)
         return True
 

@@ -173,3 +173,18 @@ def test_sending_by_hand_on_an_empty_day_tells_who_asked_and_nobody_else(mails):
             "accepted 1 + failed 0 + unknown 0 + skipped 1"
         )
     assert len(list(mails.iterdir())) == 1
+
+
+def test_the_brake_is_pulled_shown_and_lifted_from_a_shell():
+    Pause.objects.pull("a wrong note", make.NOW, make.frozen(make.edition()))
+
+    pulled = said("brake", "restored from a backup")
+    again, shown = said("brake", "and again"), said("brake")
+    by_itself = dict(Pause.objects.values_list("reason", "is_automatic"))
+    lifted = said("brake", "--lift")
+
+    assert "everything stands still: restored from a backup, since 20" in pulled
+    assert "a wrong note, since 2026-11-20 09:00 UTC" in pulled
+    assert again == shown == pulled
+    assert by_itself == {"a wrong note": True, "restored from a backup": False}
+    assert lifted == "2 lifted.\nNothing stands still.\n"
