@@ -65,6 +65,24 @@ def test_what_the_compose_file_sets_is_a_setting():
     assert {name for name in names if f'"{name}"' not in settings + setup} == set()
 
 
+# What is the same in every container, or points at a test's own sources.
+FIXED = {"DEBUG", "VAR_DIR", "MAIL_DIR"}
+FIXED |= {"ARXIV_FEED_URL", "ARXIV_API_URL", "HUGGINGFACE_URL"}
+
+
+def test_what_an_operator_writes_into_env_reaches_the_containers():
+    readme = (ROOT / "README.md").read_text()
+    told = set(re.findall(r"^\| `([A-Z_]+)` \|", readme, re.M))
+
+    assert told - set(COMPOSE["services"]["web"]["environment"]) == FIXED
+
+
+def test_no_log_grows_until_the_disk_is_full():
+    drivers = {n: s.get("logging", {}) for n, s in COMPOSE["services"].items()}
+
+    assert {n for n, s in drivers.items() if s.get("driver") != "local"} == set()
+
+
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_its_commands_run_on_postgresql_and_redis(tmp_path, redis_url, smtp):
