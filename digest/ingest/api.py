@@ -57,28 +57,41 @@ def fetch(
     return get_document(client, url, asked, turn=turn).body
 
 
-def papers(
-    client: httpx.Client, identifiers: Sequence[str], url: str
-) -> Iterator[Listing]:
-    """The papers of these identifiers that arXiv knows, however many there are."""
-    for first in range(0, len(identifiers), SIZE):
-        yield from _batch(client, identifiers[first : first + SIZE], url)
-
-
 def told(client: httpx.Client, identifiers: Sequence[str], url: str) -> Told:
     """What arXiv says of at most SIZE papers, without versions, each read by itself.
 
     A record that cannot be read is unknown, so that one reader's odd paper does not
     keep back the others'. Where less came than arXiv knows, nothing is unknown.
     """
-    for _ in range(EMPTY_ATTEMPTS):
-        records, size = _feed(fetch(client, identifiers, 0, url))
-        if records or not size:
-            break
+    records, size = _all(client, identifiers, url)
     listings = tuple(_readable(records))
     met = {one.identifier for one in listings}
     whole = len(records) >= size
     return Told(listings, frozenset(identifiers) - met if whole else frozenset())
+
+
+def _all(
+    client: httpx.Client, identifiers: Sequence[str], url: str
+) -> tuple[list[Element], int]:
+    """The records of all pages, and how many there should be; what stays empty ends them."""
+    found, size = _page(client, identifiers, 0, url)
+    while 0 < len(found) < min(size, len(identifiers)):
+        more, size = _page(client, identifiers, len(found), url)
+        if not more:
+            break
+        found += more
+    return found, size
+
+
+def _page(
+    client: httpx.Client, identifiers: Sequence[str], start: int, url: str
+) -> tuple[list[Element], int]:
+    """One page, asked for again where it is empty and should not be."""
+    for _ in range(EMPTY_ATTEMPTS):
+        records, size = _feed(fetch(client, identifiers, start, url))
+        if records or not size:
+            break
+    return records, size
 
 
 def _readable(records: Sequence[Element]) -> Iterator[Listing]:
@@ -87,20 +100,6 @@ def _readable(records: Sequence[Element]) -> Iterator[Listing]:
             yield _listing(record)
         except Refused as why:
             logger.warning("a paper was left out: %s", why)
-
-
-def _batch(
-    client: httpx.Client, identifiers: Sequence[str], url: str
-) -> Iterator[Listing]:
-    """All pages of one question; one that stays empty is stepped over."""
-    start, size = 0, 1
-    while start < size:
-        for _ in range(EMPTY_ATTEMPTS):
-            page = parse(fetch(client, identifiers, start, url))
-            if page.listings or not page.size:
-                break
-        yield from page.listings
-        start, size = start + (len(page.listings) or SIZE), page.size
 
 
 def parse(document: bytes) -> Page:

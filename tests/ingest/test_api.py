@@ -88,51 +88,68 @@ def serve(httpserver, answers):
     )
 
 
-def read(httpserver, identifiers):
+def ask(httpserver, identifiers):
     with web.connect() as client:
-        return list(api.papers(client, identifiers, httpserver.url_for("/api")))
+        return api.told(client, identifiers, httpserver.url_for("/api"))
+
+
+BOTH = ["2611.95201", "hep-ex/0601952"]
+FIRST, SECOND = (
+    re.sub(
+        rb"<entry>((?!</entry>).)+%s.+?</entry>" % other,
+        b"",
+        PAPERS.read_bytes(),
+        flags=re.DOTALL,
+    )
+    for other in (b"hep-ex/0601952", b"2611.95201")
+)
 
 
 def test_a_page_that_comes_back_empty_is_asked_for_again(httpserver: HTTPServer):
     serve(httpserver, [EMPTY, EMPTY, PAPERS.read_bytes()])
 
-    found = read(httpserver, ["2611.95201", "hep-ex/0601952"])
+    told = ask(httpserver, BOTH)
 
-    assert [one.identifier for one in found] == ["2611.95201", "hep-ex/0601952"]
+    assert [one.identifier for one in told.listings] == BOTH
     assert asked(httpserver) == ["0", "0", "0"]
 
 
 def test_an_empty_page_in_mid_result_does_not_end_it(httpserver: HTTPServer):
-    many = [
-        document.replace(b"totalResults>2<", b"totalResults>104<")
-        for document in (PAPERS.read_bytes(), EMPTY, EMPTY, EMPTY, PAPERS.read_bytes())
-    ]
-    serve(httpserver, many)
+    serve(httpserver, [FIRST, EMPTY, EMPTY, SECOND])
 
-    found = read(httpserver, ["2611.95201"])
+    told = ask(httpserver, [*BOTH, "2611.99999"])
 
-    assert len(found) == 4
-    assert asked(httpserver) == ["0", "2", "2", "2", "102"]
+    assert [one.identifier for one in told.listings] == BOTH
+    assert told.unknown == {"2611.99999"}
+    assert asked(httpserver) == ["0", "1", "1", "1"]
+
+
+def test_a_page_that_stays_empty_ends_it_and_makes_nothing_unknown(
+    httpserver: HTTPServer,
+):
+    serve(httpserver, [FIRST, *[EMPTY] * api.EMPTY_ATTEMPTS])
+
+    told = ask(httpserver, BOTH)
+
+    assert [one.identifier for one in told.listings] == BOTH[:1]
+    assert told.unknown == set()
+
+
+def test_pages_of_papers_that_nobody_asked_for_come_to_an_end(httpserver: HTTPServer):
+    many = PAPERS.read_bytes().replace(b"totalResults>2<", b"totalResults>9999<")
+    serve(httpserver, [many, many])
+
+    told = ask(httpserver, [*BOTH, "2611.99999"])
+
+    assert len(told.listings) == 4
+    assert told.unknown == set()
 
 
 def test_an_unknown_paper_is_asked_for_once(httpserver: HTTPServer):
     serve(httpserver, [EMPTY.replace(b"totalResults>2<", b"totalResults>0<")])
 
-    assert read(httpserver, ["2611.99999"]) == []
+    assert ask(httpserver, ["2611.99999"]).unknown == {"2611.99999"}
     assert len(httpserver.log) == 1
-
-
-def test_many_identifiers_are_asked_for_in_batches(httpserver: HTTPServer):
-    one = EMPTY.replace(b"totalResults>2<", b"totalResults>0<")
-    serve(httpserver, [one, one, one])
-
-    read(httpserver, [f"2611.{number}" for number in range(90000, 90250)])
-
-    sizes = [
-        len(parse_qs(urlsplit(request.url).query)["id_list"][0].split(","))
-        for request, _ in httpserver.log
-    ]
-    assert sizes == [100, 100, 50]
 
 
 @needs_data
@@ -149,11 +166,6 @@ def test_every_recorded_answer_gives_its_papers_or_says_why_not():
         assert all(one.primary and one.authors for one in page.listings)
         seen += len(page.listings)
     assert seen == 6 + 100 + 10 * 7 + 15 * 3
-
-
-def ask(httpserver, identifiers):
-    with web.connect() as client:
-        return api.told(client, identifiers, httpserver.url_for("/api"))
 
 
 def test_papers_asked_for_by_name_are_told_and_the_others_named(httpserver: HTTPServer):
@@ -180,8 +192,9 @@ def test_nothing_is_unknown_where_less_came_than_arxiv_knows(httpserver: HTTPSer
     short = PAPERS.read_bytes().replace(b"totalResults>2<", b"totalResults>3<")
     serve(httpserver, [short, EMPTY, EMPTY, EMPTY])
 
-    assert ask(httpserver, ["2611.95201", "2611.00003"]).unknown == set()
-    assert ask(httpserver, ["2611.95201", "2611.00003"]).unknown == set()
+    asked_for = ["2611.95201", "2611.00003"]
+    assert ask(httpserver, asked_for).unknown == set()
+    assert ask(httpserver, asked_for).unknown == set()
 
 
 @pytest.mark.parametrize("document", [QUERY.read_bytes(), b"<html></html>", b"x"])
