@@ -154,6 +154,30 @@ def test_a_small_category_or_a_young_site_lags_nowhere(sources):
     assert watch.stale(DAY - timedelta(days=8)) == []
 
 
+def test_three_days_are_enough_to_know_what_is_usual(sources):
+    usual_days(number=3)
+    make.paper(primary="cs.LG")
+    make.paper(primary="cs.LG")
+
+    assert watch.stale(DAY) == ["cs.AI"]
+
+
+@pytest.mark.parametrize(("size", "names"), [(4, []), (5, ["cs.AI"])])
+def test_only_a_category_that_is_never_empty_lags_where_it_is(sources, size, names):
+    usual_days(size=size)
+    for _ in range(size):
+        make.paper(primary="cs.LG")
+
+    assert watch.stale(DAY) == names
+
+
+def test_while_nothing_of_a_day_is_here_no_category_lags_behind_the_others(sources):
+    usual_days()
+
+    assert watch.stale(DAY) == []
+    assert harvest.fill_gaps(MORNING) == []
+
+
 def test_an_expected_day_without_papers_is_an_alarm_after_a_grace(sources):
     make.paper(announced_on=date(2026, 11, 17))
 
@@ -258,6 +282,20 @@ def test_a_site_that_only_ever_failed_alarms_from_the_next_day_on(sources):
     )
 
     assert watch.missing(LATE) == [date(2026, 11, 19), DAY]
+
+
+def test_the_first_reading_of_arxiv_begins_the_record_not_the_last_nor_another_s(
+    sources,
+):
+    for source, days in [("huggingface", 9), ("arxiv", 3), ("arxiv", 1)]:
+        IngestRun.objects.create(
+            source=source,
+            origin="x",
+            state="failed",
+            started_at=MORNING - timedelta(days),
+        )
+
+    assert watch.missing(LATE) == [date(2026, 11, 18), date(2026, 11, 19), DAY]
 
 
 def test_an_unchanged_feed_is_not_sent_twice(sources):
