@@ -40,17 +40,21 @@ class Lexicon:
         self._mean = np.asarray(self._weighed.mean(axis=0)).ravel()
         self._row = lru_cache(KEPT)(self._cut)
 
-    def answers(self, query: str) -> Scores:
+    def answers(self, query: str, sated: float = 0.0) -> Scores:
         """BM25 of the query's words over what a full answer gets: float64 [n], 0 and up.
 
         A full answer, 1.0, has the query's six weightiest words. A word that no text has
-        counts too: a text with one word of three answers a third. A repeated word weighs
-        as often as it is repeated. (Robertson & Zaragoza 2009, section 3.)
+        counts too: a text with one word of three answers a third. A word named n times
+        weighs n / (1 + sated·(n - 1)): each time anew for 0, once for 1.
+        (Robertson & Zaragoza 2009, section 3; their k3 is 1/sated - 1.)
         """
         asked = Counter(words(query))
         if not asked:
             return np.zeros(self.size)
-        weights = {word: n * self._weight(word) for word, n in asked.items()}
+        weights = {
+            word: n / (1 + sated * (n - 1)) * self._weight(word)
+            for word, n in asked.items()
+        }
         row = np.zeros(self._idf.shape)
         for word, weight in weights.items():
             if word in self._columns:

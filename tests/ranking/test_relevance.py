@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from digest.ranking import vectors
+from digest.ranking.lexicon import Lexicon
 from digest.ranking.relevance import (
     FLOOR,
     MUTE_FROM,
@@ -279,6 +280,19 @@ def test_what_the_best_matches_share_finds_more_but_claims_nothing(kind):
     assert min(matches) > CLAIMED_FROM > beside > others.max() == 0
 
 
+def test_much_that_the_best_matches_share_says_more_than_one_word_of_many():
+    autumn = PaperText(
+        "Wheat", "Every autumn wheat costs more at harbours, barley less."
+    )
+    field = among(BESIDE, autumn, *MATCHES)
+
+    beside, one_word = field.evaluate(Wish("search", "storks cross wetlands autumn"))[
+        :2
+    ]
+
+    assert CLAIMED_FROM > beside > one_word > FLOOR
+
+
 def test_the_more_examples_the_less_the_best_matches_say():
     field = among(BESIDE, *MATCHES)
 
@@ -312,10 +326,31 @@ def test_a_topic_is_as_sure_as_its_best_keyword_is_verbatim(field):
     assert best_first == pytest.approx(best_last)
 
 
+def test_a_word_in_every_phrase_of_a_topic_counts_little_more_than_once():
+    storks = PaperText("Storks", "Storks here, storks there, and storks again.")
+    nests = PaperText("Nests", "A nest far from every flight of geese.")
+    keywords = ("storks flight", "storks marsh", "storks call")
+
+    one_word, two_words = among(storks, nests).evaluate(
+        Wish("topic", "storks nest", keywords=keywords)
+    )[:2]
+
+    assert two_words > one_word > FLOOR
+
+
+@pytest.mark.parametrize(("sated", "times"), [(0, 3), (0.5, 1.5), (1, 1)])
+def test_a_word_named_thrice_weighs_as_sated_as_it_is(sated, times):
+    thrice, once = Lexicon(["storks", "herons"]).answers(
+        "storks storks herons storks", sated
+    )
+
+    assert thrice == pytest.approx(times * once)
+
+
 def test_words_alone_decide_without_a_model():
     plain = Field(PAPERS, np.zeros((len(PAPERS), 0), np.float32), None)
 
     first, _, birds, rest = relevance(plain, "topic", "quantization of language models")
 
-    assert first > 0.25
+    assert first > 0.2
     assert max(birds, rest) < 0.1
