@@ -52,26 +52,37 @@ _ABBREVIATION = re.compile(
 )
 
 
-def summary(abstract: str, limit: int = LONGEST) -> str:
+def summary(abstract: str, title: str = "", limit: int = LONGEST) -> str:
     """Two or three sentences of an abstract, those that say what was done in it.
 
     Its beginning where that says so. Two of three abstracts begin with why somebody
     should do something: there an ellipsis, and what follows from the first sentence
-    that says what was done, without an opening that points back.
+    that says what was done, without an opening that points back. Where little follows,
+    what leads there too.
     """
-    beginning, start = sentences(abstract, limit), 0
-    for end in _ends(abstract):
-        if _DONE.search(abstract, start, end):
-            break
-        start = end
-    else:
+    beginning, ends = sentences(abstract, limit), _ends(abstract)
+    starts, room = [0, *ends[:-1]], limit - len(ELLIPSIS)
+    cut = [abstract[start:end] for start, end in zip(starts, ends, strict=False)]
+    name = _name(title)
+    first = next((n for n, one in enumerate(cut) if _tells(one, name)), 0)
+    if not first or ends[first] <= len(beginning):
         return beginning
-    if not start or end <= len(beginning):
-        return beginning
-    rest = abstract[start:].lstrip()
-    if back := _POINTS_BACK.match(rest):
-        rest = rest[back.end() :]
-    return ELLIPSIS + sentences(rest, limit - len(ELLIPSIS))
+    while len(cut) - first < MOST and len(abstract) - starts[first - 1] <= room:
+        first -= 1
+    rest = abstract[starts[first] :].lstrip()
+    back = _POINTS_BACK.match(rest)
+    return ELLIPSIS + sentences(rest[back.end() :] if back else rest, room)
+
+
+def _tells(sentence: str, name: str) -> bool:
+    """Whether it says what was done: in so many words, or by the name of what was made."""
+    return bool(_DONE.search(sentence)) or (bool(name) and name in sentence)
+
+
+def _name(title: str) -> str:
+    """What a paper calls its work: "Maps" in "Maps: How to Find Them"; "" where that is no name."""
+    name, colon, _ = title.partition(": ")
+    return name if colon and len(name.split()) < 3 else ""
 
 
 def sentences(text: str, limit: int = LONGEST) -> str:
@@ -127,7 +138,7 @@ def card(paper: Paper) -> dict[str, Any]:
         "published": paper.published_at.date().isoformat()
         if paper.published_at
         else None,
-        "summary": summary(paper.abstract),
+        "summary": summary(paper.abstract, paper.title),
         "abstract": paper.abstract,
         "primary": paper.primary,
         "categories": list(paper.categories),

@@ -90,7 +90,27 @@ BACKGROUND = f"Models are {WORD * 12}large. Many are {WORD * 12}slow. Why is tha
     ],
 )
 def test_a_summary_says_what_was_done(done):
-    assert summary(f"{BACKGROUND} {done} It helps.") == f"… {done} It helps."
+    shown = summary(f"{BACKGROUND} {done} It helps. It is fast. It is small.")
+
+    assert shown == f"… {done} It helps. It is fast."
+
+
+def test_a_summary_begins_where_a_work_is_called_by_its_name():
+    abstract = (
+        f"{BACKGROUND} Maps are old. Atlas-3 draws them. We test it. It helps. End."
+    )
+
+    shown = summary(abstract, "Atlas-3: Drawing Maps in 3 (Long) Steps")
+
+    assert shown == "… Atlas-3 draws them. We test it. It helps."
+    for nameless in ("Atlas-3", "Maps are old: A Survey"):
+        assert summary(abstract, nameless) == "… We test it. It helps. End."
+
+
+def test_a_summary_that_would_be_short_leads_to_what_was_done():
+    abstract = f"{BACKGROUND} Some draw. Few print. We find both bad."
+
+    assert summary(abstract) == "… Some draw. Few print. We find both bad."
 
 
 @pytest.mark.parametrize(
@@ -105,9 +125,9 @@ def test_a_summary_says_what_was_done(done):
     ],
 )
 def test_a_summary_points_at_nothing_that_is_left_out(opening):
-    shown = summary(f"{BACKGROUND} {opening}we propose Maps. It helps.")
+    shown = summary(f"{BACKGROUND} {opening}we propose Maps. One. Two. Three.")
 
-    assert shown == "… we propose Maps. It helps."
+    assert shown == "… we propose Maps. One. Two."
 
 
 @pytest.mark.parametrize(
@@ -135,7 +155,7 @@ def test_a_beginning_that_is_cut_where_it_says_what_was_done_gives_way():
 def test_a_summary_with_its_ellipses_is_within_its_limit(length):
     abstract = f"Models are {WORD * 12}large. We propose {'a map ' * 40}end"
 
-    shown = summary(abstract, length)
+    shown = summary(abstract, limit=length)
 
     assert shown.startswith("… We propose a map")
     assert len(shown) <= length
