@@ -105,6 +105,34 @@ def test_what_differs_at_the_same_version_is_corrected(told):
     assert (known.announced_on, known.updated_at) == (DAY, MORNING)
 
 
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [
+        (
+            {"abstract_raw": "Better."},
+            {"abstract": "Better.", "abstract_raw": "Better."},
+        ),
+        (
+            {"primary": "cs.AI", "categories": ("cs.AI", "cs.LG")},
+            {"primary": "cs.AI", "categories": ["cs.AI", "cs.LG"]},
+        ),
+    ],
+    ids=lambda value: next(iter(value)),
+)
+def test_each_thing_that_differs_is_corrected_by_itself(told, change, kept):
+    Paper.objects.update(published_at=MORNING)  # nothing is left to fill in
+    wrong = told.records[0].listing
+    told.records[0] = Record(replace(wrong, **change), DAY)
+
+    (run,) = check(MORNING + HOUR)
+
+    known = Paper.objects.get(identifier=wrong.identifier)
+    assert run.corrected == 1
+    assert {name: getattr(known, name) for name in kept} == kept
+    assert known.updated_at == MORNING + HOUR
+    assert Paper.objects.filter(updated_at=MORNING + HOUR).count() == 1
+
+
 def test_what_the_feed_lacks_is_filled_in_and_is_no_disagreement(told):
     known = Paper.objects.get(identifier="2611.20001")
     assert known.published_at is None  # no feed says when
@@ -178,6 +206,25 @@ def test_what_was_taken_back_is_recalled_and_said(told):
 
     assert (run.withdrawn, run.outcome) == (2, "2 withdrawn")
     assert (run.confirmed, Recall.objects.count()) == (8, 2)
+
+
+def test_of_old_papers_that_we_know_changes_are_taken_and_are_no_news(told):
+    long_ago = date(2026, 10, 5)
+    first, second, third = batch(long_ago, 3, first=60)
+    for one, kind in ((first, "new"), (second, "new"), (third, "brought")):
+        make.paper(identifier=one.identifier, announced_on=long_ago, announce_type=kind)
+    told.records += [
+        Record(replace(first, version=2, title_raw="A Second Title"), DAY),
+        Record(replace(second, comments="Withdrawn"), DAY),
+        Record(third, DAY),
+    ]
+
+    (run,) = check(MORNING)
+
+    assert (run.missed, run.withdrawn) == (0, 1)
+    known = Paper.objects.get(identifier=first.identifier)
+    assert (known.title, known.announced_on) == ("A Second Title", long_ago)
+    assert Recall.objects.get().paper.identifier == second.identifier
 
 
 def test_an_old_paper_that_was_touched_is_no_news_and_makes_no_gaps(told):
@@ -309,7 +356,7 @@ def test_while_neither_has_papers_on_an_expected_day_both_are_asked_again(source
 def test_a_check_that_failed_goes_on_at_its_page(told):
     told.faults["oai"] = [lambda answer: answer, cut]
     (failed,) = check(MORNING)
-    assert (failed.state, failed.confirmed) == ("failed", 3)
+    assert (failed.state, failed.confirmed, failed.unconfirmed) == ("failed", 3, 0)
 
     (run,) = check(MORNING + HOUR)
 

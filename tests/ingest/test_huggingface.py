@@ -120,6 +120,45 @@ def test_a_paper_that_was_taken_back_is_told_so():
     assert (first.is_withdrawn, second.is_withdrawn) == (True, False)
 
 
+OPTIONAL = (
+    *("authors", "summary", "upvotes", "githubStars", "githubRepo", "projectPage"),
+    *("ai_summary", "ai_keywords", "organization", "submittedOnDailyAt", "withdrawnAt"),
+    *("numComments", "isAuthorParticipating"),
+)
+
+
+def without(*names, row=0):
+    """The recorded day; in one row these fields are null, wherever they are written."""
+    rows = json.loads(DAY_2026.read_bytes())
+    for name in names:
+        rows[row][name] = rows[row]["paper"][name] = None
+    return json.dumps(rows).encode()
+
+
+@pytest.mark.parametrize("name", [*OPTIONAL, "publishedAt"])
+def test_a_day_on_which_a_field_is_null_is_read(name):
+    first, second = huggingface.parse(without(name))
+
+    assert first.identifier == "2611.95001"
+    assert first.title_raw
+    assert second == huggingface.parse(DAY_2026.read_bytes())[1]
+
+
+def test_a_day_with_a_row_of_nulls_is_read_or_refused_for_what_it_cannot_do_without():
+    bare = huggingface.parse(without(*OPTIONAL))[0]
+
+    assert (bare.authors, bare.measurements, bare.abstract_raw) == ((), (), "")
+    assert (bare.organization, bare.ai_keywords, bare.code_url) == ("", (), "")
+    with pytest.raises(Refused, match="has no title: fetch it again"):
+        huggingface.parse(without("title"))
+    with pytest.raises(Refused, match="is no date: fetch it again"):
+        huggingface.parse(without("publishedAt", "submittedOnDailyAt"))
+    with pytest.raises(Refused, match="is not an arXiv identifier"):
+        huggingface.parse(without("id"))
+    with pytest.raises(Refused, match="a list, but not a daily answer"):
+        huggingface.parse(b'[{"paper": null}]')
+
+
 @pytest.mark.parametrize("authors", [None, [], ["Ana Roe"], [7], [{"name": 7}]])
 def test_authors_that_are_none_are_left_out(authors):
     first = huggingface.parse(changed(authors=authors))[0]

@@ -268,6 +268,36 @@ def test_papers_that_came_by_another_road_do_not_end_the_asking(sources):
     assert (run.new, watch.is_settled(MORNING)) == (8, True)
 
 
+@pytest.mark.parametrize("day", [DAY, DAY - timedelta(days=1)])
+def test_a_feed_that_is_late_does_not_end_the_asking_whatever_else_is_here(
+    sources, day
+):
+    make.paper(announced_on=DAY)
+    sources.day, sources.announced = day, batch(day)
+
+    collect.poll(MORNING)
+
+    assert watch.is_settled(MORNING) == (day == DAY)
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_brought"),
+    [
+        ({}, True),
+        ({"outcome": "stale in cs.AI"}, True),
+        ({"outcome": collect.UNCHANGED}, False),
+        ({"state": "failed"}, False),
+        ({"origin": "https://oaipmh.example/oai"}, False),
+    ],
+)
+def test_a_day_is_brought_by_a_sound_reading_of_its_feed(settings, fields, is_brought):
+    feed = f"{settings.ARXIV_FEED_URL}/cs.AI"
+    known = {"source": "arxiv", "state": "done", "origin": feed, **fields}
+    IngestRun.objects.create(started_at=MORNING, **known)
+
+    assert watch.was_brought(DAY) == is_brought
+
+
 def test_days_before_our_record_and_weekends_are_never_missing():
     make.paper(announced_on=date(2026, 11, 13))
     for day in range(16, 21):
@@ -429,6 +459,7 @@ def test_that_nothing_was_checked_for_days_is_an_alarm(sources):
 
 
 def test_a_weekend_between_two_checks_is_no_alarm(sources):
+    checked(datetime(2026, 11, 12, 5, 35, tzinfo=UTC))
     checked(datetime(2026, 11, 20, 5, 35, tzinfo=UTC))
 
     assert alarm("Unchecked", datetime(2026, 11, 23, 20, tzinfo=UTC)) == []
