@@ -102,8 +102,9 @@ def test_a_frozen_edition_is_not_touched_and_the_next_one_has_it(room, arxiv, wa
 
 
 def test_an_approved_paper_is_a_candidate_however_many_are_newer(
-    room, arxiv, waiting, monkeypatch
+    room, arxiv, waiting, monkeypatch, time_machine
 ):
+    time_machine.move_to(NOW + timedelta(days=3), tick=False)
     monkeypatch.setattr(rescore, "MOST", 3)
     for _ in range(5):
         make.paper(announced_on=DAY + timedelta(days=3))
