@@ -2,6 +2,7 @@
 
 import gzip
 import socket
+from contextlib import suppress
 from threading import Thread
 
 import httpx
@@ -26,8 +27,11 @@ def wire():
     def serve(said):
         def answer():
             for _ in range(web.ATTEMPTS):
-                asking, _ = listening.accept()
-                with asking:
+                try:
+                    asking, _ = listening.accept()
+                except OSError:  # closed: nobody asks any more
+                    return
+                with asking, suppress(OSError):  # who hangs up has heard enough
                     asking.recv(65536)
                     asking.sendall(said)
 
