@@ -14,12 +14,17 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "digest.settings")
 # A killed worker's task comes back after this: longer than the longest task, or
 # a live one would be started twice (Redis transport, measured).
 VISIBILITY_SECONDS = 3600
+# No task takes as long, unless something hangs that no other bound covers: a source may
+# send one sign of a header at a time, for days. It is interrupted, and then ended.
+INTERRUPTED_SECONDS, ENDED_SECONDS = 3000, 3300
 
 app = Celery("digest")
 app.conf.update(
     task_acks_late=True,
     worker_prefetch_multiplier=1,
     task_ignore_result=True,
+    task_soft_time_limit=INTERRUPTED_SECONDS,
+    task_time_limit=ENDED_SECONDS,
     broker_connection_retry_on_startup=True,
     timezone="UTC",
     worker_hijack_root_logger=False,

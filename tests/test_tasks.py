@@ -6,10 +6,17 @@ import pytest
 from celery.exceptions import ImproperlyConfigured
 
 from digest import tasks
-from digest.celery import app
+from digest.celery import VISIBILITY_SECONDS, app
 from digest.mailer import stopping
 from digest.models import Batch, Digest, Interest
 from tests import make
+
+
+def test_a_task_that_hangs_is_ended_before_another_worker_is_given_it():
+    conf = app.conf
+
+    limits = (conf.task_soft_time_limit, conf.task_time_limit)
+    assert 0 < limits[0] < limits[1] < VISIBILITY_SECONDS
 
 
 def test_everything_on_the_timetable_is_a_task():
