@@ -253,5 +253,6 @@ def forget() -> None:
     """Keep nothing of what readers got, opened or followed once it no longer counts."""
     now = timezone.now()
     log.info("digests forgotten", count=retention.trim(now))
+    log.info("candidates forgotten", count=retention.thin(now))
     opened.trim(now)
     log.info("interests forgotten", count=orphans.forget(now))

@@ -15,7 +15,7 @@ from accounts.admin import SubscriberAdmin
 from accounts.models import Subscriber
 from digest.admin import breakdown
 from digest.ingest.listing import identify
-from digest.mailer import compose
+from digest.mailer import compose, retention
 from digest.mailer.mail import Mail
 from digest.models import Candidate, Edition, Interest, Paper, Pick
 from digest.ranking import assemble
@@ -152,12 +152,20 @@ def explained_for(reader: Subscriber, asked: QueryDict) -> dict[str, Any]:
         return {**page, "absent": f"We have no paper {named[:60]!r}."}
     candidate = edition.candidates.select_related("paper").filter(paper=paper).first()
     if candidate is None:
-        return {**page, "paper": paper, "absent": absence(edition, paper)}
+        return {**page, "paper": paper, "absent": why_absent(edition, paper)}
     found = explain(edition, reader, candidate, timezone.now())
     names = names_of(breakdown.interests_of(found))
     why = next(iter(explained([found.pick])), None) if found.pick else None
     told = breakdown.told(found, reader, names)
     return {**page, "paper": paper, "why": why, **told}
+
+
+def why_absent(edition: Edition, paper: Paper) -> str:
+    """Why the edition does not hold this paper, as far as anybody can tell."""
+    if retention.is_forgotten(edition, timezone.now()):
+        kept = f"After {retention.days()} days only what editors chose is kept of an edition"
+        return f"{kept}: whether this one held it, and why, is forgotten."
+    return absence(edition, paper)
 
 
 def paper_named(text: str) -> Paper | None:

@@ -1,18 +1,20 @@
 """How long we remember who was mailed what: DIGESTS_KEPT days, counted from the freeze of an edition."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from digest.mailer.ledger import FINAL, Outcome
-from digest.models import Batch, Digest, Edition, Event, Slot
+from digest.models import Batch, Candidate, Digest, Edition, Event, Slot
 
 # No setting reaches into these days: selection reads 14 of them so that nothing comes
 # twice, and the keys of digests open preferences for 30.
 LEAST = 30
-# Digests in one transaction, and in one night: what a week of 100,000 readers leaves.
+# Digests in one transaction, and in one night: what a week of 100,000 readers leaves. So
+# many candidates, too.
 PORTION = 1_000
 NIGHTLY = 500_000
 
@@ -58,7 +60,7 @@ def settled(now: datetime) -> QuerySet[Digest]:
     return old.filter(told).exclude(outcome=Outcome.UNKNOWN)
 
 
-def ids_of(rows: QuerySet[Digest], number: int) -> list[int]:
+def ids_of(rows: QuerySet[Any], number: int) -> list[int]:
     return list(rows.order_by("pk").values_list("pk", flat=True)[:number])
 
 
@@ -79,3 +81,29 @@ def clear(now: datetime) -> None:
             batch.readers = readers
             batch.save(update_fields=["readers"])
     slots.filter(~Exists(Batch.objects.filter(slot=OuterRef("pk")))).delete()
+
+
+def thin(now: datetime) -> int:
+    """Delete the candidates of forgotten editions that nothing needs any more; how many.
+
+    Nobody can be mailed such an edition again. What an editor pinned or wrote about stays,
+    and so do the picks of digests that stay. The newest edition stays whole, however old:
+    the front page answers from it.
+    """
+    count = 0
+    plain = Candidate.objects.filter(pin=None, note="")
+    thick = forgotten(now).filter(Exists(plain.filter(edition=OuterRef("pk"))))
+    for edition in thick.exclude(pk=newest() or 0).order_by("day"):
+        picked = {one.candidate for row in edition.digests.all() for one in row.picks}
+        spare = plain.filter(edition=edition).exclude(pk__in=picked)
+        while count < NIGHTLY and (portion := ids_of(spare, PORTION)):
+            count += Candidate.objects.filter(pk__in=portion).delete()[0]
+    return count
+
+
+def newest() -> int | None:
+    """The newest edition that holds papers, by id."""
+    held = Edition.objects.filter(
+        Exists(Candidate.objects.filter(edition=OuterRef("pk")))
+    )
+    return held.order_by("-day").values_list("pk", flat=True).first()

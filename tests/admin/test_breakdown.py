@@ -7,6 +7,7 @@ from html import unescape
 import pytest
 from django.contrib.auth.models import Permission
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import User
 from digest.admin import breakdown
@@ -279,3 +280,13 @@ def test_who_may_not_see_readers_may_not_ask(client, edition, ada):
     assert client.get(address, {"paper": "2401.00001"}).status_code == 403
     client.logout()
     assert client.get(address).status_code == 302
+
+
+def test_of_an_edition_that_is_forgotten_nobody_claims_to_know(room, ada, settings):
+    settings.DIGESTS_KEPT = 100
+    old = timezone.now() - timedelta(days=101)
+    edition = make.frozen(make.edition(papers=1), at=old)
+
+    html = page(room, ada, edition=edition.pk, paper=make.paper().identifier)
+
+    assert "After 100 days only what editors chose is kept" in words(html)

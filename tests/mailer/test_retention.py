@@ -3,12 +3,22 @@
 from datetime import timedelta
 
 import pytest
+from django.urls import reverse
 from django.utils import timezone
 
 from digest import tasks
 from digest.feedback import record
 from digest.mailer import ledger, plan, retention
-from digest.models import Batch, Digest, Edition, Event, Slot
+from digest.models import (
+    Batch,
+    Candidate,
+    Digest,
+    Edition,
+    Event,
+    Paper,
+    Pick,
+    Slot,
+)
 from tests import make
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
@@ -157,3 +167,76 @@ def test_the_night_s_task_forgets_them(settings):
     tasks.forget()
 
     assert not Digest.objects.exists()
+
+
+# Candidates
+
+
+def old_edition(days_ago, papers=4):
+    day, at = (NOW - timedelta(days=days_ago)).date(), NOW - timedelta(days=days_ago)
+    return make.frozen(make.edition(day, papers), at=at)
+
+
+def left(edition):
+    return list(edition.candidates.order_by("pk").values_list("pk", flat=True))
+
+
+def test_of_a_forgotten_edition_only_what_something_needs_stays(client):
+    old, young = old_edition(101), old_edition(99)
+    before, papers = left(old), Paper.objects.count()
+    Candidate.objects.filter(pk=before[0]).update(pin=1)
+    Candidate.objects.filter(pk=before[1]).update(note="Read this.")
+    reader = make.subscriber()
+    batch = make.batch(old, [reader], state="accepted")
+    make.digest(batch, reader, [(before[2], 0)], outcome="unknown")
+
+    assert [retention.thin(NOW), retention.thin(NOW)] == [1, 0]
+
+    assert left(old) == before[:3]
+    assert len(left(young)) == 4
+    assert Paper.objects.count() == papers
+    page = client.get(reverse("day", args=[old.day])).content.decode()
+    assert page.count("Invented paper number") >= 4
+
+
+def test_a_digest_that_waits_for_its_night_keeps_its_papers():
+    digest = mailed(101)
+    old_edition(1)
+    digest.picks = [Pick(left(digest.edition)[0], 0)]
+    digest.save()
+
+    assert retention.thin(NOW) == 0
+    retention.trim(NOW)
+    assert retention.thin(NOW) == 1
+
+
+def test_the_newest_edition_stays_whole_however_old(settings):
+    old_edition(300)
+    newest = old_edition(200)
+    settings.DIGESTS_KEPT = 0
+    assert retention.thin(NOW) == 0
+
+    settings.DIGESTS_KEPT = 100
+    assert retention.thin(NOW) == 4
+
+    assert len(left(newest)) == 4
+
+
+def test_a_night_deletes_no_more_candidates_than_it_can(monkeypatch):
+    monkeypatch.setattr(retention, "PORTION", 2)
+    monkeypatch.setattr(retention, "NIGHTLY", 4)
+    for days in (201, 202, 1):
+        old_edition(days)
+
+    assert [retention.thin(NOW) for _ in range(3)] == [4, 4, 0]
+
+
+def test_candidates_are_forgotten_at_night(settings):
+    settings.DIGESTS_KEPT = 30
+    long_ago = timezone.now() - timedelta(days=40)
+    old = make.frozen(make.edition(long_ago.date()), at=long_ago)
+    make.edition(timezone.now().date())
+
+    tasks.forget()
+
+    assert left(old) == []
