@@ -24,10 +24,15 @@ needs_data = pytest.mark.skipif(
     not DATA.is_dir(), reason="needs the shared data: set PAPER_ROUND_DATA"
 )
 
-# Two busy cores make any deadline a coin toss. Where nobody is watching, the examples
-# are the same in every run; elsewhere each run looks at new ones.
-hypothesis.settings.register_profile("watched", deadline=None)
-hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
+# Two busy cores make any deadline a coin toss, and so whether examples are made fast
+# enough. Where nobody is watching, the examples are the same in every run; elsewhere
+# each run looks at new ones.
+PATIENT = {
+    "deadline": None,
+    "suppress_health_check": [hypothesis.HealthCheck.too_slow],
+}
+hypothesis.settings.register_profile("watched", **PATIENT)
+hypothesis.settings.register_profile("ci", **PATIENT, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "watched")
 
 CHROMIUM = Path("/usr/bin/chromium")
