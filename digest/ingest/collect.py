@@ -163,7 +163,7 @@ def _describe(run: IngestRun, listings: Sequence[Listing], now: datetime) -> Non
         identifier__in=names, announced_on__lt=calendar.today(now)
     )
     known = set(earlier.values_list("identifier", flat=True))
-    run.outcome = watch.outcome(listings, known, run.new, now)
+    run.outcome = watch.outcome(listings, known, now)
     run.save(update_fields=["outcome"])
 
 

@@ -232,13 +232,10 @@ def checked(now: datetime) -> Checked:
     return Checked(last, **counts, unconfirmed=sum(newest.values()))
 
 
-def outcome(
-    listings: Sequence[Listing], known: set[str], unseen: int, now: datetime
-) -> str:
+def outcome(listings: Sequence[Listing], known: set[str], now: datetime) -> str:
     """What an announcement feed was like, in words; nothing where it was as it should be.
 
-    `known` are the identifiers that were announced on an earlier day, `unseen` the
-    number of papers that were new to us.
+    `known` are the identifiers that were announced on an earlier day.
     """
     day = calendar.today(now)
     if not listings:
@@ -246,10 +243,9 @@ def outcome(
     newest = max(one.announced_on for one in listings if one.announced_on)
     if newest < day:
         return _before(newest, day)
-    repeated = repeating(listings, known)
-    if not unseen and all(one.identifier in known for one in listings):
+    if all(one.identifier in known for one in listings):
         return "stale: the batch before again, behind a fresh date"
-    if repeated:
+    if repeated := repeating(listings, known):
         return f"{STALE_IN} {', '.join(repeated)}"[:200]
     return ""
 

@@ -57,15 +57,14 @@ def test_what_the_feed_missed_is_announced_and_counted(told):
     assert (late.announced_on, late.announce_type) == (DAY, "new")
 
 
-def test_what_only_hugging_face_told_of_was_missed_by_the_feed(told):
-    make.paper(
-        identifier="2611.20041", announce_type="listed", categories=[], primary=""
-    )
+@pytest.mark.parametrize("kind", ["listed", "brought"])
+def test_what_only_another_road_told_of_was_missed_by_the_feed(told, kind):
+    make.paper(identifier="2611.20041", announce_type=kind, categories=[], primary="")
     told.records.append(Record(paper(41, DAY), DAY))
 
     (run,) = check(MORNING)
 
-    assert run.missed == 1
+    assert (run.missed, run.corrected) == (1, 0)
     assert Paper.objects.get(identifier="2611.20041").announce_type == "new"
 
 

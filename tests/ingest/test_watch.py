@@ -1,11 +1,12 @@
 """Never miss, never lie: what a poll says of a feed, and what is an alarm."""
 
+from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from digest import tasks
-from digest.ingest import calendar, check, collect, harvest, repeat, watch
+from digest.ingest import calendar, check, collect, harvest, repeat, sample, watch
 from digest.models import Edition, IngestRun, Paper
 from tests import make
 from tests.ingest.sources import Record, batch, busy, paper
@@ -105,6 +106,22 @@ def test_one_category_that_repeats_itself_is_named(sources):
     (run,) = collect.poll(MORNING)
 
     assert (run.new, run.outcome) == (6, "stale in cs.AI")
+
+
+def test_a_feed_whose_dates_contradict_each_other_is_of_the_newest_of_them(sources):
+    yesterday = DAY - timedelta(days=1)
+    old = batch(yesterday, 2)
+    sources.day, sources.announced = yesterday, old
+    collect.collect_announcements(MORNING - timedelta(days=1))
+    feeds = sample.atom(batch(DAY, 6), DAY), sample.atom(old, yesterday)
+    entries = feeds[1][feeds[1].index(b"<entry>") : feeds[1].rindex(b"</feed>")]
+    sources.body = feeds[0].replace(b"<entry>", entries + b"<entry>", 1)
+
+    (run,) = collect.poll(MORNING)
+
+    assert (run.new, run.unchanged, run.outcome) == (6, 2, "")
+    days = Counter(Paper.objects.values_list("announced_on", flat=True))
+    assert days == {DAY: 6, yesterday: 2}
 
 
 def test_a_category_that_the_feed_repeats_and_the_check_brings_is_not_asked_for(
@@ -440,14 +457,8 @@ def alarm(kind, now):
 
 
 def checked(now, **fields):
-    IngestRun.objects.create(
-        source="arxiv",
-        origin="x",
-        state="done",
-        is_check=True,
-        started_at=now,
-        **fields,
-    )
+    known = {"source": "arxiv", "origin": "x", "state": "done", **fields}
+    IngestRun.objects.create(is_check=True, started_at=now, **known)
 
 
 def test_that_nothing_was_checked_for_days_is_an_alarm(sources):
@@ -526,6 +537,8 @@ def test_what_the_checks_found_is_counted_for_a_week():
     checked(NOW - timedelta(days=1), missed=2, corrected=5, unconfirmed=9, part="cs")
     checked(NOW - timedelta(minutes=9), missed=1, unconfirmed=2, part="cs")
     checked(NOW - timedelta(minutes=8), corrected=1, unconfirmed=1, part="stat")
+    checked(NOW - timedelta(days=2), unconfirmed=7, part="an archive we left")
+    checked(NOW - timedelta(minutes=7), missed=4, part="math", state="failed")
 
     assert watch.checked(NOW) == watch.Checked(NOW - timedelta(minutes=8), 3, 6, 3)
 
