@@ -76,6 +76,7 @@ def test_both_bodies_say_what_a_paper_is_and_why_it_is_there(ada):
         "Less like this",
         "signed up at Paper Round on 20 November 2026",
         "This paper matches what you follow.",
+        "Votes and comments are counted at Hugging Face.",
         "1 Press Lane, Example Town",
     ):
         assert said in text

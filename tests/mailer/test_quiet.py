@@ -73,6 +73,7 @@ def test_a_note_says_what_was_looked_at_and_where_to_look_and_change(ada):
         assert "1 Press Lane, Example Town" in body
         assert "trending" not in body
         assert "like this" not in body
+        assert "Votes" not in body
     assert "Read &lt;b&gt;slowly&lt;/b&gt;." in mail.html
     for link in (
         "http://testserver/papers/date/2026-11-20",
