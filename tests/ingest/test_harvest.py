@@ -518,7 +518,7 @@ def test_the_command_fails_where_a_window_did(sources, capsys):
 
 
 def test_the_command_that_is_interrupted_says_how_to_go_on(sources, monkeypatch):
-    today = timezone.now().date()
+    today = arxivs_today()
     sources.records = [Record(one, today) for one in batch(DAY, 8)]
     ask, left = oai.fetch, [None]
 
