@@ -1,14 +1,15 @@
 """Submissions: what readers ask for is looked up, decided once, and brought."""
 
+import re
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from digest.ingest import submissions
+from digest.ingest import api, submissions
 from digest.ingest.submissions import ask
 from digest.models import Asked, IngestRun, Paper, Submission
 from tests import make
-from tests.ingest.sources import busy, paper
+from tests.ingest.sources import Response, busy, paper
 from tests.make import DAY, NOW
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both]
@@ -21,6 +22,8 @@ def waiting(identifier="2611.95001", **fields):
 
 
 def test_a_paper_is_asked_for_by_id_or_address_and_waits_to_be_looked_up(ada):
+    make.paper()
+
     said = ask(ada, "https://arxiv.org/abs/2611.95001v2", NOW)
 
     assert (said.kind, said.identifier) == ("asked", "2611.95001")
@@ -60,6 +63,31 @@ def test_a_paper_that_only_a_list_brought_may_be_submitted(ada):
 )
 def test_a_number_of_months_ago_is_too_old_without_asking_arxiv(ada, identifier, kind):
     assert ask(ada, identifier, NOW).kind == kind
+
+
+@pytest.mark.parametrize(("day", "kind"), [(5, "asked"), (24, "asked"), (26, "old")])
+def test_a_number_of_december_is_young_in_january(ada, day, kind):
+    now = datetime(2027, 1, day, 12, tzinfo=UTC)
+
+    assert ask(ada, "2612.95001", now).kind == kind
+
+
+def test_whoever_asks_for_what_was_decided_reads_why_however_old_its_number(ada):
+    submissions.decline(waiting("2609.95001"), submissions.TOO_OLD, NOW)
+
+    said = ask(ada, "2609.95001", NOW)
+
+    assert (said.kind, said.submission.why) == ("asked", submissions.TOO_OLD)
+
+
+def test_who_joins_in_asking_is_one_more_whatever_they_asked_for_before(ada):
+    dora = make.subscriber("dora@example.org")
+    ask(dora, "2611.95002", NOW)
+    ask(ada, "2611.95001", NOW)
+
+    said = ask(dora, "2611.95001", NOW)
+
+    assert said.submission.readers.count() == 2
 
 
 def test_asking_twice_is_asking_once_and_two_readers_are_two(ada):
@@ -111,6 +139,7 @@ def test_fourteen_days_after_its_announcement_a_paper_is_too_old(
     row = Submission.objects.get()
     assert row.state == state
     assert ("older than 14 days" in row.why) == (state == "declined")
+    assert row.decided_at == (now if state == "declined" else None)
 
 
 def test_what_arxiv_does_not_know_is_declined_with_the_reason(ada, sources):
@@ -120,6 +149,35 @@ def test_what_arxiv_does_not_know_is_declined_with_the_reason(ada, sources):
 
     row = Submission.objects.get()
     assert (row.state, row.why) == ("declined", "arXiv knows no such paper.")
+
+
+def test_of_several_each_is_described_as_it_is(ada, sources):
+    sources.known = [paper(number, DAY) for number in (1, 2, 3)]
+    for one in sources.known:
+        ask(ada, one.identifier, NOW)
+
+    assert submissions.look_up(NOW) == 3
+
+    told = dict(Submission.objects.values_list("identifier", "title"))
+    assert told == {one.identifier: one.title_raw for one in sources.known}
+
+
+def test_what_a_short_answer_left_out_stays_to_be_looked_up(ada, sources):
+    def of_two(answer):
+        return Response(answer.get_data().replace(b"Results>1<", b"Results>2<"))
+
+    def nothing_of_two(answer):
+        return Response(re.sub(rb"<entry>.+</entry>", b"", of_two(answer).get_data()))
+
+    sources.known = [YOUNG]
+    sources.faults["api"] = [of_two, *[nothing_of_two] * api.EMPTY_ATTEMPTS]
+    for identifier in (YOUNG.identifier, "2611.95009"):
+        ask(ada, identifier, NOW)
+
+    assert submissions.look_up(NOW) == 1
+
+    states = dict(Submission.objects.values_list("identifier", "state"))
+    assert states == {YOUNG.identifier: "waiting", "2611.95009": "checking"}
 
 
 def test_while_arxiv_is_silent_it_stays_to_be_looked_up(ada, sources):
@@ -134,6 +192,9 @@ def test_while_arxiv_is_silent_it_stays_to_be_looked_up(ada, sources):
 
 
 def test_nobody_is_asked_where_nothing_was_submitted(sources):
+    waiting()
+    submissions.decline(waiting("2611.95002"), "No.", NOW)
+
     assert submissions.look_up(NOW) == 0
     assert submissions.fetch_approved(NOW) == []
     assert not sources.asked["api"]
