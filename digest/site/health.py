@@ -10,12 +10,13 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from digest.ingest import calendar, watch
-from digest.models import IngestRun
+from digest.models import IngestRun, Pause
 
 # Votes are read every two hours: a day and a half without success is our fault,
 # not a source's bad evening.
 STALE = timedelta(hours=36)
 YOUNG = timedelta(days=4)  # a gap of Friday is still one on Monday
+STANDS_STILL = "stands still"
 ROBOTS = "User-agent: *\n" + "".join(
     f"Disallow: {path}\n"
     for path in (
@@ -28,7 +29,7 @@ ROBOTS = "User-agent: *\n" + "".join(
 @require_safe
 @never_cache
 def health(request: HttpRequest) -> JsonResponse:
-    """200 while the database answers, listings are read and no expected day lacks papers.
+    """200 while the database answers, listings are read, no expected day lacks papers and no brake fell by itself.
 
     A new site has read none yet. `missing` are the days of the last weeks that should
     have brought papers; only young ones count, for an old gap is for an eye, not an alarm.
@@ -37,7 +38,7 @@ def health(request: HttpRequest) -> JsonResponse:
     now = timezone.now()
     try:
         newest, missing = newest_ingest(), watch.missing(now)
-        checked = watch.checked(now)
+        checked, sending = watch.checked(now), how_sending_goes()
     except DatabaseError:
         return JsonResponse({"database": "no answer"}, status=503)
     stale = newest is not None and now - newest > STALE
@@ -46,12 +47,14 @@ def health(request: HttpRequest) -> JsonResponse:
     told = {
         "database": "ok",
         "ingest": ingest,
+        "sending": sending,
         "newest": newest,
         "missing": missing,
         "checked": asdict(checked),
         "holidays_known_until": calendar.known_until(),
     }
-    return JsonResponse(told, status=200 if ingest == "ok" else 503)
+    well = ingest == "ok" and sending != STANDS_STILL
+    return JsonResponse(told, status=200 if well else 503)
 
 
 @require_safe
@@ -66,6 +69,12 @@ def alive(request: HttpRequest) -> JsonResponse:
     except DatabaseError:
         return JsonResponse({"database": "no answer"}, status=503)
     return JsonResponse({"database": "ok"})
+
+
+def how_sending_goes() -> str:
+    """Whether a brake is in force. Why is for the admin and the log: whoever asks here may be anybody."""
+    pulled = Pause.objects.in_force().values_list("is_automatic", flat=True)
+    return STANDS_STILL if any(pulled) else "stopped by hand" if pulled else "ok"
 
 
 def newest_ingest() -> datetime | None:

@@ -17,7 +17,7 @@ from kombu.exceptions import OperationalError as BrokerAway
 from accounts.models import User
 from digest.celery import app
 from digest.ingest import calendar
-from digest.models import Event, IngestRun
+from digest.models import Event, IngestRun, Pause
 from tests import make
 from tests.site.conftest import HOSTILE, text
 
@@ -137,6 +137,24 @@ def test_health_is_bad_while_a_young_day_lacks_its_papers(client, db, time_machi
 
     assert (told.status_code, told.json()["ingest"]) == (503, "a day is missing")
     assert told.json()["missing"] == ["2026-11-20"]
+
+
+@pytest.mark.parametrize(
+    ("by_itself", "told", "status"),
+    [(True, "stands still", 503), (False, "stopped by hand", 200)],
+)
+def test_health_is_bad_when_sending_has_stopped_by_itself(
+    client, db, by_itself, told, status
+):
+    assert client.get("/health").json()["sending"] == "ok"
+    Pause.objects.pull("401 secret detail", timezone.now(), is_automatic=by_itself)
+
+    response = client.get("/health")
+
+    assert (response.status_code, response.json()["sending"]) == (status, told)
+    assert "401" not in text(response)
+    Pause.objects.all().lift(timezone.now())
+    assert client.get("/health").json()["sending"] == "ok"
 
 
 def test_health_tells_what_the_checks_found_and_when_the_calendar_ends(client, db):
