@@ -255,6 +255,29 @@ def test_a_decision_is_made_once():
     assert not submissions.decline(row, "Again.", NOW)
 
 
+def test_approving_one_approves_no_other():
+    wanted, _ = waiting(), waiting("2611.95002")
+
+    assert submissions.approve(wanted, NOW)
+
+    rows = Submission.objects.order_by("identifier").values_list("state", "decided_at")
+    assert list(rows) == [("approved", NOW), ("waiting", None)]
+
+
+def test_a_hundred_are_looked_up_at_once_and_the_others_after_them(sources):
+    rows = [
+        Submission(identifier=f"2611.{number}", created_at=NOW)
+        for number in range(95000, 95101)
+    ]
+    Submission.objects.bulk_create(rows)
+
+    for _ in range(2):
+        submissions.look_up(NOW)
+
+    asked = [one.args["id_list"].split(",") for one in sources.asked["api"]]
+    assert [len(names) for names in asked] == [100, 1]
+
+
 def test_what_waited_too_long_can_only_be_declined():
     row = waiting()
 
