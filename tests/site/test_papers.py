@@ -46,6 +46,18 @@ def test_search_shows_at_most_120_long_papers_on_less_than_500_kilobytes(client,
     assert len(response.content) < 500_000
 
 
+@pytest.mark.parametrize("address", ["/papers?q=tides", "/papers/date/2026-11-20"])
+def test_lists_show_what_was_done_instead_of_why(client, db, address):
+    why = "Tides come and go at every shore of every sea there is. " * 8
+    make.paper("Tides", abstract=f"{why}We measure tides. It works. It is cheap. End.")
+    embedding.refresh()
+
+    shown = text(client.get(address))
+
+    assert "… We measure tides. It works. It is cheap." in shown
+    assert "Tides come and go" not in shown
+
+
 def test_a_card_names_an_organization_or_authors_and_counts_above_zero(client, world):
     make.paper(
         "Alone quantization", organization="Northern Lab", votes=1204, comments=1
