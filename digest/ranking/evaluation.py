@@ -213,14 +213,14 @@ def _digests(papers: Papers) -> Ranker:
 
 
 def _related(papers: Papers, readers: Sequence[Reader], others: int) -> Ranker:
-    """What the pages call related, from what all of these readers follow."""
+    """What the pages call related, from what all of these readers follow; a digest for who follows no paper."""
     people = np.repeat(np.arange(len(readers)), [len(one.follows) for one in readers])
     followed = np.concatenate([np.array(one.follows, np.int64) for one in readers])
-    company = Company(people, followed, others)
+    company, digest = Company(people, followed, others), _digests(papers)
 
     def rank(reader: Reader) -> Whole:
         if not reader.follows:
-            raise ValueError("others' follows tell nothing to who follows no paper")
+            return digest(reader)
         beside = np.zeros(len(papers.ids))
         ids, near = company.of(reader.follows)
         beside[ids] = near

@@ -171,19 +171,20 @@ def test_the_command_says_that_other_readers_helped(crowd):
     out = run(crowd, "--others", 3, "--rankings", crowd / "rankings.jsonl")
 
     first, *_ = (crowd / "rankings.jsonl").read_text().splitlines()
-    assert "invented, related papers by 3 readers and more: 11" in out
+    assert "invented, related papers, pairs of 3+ readers: 11" in out
     assert "welds" in json.loads(first)["ranking"][0]
-    assert "readers and more" not in run(crowd)
+    assert "related papers" not in run(crowd)
 
 
-def test_others_tell_nothing_to_who_follows_no_paper(readers):
-    write(
-        readers / "other.jsonl",
-        [{"id": "bob", "follows": {"topics": []}, "relevant": {}}],
-    )
+def test_who_follows_no_paper_gets_a_digest_whatever_others_follow(readers):
+    name = "other.jsonl"
+    topics = [{"name": "welds", "keywords": ["corrode slowly"]}]
+    bob = {"id": "bob", "follows": {"topics": topics}, "relevant": {}}
+    write(readers / name, [bob])
 
-    with pytest.raises(CommandError, match="follows no paper"):
-        run(readers, "--readers", "other.jsonl", "--others", 1)
+    alone = evaluate(readers, name)[1]["production"].rankings
+
+    assert evaluate(readers, name, others=1)[1]["production"].rankings == alone
 
 
 def test_the_command_prints_and_writes_what_it_found(readers):

@@ -47,12 +47,12 @@ class Command(BaseCommand):
                 )
             except (OSError, ValueError, KeyError) as problem:
                 raise CommandError(f"{path} is not a set: {problem!r}") from problem
-            if count := options["others"]:
+            key = "day" if (path / "days.jsonl").exists() else "reader"
+            if (count := options["others"]) and key == "reader":
                 name = about.get("name", path)
-                about["name"] = f"{name}, related papers by {count} readers and more"
+                about["name"] = f"{name}, related papers, pairs of {count}+ readers"
             show(self.stdout, path, about, found)
             results[str(path)] = summaries(about, found)
-            key = "day" if (path / "days.jsonl").exists() else "reader"
             rankings = found["production"].rankings.items()
             lines += [json.dumps({key: n, "ranking": ids}) for n, ids in rankings]
         if options["rankings"]:
