@@ -163,7 +163,7 @@ def explained_for(reader: Subscriber, asked: QueryDict) -> dict[str, Any]:
 def why_absent(edition: Edition, paper: Paper) -> str:
     """Why the edition does not hold this paper, as far as anybody can tell."""
     if retention.is_forgotten(edition, timezone.now()):
-        kept = f"After {retention.days()} days only what editors chose is kept of an edition"
+        kept = f"After {retention.days()} days only what editors touched is kept of an edition"
         return f"{kept}: whether this one held it, and why, is forgotten."
     return absence(edition, paper)
 

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from digest.mailer.ledger import FINAL, Outcome
-from digest.models import Batch, Candidate, Digest, Edition, Event, Slot
+from digest.models import CURATED, Batch, Candidate, Digest, Edition, Event, Slot
 
 # No setting reaches into these days: selection reads 14 of them so that nothing comes
 # twice, and the keys of digests open preferences for 30.
@@ -86,12 +86,12 @@ def clear(now: datetime) -> None:
 def thin(now: datetime) -> int:
     """Delete the candidates of forgotten editions that nothing needs any more; how many.
 
-    Nobody can be mailed such an edition again. What an editor pinned or wrote about stays,
+    Nobody can be mailed such an edition again. What an editor has touched stays,
     and so do the picks of digests that stay. The newest edition stays whole, however old:
     the front page answers from it.
     """
     count = 0
-    plain = Candidate.objects.filter(pin=None, note="")
+    plain = Candidate.objects.exclude(CURATED)
     thick = forgotten(now).filter(Exists(plain.filter(edition=OuterRef("pk"))))
     for edition in thick.exclude(pk=newest() or 0).order_by("day"):
         picked = {one.candidate for row in edition.digests.all() for one in row.picks}

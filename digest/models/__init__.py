@@ -10,7 +10,7 @@ from digest.models.digests import (
     encode_picks,
     moved_since,
 )
-from digest.models.editions import Candidate, Edition, Frozen, Recall
+from digest.models.editions import CURATED, Candidate, Edition, Frozen, Recall
 from digest.models.events import Event
 from digest.models.papers import Paper, Signal
 from digest.models.pauses import Pause
@@ -19,6 +19,7 @@ from digest.models.topics import Follow, Interest, Topic
 from digest.models.vectors import VectorModel
 
 __all__ = [
+    "CURATED",
     "Asked",
     "Batch",
     "Candidate",

@@ -86,6 +86,15 @@ def refuse_if_frozen(edition_id: int | None) -> None:
         )
 
 
+# What an editor has touched: no night and no new ranking takes it away.
+CURATED = (
+    models.Q(pin__isnull=False)
+    | ~models.Q(boost=0)
+    | models.Q(is_hidden=True)
+    | ~models.Q(note="")
+)
+
+
 class Candidate(models.Model):
     """A paper in an edition, with the text that its mails show."""
 

@@ -6,10 +6,18 @@ from datetime import date, datetime, timedelta
 
 import numpy as np
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from digest.cards import card
-from digest.models import Candidate, Edition, Frozen, Paper, Signal, Submission
+from digest.models import (
+    CURATED,
+    Candidate,
+    Edition,
+    Frozen,
+    Paper,
+    Signal,
+    Submission,
+)
 from digest.ranking import embedding, promise
 from digest.ranking.promise import Past
 from digest.ranking.trend import Attention, Trend, growth, trend
@@ -21,7 +29,6 @@ ELIGIBLE = (Paper.Announced.NEW, Paper.Announced.CROSS, Paper.Announced.LISTED)
 # Papers to learn from, the newest: three weeks of them teach as much as a year (ndcg@10 .578
 # and .587), and 20,000 are read and learned from in a second.
 LEARN_FROM = 20_000
-CURATED = Q(pin__isnull=False) | ~Q(boost=0) | Q(is_hidden=True) | ~Q(note="")
 
 Measured = list[tuple[str, datetime, int]]  # kind, time, value
 

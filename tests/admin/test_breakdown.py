@@ -289,4 +289,4 @@ def test_of_an_edition_that_is_forgotten_nobody_claims_to_know(room, ada, settin
 
     html = page(room, ada, edition=edition.pk, paper=make.paper().identifier)
 
-    assert "After 100 days only what editors chose is kept" in words(html)
+    assert "After 100 days only what editors touched is kept" in words(html)

@@ -181,11 +181,23 @@ def left(edition):
     return list(edition.candidates.order_by("pk").values_list("pk", flat=True))
 
 
+@pytest.mark.parametrize(
+    "touched", [{"pin": 1}, {"boost": -2}, {"is_hidden": True}, {"note": "Read this."}]
+)
+def test_of_a_forgotten_edition_what_editors_touched_stays(touched):
+    old = old_edition(101)
+    old_edition(1)
+    first, *others = left(old)
+    Candidate.objects.filter(pk=first).update(**touched)
+
+    assert retention.thin(NOW) == len(others)
+    assert left(old) == [first]
+
+
 def test_of_a_forgotten_edition_only_what_something_needs_stays(client):
     old, young = old_edition(101), old_edition(99)
     before, papers = left(old), Paper.objects.count()
-    Candidate.objects.filter(pk=before[0]).update(pin=1)
-    Candidate.objects.filter(pk=before[1]).update(note="Read this.")
+    Candidate.objects.filter(pk__in=before[:2]).update(note="Read this.")
     reader = make.subscriber()
     batch = make.batch(old, [reader], state="accepted")
     make.digest(batch, reader, [(before[2], 0)], outcome="unknown")
