@@ -5,9 +5,7 @@ from typing import Any
 
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils import timezone
-from django.utils.http import urlencode
 
 from accounts.models import Subscriber
 from digest.admin import readings
@@ -80,19 +78,11 @@ def sending(edition: Edition, now: datetime) -> dict[str, Any]:
     states = dict(batches.values_list("state").annotate(Count("pk")).order_by())
     return {
         "edition": edition,
-        "list": list_of(edition),
         "tally": moving.tally,
         "progress": moving,
         "mismatch": ledger.mismatch(edition, now, moving.tally),
-        "in_doubt": doubts(edition),
         "batches": [(state, states[state]) for state in UNFINISHED if state in states],
     }
-
-
-def doubts(edition: Edition) -> str:
-    """Where an operator decides on the unknown digests of this edition."""
-    asked = urlencode({"outcome__exact": "unknown", "edition": str(edition.pk)})
-    return f"{reverse('admin:digest_digest_changelist')}?{asked}"
 
 
 def readers() -> list[tuple[str, str, int]]:
