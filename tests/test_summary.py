@@ -94,7 +94,9 @@ def test_a_summary_says_what_was_done(done):
     assert shown == f"… {done} It helps. It is fast."
 
 
-@pytest.mark.parametrize("not_done", ["We all need", "We really still have", "We call"])
+@pytest.mark.parametrize(
+    "not_done", ["We all need", "We really still have", "So we obtain"]
+)
 def test_what_everybody_does_is_not_what_was_done(not_done):
     shown = summary(f"{BACKGROUND} {not_done} maps. We draw them. It helps. End. More.")
 
