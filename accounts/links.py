@@ -1,7 +1,6 @@
 """Mailed doors: how one is asked for, and what coming through it does."""
 
 from datetime import datetime
-from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -20,13 +19,13 @@ def ask_to_join(form: SubscribeForm) -> None:
     asked = form.cleaned_data
     if asked["website"] or limits.mailbox_is_full(asked["email"]):
         return
-    soon(tasks.sign_up, asked["email"], asked["wish"], asked["zone"])
+    tasks.soon(tasks.sign_up, asked["email"], asked["wish"], asked["zone"])
 
 
 def ask_fresh(email: str) -> None:
     """Mail a way into the preferences of this address, if it has any."""
     if not limits.mailbox_is_full(email):
-        soon(tasks.fresh_link, email)
+        tasks.soon(tasks.fresh_link, email)
 
 
 def ask_new_address(subscriber: Subscriber, email: str, now: datetime) -> bool:
@@ -40,13 +39,8 @@ def ask_new_address(subscriber: Subscriber, email: str, now: datetime) -> bool:
         return False
     mover = limits.used_up("moves of a reader", str(subscriber.pk), limits.MAILBOX_RATE)
     if not mover and not limits.mailbox_is_full(new):
-        soon(tasks.new_address, subscriber.pk, new)
+        tasks.soon(tasks.new_address, subscriber.pk, new)
     return True
-
-
-def soon(task: Any, *arguments: Any) -> None:
-    """Run this task once what we stored is committed (celery's types lack the method)."""
-    task.delay_on_commit(*arguments)
 
 
 def confirm(link: Link, now: datetime) -> Link | None:
@@ -89,7 +83,7 @@ def move(link: Link, now: datetime) -> bool:
             reader.email = email
             reader.save(update_fields=["email", "address_hash"])
             reader.links.exclude(pk=link.pk).delete()
-            soon(tasks.moved, old)
+            tasks.soon(tasks.moved, old)
             return link.use(now)
     except IntegrityError:
         return False

@@ -1,10 +1,45 @@
 """Mail that opens doors, sent behind the visitor's back: no answer waits for it, so none tells who is known."""
 
+from functools import partial
+from threading import Thread
+from typing import Any
+
+import structlog
 from celery import shared_task
+from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts import emails, issue
 from accounts.models import Link, Subscriber, Suppression
+
+log = structlog.get_logger(__name__)
+
+
+def soon(task: Any, *arguments: Any) -> None:
+    """Run this task once what we stored is committed (celery's types lack its methods)."""
+    transaction.on_commit(partial(hand_over, task, arguments))
+
+
+def hand_over(task: Any, arguments: tuple[Any, ...]) -> None:
+    """Enqueue it; where the broker is away, run it here: nobody who signs up is lost for that.
+
+    In a thread, so that an answer still takes as long for every address.
+    """
+    try:
+        task.delay(*arguments)
+    except task.OperationalError as error:
+        log.warning("broker away, run here", task=task.name, error=str(error))
+        Thread(target=run_here, args=(task, arguments)).start()
+
+
+def run_here(task: Any, arguments: tuple[Any, ...]) -> None:
+    """Run a task in a thread of its own, which nobody waits for."""
+    try:
+        task(*arguments)
+    except Exception:
+        log.exception("task failed", task=task.name)
+    finally:
+        connection.close()
 
 
 @shared_task
