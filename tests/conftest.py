@@ -16,6 +16,7 @@ from django.core.cache import cache
 from django.db import connection
 
 from digest.celery import app
+from digest.ranking import search
 from tests import make
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -117,8 +118,9 @@ LEFT_CONNECTED = """
 
 @pytest.fixture(autouse=True)
 def empty_cache():
-    """Limits that one test has used up are not the next one's."""
+    """Limits that one test has used up, and what its readers follow, are not the next one's."""
     cache.clear()
+    search._company.cache_clear()
 
 
 @pytest.fixture

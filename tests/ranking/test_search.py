@@ -31,14 +31,6 @@ def papers(db):
     return made
 
 
-@pytest.fixture(autouse=True)
-def no_company():
-    """What readers of another test follow is forgotten."""
-    search._company.cache_clear()
-    yield
-    search._company.cache_clear()
-
-
 def readers_of(*papers, count=SHARED_FROM, **about):
     """So many new readers who follow all of these papers."""
     people = [make.subscriber(**about) for _ in range(count)]

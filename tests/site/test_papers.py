@@ -4,7 +4,7 @@ import pytest
 
 from digest import follows
 from digest.models import Paper
-from digest.ranking import embedding, search
+from digest.ranking import embedding
 from digest.ranking.company import SHARED_FROM
 from tests import make
 from tests.site.conftest import SUBJECTS, text
@@ -154,7 +154,6 @@ def test_a_paper_s_page_says_what_its_readers_follow_too_and_nothing_of_few(
         liked = [one, of_many] + ([of_few] if number < SHARED_FROM - 1 else [])
         reader = make.subscriber()
         follows.follow_papers(reader, [paper.identifier for paper in liked])
-    search._company.cache_clear()
 
     page = text(client.get(f"/papers/{one.identifier}"))
 

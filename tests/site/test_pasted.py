@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.models import Link
 from digest import follows
 from digest.models import Follow, Paper, Wanted
-from digest.ranking import embedding, search
+from digest.ranking import embedding
 from tests import make
 from tests.ingest.sources import Sources, paper
 from tests.make import DAY
@@ -251,7 +251,6 @@ def liked_together(ada):
         follows.follow_papers(reader, [hers.identifier, theirs.identifier])
     follows.follow_papers(ada, [hers.identifier])
     embedding.refresh()
-    search._company.cache_clear()
     return theirs
 
 
