@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
-from accounts import limits
+from accounts import rate_limits
 from accounts.models import Subscriber, Suppression, User, address_hash, normal
 
 if TYPE_CHECKING:  # the theme carries no types; its classes extend these
@@ -56,7 +56,7 @@ class Login(AuthenticationForm):
     """An address and a password, and not too many of them."""
 
     def clean(self) -> dict[str, Any]:
-        if self.request and limits.login_is_busy(self.request):
+        if self.request and rate_limits.login_is_busy(self.request):
             raise forms.ValidationError(
                 "Too many passwords were tried from your network. Try again in an hour."
             )

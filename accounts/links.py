@@ -5,7 +5,7 @@ from datetime import datetime
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
-from accounts import limits, tasks
+from accounts import rate_limits, tasks
 from accounts.forms import SubscribeForm, address
 from accounts.models import Link, Subscriber, Suppression
 from accounts.signals import confirmed
@@ -17,14 +17,14 @@ HOW = "pressed the button behind a mailed link"
 def ask_to_join(form: SubscribeForm) -> None:
     """Mail whatever this sign-up calls for: to whom and what is decided out of the visitor's sight."""
     asked = form.cleaned_data
-    if asked["website"] or limits.mailbox_is_full(asked["email"]):
+    if asked["website"] or rate_limits.mailbox_is_full(asked["email"]):
         return
     tasks.soon(tasks.sign_up, asked["email"], asked["wish"], asked["zone"])
 
 
 def ask_fresh(email: str) -> None:
     """Mail a way into the preferences of this address, if it has any."""
-    if not limits.mailbox_is_full(email):
+    if not rate_limits.mailbox_is_full(email):
         tasks.soon(tasks.fresh_link, email)
 
 
@@ -37,8 +37,10 @@ def ask_new_address(subscriber: Subscriber, email: str, now: datetime) -> bool:
         new = address(email)
     except ValidationError:
         return False
-    mover = limits.used_up("moves of a reader", str(subscriber.pk), limits.MAILBOX_RATE)
-    if not mover and not limits.mailbox_is_full(new):
+    mover = rate_limits.used_up(
+        "moves of a reader", str(subscriber.pk), rate_limits.MAILBOX_RATE
+    )
+    if not mover and not rate_limits.mailbox_is_full(new):
         tasks.soon(tasks.new_address, subscriber.pk, new)
     return True
 

@@ -9,7 +9,7 @@ from celery import shared_task
 from django.db import connection, transaction
 from django.utils import timezone
 
-from accounts import emails, issue
+from accounts import emails, link_policy
 from accounts.models import Link, Subscriber, Suppression
 
 log = structlog.get_logger(__name__)
@@ -45,21 +45,21 @@ def run_here(task: Any, arguments: tuple[Any, ...]) -> None:
 @shared_task
 def sign_up(email: str, wishes: list[str], zone: str) -> None:
     """Somebody typed this address into the sign-up form."""
-    if link := issue.for_sign_up(email, wishes, zone, timezone.now()):
+    if link := link_policy.for_sign_up(email, wishes, zone, timezone.now()):
         emails.send_link(link)
 
 
 @shared_task
 def fresh_link(email: str) -> None:
     """Somebody asked for a way to this address's preferences."""
-    if link := issue.for_reader(email, timezone.now()):
+    if link := link_policy.for_reader(email, timezone.now()):
         emails.send_link(link)
 
 
 @shared_task
 def new_address(subscriber_id: int, email: str) -> None:
     """A reader wants digests at another address."""
-    if link := issue.for_new_address(subscriber_id, email, timezone.now()):
+    if link := link_policy.for_new_address(subscriber_id, email, timezone.now()):
         emails.send_link(link)
 
 

@@ -17,7 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts import limits, links
+from accounts import links, rate_limits
 from accounts.forms import AddressForm, SubscribeForm
 from accounts.models import Link, Subscriber
 
@@ -62,7 +62,7 @@ def subscribe(request: HttpRequest) -> HttpResponse:
     """Sign up. The answer is the same for every address."""
     if request.method != "POST":
         return page(request, "subscribe", form=SubscribeForm())
-    if limits.network_is_busy(request):
+    if rate_limits.network_is_busy(request):
         return page(request, "busy", status=429)
     form = SubscribeForm(request.POST)
     if not form.is_valid():
@@ -124,7 +124,7 @@ def fresh_link(request: HttpRequest) -> HttpResponse:
     """Ask for a way into one's preferences. The answer is the same for every address."""
     if request.method != "POST":
         return page(request, "fresh", form=AddressForm())
-    if limits.network_is_busy(request):
+    if rate_limits.network_is_busy(request):
         return page(request, "busy", status=429)
     form = AddressForm(request.POST)
     if not form.is_valid():

@@ -26,10 +26,11 @@ from django.core.management import call_command
 from django.db import connection
 
 import tests.ground  # noqa: F401  PostgreSQL, and Django on it
-from digest.ingest import arxiv, oai, sample, store
-from digest.ingest.listing import Listing
-from digest.ingest.text import plain
+from digest.ingest import sample, store
+from digest.ingest.sources import arxiv_feed, arxiv_oai
+from digest.ingest.sources.listing import Listing
 from digest.models import IngestRun, Paper
+from digest.text.plain import plain
 from tests.conftest import DATA
 
 FEED = 2_000  # entries; the most that arXiv serves
@@ -142,7 +143,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 def take_in(document: bytes) -> None:
     with uncleaned():
-        store.store(arxiv.parse(document), run(), NOW)
+        store.store(arxiv_feed.parse(document), run(), NOW)
 
 
 def run() -> IngestRun:
@@ -200,7 +201,7 @@ def harvest(size: int) -> dict[str, float]:
         listings = [next(rows) for _ in range(PAGE)]
         document = page(listings, first, size)
         start = time.perf_counter()
-        found = oai.parse(document)
+        found = arxiv_oai.parse(document)
         account.token = found.token
         with uncleaned():
             store.store(found.listings, account, NOW)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
-from digest.ranking import taste, vectors
+from digest.ranking import clustering, lsa
 from digest.ranking.evaluation import (
     LENGTH,
     Papers,
@@ -24,9 +24,9 @@ from digest.ranking.evaluation import (
     reader_of,
     rows,
 )
+from digest.ranking.lsa import Rows
 from digest.ranking.relevance import MUTE_FROM, Wish
 from digest.ranking.selection import Block, Slate, select
-from digest.ranking.vectors import Rows
 
 Groups = list[list[int]]
 Whole = npt.NDArray[np.int64]
@@ -37,12 +37,12 @@ STRAY = (0, 5, 10, 20)
 
 def apart(opened: Rows) -> Groups:
     """As production takes what was opened."""
-    return taste.alike(opened)[:KINDS]
+    return clustering.alike(opened)[:KINDS]
 
 
 def as_chosen(opened: Rows) -> Groups:
     """As production takes examples that a reader chose."""
-    return taste.groups(opened)
+    return clustering.groups(opened)
 
 
 def together(opened: Rows) -> Groups:
@@ -57,7 +57,7 @@ WAYS: dict[str, Callable[[Rows], Groups]] = {
 
 
 def read(folder: Path) -> Papers:
-    return Papers(list(rows(folder / "papers.jsonl.gz")), vectors.fit)
+    return Papers(list(rows(folder / "papers.jsonl.gz")), lsa.fit)
 
 
 def measure(
@@ -88,7 +88,7 @@ def _ten(
     ]
     relevance = papers.relevance(wishes)
     closed = np.flatnonzero(~reader.open).tolist()
-    block = Block(csr_matrix([taste.weights(groups)]), [closed], [LENGTH])
+    block = Block(csr_matrix([clustering.weights(groups)]), [closed], [LENGTH])
     picks = select(slate, relevance, [MUTE_FROM["paper"]] * len(wishes), block)[0]
     return [pick.candidate for pick in picks]
 

@@ -21,10 +21,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata
 
-from digest.ranking import promise, vectors
+from digest.ranking import attention_prior, lsa
+from digest.ranking.attention_prior import SETTLED, Past, Promise
 from digest.ranking.evaluation import interval, ndcg
-from digest.ranking.promise import SETTLED, Past, Promise
-from digest.ranking.vectors import Rows
+from digest.ranking.lsa import Rows
 
 Reals = npt.NDArray[np.float64]
 
@@ -57,7 +57,7 @@ def read(folder: Path, until: date = date.max) -> Recorded:
     days, names, papers = zip(*found.values(), strict=True)
     texts = [f"{p['title']}. {p['abstract']}" for p in papers]
     first = next(i for i, day in enumerate(days) if day >= SPANS["July and August"][0])
-    model = vectors.fit(texts[:first][-10_000:])
+    model = lsa.fit(texts[:first][-10_000:])
     got = [votes.get(name, 0) for name in names]
     authors = [p["authors"] for p in papers]
     return Recorded(list(days), authors, got, model.embed(texts))
@@ -113,7 +113,7 @@ def _learned(past: Past) -> dict[str, Promise]:
     text = Past(past.rows, [()] * len(past.votes), past.votes)
     who = Past(past.rows * 0, past.authors, past.votes)
     made = {"promise": past, "text alone": text, "authors alone": who}
-    found = {name: promise.learn(part) for name, part in made.items()}
+    found = {name: attention_prior.learn(part) for name, part in made.items()}
     return {name: learned for name, learned in found.items() if learned}
 
 

@@ -20,9 +20,9 @@ from django.db import connection
 import tests.ground  # noqa: F401  PostgreSQL, and Django on it
 from accounts.models import Subscriber
 from digest import follows, tasks
-from digest.ingest import collect
+from digest.ingest import run_source
 from digest.models import Candidate, Digest, Edition, Interest, Paper, Signal
-from digest.ranking import rescore
+from digest.ranking import rank_edition
 from digest.reasons import names_of, reason
 from tests import make, replay
 from tests.conftest import DATA
@@ -78,7 +78,7 @@ def main() -> None:
         for n, (day, document) in enumerate(days[: WARM + JUDGED]):
             morning = datetime.combine(day, time(9), UTC)
             take_in(document, counted, morning, Path(folder))
-            edition = rescore.rescore(day, morning)
+            edition = rank_edition.rescore(day, morning)
             if n >= WARM and edition:
                 readers = readers or {name: subscribe(name) for name in READERS}
                 tasks.send(edition, None, morning + timedelta(hours=1))
@@ -91,7 +91,7 @@ def take_in(
     """A day's listing, and the votes that its papers and the earlier ones have that morning."""
     file = folder / f"{morning:%Y-%m-%d}.xml"
     file.write_bytes(document)
-    collect.collect([file], morning)
+    run_source.collect([file], morning)
     known = Paper.objects.in_bulk(field_name="identifier")
     latest = {
         name: (at, value)

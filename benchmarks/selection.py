@@ -17,7 +17,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 from sklearn.svm import LinearSVC
 
-from digest.ranking import vectors
+from digest.ranking import lsa
 from digest.ranking.relevance import MUTE_FROM, Field, PaperText, Wish
 from digest.ranking.selection import CLAIMED_FROM, Block, Relevance, Slate, select
 
@@ -42,7 +42,7 @@ def measure() -> dict[str, Result]:
     """Seconds and microseconds of one core's time."""
     chance = np.random.default_rng(0)
     papers = [_paper(chance, number % SUBJECTS) for number in range(CANDIDATES)]
-    model, fit = _timed(lambda: vectors.fit([paper.text for paper in papers]))
+    model, fit = _timed(lambda: lsa.fit([paper.text for paper in papers]))
     rows, embed = _timed(lambda: model.embed([paper.text for paper in papers]))
     field, prepare = _timed(lambda: Field(papers, rows, model))
     papers = [
@@ -136,7 +136,7 @@ def _choose(
     return list(picked)[:LENGTH]
 
 
-def _svm(chance: np.random.Generator, rows: vectors.Rows) -> float:
+def _svm(chance: np.random.Generator, rows: lsa.Rows) -> float:
     """Seconds a reader with a linear SVM trained for each on their ten examples."""
     marked = np.zeros(CANDIDATES)
     marked[chance.choice(CANDIDATES, TASTES * EXAMPLES, replace=False)] = 1

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from digest.models import Paper
-from digest.summary import summary
+from digest.text.summary import summary
 
 
 def authors_line(names: Sequence[str], first: int = 3) -> str:

@@ -7,7 +7,7 @@ from celery.schedules import crontab
 from celery.signals import worker_shutting_down
 from django.conf import settings
 
-from digest.mailer import stopping
+from digest.mailer import shutdown
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "digest.settings")
 
@@ -48,7 +48,7 @@ else:
         },
     )
 app.autodiscover_tasks()
-worker_shutting_down.connect(stopping.ask)
+worker_shutting_down.connect(shutdown.ask)
 
 # arXiv's feeds are rebuilt at midnight US Eastern, Monday to Friday: 04:00 UTC in
 # summer and 05:00 in winter, sometimes late by hours. They are asked for until the

@@ -9,7 +9,7 @@ from zoneinfo import available_timezones
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
-from digest.ranking import transformer
+from digest.ranking import onnx_model
 from digest.settings import env
 
 TRANSPORTS = ("files", "smtp", "sendgrid")
@@ -58,13 +58,13 @@ def mail_settings(**_: Any) -> list[CheckMessage]:
 @register()
 def embedding_folder(**_: Any) -> list[CheckMessage]:
     """What the folder of a sentence-transformers model lacks."""
-    return _of_folder(transformer.read)
+    return _of_folder(onnx_model.read)
 
 
 @register(deploy=True)
 def working_folder(**_: Any) -> list[CheckMessage]:
     """Whether the folder's model answers: it is loaded, which takes a second."""
-    return [] if embedding_folder() else _of_folder(transformer.load)
+    return [] if embedding_folder() else _of_folder(onnx_model.load)
 
 
 def _of_folder(look: Callable[[Path], object]) -> list[CheckMessage]:
@@ -72,7 +72,7 @@ def _of_folder(look: Callable[[Path], object]) -> list[CheckMessage]:
         return []
     try:
         look(settings.EMBEDDING_FOLDER)
-    except transformer.Unusable as error:
+    except onnx_model.Unusable as error:
         what = f"EMBEDDING_FOLDER: {error}"
         return [Error(what, hint=error.hint, id="digest.E005")]
     return []

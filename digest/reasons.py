@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from digest.models import Candidate, Interest, Paper, Topic
-from digest.words import contains, shared, spellings
+from digest.text.tokens import contains, shared, spellings
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
             ],
-            "libraries": {"doors": "digest.admin.doors"},
+            "libraries": {"doors": "digest.admin.links"},
         },
     },
 ]
@@ -190,10 +190,12 @@ DIGESTS_KEPT = env.int("DIGESTS_KEPT", 400)
 CLICK_REDIRECT = env.bool("CLICK_REDIRECT", True)
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = MAIL_FROM
 EMAIL_BACKEND = {
-    "files": "digest.mailer.files.EmailBackend",
-    "smtp": "digest.mailer.smtp.EmailBackend",
-    "sendgrid": "digest.mailer.sendgrid.EmailBackend",
-}.get(MAIL_TRANSPORT, "digest.mailer.files.EmailBackend")  # the checks name a wrong one
+    "files": "digest.mailer.transports.files.EmailBackend",
+    "smtp": "digest.mailer.transports.smtp.EmailBackend",
+    "sendgrid": "digest.mailer.transports.sendgrid.EmailBackend",
+}.get(
+    MAIL_TRANSPORT, "digest.mailer.transports.files.EmailBackend"
+)  # the checks name a wrong one
 
 # Pages.
 STATIC_URL = "static/"
@@ -272,7 +274,7 @@ structlog.configure(
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"discreet": {"()": "digest.logs.Discreet"}},
+    "formatters": {"discreet": {"()": "digest.log_redaction.Discreet"}},
     "handlers": {
         "console": {"class": "logging.StreamHandler", "formatter": "discreet"}
     },

@@ -12,29 +12,22 @@ from django.utils import timezone
 from accounts.models import Subscriber
 from digest import follows
 from digest.celery import app
-from digest.feedback import opened, orphans, settle
-from digest.ingest import (
-    check,
-    collect,
-    harvest,
-    repeat,
-    submissions,
-    trim,
-    wanted,
-)
+from digest.feedback import implicit_follows, process_events, prune_interests
+from digest.ingest import daily_check, oai_harvest, prune_runs, rerun, run_source
+from digest.ingest.reader_requests import pending_papers, submissions
 from digest.mailer import (
-    again,
-    brakes,
+    circuit_breaker,
     deliver,
     ledger,
     plan,
+    resend,
     retention,
-    stopping,
+    shutdown,
     welcome,
 )
 from digest.mailer.ledger import Tally
 from digest.models import Edition, IngestRun, Paper, Slot
-from digest.ranking import assemble, embedding, freeze, rescore
+from digest.ranking import choose, embeddings, freeze, rank_edition
 
 log = structlog.get_logger()
 
@@ -64,7 +57,7 @@ def soon(task: Task[Any, None], *arguments: Any) -> None:
 def ingest() -> None:
     """Ask for today's announcements until they are here; rank the newest day again."""
     now = timezone.now()
-    if collect.poll(now):
+    if run_source.poll(now):
         rank_newest(now)
 
 
@@ -72,7 +65,7 @@ def ingest() -> None:
 def ingest_check() -> None:
     """Once a day: ask OAI-PMH whether the feeds told everything, and told it right."""
     now = timezone.now()
-    if check.check(now):
+    if daily_check.check(now):
         rank_newest(now)
 
 
@@ -80,7 +73,7 @@ def ingest_check() -> None:
 def ingest_gaps() -> None:
     """Fill in days and categories that the announcements left out."""
     now = timezone.now()
-    if harvest.fill_gaps(now):
+    if oai_harvest.fill_gaps(now):
         rank_newest(now)
 
 
@@ -88,7 +81,7 @@ def ingest_gaps() -> None:
 def ingest_left() -> None:
     """Go on with what a dead worker or a broker that was away left lying."""
     now = timezone.now()
-    if repeat.take_up(now):
+    if rerun.take_up(now):
         rank_newest(now)
 
 
@@ -96,21 +89,21 @@ def ingest_left() -> None:
 def ingest_again(run_id: int) -> None:
     """Read again what a run read, or go on where it stopped."""
     now = timezone.now()
-    repeat.run_again(IngestRun.objects.get(pk=run_id), now)
+    rerun.run_again(IngestRun.objects.get(pk=run_id), now)
     rank_newest(now)
 
 
 @app.task
 def trim_ledger() -> None:
     """Every night: forget old readings that brought nothing."""
-    log.info("ledger trimmed", runs=trim.trim(timezone.now()))
+    log.info("ledger trimmed", runs=prune_runs.trim(timezone.now()))
 
 
 @app.task
 def ingest_submitted(run_id: int) -> None:
     """Take in the one paper that an editor asked for."""
     now = timezone.now()
-    collect.submit(IngestRun.objects.get(pk=run_id), now)
+    run_source.submit(IngestRun.objects.get(pk=run_id), now)
     rank_newest(now)
 
 
@@ -122,15 +115,15 @@ def ingest_brought() -> None:
     submissions.look_up(now)
     if submissions.fetch_approved(now):
         rank_newest(now)
-    if any(run.new for run in wanted.fetch(now)):
-        embedding.refresh()  # a reader who looks now should not wait for vectors
+    if any(run.new for run in pending_papers.fetch(now)):
+        embeddings.refresh()  # a reader who looks now should not wait for vectors
 
 
 @app.task
 def ingest_attention() -> None:
     """Read votes, comments and stars, and rank the newest day again."""
     now = timezone.now()
-    collect.collect_attention(now)
+    run_source.collect_attention(now)
     rank_newest(now)
 
 
@@ -146,7 +139,7 @@ def rank_newest(now: datetime) -> Edition | None:
     )
     if newest is None or Edition.objects.frozen().filter(day=newest).exists():
         return None
-    return rescore.rescore(newest, now)
+    return rank_edition.rescore(newest, now)
 
 
 # A frozen edition becomes mail.
@@ -174,8 +167,8 @@ def verify(now: datetime) -> None:
 @app.task
 def drain() -> None:
     """Send whatever is planned, for a while; what a killed drain left is taken up here."""
-    again.resend_due(timezone.now())
-    if not send_planned(seconds=TURN_SECONDS) and not stopping.asked():
+    resend.resend_due(timezone.now())
+    if not send_planned(seconds=TURN_SECONDS) and not shutdown.asked():
         drain.apply_async(expires=WORTHLESS_SECONDS)
 
 
@@ -187,13 +180,13 @@ def send_planned(
     """Claim, choose, mail: batch after batch, until none is free; False where time ran out first."""
     end = time.monotonic() + seconds
     ledger.reclaim(timezone.now())
-    while time.monotonic() < end and not stopping.asked():
+    while time.monotonic() < end and not shutdown.asked():
         batch = ledger.claim_next(timezone.now(), edition)
         if batch is None:
             return True
-        digests = assemble.assemble(batch, timezone.now())
+        digests = choose.assemble(batch, timezone.now())
         deliver.deliver(batch, digests, timezone.now())
-        brakes.check(timezone.now())
+        circuit_breaker.check(timezone.now())
         if report:
             report()
     return False
@@ -218,7 +211,7 @@ def send(
     else:
         plan.plan_everyone(edition, now)
     send_planned(edition, report)
-    while wait and ledger.held(edition) and not stopping.asked():
+    while wait and ledger.held(edition) and not shutdown.asked():
         wait()
         send_planned(edition, report)
     return ledger.tally(edition)
@@ -245,7 +238,7 @@ def send_welcome(subscriber_id: int) -> None:
 @app.task
 def act_on_events() -> None:
     """Act on what the provider reported and on yesterday's clicks."""
-    settle.act(timezone.now())
+    process_events.act(timezone.now())
 
 
 @app.task
@@ -254,5 +247,5 @@ def forget() -> None:
     now = timezone.now()
     log.info("digests forgotten", count=retention.trim(now))
     log.info("candidates forgotten", count=retention.thin(now))
-    opened.trim(now)
-    log.info("interests forgotten", count=orphans.forget(now))
+    implicit_follows.trim(now)
+    log.info("interests forgotten", count=prune_interests.forget(now))

@@ -2,8 +2,8 @@
 
 from django.core.management import execute_from_command_line
 
-from digest.ingest import manners
+from digest.ingest.sources import throttle
 
 if __name__ == "__main__":
-    manners.PAUSE = 0.1
+    throttle.PAUSE = 0.1
     execute_from_command_line()

@@ -11,8 +11,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from digest.ingest.listing import Listing
 from digest.ingest.sample import atom
+from digest.ingest.sources.listing import Listing
 
 
 def days(archive: Path) -> Iterator[tuple[date, bytes]]:

@@ -8,11 +8,11 @@ from django.utils import timezone
 
 from accounts.models import Link, User
 from digest import tasks
-from digest.ingest import calendar
+from digest.ingest.sources import arxiv_calendar
 from digest.models import Candidate, Edition, Paper, Submission
-from digest.ranking import assemble, rescore
+from digest.ranking import choose, rank_edition
 from tests import make
-from tests.ingest.sources import Sources, paper
+from tests.ingest.fake_sources import Sources, paper
 
 SUBJECTS = ["quantized language models", "robot control", "speech without labels"]
 
@@ -20,14 +20,14 @@ SUBJECTS = ["quantized language models", "robot control", "speech without labels
 @pytest.fixture
 def arxiv(httpserver, settings, monkeypatch, eager):
     """arXiv on loopback, asked at once."""
-    monkeypatch.setattr("digest.ingest.manners.PAUSE", 0.0)
+    monkeypatch.setattr("digest.ingest.sources.throttle.PAUSE", 0.0)
     return Sources(httpserver, settings)
 
 
 def today():
     """The last day on which papers were surely announced."""
-    day = calendar.today(timezone.now())
-    while calendar.expected(day) != calendar.Expected.PAPERS:
+    day = arxiv_calendar.today(timezone.now())
+    while arxiv_calendar.expected(day) != arxiv_calendar.Expected.PAPERS:
         day -= timedelta(days=1)
     return day
 
@@ -36,13 +36,13 @@ def today():
 def edition(db):
     for number in range(12):
         make.paper(f"Study {number} of {SUBJECTS[number % 3]}", announced_on=today())
-    return rescore.rescore(today(), timezone.now())
+    return rank_edition.rescore(today(), timezone.now())
 
 
 def test_papers_of_a_list_choose_new_ones_and_are_named_as_the_reason(
     ada, edition, arxiv
 ):
-    from digest.ingest import library
+    from digest.ingest.reader_requests import reading_lists
 
     old = paper(1, today() - timedelta(days=700))
     arxiv.known = [
@@ -54,12 +54,12 @@ def test_papers_of_a_list_choose_new_ones_and_are_named_as_the_reason(
             }
         )
     ]
-    library.take(ada, [old.identifier], timezone.now())
+    reading_lists.take(ada, [old.identifier], timezone.now())
 
     tasks.ingest_brought()
     assert Paper.objects.get(identifier=old.identifier).vector
     tasks.rank_newest(timezone.now())
-    picks = assemble.preview_for(Edition.objects.get(), ada, timezone.now())
+    picks = choose.preview_for(Edition.objects.get(), ada, timezone.now())
 
     candidates = Candidate.objects.in_bulk([pick.candidate for pick in picks])
     reasons = {candidates[p.candidate].card["title"] for p in picks if p.interest}

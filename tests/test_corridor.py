@@ -10,9 +10,9 @@ from django.core.management import call_command
 from django.urls import reverse
 
 from digest import follows, tasks
-from digest.ingest import collect, sample
+from digest.ingest import run_source, sample
 from digest.models import Candidate, Digest, Edition, Follow, Paper
-from digest.ranking import freeze, rescore
+from digest.ranking import freeze, rank_edition
 from tests import make
 
 pytestmark = [
@@ -36,7 +36,7 @@ def friday():
 def papers(tmp_path):
     """The shipped sample, read through the real parsers."""
     sample.write(tmp_path / "sample", FRIDAY.date())
-    collect.collect([tmp_path / "sample"], FRIDAY)
+    run_source.collect([tmp_path / "sample"], FRIDAY)
     return Paper.objects.all()
 
 
@@ -65,7 +65,7 @@ def test_a_paper_goes_from_its_listing_to_a_mail_and_teaches_the_next(
     thursday, friday = FRIDAY.date() - timedelta(days=1), FRIDAY.date()
 
     # The editor's morning: one paper is pinned with a note, then the edition freezes.
-    edition = rescore.rescore(thursday, FRIDAY)
+    edition = rank_edition.rescore(thursday, FRIDAY)
     pinned = edition.candidates.order_by("trend").first()
     pinned.pin, pinned.note = 1, "Read this one first."
     pinned.save()
@@ -94,7 +94,7 @@ def test_a_paper_goes_from_its_listing_to_a_mail_and_teaches_the_next(
     assert Follow.objects.get(weight__lt=0).interest.value == muted.identifier
 
     # The next edition holds nothing that she has seen, nor what she muted.
-    edition = rescore.rescore(friday, FRIDAY + timedelta(hours=2))
+    edition = rank_edition.rescore(friday, FRIDAY + timedelta(hours=2))
     tasks.send(edition, None, FRIDAY + timedelta(hours=2))
     second = Digest.objects.get(subscriber=ada, edition=edition)
     assert len(second.picks) >= 5
@@ -105,7 +105,7 @@ def test_a_paper_goes_from_its_listing_to_a_mail_and_teaches_the_next(
 def test_sending_again_sends_nothing_again(papers, mails, capsys):
     for name in ("ada", "dora", "emil"):
         make.subscriber(f"{name}@example.org")
-    rescore.rescore(FRIDAY.date(), FRIDAY)
+    rank_edition.rescore(FRIDAY.date(), FRIDAY)
 
     call_command("send", day=FRIDAY.date())
     first = {f.name: f.stat().st_mtime_ns for f in mails.iterdir()}
@@ -120,7 +120,7 @@ def test_readers_with_different_interests_get_different_papers(papers, mails):
     ada, dora = make.subscriber(), make.subscriber()
     follows.follow(ada, "keyword", "quantization")
     follows.follow(dora, "keyword", "robot")
-    edition = rescore.rescore(FRIDAY.date(), FRIDAY)
+    edition = rank_edition.rescore(FRIDAY.date(), FRIDAY)
 
     tasks.send(edition, None, FRIDAY)
 
@@ -131,7 +131,7 @@ def test_readers_with_different_interests_get_different_papers(papers, mails):
 
 
 def test_nobody_who_left_or_never_confirmed_is_mailed(papers, mails, ada, bob, cleo):
-    edition = rescore.rescore(FRIDAY.date(), FRIDAY)
+    edition = rank_edition.rescore(FRIDAY.date(), FRIDAY)
 
     tally = tasks.send(edition, None, FRIDAY)
 
@@ -140,7 +140,7 @@ def test_nobody_who_left_or_never_confirmed_is_mailed(papers, mails, ada, bob, c
 
 
 def test_a_new_reader_gets_the_latest_frozen_edition_at_once(papers, mails, bob):
-    edition = rescore.rescore(FRIDAY.date(), FRIDAY)
+    edition = rank_edition.rescore(FRIDAY.date(), FRIDAY)
     freeze.freeze(edition, FRIDAY)
     bob.confirm(FRIDAY, "link")
 

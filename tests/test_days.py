@@ -6,9 +6,9 @@ from itertools import combinations
 import pytest
 
 from digest import follows, tasks
-from digest.ingest import collect
+from digest.ingest import run_source
 from digest.models import Candidate, Digest, Paper
-from digest.ranking import rescore
+from digest.ranking import rank_edition
 from tests import make, replay
 from tests.conftest import DATA, needs_data
 
@@ -40,8 +40,8 @@ def test_no_reader_gets_a_paper_of_a_day_before(readers, tmp_path):
     for day, document in list(replay.days(archive))[3 : 3 + DAYS]:
         (tmp_path / f"{day}.xml").write_bytes(document)
         morning = datetime.combine(day, time(9), UTC)
-        collect.collect([tmp_path / f"{day}.xml"], morning)
-        if edition := rescore.rescore(day, morning):
+        run_source.collect([tmp_path / f"{day}.xml"], morning)
+        if edition := rank_edition.rescore(day, morning):
             tasks.send(edition, None, morning + timedelta(hours=1))
 
     for reader in readers:

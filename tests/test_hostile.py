@@ -6,10 +6,10 @@ import pytest
 from django.urls import reverse
 
 from digest import tasks
-from digest.ingest import collect, sample
-from digest.ingest.listing import Listing
+from digest.ingest import run_source, sample
+from digest.ingest.sources.listing import Listing
 from digest.models import Paper
-from digest.ranking import rescore
+from digest.ranking import rank_edition
 from tests import make
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db(transaction=True)]
@@ -38,9 +38,9 @@ def mail(tmp_path, settings):
         announced_on=make.DAY,
     )
     (tmp_path / "feed.xml").write_bytes(sample.atom([listing], make.DAY))
-    (run,) = collect.collect([tmp_path / "feed.xml"], make.NOW)
+    (run,) = run_source.collect([tmp_path / "feed.xml"], make.NOW)
     assert run.new == 1
-    tasks.send(rescore.rescore(make.DAY, make.NOW), reader, make.NOW)
+    tasks.send(rank_edition.rescore(make.DAY, make.NOW), reader, make.NOW)
     (file,) = settings.MAIL_DIR.glob("*.eml")
     return message_from_bytes(file.read_bytes(), policy=policy.default)
 

@@ -20,7 +20,10 @@ TOP = {
     *("requirements.lock", "requirements-dev.lock", ".ci", "benchmarks", ".gitignore"),
 }
 ALSO_AT_TOP = {".dockerignore"}
-SENDGRID = {"digest/mailer/sendgrid.py", "digest/feedback/sendgrid.py"}
+SENDGRID = {
+    "digest/mailer/transports/sendgrid.py",
+    "digest/feedback/sendgrid_webhook.py",
+}
 # Read as env("NAME"), env.bool("NAME"), kept_secret("NAME") or os.environ.get("NAME").
 READ = re.compile(
     r"\b(?:env(?:\.\w+)?|environ\.get|kept_secret)\(\s*\"([A-Z][A-Z_]+)\""

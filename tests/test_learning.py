@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from digest import tasks
 from digest.models import Digest
-from digest.ranking import freeze, rescore
+from digest.ranking import freeze, rank_edition
 from tests import make
 
 pytestmark = [
@@ -38,7 +38,7 @@ def announce(day, storks):
 
 def send(moment, mails):
     """That morning's mail to the one reader there is."""
-    edition = rescore.rescore(moment.date(), moment)
+    edition = rank_edition.rescore(moment.date(), moment)
     freeze.freeze(edition, moment)
     with time_machine.travel(moment):  # what was opened fades by the machine's clock
         tasks.send(edition, None, moment)

@@ -7,7 +7,7 @@ from celery.exceptions import ImproperlyConfigured
 
 from digest import tasks
 from digest.celery import VISIBILITY_SECONDS, app
-from digest.mailer import stopping
+from digest.mailer import shutdown
 from digest.models import Batch, Digest, Interest
 from tests import make
 
@@ -82,12 +82,12 @@ def test_a_turn_of_sending_ends_in_time_and_says_whether_something_is_left(
 
 @pytest.mark.django_db
 def test_who_was_asked_to_end_claims_nothing_new(three_batches):
-    stopping.ask()
+    shutdown.ask()
 
     try:
         tasks.send_planned()
     finally:
-        stopping.FLAG[0] = 0
+        shutdown.FLAG[0] = 0
 
     assert set(Batch.objects.values_list("state", flat=True)) == {"planned"}
 

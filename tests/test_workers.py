@@ -5,7 +5,7 @@ from datetime import UTC, datetime, time
 import pytest
 
 from digest.models import Digest, Edition
-from digest.ranking import rescore
+from digest.ranking import rank_edition
 from tests import live, make
 
 WORKER = ("worker", "--pool", "threads", "--concurrency", "2", "--loglevel", "INFO")
@@ -21,7 +21,7 @@ def test_an_edition_is_frozen_and_mailed_without_a_hand(broker, tmp_path, reques
     reader = make.subscriber("ada@example.org", zone="UTC", hour=now.hour)
     for _ in range(6):
         make.paper(announced_on=now.date())
-    edition = rescore.rescore(now.date(), now)
+    edition = rank_edition.rescore(now.date(), now)
     log = tmp_path / "log"
     settings = {
         "REDIS_URL": request.getfixturevalue("redis_url") if broker == "redis" else "",

@@ -8,9 +8,9 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from accounts.models import Subscriber
-from digest.admin import readings
+from digest.admin import run_summaries
 from digest.admin.editions import list_of, numbers, recipients
-from digest.ingest import watch
+from digest.ingest import monitoring
 from digest.mailer import ledger, progress
 from digest.models import Batch, Candidate, Edition, Event, Pause, Submission
 from digest.ranking import freeze
@@ -33,9 +33,9 @@ def today(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         **context,
         "title": f"{timezone.localdate(now):%A, %d %B}",
         "open_editions": [opened(edition) for edition in Edition.objects.open()[:2]],
-        "readings": readings.recent(now, READINGS),
-        "alarms": watch.alarms(now),
-        "checked": watch.checked(now),
+        "readings": run_summaries.recent(now, READINGS),
+        "alarms": monitoring.alarms(now),
+        "checked": monitoring.checked(now),
         "may_submit": request.user.has_perm("digest.add_ingestrun"),
         "pauses": Pause.objects.in_force().select_related("edition").order_by("pk"),
         "sendings": (sendings := sending_now(now)),

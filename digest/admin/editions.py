@@ -20,7 +20,7 @@ from django.views.decorators.http import require_POST
 
 from accounts.admin import Ledger, ModelAdmin, counted
 from accounts.models import Subscriber
-from digest.admin import breakdown, curating
+from digest.admin import curating, score_lines
 from digest.mailer import ledger, retention
 from digest.models import Candidate, Digest, Edition, Frozen, Paper, Recall
 from digest.ranking import freeze
@@ -307,7 +307,7 @@ class CandidateAdmin(Ledger):
 
     @admin.display(description="trend")
     def trend_shown(self, candidate: Candidate) -> str:
-        lines = breakdown.trend_lines(candidate)
+        lines = score_lines.trend_lines(candidate)
         return render_to_string("admin/trend.html", {"lines": lines}, using="django")
 
     @admin.display(description="summary")

@@ -13,12 +13,12 @@ from django.utils import timezone
 
 from accounts.admin import SubscriberAdmin
 from accounts.models import Subscriber
-from digest.admin import breakdown
-from digest.ingest.listing import identify
+from digest.admin import score_lines
+from digest.ingest.sources.listing import identify
 from digest.mailer import compose, retention
 from digest.mailer.mail import Mail
 from digest.models import Candidate, Edition, Interest, Paper, Pick
-from digest.ranking import assemble
+from digest.ranking import choose
 from digest.ranking.explain import absence, explain
 from digest.reasons import Reason, names_of, reason
 
@@ -131,7 +131,7 @@ class ReaderAdmin(SubscriberAdmin):
 def previewed(reader: Subscriber) -> dict[str, Any]:
     """The newest edition, this reader's picks of it, and the mail of them; stores nothing."""
     edition, now = Edition.objects.first(), timezone.now()
-    picks = assemble.preview_for(edition, reader, now) if edition else []
+    picks = choose.preview_for(edition, reader, now) if edition else []
     mail = None
     if edition and (picks or reader.wants_note):
         mail = compose.compose_preview(edition, reader, picks, now)
@@ -154,9 +154,9 @@ def explained_for(reader: Subscriber, asked: QueryDict) -> dict[str, Any]:
     if candidate is None:
         return {**page, "paper": paper, "absent": why_absent(edition, paper)}
     found = explain(edition, reader, candidate, timezone.now())
-    names = names_of(breakdown.interests_of(found))
+    names = names_of(score_lines.interests_of(found))
     why = next(iter(explained([found.pick])), None) if found.pick else None
-    told = breakdown.told(found, reader, names)
+    told = score_lines.told(found, reader, names)
     return {**page, "paper": paper, "why": why, **told}
 
 

@@ -14,9 +14,9 @@ from unfold.decorators import display
 
 from accounts.admin import Ledger
 from digest import tasks
-from digest.admin import readings
-from digest.ingest import collect, repeat
-from digest.ingest.listing import Refused
+from digest.admin import run_summaries
+from digest.ingest import rerun, run_source
+from digest.ingest.sources.listing import Refused
 from digest.models import IngestRun, VectorModel
 
 LOOKS = {"done": "success", "failed": "danger", "running": "warning"}
@@ -55,7 +55,7 @@ class IngestRunAdmin(Ledger):
 
     @admin.display(description="reading")
     def reading(self, run: IngestRun) -> str:
-        return readings.title(run)
+        return run_summaries.title(run)
 
     @display(description="state", ordering="state", label=LOOKS)  # type: ignore[untyped-decorator]
     def state_shown(self, run: IngestRun) -> str:
@@ -63,7 +63,7 @@ class IngestRunAdmin(Ledger):
 
     @admin.display(description="brought")
     def brought(self, run: IngestRun) -> str:
-        return readings.brought(run)
+        return run_summaries.brought(run)
 
     @admin.display(description="took")
     def took(self, run: IngestRun) -> str:
@@ -78,7 +78,7 @@ class IngestRunAdmin(Ledger):
 
     @admin.display(description="what happens next", empty_value="nothing: it is done")
     def next_step(self, run: IngestRun) -> str:
-        return repeat.what_next(run, timezone.now())
+        return rerun.what_next(run, timezone.now())
 
     def has_run_permission(self, request: HttpRequest) -> bool:
         """Whoever may add runs may have sources read."""
@@ -100,7 +100,7 @@ class IngestRunAdmin(Ledger):
         form = PaperForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             try:
-                run = collect.submitted(form.cleaned_data["paper"], timezone.now())
+                run = run_source.submitted(form.cleaned_data["paper"], timezone.now())
             except Refused as why:
                 form.add_error("paper", str(why))
             else:

@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from accounts.admin import Ledger, ModelAdmin, counted
 from accounts.models import normal
 from digest import tasks
-from digest.mailer import again
+from digest.mailer import resend
 from digest.models import (
     Batch,
     Candidate,
@@ -118,14 +118,14 @@ class DigestAdmin(Ledger):
     )
     def mark_accepted(self, request: HttpRequest, chosen: QuerySet[Digest]) -> None:
         ids = list(chosen.values_list("pk", flat=True))
-        number = again.mark_accepted(ids, timezone.now())
+        number = resend.mark_accepted(ids, timezone.now())
         self.say(request, number, len(ids), "marked accepted")
 
     @admin.action(description="Send unknown ones once more", permissions=["decide"])
     def send_once_more(self, request: HttpRequest, chosen: QuerySet[Digest]) -> None:
         ids, now = list(chosen.values_list("pk", flat=True)), timezone.now()
         editions = Edition.objects.filter(digests__in=ids).distinct()
-        planned = [again.resend(one, ids, now, Slot.Kind.HAND) for one in editions]
+        planned = [resend.resend(one, ids, now, Slot.Kind.HAND) for one in editions]
         tasks.soon(tasks.drain)
         self.say(request, sum(planned), len(ids), "will be sent once more")
 

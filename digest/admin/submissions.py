@@ -17,7 +17,7 @@ from django.views.decorators.http import require_POST
 from accounts.admin import Ledger, counted
 from accounts.models import Subscriber
 from digest import tasks
-from digest.ingest import submissions
+from digest.ingest.reader_requests import submissions
 from digest.models import Asked, Paper, Submission
 
 LIST = "admin:digest_submission_changelist"

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from django.db.models import QuerySet
 
-from digest.feedback import opened
+from digest.feedback import implicit_follows
 from digest.feedback.picked import picked
 from digest.feedback.record import Report, record
 from digest.models import Digest, Event, Paper, Signal
@@ -81,7 +81,7 @@ def learn_day(day: date) -> None:
     digests = {key.partition(":")[0] for key in waiting.iterator()}
     found = opened_by_people(day).items()
     fresh = {key: papers for key, papers in found if key in digests}
-    opened.learn(fresh, midnight(day + timedelta(days=1)))
+    implicit_follows.learn(fresh, midnight(day + timedelta(days=1)))
 
 
 def opened_by_people(day: date) -> dict[str, set[str]]:

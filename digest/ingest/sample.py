@@ -19,8 +19,8 @@ from xml.etree.ElementTree import (
     tostring,
 )
 
-from digest.ingest.calendar import EASTERN
-from digest.ingest.listing import Listing, Measurement
+from digest.ingest.sources.arxiv_calendar import EASTERN
+from digest.ingest.sources.listing import Listing, Measurement
 
 DAYS = 3  # the newest of them today, also on a day without announcements
 

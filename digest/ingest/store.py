@@ -8,10 +8,10 @@ from operator import attrgetter
 
 from django.db import transaction
 
-from digest.ingest.bulk import Overtaken, Row, insert, update
-from digest.ingest.listing import Listing, Measurement
-from digest.ingest.text import people, plain
+from digest.ingest.pg_copy import Overtaken, Row, insert, update
+from digest.ingest.sources.listing import Listing, Measurement
 from digest.models import IngestRun, Paper, Recall, Signal
+from digest.text.plain import people, plain
 
 # How a paper is best known, first to last: as new in its primary category.
 _BEST = ("new", "cross", "replace", "replace-cross", "", "brought")

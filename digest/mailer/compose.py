@@ -15,9 +15,9 @@ from django.template.loader import get_template
 
 from accounts.models import Subscriber
 from digest.jinja import absolute, site, url
-from digest.mailer import quiet
+from digest.mailer import empty_digest
+from digest.mailer.empty_digest import Quiet
 from digest.mailer.mail import Mail, as_message
-from digest.mailer.quiet import Quiet
 from digest.models import Candidate, Digest, Edition, Interest, Pick
 from digest.reasons import Reason, names_of, reason
 
@@ -48,7 +48,7 @@ class Shelf:
     candidates: dict[int, Candidate]
     interests: dict[int, Interest]
     names: dict[str, str]
-    quiet: dict[int, Quiet]
+    empty_digests: dict[int, Quiet]
 
 
 @dataclass(frozen=True)
@@ -122,13 +122,13 @@ def gather(digests: Sequence[Digest]) -> Shelf:
         Candidate.objects.in_bulk({pick.candidate for pick in picks}),
         interests,
         names_of(list(interests.values())),
-        quiet.gather([digest for digest in digests if not digest.packed]),
+        empty_digest.gather([digest for digest in digests if not digest.packed]),
     )
 
 
 def written(digest: Digest, shelf: Shelf, doors: Doors, leave: str) -> Mail:
     """Both bodies and the headers of one digest."""
-    nothing = shelf.quiet.get(digest.subscriber_id)
+    nothing = shelf.empty_digests.get(digest.subscriber_id)
     name = "nothing" if nothing else "digest"
     context = {**told(digest, shelf, doors), "quiet": nothing, "leave": leave}
     subject = one_line(render(f"{name}.subject.txt", context))

@@ -9,11 +9,12 @@ import structlog
 from django.db.models import prefetch_related_objects
 
 from accounts.models import Subscriber
-from digest.mailer import brakes, compose, plan, rate, stopping, transport
+from digest.mailer import circuit_breaker, compose, plan, rate, shutdown
 from digest.mailer.ledger import LEASE, Outcome, State, is_settled
-from digest.mailer.outcome import Outcome as Answer
-from digest.mailer.outcome import Send
-from digest.mailer.outcome import State as Said
+from digest.mailer.transports import chosen
+from digest.mailer.transports.result import Outcome as Answer
+from digest.mailer.transports.result import Send
+from digest.mailer.transports.result import State as Said
 from digest.models import Batch, Candidate, Digest, Pause, Slot
 
 log = structlog.get_logger(__name__)
@@ -100,7 +101,7 @@ def send_all(
         return None
     shelf = compose.gather([one for _, one in going])
     rest = None
-    with transport.chosen().connect() as send:
+    with chosen.chosen().connect() as send:
         for number, digest in going:
             answer = send_one(batch, number, digest, shelf, send, clock)
             if answer is None:  # an event has settled it meanwhile
@@ -150,7 +151,7 @@ def wait_for_turn() -> None:
         raise Stopped("the provider wants no mail for a while", wait)
     if wait:
         time.sleep(wait)
-    if stopping.asked():
+    if shutdown.asked():
         raise Stopped("its worker was asked to end")
 
 
@@ -188,7 +189,7 @@ def must_wait(batch: Batch, answer: Answer) -> bool:
 def rest_after(answer: Answer, now: datetime) -> Rest:
     """How long to lay the batch down after this refusal; whoever must mend something is told."""
     if answer.halt:
-        brakes.pull(f"the provider refuses us: {cut(answer.detail)}", now)
+        circuit_breaker.pull(f"the provider refuses us: {cut(answer.detail)}", now)
         return Rest(answer.detail, timedelta(0))
     if answer.wait:
         rate.block(answer.wait)
@@ -201,8 +202,10 @@ def watch(answer: Answer, done: Outcomes, now: datetime) -> None:
     if answer.wait:
         rate.block(answer.wait)
     done.in_a_row = 0 if answer.state == Said.ACCEPTED else done.in_a_row + 1
-    if done.in_a_row >= brakes.ROW:
-        brakes.pull(f"{done.in_a_row} in a row went wrong: {cut(answer.detail)}", now)
+    if done.in_a_row >= circuit_breaker.ROW:
+        circuit_breaker.pull(
+            f"{done.in_a_row} in a row went wrong: {cut(answer.detail)}", now
+        )
 
 
 def postpone(digest: Digest, answer: Answer) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from django.db.models import Case, Count, Max, QuerySet, Value, When
 
 from accounts.models import Subscriber
-from digest.mailer import transport
+from digest.mailer.transports import chosen
 from digest.models import Batch, Digest, Edition, Pause
 from digest.models.editions import EXPIRES_AFTER
 
@@ -113,7 +113,7 @@ def is_settled(digest: Digest) -> bool:
 
 def look(digest: Digest, now: datetime) -> bool:
     """Record what the transport finds; False where it looked and nothing was sent."""
-    found = transport.chosen().find(digest.key)
+    found = chosen.chosen().find(digest.key)
     # An event, or the worker that we think dead, may have told meanwhile.
     row = Digest.objects.filter(pk=digest.pk, outcome=Outcome.AS_BATCH, message_id="")
     if found is None:

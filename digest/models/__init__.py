@@ -1,6 +1,5 @@
 """The corridor itself: the rows that one room writes and the next one reads."""
 
-from digest.models.brought import Asked, Submission, Wanted
 from digest.models.digests import (
     Batch,
     Digest,
@@ -11,12 +10,13 @@ from digest.models.digests import (
     moved_since,
 )
 from digest.models.editions import CURATED, Candidate, Edition, Frozen, Recall
+from digest.models.embedding_models import VectorModel
 from digest.models.events import Event
+from digest.models.ingest_runs import IngestRun
 from digest.models.papers import Paper, Signal
-from digest.models.pauses import Pause
-from digest.models.runs import IngestRun
+from digest.models.reader_requests import Asked, Submission, Wanted
+from digest.models.sending_pauses import Pause
 from digest.models.topics import Follow, Interest, Topic
-from digest.models.vectors import VectorModel
 
 __all__ = [
     "CURATED",

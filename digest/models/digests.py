@@ -10,7 +10,7 @@ from django.db.models import Exists, OuterRef, Q
 
 from accounts.models import Link, Subscriber, new_key
 from digest.models.editions import Edition
-from digest.models.pauses import Pause
+from digest.models.sending_pauses import Pause
 
 
 class Slot(models.Model):

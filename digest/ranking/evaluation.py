@@ -21,13 +21,13 @@ from scipy.sparse import csr_matrix
 from scipy.stats import rankdata
 from sklearn.preprocessing import normalize
 
-from digest.ranking import taste, vectors
-from digest.ranking.company import Company, related
-from digest.ranking.lexicon import Lexicon
+from digest.ranking import clustering, lsa
+from digest.ranking.bm25 import Lexicon
+from digest.ranking.co_readership import Company, related
+from digest.ranking.lsa import Model
 from digest.ranking.relevance import MUTE_FROM, Field, PaperText, Wish
 from digest.ranking.selection import Block, Slate, select
 from digest.ranking.trend import Attention, growth, trend
-from digest.ranking.vectors import Model
 
 Reals = npt.NDArray[np.float64]
 Whole = npt.NDArray[np.int64]
@@ -67,7 +67,7 @@ Fit = Callable[[Sequence[str]], Model]
 
 
 def evaluate(
-    folder: Path, readers: str = "", fit: Fit = vectors.fit, others: int = 0
+    folder: Path, readers: str = "", fit: Fit = lsa.fit, others: int = 0
 ) -> tuple[Json, dict[str, Found]]:
     """The set's description, and what production and each baseline found.
 
@@ -253,12 +253,12 @@ def _wishes(papers: Papers, reader: Reader) -> tuple[list[Wish], list[float]]:
     topics = [_topic(topic) for topic in reader.topics]
     if len(topics) == 1 and examples:
         return [_topic(reader.topics[0], examples)], [1.0]
-    grouped = taste.groups(papers.rows[reader.follows]) if examples else []
+    grouped = clustering.groups(papers.rows[reader.follows]) if examples else []
     tastes = [
         Wish("paper", str(i), examples=tuple(examples[k] for k in group))
         for i, group in enumerate(grouped)
     ]
-    return topics + tastes, [1.0] * len(topics) + taste.weights(grouped)
+    return topics + tastes, [1.0] * len(topics) + clustering.weights(grouped)
 
 
 def _topic(topic: Json, examples: tuple[PaperText, ...] = ()) -> Wish:

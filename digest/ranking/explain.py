@@ -7,11 +7,11 @@ import numpy as np
 
 from accounts.models import Subscriber
 from digest.models import Candidate, Edition, Follow, Interest, Paper, Pick
-from digest.ranking import prepare, stances
-from digest.ranking.account import Account, Claim, account, claim
-from digest.ranking.assemble import choose, is_weekly, known_papers, sent_papers
+from digest.ranking import edition_index, reader_profiles
+from digest.ranking.choose import choose, is_weekly, known_papers, sent_papers
+from digest.ranking.rank_edition import DAYS, ELIGIBLE
 from digest.ranking.relevance import Row
-from digest.ranking.rescore import DAYS, ELIGIBLE
+from digest.ranking.score_breakdown import Account, Claim, account, claim
 from digest.ranking.selection import MOST_OF_A_CIRCLE, Flags, whole
 
 
@@ -76,7 +76,7 @@ class Explanation:
 class Weighed:
     """What a reader's interests make of an edition: their keys [k] and relevance [k, n]."""
 
-    keys: list[stances.Key]
+    keys: list[reader_profiles.Key]
     weights: list[float]
     limits: list[float]
     relevance: Row
@@ -97,9 +97,9 @@ def explain(
     edition: Edition, subscriber: Subscriber, candidate: Candidate, now: datetime
 ) -> Explanation:
     """All that bears on this candidate for this reader, the strongest interest first."""
-    table = prepare.table(edition, is_weekly(subscriber))
+    table = edition_index.table(edition, is_weekly(subscriber))
     column = table.candidates.index(candidate.pk)
-    known = stances.of([subscriber], now)
+    known = reader_profiles.of([subscriber], now)
     weighed = _weighed(table, known, known.readers.get(subscriber.pk, {}))
     closed = known_papers(edition, [subscriber])[subscriber.pk]
     picks = choose(edition, [subscriber], now)[subscriber.pk]
@@ -139,17 +139,19 @@ def absence(edition: Edition, paper: Paper) -> str:
 
 
 def _weighed(
-    table: prepare.Table, known: stances.Stances, stance: stances.Stance
+    table: edition_index.Table,
+    known: reader_profiles.Stances,
+    stance: reader_profiles.Stance,
 ) -> Weighed:
     keys = sorted(stance)
     wishes = known.wishes(keys)
-    limits = stances.mute_from(wishes)
+    limits = reader_profiles.mute_from(wishes)
     weights = [stance[key] for key in keys]
     return Weighed(keys, weights, limits, table.relevance(wishes))
 
 
 def _parts(
-    known: stances.Stances, weighed: Weighed, opened: set[int], column: int
+    known: reader_profiles.Stances, weighed: Weighed, opened: set[int], column: int
 ) -> list[Part]:
     parts = [
         Part(
@@ -177,13 +179,13 @@ def _strength(part: Part) -> tuple[bool, int, int]:
     return not part.mutes, -max(found.match, found.push), -found.hint
 
 
-def _account(table: prepare.Table, weighed: Weighed, column: int) -> Account:
+def _account(table: edition_index.Table, weighed: Weighed, column: int) -> Account:
     trend, boost = float(table.slate.trend[column]), int(table.slate.boost[column])
     return account(weighed.claims(column), trend, boost)
 
 
 def _before(
-    table: prepare.Table, weighed: Weighed, closed: set[int], column: int
+    table: edition_index.Table, weighed: Weighed, closed: set[int], column: int
 ) -> tuple[int, int]:
     """How many papers that may reach the reader come before this one, and how many may."""
     shut = table.slate.hidden | weighed.muted | np.isin(table.papers, sorted(closed))
@@ -193,7 +195,7 @@ def _before(
 
 
 def _order(
-    table: prepare.Table, weighed: Weighed, column: int
+    table: edition_index.Table, weighed: Weighed, column: int
 ) -> tuple[tuple[bool, int, int], int, int]:
     found = _account(table, weighed, column)
     return found.order, -found.trend, table.papers[column]

@@ -7,7 +7,7 @@ from django.conf import settings
 
 from digest.models import Edition, Frozen
 from digest.models.editions import EXPIRES_AFTER
-from digest.ranking.rescore import rescore
+from digest.ranking.rank_edition import rescore
 
 
 def freeze(edition: Edition, now: datetime) -> bool:

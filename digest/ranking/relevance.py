@@ -15,10 +15,10 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
-from digest.ranking.lexicon import KEPT, Lexicon, Scores
+from digest.ranking.bm25 import KEPT, Lexicon, Scores
+from digest.ranking.lsa import Model
 from digest.ranking.selection import CLAIMED_FROM
-from digest.ranking.vectors import Model
-from digest.words import contains, fold, spellings, tokens
+from digest.text.tokens import contains, fold, spellings, tokens
 
 Row = npt.NDArray[np.float32]
 Whole = npt.NDArray[np.int64]

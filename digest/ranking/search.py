@@ -11,9 +11,9 @@ from django.db.models import Count, Max, QuerySet
 
 from accounts.models import Subscriber
 from digest.models import Follow, Interest, Paper
-from digest.ranking import company, embedding
-from digest.ranking.company import Company
-from digest.ranking.vectors import Model, Rows
+from digest.ranking import co_readership, embeddings
+from digest.ranking.co_readership import Company
+from digest.ranking.lsa import Model, Rows
 
 RELATED = 0.1  # cosine below which two texts have nothing to do with each other
 ALIKE = 0.3  # cosine, and company, from which a paper is worth naming beside another
@@ -30,7 +30,7 @@ def search(query: str, limit: int = 120) -> list[tuple[Paper, float]]:
     Words that the model has never met have no meaning to it: a query of only such words
     finds them in titles, the newest first, with a cosine of 0.
     """
-    model = embedding.current()
+    model = embeddings.current()
     if not query.strip() or model is None:
         return []
     row = model.embed([query])[0]
@@ -48,7 +48,7 @@ def related(
     True with each that enough readers follow who also follow one of these. What readers
     follow is read once an hour.
     """
-    model = embedding.current()
+    model = embeddings.current()
     if model is None or not papers:
         return []
     ids, known = _index(model)
@@ -56,7 +56,7 @@ def related(
     beside = np.zeros(ids.size)
     there = np.isin(ids, list(near))
     beside[there] = [near[pk] for pk in ids[there].tolist()]
-    scores = company.related(known, embedding.rows(papers, model), beside)
+    scores = co_readership.related(known, embeddings.rows(papers, model), beside)
     left = Paper.objects.filter(identifier__in=but).values_list("pk", flat=True)
     scores[np.isin(ids, [*left, *(paper.pk for paper in papers)])] = 0
     return [(paper, paper.pk in near) for paper, _ in _best(ids, scores, limit, ALIKE)]

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from digest.cards import card
-from digest.ingest import calendar
+from digest.ingest.sources import arxiv_calendar
 from digest.models import Candidate, Paper
 from digest.site.errors import not_found
 
@@ -21,10 +21,10 @@ PER_PAGE = 50
 # A replacement was announced before we looked: it is not news of the day.
 FIRST_MET = [Paper.Announced.NEW, Paper.Announced.CROSS, Paper.Announced.LISTED]
 EMPTY = {
-    calendar.Expected.WEEKEND: "arXiv announces nothing on Saturdays and Sundays.",
-    calendar.Expected.HOLIDAY: "arXiv announced nothing: the evening before was a holiday of its staff.",
-    calendar.Expected.UNSURE: "arXiv seems to have announced nothing, as happens around holidays.",
-    calendar.Expected.PAPERS: "Papers were expected on this day and did not reach us. They are being looked for.",
+    arxiv_calendar.Expected.WEEKEND: "arXiv announces nothing on Saturdays and Sundays.",
+    arxiv_calendar.Expected.HOLIDAY: "arXiv announced nothing: the evening before was a holiday of its staff.",
+    arxiv_calendar.Expected.UNSURE: "arXiv seems to have announced nothing, as happens around holidays.",
+    arxiv_calendar.Expected.PAPERS: "Papers were expected on this day and did not reach us. They are being looked for.",
 }
 
 
@@ -69,13 +69,15 @@ def neighbours(day: date) -> tuple[date | None, date | None]:
 
 def why_empty(day: date, now: datetime, before: date | None) -> str:
     """Why a day has no papers, in words."""
-    if day > calendar.today(now):
+    if day > arxiv_calendar.today(now):
         return "This day has not come yet."
     if before is None:
         return "Our record begins later than this day."
-    brings = calendar.expected(day)
-    if brings == calendar.Expected.PAPERS and not calendar.is_overdue(day, now):
-        hour = f"{calendar.rebuilt_at(day):%H:%M}"
+    brings = arxiv_calendar.expected(day)
+    if brings == arxiv_calendar.Expected.PAPERS and not arxiv_calendar.is_overdue(
+        day, now
+    ):
+        hour = f"{arxiv_calendar.rebuilt_at(day):%H:%M}"
         return f"Today's listing has not arrived yet. It usually does soon after {hour} UTC."
     return EMPTY[brings]
 

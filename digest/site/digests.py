@@ -11,12 +11,12 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.models import Subscriber
 from digest import follows
-from digest.feedback import clicks, opinions
+from digest.feedback import clicks, paper_feedback
 from digest.feedback.picked import picked
 from digest.mailer import compose
 from digest.models import Candidate, Digest, Follow
 from digest.site.errors import not_found
-from digest.site.keys import expired, moved_away, private, reader
+from digest.site.link_access import expired, moved_away, private, reader
 from digest.site.policy import policy
 
 # A mail carries its style inside and needs nothing else.
@@ -27,7 +27,7 @@ TARGETS = {
     "code": "code_url",
     "project": "project_url",
 }
-OPINIONS: dict[str, opinions.Verb] = {"more": "more", "less": "less"}
+OPINIONS: dict[str, paper_feedback.Verb] = {"more": "more", "less": "less"}
 # A mail of last season may lie anywhere by now. Its links to papers lead on.
 OPINIONS_TAKEN = timedelta(days=90)
 # A year of daily digests.
@@ -91,15 +91,15 @@ def opinion(
     digest: Digest,
     number: int,
     candidate: Candidate,
-    verb: opinions.Verb,
+    verb: paper_feedback.Verb,
 ) -> HttpResponse:
     """GET shows a button, because programs open every link of a mail; POST acts or takes back."""
     if request.method == "POST":
         if request.POST.get("undo"):
-            opinions.unsay(digest, number)
+            paper_feedback.unsay(digest, number)
             kept = True
         else:
-            kept = opinions.say(digest, number, verb) is not None
+            kept = paper_feedback.say(digest, number, verb) is not None
         here = reverse("link", args=[digest.key, number, verb])
         return redirect(here if kept else f"{here}?full=1")
     context = {

@@ -9,7 +9,8 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from digest.ingest import calendar, watch
+from digest.ingest import monitoring
+from digest.ingest.sources import arxiv_calendar
 from digest.models import IngestRun, Pause
 
 # Votes are read every two hours: a day and a half without success is our fault,
@@ -37,12 +38,12 @@ def health(request: HttpRequest) -> JsonResponse:
     """
     now = timezone.now()
     try:
-        newest, missing = newest_ingest(), watch.missing(now)
-        checked, sending = watch.checked(now), how_sending_goes()
+        newest, missing = newest_ingest(), monitoring.missing(now)
+        checked, sending = monitoring.checked(now), how_sending_goes()
     except DatabaseError:
         return JsonResponse({"database": "no answer"}, status=503)
     stale = newest is not None and now - newest > STALE
-    young = any(calendar.today(now) - day < YOUNG for day in missing)
+    young = any(arxiv_calendar.today(now) - day < YOUNG for day in missing)
     ingest = "stale" if stale else "a day is missing" if young else "ok"
     told = {
         "database": "ok",
@@ -51,7 +52,7 @@ def health(request: HttpRequest) -> JsonResponse:
         "newest": newest,
         "missing": missing,
         "checked": asdict(checked),
-        "holidays_known_until": calendar.known_until(),
+        "holidays_known_until": arxiv_calendar.known_until(),
     }
     well = ingest == "ok" and sending != STANDS_STILL
     return JsonResponse(told, status=200 if well else 503)

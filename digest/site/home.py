@@ -8,7 +8,7 @@ from django.views.decorators.http import require_safe
 from digest import follows
 from digest.models import Interest, Topic
 from digest.reasons import names_of
-from digest.site import shown
+from digest.site import paper_rows
 from digest.site.limits import questions_limited
 
 # As Hugging Face's search: longer questions are pasted abstracts.
@@ -31,8 +31,8 @@ def home(request: HttpRequest) -> HttpResponse:
     topics = list(Topic.objects.filter(is_listed=True))
     slugs = [topic.slug for topic in topics if topic.slug in chosen]
     asked = [f"search:{q}", *(f"topic:{slug}" for slug in slugs)]
-    interests, edition = follows.interests(asked), shown.newest()
-    own, trending = apart(shown.answer(edition, interests))
+    interests, edition = follows.interests(asked), paper_rows.newest()
+    own, trending = apart(paper_rows.answer(edition, interests))
     context = {
         "q": q,
         "topics": topics,
@@ -48,7 +48,9 @@ def home(request: HttpRequest) -> HttpResponse:
     return render(request, "pages/home.html", context)
 
 
-def apart(papers: list[shown.Shown]) -> tuple[list[shown.Shown], list[shown.Shown]]:
+def apart(
+    papers: list[paper_rows.Shown],
+) -> tuple[list[paper_rows.Shown], list[paper_rows.Shown]]:
     """What fits the question, the editors' picks with it, and what only trends; all trends where nothing fits."""
     if not any(paper.interest for paper in papers):
         return [], papers

@@ -6,7 +6,7 @@ from typing import Concatenate, ParamSpec
 
 from django.http import HttpRequest, HttpResponse
 
-from accounts import limits
+from accounts import rate_limits
 from digest.site.errors import too_many
 
 P = ParamSpec("P")
@@ -29,7 +29,9 @@ def questions_limited(view: View[P]) -> View[P]:
         request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs
     ) -> HttpResponse:
         asks = request.GET.get("q") or request.GET.get("topic")
-        if asks and limits.used_up("questions", limits.network(request), QUESTIONS):
+        if asks and rate_limits.used_up(
+            "questions", rate_limits.network(request), QUESTIONS
+        ):
             return too_many(request)
         return view(request, *args, **kwargs)
 
@@ -38,9 +40,9 @@ def questions_limited(view: View[P]) -> View[P]:
 
 def submissions_used_up(request: HttpRequest) -> bool:
     """Whether too many papers were submitted from this visitor's network."""
-    return limits.used_up("submissions", limits.network(request), SUBMISSIONS)
+    return rate_limits.used_up("submissions", rate_limits.network(request), SUBMISSIONS)
 
 
 def lists_used_up(request: HttpRequest) -> bool:
     """Whether too many lists of papers came from this visitor's network."""
-    return limits.used_up("lists", limits.network(request), LISTS)
+    return rate_limits.used_up("lists", rate_limits.network(request), LISTS)

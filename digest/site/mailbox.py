@@ -16,8 +16,8 @@ from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_safe
 
 from digest.site.errors import not_found
-from digest.site.keys import private
-from digest.site.linked import linked
+from digest.site.link_access import private
+from digest.site.linkify import linked
 from digest.site.policy import policy
 
 P = ParamSpec("P")

@@ -15,7 +15,7 @@ from digest.site.days import newest_day, show_day
 from digest.site.errors import not_found
 from digest.site.home import question
 from digest.site.limits import questions_limited
-from digest.site.linked import linked
+from digest.site.linkify import linked
 
 # As Hugging Face's search.
 MOST_RESULTS = 120

@@ -17,12 +17,12 @@ from django.views.decorators.http import require_http_methods
 from accounts import links
 from accounts.models import Subscriber, Suppression
 from digest import follows
-from digest.feedback.opened import forget
+from digest.feedback.implicit_follows import forget
 from digest.models import Edition, Follow, Interest, Topic
-from digest.ranking import assemble
+from digest.ranking import choose
 from digest.reasons import names_of
-from digest.site import shown
-from digest.site.keys import Opened, expired, opened, private
+from digest.site import paper_rows
+from digest.site.link_access import Opened, expired, opened, private
 
 Kind = Interest.Kind
 Balance = Subscriber.Balance
@@ -136,7 +136,7 @@ def page(request: HttpRequest, found: Opened, key: str) -> dict[str, Any]:
         "topics": offered(subscriber),
         "zones": sorted({*zones(), subscriber.zone}),
         "balances": BALANCES,
-        "follows_nothing": not assemble.followers([subscriber]),
+        "follows_nothing": not choose.followers([subscriber]),
         "counts_clicks": settings.CLICK_REDIRECT,
         "frequencies": Subscriber.Frequency.choices,
         "weekdays": Subscriber.Weekday.choices,
@@ -193,12 +193,12 @@ def offered(subscriber: Subscriber) -> list[tuple[Topic, bool]]:
     return [(t, t.slug in slugs) for t in every if t.is_listed or t.slug in slugs]
 
 
-def next_digest(subscriber: Subscriber, now: datetime) -> list[shown.Shown]:
+def next_digest(subscriber: Subscriber, now: datetime) -> list[paper_rows.Shown]:
     """What the next digest would hold if it were chosen now from the newest edition."""
-    edition = shown.newest()
+    edition = paper_rows.newest()
     if edition is None:
         return []
-    return shown.picked(assemble.preview_for(edition, subscriber, now))
+    return paper_rows.picked(choose.preview_for(edition, subscriber, now))
 
 
 # What can be changed. Each returns the name of what to say.

@@ -14,12 +14,12 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.models import Subscriber
 from digest import tasks
-from digest.ingest import submissions
-from digest.ingest.submissions import Answer
+from digest.ingest.reader_requests import submissions
+from digest.ingest.reader_requests.submissions import Answer
 from digest.models import Asked, Paper, Submission
 from digest.site.errors import not_found, too_many
-from digest.site.keys import expired, opened, private
 from digest.site.limits import submissions_used_up
+from digest.site.link_access import expired, opened, private
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]

@@ -6,7 +6,7 @@ from django.views.decorators.http import require_safe
 
 from digest import follows
 from digest.models import Topic
-from digest.site import shown
+from digest.site import paper_rows
 from digest.site.errors import not_found
 
 # Two weeks of a topic's best: what fits one sitting.
@@ -25,7 +25,7 @@ def topic(request: HttpRequest, slug: str) -> HttpResponse:
     if one is None:
         return not_found(request)
     wish = f"topic:{one.slug}"
-    best = shown.answer(shown.newest(), follows.interests([wish]), LENGTH)
+    best = paper_rows.answer(paper_rows.newest(), follows.interests([wish]), LENGTH)
     context = {
         "topic": one,
         "wishes": [wish],

@@ -8,7 +8,7 @@ from django.views.decorators.http import require_POST
 
 from digest import tasks
 from digest.feedback import record
-from digest.feedback import sendgrid as reports
+from digest.feedback import sendgrid_webhook as reports
 
 # SendGrid posts at most 768 KB.
 LARGEST = 2_000_000  # bytes

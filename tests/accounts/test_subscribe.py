@@ -239,7 +239,7 @@ def test_a_network_that_sends_too_many_forms_is_told(visitor):
 
 
 def test_a_domain_is_not_flooded_from_many_networks(visitor, monkeypatch):
-    monkeypatch.setattr("accounts.limits.DOMAIN_RATE", "5/h")
+    monkeypatch.setattr("accounts.rate_limits.DOMAIN_RATE", "5/h")
 
     for n in range(7):
         sign_up(visitor, f"reader{n}@firm.example")

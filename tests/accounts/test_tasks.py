@@ -42,7 +42,7 @@ def test_what_fails_while_the_broker_is_away_is_logged(
     def fail(*_):
         raise ValueError("no such mail")
 
-    monkeypatch.setattr("accounts.issue.for_sign_up", fail)
+    monkeypatch.setattr("accounts.link_policy.for_sign_up", fail)
 
     page = visitor.post("/subscribe", {"email": "new@example.org"})
     until_run()

@@ -6,10 +6,10 @@ import pytest
 from django.urls import reverse
 
 from accounts.models import User
-from digest.admin import readings
+from digest.admin import run_summaries
 from digest.models import IngestRun, Paper
 from tests import make
-from tests.ingest.sources import Sources, batch, paper
+from tests.ingest.fake_sources import Sources, batch, paper
 from tests.make import DAY, NOW
 
 pytestmark = pytest.mark.django_db
@@ -100,7 +100,7 @@ def test_a_round_of_lists_is_one_line_of_the_first_page():
     lists(5, new=1, signals=3)
     reading(10, source="unknown", origin="/folder/late.xml", outcome="quiet")
 
-    lines = readings.recent(NOW, 8)
+    lines = run_summaries.recent(NOW, 8)
 
     assert [(one.title, one.text) for one in lines] == [
         ("Hugging Face, 14 days", "14 new, 42 signals"),
@@ -112,7 +112,7 @@ def test_a_list_that_failed_is_named_for_its_round():
     lists(5)
     IngestRun.objects.filter(window_from=DAY).update(state="failed", error="cut")
 
-    (line,) = readings.recent(NOW, 8)
+    (line,) = run_summaries.recent(NOW, 8)
 
     assert (line.state, line.text) == (
         "failed",
@@ -130,7 +130,7 @@ def test_what_failed_comes_first_unless_it_was_made_good(settings):
     reading(20, part="2611.20007", state="running")
     reading(10, origin="/folder/late.xml")
 
-    lines = readings.recent(NOW, 8)
+    lines = run_summaries.recent(NOW, 8)
 
     assert [one.title for one in lines] == [
         "Daily check of cs, since 20 Nov",
@@ -145,7 +145,10 @@ def test_an_old_failure_does_not_stand_first_for_ever():
     reading(60 * 24 * 3, origin="/folder/early.xml", state="failed", error="cut")
     reading(10, origin="/folder/late.xml")
 
-    assert [one.title for one in readings.recent(NOW, 8)] == ["late.xml", "early.xml"]
+    assert [one.title for one in run_summaries.recent(NOW, 8)] == [
+        "late.xml",
+        "early.xml",
+    ]
 
 
 def test_the_first_page_says_what_the_checks_found(room, time_machine):

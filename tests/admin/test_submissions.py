@@ -10,9 +10,9 @@ from django.urls import reverse
 
 from accounts.models import User
 from digest.models import Candidate, Paper, Submission
-from digest.ranking import rescore
+from digest.ranking import rank_edition
 from tests import make
-from tests.ingest.sources import Sources, paper
+from tests.ingest.fake_sources import Sources, paper
 from tests.make import DAY, NOW
 
 pytestmark = pytest.mark.django_db
@@ -43,7 +43,7 @@ def editor(client):
 
 @pytest.fixture
 def arxiv(httpserver, settings, monkeypatch, eager):
-    monkeypatch.setattr("digest.ingest.manners.PAUSE", 0.0)
+    monkeypatch.setattr("digest.ingest.sources.throttle.PAUSE", 0.0)
     sources = Sources(httpserver, settings)
     sources.known = [YOUNG]
     return sources
@@ -76,7 +76,7 @@ def test_an_approved_paper_joins_the_candidates_of_the_open_edition(
     room, arxiv, waiting
 ):
     make.paper()
-    edition = rescore.rescore(DAY, NOW)
+    edition = rank_edition.rescore(DAY, NOW)
 
     page = act(room, "approve", waiting)
 
@@ -89,7 +89,7 @@ def test_an_approved_paper_joins_the_candidates_of_the_open_edition(
 
 def test_a_frozen_edition_is_not_touched_and_the_next_one_has_it(room, arxiv, waiting):
     make.paper()
-    frozen = make.frozen(rescore.rescore(DAY, NOW))
+    frozen = make.frozen(rank_edition.rescore(DAY, NOW))
 
     act(room, "approve", waiting)
 
@@ -97,7 +97,7 @@ def test_a_frozen_edition_is_not_touched_and_the_next_one_has_it(room, arxiv, wa
     assert frozen.candidates.count() == 1
 
     make.paper(announced_on=DAY + timedelta(days=3))
-    following = rescore.rescore(DAY + timedelta(days=3), NOW)
+    following = rank_edition.rescore(DAY + timedelta(days=3), NOW)
     assert following.candidates.filter(paper__identifier=YOUNG.identifier).exists()
 
 
@@ -105,7 +105,7 @@ def test_an_approved_paper_is_a_candidate_however_many_are_newer(
     room, arxiv, waiting, monkeypatch, time_machine
 ):
     time_machine.move_to(NOW + timedelta(days=3), tick=False)
-    monkeypatch.setattr(rescore, "MOST", 3)
+    monkeypatch.setattr(rank_edition, "MOST", 3)
     for _ in range(5):
         make.paper(announced_on=DAY + timedelta(days=3))
 
@@ -117,7 +117,7 @@ def test_an_approved_paper_is_a_candidate_however_many_are_newer(
 
 def test_nothing_of_it_is_anywhere_before_an_editor_approves(room, waiting):
     make.paper()
-    rescore.rescore(DAY, NOW)
+    rank_edition.rescore(DAY, NOW)
 
     assert not Paper.objects.filter(identifier=YOUNG.identifier).exists()
     assert Candidate.objects.count() == 1

@@ -194,7 +194,7 @@ def make_world(readers):
     from django.db import connection
     from django.utils import timezone
 
-    from digest.ranking import rescore
+    from digest.ranking import rank_edition
     from tests import make
 
     with connection.cursor() as cursor:
@@ -207,7 +207,7 @@ def make_world(readers):
         make.paper(
             f"{WORDS[number % 8]} in {WORDS[number // 8]}", announced_on=now.date()
         )
-    edition = rescore.rescore(now.date(), now)
+    edition = rank_edition.rescore(now.date(), now)
     make_readers(readers, now)
     return make.frozen(edition, at=now - timedelta(hours=1, minutes=20))
 

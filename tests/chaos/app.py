@@ -15,7 +15,8 @@ app.conf.beat_schedule = {
 def hurry(**_):
     """Let a dead worker's batches come free in seconds, and stalls end soon."""
     from digest import tasks
-    from digest.mailer import deliver, ledger, sendgrid, smtp
+    from digest.mailer import deliver, ledger
+    from digest.mailer.transports import sendgrid, smtp
     from digest.models import Batch
 
     tasks.TURN_SECONDS = 5.0

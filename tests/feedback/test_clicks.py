@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from digest.feedback.clicks import PERSON_OPENS, click
-from digest.feedback.settle import act
+from digest.feedback.process_events import act
 from digest.models import Event, Signal
 from tests import make
 

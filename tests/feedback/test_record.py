@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from digest.feedback.record import Report, record
-from digest.feedback.sendgrid import parse
+from digest.feedback.sendgrid_webhook import parse
 from digest.models import Event
 from tests import make
 

@@ -2,15 +2,15 @@
 
 import pytest
 
-from digest.ingest import manners, web
-from tests.ingest.sources import Sources
+from digest.ingest.sources import http, throttle
+from tests.ingest.fake_sources import Sources
 
 
 @pytest.fixture(autouse=True)
 def brisk(monkeypatch):
     """Wait as briefly as a test may; test_manners asks for the real pauses."""
-    monkeypatch.setattr(web, "PAUSE", 0.01)
-    monkeypatch.setattr(manners, "PAUSE", 0.0)
+    monkeypatch.setattr(http, "PAUSE", 0.01)
+    monkeypatch.setattr(throttle, "PAUSE", 0.0)
 
 
 @pytest.fixture

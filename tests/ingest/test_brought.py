@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from digest.ingest.listing import Listing
+from digest.ingest.sources.listing import Listing
 from digest.ingest.store import store
 from digest.models import IngestRun, Paper
-from digest.ranking import rescore
+from digest.ranking import rank_edition
 from tests import make
 from tests.make import DAY, NOW
 
@@ -70,7 +70,7 @@ def test_a_brought_paper_is_no_candidate_however_young(day):
     make.paper()
     brought = take(listing("brought", day))
 
-    edition = rescore.rescore(DAY, NOW)
+    edition = rank_edition.rescore(DAY, NOW)
 
     assert edition.candidates.count() == 1
     assert not edition.candidates.filter(paper=brought).exists()
@@ -79,4 +79,4 @@ def test_a_brought_paper_is_no_candidate_however_young(day):
 def test_a_day_on_which_papers_were_only_brought_has_no_edition():
     take(listing("brought", DAY))
 
-    assert rescore.rescore(DAY, NOW) is None
+    assert rank_edition.rescore(DAY, NOW) is None

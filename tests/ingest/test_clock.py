@@ -5,10 +5,12 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from digest.ingest import calendar, check, collect, harvest, submissions, wanted, watch
-from digest.ingest.calendar import EASTERN
+from digest.ingest import daily_check, monitoring, oai_harvest, run_source
+from digest.ingest.reader_requests import pending_papers, submissions
+from digest.ingest.sources import arxiv_calendar
+from digest.ingest.sources.arxiv_calendar import EASTERN
 from digest.models import IngestRun, Paper, Submission
-from tests.ingest.sources import Record, batch
+from tests.ingest.fake_sources import Record, batch
 from tests.make import DAY, NOW
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both]
@@ -30,7 +32,7 @@ def test_every_announced_day_comes_in_its_first_hour_whatever_the_clocks_do(
 ):
     days = [first + timedelta(days=back) for back in range(number)]
     full = [day for day in days if day.weekday() < 5 and day not in empty]
-    begin = calendar.rebuilt_at(first)
+    begin = arxiv_calendar.rebuilt_at(first)
     looks = [
         at
         for day in days
@@ -41,7 +43,7 @@ def test_every_announced_day_comes_in_its_first_hour_whatever_the_clocks_do(
     for now in looks:
         sources.day = now.astimezone(EASTERN).date()
         sources.announced = batch(sources.day, 2) if sources.day in full else []
-        collect.poll(now)
+        run_source.poll(now)
 
     came = dict(Paper.objects.values_list("announced_on", "created_at"))
     assert sorted(came) == full
@@ -50,7 +52,7 @@ def test_every_announced_day_comes_in_its_first_hour_whatever_the_clocks_do(
         assert (local.date(), local.hour) == (day, 0)
     said = IngestRun.objects.exclude(outcome="").values_list("outcome", flat=True)
     assert list(said) == ["empty, as expected: a holiday"] * len(empty)
-    assert watch.missing(looks[-1]) == []
+    assert monitoring.missing(looks[-1]) == []
 
 
 # Until somebody set it right, our own clock was a year ahead.
@@ -69,7 +71,7 @@ def test_a_harvest_dated_in_a_time_to_come_does_not_stand_for_this_one(
     for state in ("running", "done"):
         ahead(origin=settings.ARXIV_OAI_URL, state=state, **window)
 
-    (run,) = harvest.backfill(DAY, NOW)
+    (run,) = oai_harvest.backfill(DAY, NOW)
 
     assert (run.started_at, run.state, run.new) == (NOW, "done", 2)
 
@@ -87,7 +89,7 @@ def test_a_page_stored_in_a_time_to_come_holds_nobody_up(sources, settings):
         holder="another machine:7",
     )
 
-    (run,) = harvest.backfill(DAY, NOW)
+    (run,) = oai_harvest.backfill(DAY, NOW)
 
     assert (run.pk, run.state, run.new) == (left.pk, "done", 2)
 
@@ -99,10 +101,10 @@ def test_a_check_of_a_time_to_come_is_neither_todays_nor_the_last(sources):
         source="arxiv", origin="x", state="failed", started_at=NOW - 5 * AHEAD
     )
 
-    (run,) = check.check(NOW)
+    (run,) = daily_check.check(NOW)
 
     assert (run.started_at, run.window_from) == (NOW, DAY)
-    assert watch.checked(NOW) == watch.Checked(NOW)
+    assert monitoring.checked(NOW) == monitoring.Checked(NOW)
 
 
 def test_readings_of_a_time_to_come_quiet_no_alarm(sources, settings):
@@ -114,10 +116,10 @@ def test_readings_of_a_time_to_come_quiet_no_alarm(sources, settings):
     ahead(is_check=True)
     ahead(origin=f"{settings.ARXIV_FEED_URL}/cs.AI")
 
-    kinds = {alarm.kind for alarm in watch.alarms(NOW)}
+    kinds = {alarm.kind for alarm in monitoring.alarms(NOW)}
 
     assert {"Stale", "Unchecked"} <= kinds
-    assert not watch.was_brought(DAY)
+    assert not monitoring.was_brought(DAY)
 
 
 def test_failures_of_a_time_to_come_hold_up_no_paper_that_a_reader_waits_for(
@@ -125,9 +127,9 @@ def test_failures_of_a_time_to_come_hold_up_no_paper_that_a_reader_waits_for(
 ):
     listed, submitted = batch(DAY, 2)
     sources.known = [listed, submitted]
-    ahead(state="failed", part=wanted.PART)
+    ahead(state="failed", part=pending_papers.PART)
     ahead(state="failed", part=submitted.identifier)
-    wanted.want(ada, [listed.identifier], NOW)
+    pending_papers.want(ada, [listed.identifier], NOW)
     Submission.objects.create(
         identifier=submitted.identifier,
         state="approved",
@@ -135,18 +137,18 @@ def test_failures_of_a_time_to_come_hold_up_no_paper_that_a_reader_waits_for(
         created_at=NOW,
     )
 
-    runs = [*wanted.fetch(NOW), *submissions.fetch_approved(NOW)]
+    runs = [*pending_papers.fetch(NOW), *submissions.fetch_approved(NOW)]
 
     assert [(run.state, run.new) for run in runs] == [("done", 1), ("done", 1)]
 
 
 def test_a_day_is_read_between_its_own_midnight_and_the_next(settings):
-    at = calendar.rebuilt_at(DAY)
+    at = arxiv_calendar.rebuilt_at(DAY)
     for moment in (at - HOUR, at + 24 * HOUR):
         ahead(origin=f"{settings.ARXIV_FEED_URL}/cs.AI")
         IngestRun.objects.filter(started_at=NOW + AHEAD).update(started_at=moment)
-    assert not watch.was_brought(DAY)
+    assert not monitoring.was_brought(DAY)
 
     IngestRun.objects.filter(started_at=at - HOUR).update(started_at=at)
 
-    assert watch.was_brought(DAY)
+    assert monitoring.was_brought(DAY)

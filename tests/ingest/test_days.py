@@ -6,11 +6,12 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from digest.ingest import arxiv, calendar, check, collect, watch
+from digest.ingest import daily_check, monitoring, run_source
+from digest.ingest.sources import arxiv_calendar, arxiv_feed
 from digest.models import IngestRun, Paper
 from tests import replay
 from tests.conftest import DATA, needs_data
-from tests.ingest.sources import CAPTCHA, Record, Response, busy, cut
+from tests.ingest.fake_sources import CAPTCHA, Record, Response, busy, cut
 
 pytestmark = [needs_data, pytest.mark.slow, pytest.mark.django_db]
 FAULTS = (busy(503), busy(429, after=0), CAPTCHA, cut)
@@ -30,17 +31,17 @@ def live(sources, settings, days, categories):
     said, before = {}, b""
     for number, (day, document) in enumerate(days):
         sources.body = document
-        midnight = calendar.rebuilt_at(day)
+        midnight = arxiv_calendar.rebuilt_at(day)
         if day.weekday() >= 5:
-            assert collect.poll(midnight) == []
-            said[day] = collect.collect_announcements(midnight)
+            assert run_source.poll(midnight) == []
+            said[day] = run_source.collect_announcements(midnight)
             continue
         is_late = number % LATE == LATE - 1
         fault = Response(before) if is_late else FAULTS[number % len(FAULTS)]
         sources.faults["feed"] = [fault]
         for hour in (0, 1, 2):
             now = midnight + timedelta(hours=hour, minutes=20)
-            said[day] = [*said.get(day, []), *collect.poll(now)]
+            said[day] = [*said.get(day, []), *run_source.poll(now)]
         before = document
     return said
 
@@ -48,7 +49,7 @@ def live(sources, settings, days, categories):
 def late_days(days):
     """Working days whose first look met the document before."""
     late = days[LATE - 1 :: LATE]
-    return [day for day, _ in late if calendar.expected(day) == "papers"]
+    return [day for day, _ in late if arxiv_calendar.expected(day) == "papers"]
 
 
 def check_that_nothing_was_announced_twice(days):
@@ -73,7 +74,7 @@ def first_days(days):
     """Each paper's first day, as the documents themselves tell it."""
     first = {}
     for day, document in days:
-        for one in arxiv.parse(document):
+        for one in arxiv_feed.parse(document):
             first.setdefault(one.identifier, day)
     return first
 
@@ -94,7 +95,7 @@ def test_eighteen_days_are_read_whole_and_empty_ones_named(sources, settings):
     # Replacements were announced before we looked: they are no news of any day.
     kinds = Counter(Paper.objects.values_list("announce_type", flat=True))
     assert kinds["new"] + kinds["cross"] <= 1323 + 234
-    assert watch.missing(datetime(2026, 5, 4, 23, tzinfo=UTC)) == []
+    assert monitoring.missing(datetime(2026, 5, 4, 23, tzinfo=UTC)) == []
 
 
 def test_thirty_eight_days_with_gaps_are_read_whole_and_the_gaps_named(
@@ -115,11 +116,11 @@ def test_thirty_eight_days_with_gaps_are_read_whole_and_the_gaps_named(
     # Of the weekdays that nobody recorded all within the last three weeks are named.
     now = datetime(2025, 12, 31, 23, tzinfo=UTC)
     have = {day for day, _ in days[:-1]}
-    since = last - timedelta(days=watch.LOOK_BACK)
-    assert watch.missing(now) == [
+    since = last - timedelta(days=monitoring.LOOK_BACK)
+    assert monitoring.missing(now) == [
         day
-        for day in calendar.days(since, last)
-        if day not in have and calendar.expected(day) == "papers"
+        for day in arxiv_calendar.days(since, last)
+        if day not in have and arxiv_calendar.expected(day) == "papers"
     ]
 
 
@@ -141,7 +142,7 @@ def test_papers_that_the_feeds_of_eighteen_days_lack_are_announced_on_their_day(
     first, lost = {}, set()
 
     for day, document in days:
-        told = arxiv.parse(document)
+        told = arxiv_feed.parse(document)
         new = [one for one in told if one.announce_type == "new"]
         fresh = [one for one in new if one.identifier not in first]
         first |= {one.identifier: day for one in fresh}
@@ -152,9 +153,9 @@ def test_papers_that_the_feeds_of_eighteen_days_lack_are_announced_on_their_day(
         kept = [] if day == silent else told
         sources.announced = [one for one in kept if one.identifier not in missing]
         for hour in (0, 3):
-            now = calendar.rebuilt_at(day) + timedelta(hours=hour, minutes=20)
-            collect.poll(now)
-            check.check(now)
+            now = arxiv_calendar.rebuilt_at(day) + timedelta(hours=hour, minutes=20)
+            run_source.poll(now)
+            daily_check.check(now)
 
     mine = Paper.objects.filter(identifier__in=first)
     assert dict(mine.values_list("identifier", "announced_on")) == first
@@ -162,4 +163,4 @@ def test_papers_that_the_feeds_of_eighteen_days_lack_are_announced_on_their_day(
     assert sum(checks.values_list("missed", flat=True)) == len(lost) > 300
     assert set(checks.values_list("state", "unconfirmed")) == {("done", 0)}
     assert checks.count() == 12  # no weekend, and none twice
-    assert watch.missing(datetime(2026, 5, 4, 23, tzinfo=UTC)) == []
+    assert monitoring.missing(datetime(2026, 5, 4, 23, tzinfo=UTC)) == []

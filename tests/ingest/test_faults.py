@@ -10,12 +10,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from digest.ingest import api, arxiv, collect, huggingface, oai, web
-from digest.ingest.listing import Listing, Refused, identify
+from digest.ingest import run_source
+from digest.ingest.sources import arxiv_api, arxiv_feed, arxiv_oai, http, huggingface
+from digest.ingest.sources.listing import Listing, Refused, identify
 from digest.models import IngestRun, Paper
 from tests.conftest import DATA, needs_data
 from tests.ingest import recorded
-from tests.ingest.sources import (
+from tests.ingest.fake_sources import (
     BOMB,
     CAPTCHA,
     STRANGER,
@@ -53,7 +54,7 @@ def told(sources, db):
 def test_a_fault_that_passes_costs_an_attempt_and_no_paper(told, fault, asked):
     told.faults["feed"] = [fault]
 
-    (run,) = collect.collect_announcements(NOW)
+    (run,) = run_source.collect_announcements(NOW)
 
     assert (run.state, run.new) == ("done", 8)
     assert len(told.asked["feed"]) == asked
@@ -77,7 +78,7 @@ def test_a_fault_that_passes_costs_an_attempt_and_no_paper(told, fault, asked):
 def test_a_fault_that_stays_is_a_failed_run_that_says_why(told, fault, why):
     told.faults["feed"] = [fault] * ENOUGH
 
-    (run,) = collect.collect_announcements(NOW)
+    (run,) = run_source.collect_announcements(NOW)
 
     run.refresh_from_db()
     assert run.state == "failed"
@@ -89,7 +90,7 @@ def test_a_fault_that_stays_is_a_failed_run_that_says_why(told, fault, why):
 def test_what_asking_again_cannot_mend_is_asked_once(told, fault):
     told.faults["feed"] = [fault] * ENOUGH
 
-    collect.collect_announcements(NOW)
+    run_source.collect_announcements(NOW)
 
     assert len(told.asked["feed"]) == 1
 
@@ -97,7 +98,7 @@ def test_what_asking_again_cannot_mend_is_asked_once(told, fault):
 def test_a_page_to_log_in_is_called_one_by_hugging_face_s_road_too(told):
     told.faults["daily"] = [CAPTCHA]
 
-    run = collect.collect_day(DAY, NOW)
+    run = run_source.collect_day(DAY, NOW)
 
     assert run.error.startswith("a web page, not JSON (a captcha or an error?)")
 
@@ -106,9 +107,9 @@ def test_a_feed_of_a_day_to_come_is_refused_for_it_would_hide_today(told):
     tomorrow, later = DAY + timedelta(days=1), DAY + timedelta(days=2)
     told.day = later
 
-    (refused,) = collect.collect_announcements(NOW)
+    (refused,) = run_source.collect_announcements(NOW)
     told.day = tomorrow  # its clock may be ahead a little
-    (taken,) = collect.collect_announcements(NOW)
+    (taken,) = run_source.collect_announcements(NOW)
 
     assert (refused.state, taken.new) == ("failed", 8)
     assert "is of 2026-11-22, which has not come: fetch it again" in refused.error
@@ -118,7 +119,7 @@ def test_a_list_with_one_paper_of_a_day_to_come_is_refused(told):
     document = recorded.DAY_2026.read_bytes()
     told.lists[f"{DAY}"] = document.replace(b'DailyAt": "2026', b'DailyAt": "2199', 1)
 
-    run = collect.collect_day(DAY, NOW)
+    run = run_source.collect_day(DAY, NOW)
 
     assert "is of 2199-11-20, which has not come" in run.error
     assert not Paper.objects.exists()
@@ -127,7 +128,7 @@ def test_a_list_with_one_paper_of_a_day_to_come_is_refused(told):
 def test_the_round_after_a_fault_is_whole(told):
     told.faults["feed"] = [cut]
 
-    first, second = (collect.collect_announcements(NOW)[0] for _ in range(2))
+    first, second = (run_source.collect_announcements(NOW)[0] for _ in range(2))
 
     assert (first.state, second.state, second.new) == ("failed", "done", 8)
     assert IngestRun.objects.count() == 2
@@ -136,7 +137,7 @@ def test_the_round_after_a_fault_is_whole(told):
 def test_control_characters_cost_no_paper(told):
     told.faults["feed"] = [with_controls]
 
-    (run,) = collect.collect_announcements(NOW)
+    (run,) = run_source.collect_announcements(NOW)
 
     assert run.new == 8
     assert Paper.objects.filter(title__startswith="Invented Paper").count() == 8
@@ -146,7 +147,7 @@ def test_a_retry_after_is_obeyed(told):
     told.faults["feed"] = [busy(503, after=1)]
     begun = time.monotonic()
 
-    collect.collect_announcements(NOW)
+    run_source.collect_announcements(NOW)
 
     assert time.monotonic() - begun >= 1
 
@@ -154,16 +155,16 @@ def test_a_retry_after_is_obeyed(told):
 def test_a_moment_to_come_back_at_is_a_number_of_seconds():
     soon = datetime.now(UTC) + timedelta(seconds=30)
 
-    assert 28 <= web._retry_after(format_datetime(soon, usegmt=True)) <= 30
+    assert 28 <= http._retry_after(format_datetime(soon, usegmt=True)) <= 30
     zoned = soon.astimezone(timezone(timedelta(hours=2)))
-    assert 28 <= web._retry_after(format_datetime(zoned)) <= 30
-    assert web._retry_after("7") == 7
-    assert web._retry_after("soon") is None
-    assert web._retry_after("") is None
+    assert 28 <= http._retry_after(format_datetime(zoned)) <= 30
+    assert http._retry_after("7") == 7
+    assert http._retry_after("soon") is None
+    assert http._retry_after("") is None
 
 
 def test_a_source_that_drips_is_given_up(told, monkeypatch):
-    monkeypatch.setattr(web, "DRIP", 0.2)
+    monkeypatch.setattr(http, "DRIP", 0.2)
 
     def drip(_):  # five seconds of it, each time that we ask
         def slowly():
@@ -176,17 +177,17 @@ def test_a_source_that_drips_is_given_up(told, monkeypatch):
     told.faults["feed"] = [drip] * ENOUGH
     begun = time.monotonic()
 
-    (run,) = collect.collect_announcements(NOW)
+    (run,) = run_source.collect_announcements(NOW)
 
     assert "was not done after" in run.error
-    assert time.monotonic() - begun < 5 * web.ATTEMPTS
+    assert time.monotonic() - begun < 5 * http.ATTEMPTS
 
 
 def test_a_source_that_never_ends_is_given_up(told, monkeypatch):
-    monkeypatch.setattr(web, "LARGEST", 1_000_000)
+    monkeypatch.setattr(http, "LARGEST", 1_000_000)
     told.faults["feed"] = [Response(b" " * 2_000_000)]
 
-    (run,) = collect.collect_announcements(NOW)
+    (run,) = run_source.collect_announcements(NOW)
 
     assert "sent more than 1 MB" in run.error
 
@@ -197,7 +198,7 @@ def test_in_file_doubles_and_versions_are_one_paper(told):
         *(paper(2, DAY, version=3), paper(2, DAY)),
     ]
 
-    (run,) = collect.collect_announcements(NOW)
+    (run,) = run_source.collect_announcements(NOW)
 
     assert run.new == 2
     assert set(Paper.objects.values_list("announce_type", "version")) == {
@@ -210,17 +211,17 @@ def test_one_failing_source_does_not_stop_the_other(told):
     told.faults["feed"] = [CAPTCHA]
     told.lists[f"{DAY}"] = recorded.DAY_2026.read_bytes()
 
-    runs = collect.collect_network(NOW)
+    runs = run_source.collect_network(NOW)
 
     states = [(run.source, run.state) for run in runs]
     assert states[0] == ("arxiv", "failed")
-    assert states.count(("huggingface", "done")) == collect.LOOK_BACK
+    assert states.count(("huggingface", "done")) == run_source.LOOK_BACK
 
 
 def test_we_leave_an_address_to_write_to(told, settings):
     settings.MAIL_FROM = "Paper Round <round@papers.example>"
 
-    collect.collect_announcements(NOW)
+    run_source.collect_announcements(NOW)
 
     name = told.asked["feed"][0].headers["User-Agent"]
     assert "mailto:round@papers.example" in name
@@ -230,13 +231,13 @@ def test_we_leave_an_address_to_write_to(told, settings):
 def test_hugging_face_votes_are_measured_for_two_weeks_and_grow(sources, db):
     document = recorded.DAY_2026.read_bytes()
     sources.lists[f"{DAY}"] = document
-    collect.collect_attention(NOW)
+    run_source.collect_attention(NOW)
     votes = re.compile(rb'"upvotes": ?(\d+)')
     sources.lists[f"{DAY}"] = votes.sub(
         lambda found: b'"upvotes": %d' % (int(found[1]) + 20), document
     )
 
-    collect.collect_attention(NOW + timedelta(days=13))
+    run_source.collect_attention(NOW + timedelta(days=13))
 
     counted = Paper.objects.filter(votes__gt=0).first().signals.filter(kind="upvotes")
     first, second = counted.order_by("at").values_list("value", flat=True)
@@ -246,7 +247,7 @@ def test_hugging_face_votes_are_measured_for_two_weeks_and_grow(sources, db):
 def test_what_a_machine_wrote_of_a_paper_is_kept_as_such(sources, db):
     sources.lists[f"{DAY}"] = recorded.DAY_2026.read_bytes()
 
-    collect.collect_day(DAY, NOW)
+    run_source.collect_day(DAY, NOW)
 
     found = Paper.objects.exclude(ai_summary="").get()
     assert (found.ai_summary, found.ai_keywords) == ("Invented.", ["transport"])
@@ -256,14 +257,14 @@ def test_what_a_machine_wrote_of_a_paper_is_kept_as_such(sources, db):
 
 
 READERS = {
-    recorded.ATOM: arxiv.parse,
-    recorded.RSS: arxiv.parse,
+    recorded.ATOM: arxiv_feed.parse,
+    recorded.RSS: arxiv_feed.parse,
     recorded.DAY_2026: huggingface.parse,
     recorded.DAY_2025: huggingface.parse,
-    recorded.OAI_RAW: lambda document: oai.parse(document).listings,
-    recorded.OAI_ARXIV: lambda document: oai.parse(document).listings,
-    recorded.OAI_DC: lambda document: oai.parse(document).listings,
-    recorded.PAPERS: lambda document: api.parse(document).listings,
+    recorded.OAI_RAW: lambda document: arxiv_oai.parse(document).listings,
+    recorded.OAI_ARXIV: lambda document: arxiv_oai.parse(document).listings,
+    recorded.OAI_DC: lambda document: arxiv_oai.parse(document).listings,
+    recorded.PAPERS: lambda document: arxiv_api.parse(document).listings,
 }
 BITS = st.one_of(
     st.binary(max_size=6),
@@ -330,7 +331,7 @@ def assert_papers_or_refused(read, document):
         ("oai/sample_arxiv_response_listrecords_cs.xml", READERS[recorded.OAI_RAW]),
         ("oai/hepcrawl/arxiv-physics-hep-th.xml", READERS[recorded.OAI_RAW]),
         ("oai/arxivraw_1810.09584_getrecord.xml", READERS[recorded.OAI_RAW]),
-        ("rss_atom/DERIVED_rss.arxiv.org_atom_cs.AI_2025-08-20_closed.xml", arxiv.parse),
+        ("rss_atom/DERIVED_rss.arxiv.org_atom_cs.AI_2025-08-20_closed.xml", arxiv_feed.parse),
         (
             "arxiv_api/id_1707.08567_s0_m100_6a1afebfc6a3.http200.xml",
             READERS[recorded.PAPERS],

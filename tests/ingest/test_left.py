@@ -9,10 +9,12 @@ import pytest
 from django.utils import timezone
 
 from digest import tasks
-from digest.ingest import calendar, collect, harvest, holder, repeat, wanted
+from digest.ingest import holder, oai_harvest, rerun, run_source
+from digest.ingest.reader_requests import pending_papers
+from digest.ingest.sources import arxiv_calendar
 from digest.models import IngestRun, Paper
 from tests import make
-from tests.ingest.sources import Record, batch, busy, paper
+from tests.ingest.fake_sources import Record, batch, busy, paper
 from tests.make import DAY
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both]
@@ -45,37 +47,37 @@ def dead():
 
 def test_a_paper_whose_task_was_lost_is_fetched(sources, now):
     sources.known = [paper(7, DAY)]
-    waiting = collect.submitted("2611.20007", now - 11 * MINUTE)
+    waiting = run_source.submitted("2611.20007", now - 11 * MINUTE)
 
-    (run,) = repeat.take_up(now)
+    (run,) = rerun.take_up(now)
 
     assert (run.pk, run.state, run.new) == (waiting.pk, "done", 1)
     assert Paper.objects.get().identifier == "2611.20007"
-    assert repeat.take_up(now) == []
+    assert rerun.take_up(now) == []
 
 
 def test_a_paper_that_was_just_submitted_is_left_to_its_task(sources, now):
-    run = collect.submitted("2611.20007", now - 2 * MINUTE)
+    run = run_source.submitted("2611.20007", now - 2 * MINUTE)
 
-    assert repeat.take_up(now) == []
-    assert repeat.what_next(run, now) == "Waits for a worker."
+    assert rerun.take_up(now) == []
+    assert rerun.what_next(run, now) == "Waits for a worker."
 
 
 def test_a_paper_that_another_worker_has_just_taken_up_is_left_to_it(sources, now):
-    collect.submitted("2611.20007", now - 11 * MINUTE)
+    run_source.submitted("2611.20007", now - 11 * MINUTE)
     IngestRun.objects.update(touched_at=now)
 
-    assert repeat.take_up(now) == []
+    assert rerun.take_up(now) == []
     assert not sources.asked["api"]
 
 
 def test_two_workers_do_not_fetch_the_same_paper(sources, now):
     sources.known = [paper(7, DAY)]
-    run = collect.submitted("2611.20007", now - 11 * MINUTE)
+    run = run_source.submitted("2611.20007", now - 11 * MINUTE)
     seen_by_another = IngestRun.objects.get(pk=run.pk)
 
-    repeat._take_up(run, now)
-    repeat._take_up(seen_by_another, now)
+    rerun._take_up(run, now)
+    rerun._take_up(seen_by_another, now)
 
     assert len(sources.asked["api"]) == 1
 
@@ -86,7 +88,7 @@ def test_a_harvest_of_a_dead_worker_goes_on_at_its_page(sources, settings, now):
         settings, now, MINUTE, touched_at=now, holder=dead(), token=f"{DAY}||cs|3"
     )
 
-    (run,) = repeat.take_up(now)
+    (run,) = rerun.take_up(now)
 
     assert (run.pk, run.state, run.records) == (left.pk, "done", 5)
 
@@ -96,9 +98,9 @@ def test_a_harvest_whose_worker_nobody_knows_goes_on_after_a_while(
 ):
     sources.records = [Record(one, DAY) for one in batch(DAY, 8)]
     begun(settings, now, 30 * MINUTE, touched_at=now - 9 * MINUTE, holder="else:1")
-    assert repeat.take_up(now) == []
+    assert rerun.take_up(now) == []
 
-    (run,) = repeat.take_up(now + 2 * MINUTE)
+    (run,) = rerun.take_up(now + 2 * MINUTE)
 
     assert (run.state, run.new) == ("done", 8)
 
@@ -106,26 +108,26 @@ def test_a_harvest_whose_worker_nobody_knows_goes_on_after_a_while(
 def test_a_harvest_that_lay_for_a_day_is_closed_with_its_reason(sources, settings, now):
     left = begun(settings, now, timedelta(days=1), touched_at=now - timedelta(days=1))
 
-    repeat.take_up(now)
+    rerun.take_up(now)
 
     left.refresh_from_db()
     assert (left.state, left.finished_at) == ("failed", now)
-    assert harvest.DIED in left.error
+    assert oai_harvest.DIED in left.error
     assert not sources.asked["oai"]
 
 
 def test_a_few_are_taken_up_at_a_time(sources, now, monkeypatch):
-    monkeypatch.setattr(repeat, "AT_ONCE", 2)
+    monkeypatch.setattr(rerun, "AT_ONCE", 2)
     sources.known = batch(DAY, 3)
     for one in sources.known:
-        collect.submitted(one.identifier, now - 11 * MINUTE)
+        run_source.submitted(one.identifier, now - 11 * MINUTE)
 
-    assert [len(repeat.take_up(now)) for _ in range(3)] == [2, 1, 0]
+    assert [len(rerun.take_up(now)) for _ in range(3)] == [2, 1, 0]
 
 
 def test_the_task_takes_up_and_ranks(sources, now):
     sources.known = [paper(7, DAY)]
-    collect.submitted(sources.known[0].identifier, now - 11 * MINUTE)
+    run_source.submitted(sources.known[0].identifier, now - 11 * MINUTE)
 
     tasks.ingest_left()
 
@@ -134,9 +136,9 @@ def test_the_task_takes_up_and_ranks(sources, now):
 
 def test_a_paper_that_waits_is_read_again_in_its_own_run(sources, now):
     sources.known = [paper(7, DAY)]
-    waiting = collect.submitted("2611.20007", now)
+    waiting = run_source.submitted("2611.20007", now)
 
-    (run,) = repeat.run_again(waiting, now)
+    (run,) = rerun.run_again(waiting, now)
 
     assert (run.pk, run.state) == (waiting.pk, "done")
 
@@ -147,19 +149,19 @@ def test_a_paper_that_waits_is_read_again_in_its_own_run(sources, now):
 def test_a_run_that_nobody_is_at_says_that_it_is_taken_up(settings, now):
     run = begun(settings, now, MINUTE, touched_at=now, holder=dead())
 
-    assert "taken up within ten minutes" in repeat.what_next(run, now)
+    assert "taken up within ten minutes" in rerun.what_next(run, now)
 
 
 def test_a_run_at_work_says_how_far_it_is(settings, now):
     run = begun(settings, now, touched_at=now, records=3000, expected_records=8200)
 
-    assert repeat.what_next(run, now) == "At work: 3,000 of 8,200 records so far."
+    assert rerun.what_next(run, now) == "At work: 3,000 of 8,200 records so far."
 
 
 def lists_of_readers(now):
     """A reader wants a paper that we do not know."""
-    wanted.want(make.subscriber(), ["2611.20007"], now)
-    return wanted.fetch(now)
+    pending_papers.want(make.subscriber(), ["2611.20007"], now)
+    return pending_papers.fetch(now)
 
 
 def test_what_readers_want_is_asked_for_again(sources, now):
@@ -167,7 +169,7 @@ def test_what_readers_want_is_asked_for_again(sources, now):
     (failed,) = lists_of_readers(now)
     sources.known = [paper(7, DAY)]
 
-    (run,) = repeat.run_again(failed, now)
+    (run,) = rerun.run_again(failed, now)
 
     assert (failed.state, run.state, run.new) == ("failed", "done", 1)
 
@@ -191,22 +193,24 @@ def test_a_run_that_failed_says_what_happens_next(
     settings.ARXIV_OAI_URL = f"{settings.ARXIV_OAI_URL}/nowhere"
     sources.faults.update(feed=[busy(404)], daily=[busy(404)], api=[busy(404)])
     run = {
-        "feed": lambda: collect.collect_announcements(now)[0],
-        "list": lambda: collect.collect_day(now.date(), now),
+        "feed": lambda: run_source.collect_announcements(now)[0],
+        "list": lambda: run_source.collect_day(now.date(), now),
         "check": lambda: begun(settings, now, MINUTE, is_check=True, state="failed"),
         "gap": lambda: begun(settings, now, state="failed"),
-        "window": lambda: harvest.backfill(calendar.today(now), now)[0],
-        "paper": lambda: collect.submit(collect.submitted("2611.20007", now), now),
+        "window": lambda: oai_harvest.backfill(arxiv_calendar.today(now), now)[0],
+        "paper": lambda: run_source.submit(
+            run_source.submitted("2611.20007", now), now
+        ),
         "wanted": lambda: lists_of_readers(now)[0],
-        "document": lambda: collect.collect([tmp_path / "none.xml"], now)[0],
+        "document": lambda: run_source.collect([tmp_path / "none.xml"], now)[0],
     }[road]()
 
     assert run.state == "failed"
-    assert today in repeat.what_next(run, now)
-    assert later in repeat.what_next(run, now + timedelta(days=2))
+    assert today in rerun.what_next(run, now)
+    assert later in rerun.what_next(run, now + timedelta(days=2))
 
 
 def test_what_is_done_has_nothing_before_it(sources, now):
-    (run,) = collect.collect_announcements(now)
+    (run,) = run_source.collect_announcements(now)
 
-    assert repeat.what_next(run, now) == ""
+    assert rerun.what_next(run, now) == ""

@@ -10,9 +10,10 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
-from digest.ingest import collect, harvest, web
+from digest.ingest import oai_harvest, run_source
+from digest.ingest.sources import http
 from digest.models import IngestRun, Paper
-from tests.ingest.sources import batch
+from tests.ingest.fake_sources import batch
 from tests.make import DAY, NOW
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -26,7 +27,7 @@ def wire():
 
     def serve(said):
         def answer():
-            for _ in range(web.ATTEMPTS):
+            for _ in range(http.ATTEMPTS):
                 try:
                     asking, _ = listening.accept()
                 except OSError:  # closed: nobody asks any more
@@ -44,7 +45,7 @@ def wire():
 
 @pytest.fixture
 def client():
-    with web.connect() as client:
+    with http.connect() as client:
         yield client
 
 
@@ -71,8 +72,8 @@ def client():
 def test_an_answer_that_is_no_whole_one_is_refused_with_the_reason(
     wire, client, said, why
 ):
-    with pytest.raises(web.Unreachable, match=f"{why}.*: try again later"):
-        web.get(client, wire(said))
+    with pytest.raises(http.Unreachable, match=f"{why}.*: try again later"):
+        http.get(client, wire(said))
 
 
 @pytest.mark.django_db
@@ -82,7 +83,7 @@ def test_a_length_that_is_too_short_stores_nothing(sources, size):
     sources.announced = batch(DAY)
     sources.faults["feed"] = [lambda answer: Response(answer.get_data()[:size])]
 
-    (run,) = collect.collect_announcements(NOW)
+    (run,) = run_source.collect_announcements(NOW)
 
     assert "cut or broken" in run.error
     assert not Paper.objects.exists()
@@ -95,8 +96,8 @@ def test_what_is_packed_twice_is_not_unpacked(httpserver: HTTPServer, client):
         twice, headers={"Content-Encoding": "gzip, gzip"}
     )
 
-    with pytest.raises(web.Unreachable, match=r"nobody asked for \(gzip, gzip\)"):
-        web.get(client, httpserver.url_for("/feed"))
+    with pytest.raises(http.Unreachable, match=r"nobody asked for \(gzip, gzip\)"):
+        http.get(client, httpserver.url_for("/feed"))
 
     assert httpserver.log[0][0].headers["Accept-Encoding"] == "gzip"
 
@@ -106,8 +107,8 @@ def test_that_nothing_changed_is_believed_only_where_it_was_asked(
 ):
     httpserver.expect_request("/feed").respond_with_data("", 304)
 
-    with pytest.raises(web.Unreachable, match="answered 304"):
-        web.get(client, httpserver.url_for("/feed"))
+    with pytest.raises(http.Unreachable, match="answered 304"):
+        http.get(client, httpserver.url_for("/feed"))
 
 
 @pytest.mark.django_db
@@ -115,9 +116,9 @@ def test_a_cache_that_says_unchanged_of_everything_is_a_failure_of_every_road(so
     for road in ("feed", "daily", "oai"):
         sources.faults[road] = [Response(status=304)]
 
-    collect.collect_announcements(NOW)
-    collect.collect_day(DAY, NOW)
-    harvest.backfill(DAY, NOW)
+    run_source.collect_announcements(NOW)
+    run_source.collect_day(DAY, NOW)
+    oai_harvest.backfill(DAY, NOW)
 
     runs = IngestRun.objects.values_list("state", "error")
     assert len(runs) == 3
@@ -135,8 +136,8 @@ def elsewhere(client, here, there):
 
     client._transport = httpx.MockTransport(answer)
     try:
-        return web.get(client, here), asked
-    except web.Unreachable as error:
+        return http.get(client, here), asked
+    except http.Unreachable as error:
         return str(error), asked
 
 

@@ -10,7 +10,7 @@ from fnmatch import fnmatch
 import pytest
 import yaml
 
-from digest.ingest.collect import collect
+from digest.ingest.run_source import collect
 from digest.models import Paper, Signal
 from tests.conftest import DATA, needs_data
 from tests.make import NOW

@@ -4,8 +4,9 @@ from datetime import date, timedelta
 
 import pytest
 
-from digest.ingest import arxiv, huggingface, sample
-from digest.ingest.collect import collect
+from digest.ingest import sample
+from digest.ingest.run_source import collect
+from digest.ingest.sources import arxiv_feed, huggingface
 from digest.models import Paper, Signal
 from tests.make import NOW
 
@@ -52,7 +53,7 @@ def test_both_documents_say_what_was_invented(papers, tmp_path):
         one
         for path in paths
         if path.suffix == ".xml"
-        for one in arxiv.parse(path.read_bytes())
+        for one in arxiv_feed.parse(path.read_bytes())
     ]
     counted = [
         one

@@ -6,9 +6,9 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from digest.ingest import arxiv, huggingface
-from digest.ingest.bulk import Overtaken, insert
-from digest.ingest.listing import Listing, Measurement
+from digest.ingest.pg_copy import Overtaken, insert
+from digest.ingest.sources import arxiv_feed, huggingface
+from digest.ingest.sources.listing import Listing, Measurement
 from digest.ingest.store import Counts, store
 from digest.models import IngestRun, Paper, Signal
 from tests import make
@@ -64,7 +64,7 @@ def counts(signals=0, new=0, updated=0, unchanged=0):
 def test_a_feed_becomes_papers_and_an_account_of_them():
     account = run()
 
-    result = store(arxiv.parse(ATOM.read_bytes()), account, NOW)
+    result = store(arxiv_feed.parse(ATOM.read_bytes()), account, NOW)
 
     assert result == counts(new=4)
     account.refresh_from_db()
@@ -83,7 +83,7 @@ def test_a_feed_becomes_papers_and_an_account_of_them():
 
 def test_storing_twice_changes_nothing():
     documents = [
-        arxiv.parse(ATOM.read_bytes()),
+        arxiv_feed.parse(ATOM.read_bytes()),
         huggingface.parse(DAY_2026.read_bytes()),
     ]
     for listings in documents:

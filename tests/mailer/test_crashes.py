@@ -8,11 +8,12 @@ import pytest
 
 from accounts.models import Suppression
 from digest import follows
-from digest.feedback import record, settle
-from digest.mailer import again, deliver, ledger, plan, transport
-from digest.mailer.outcome import accepted
+from digest.feedback import process_events, record
+from digest.mailer import deliver, ledger, plan, resend
+from digest.mailer.transports import chosen
+from digest.mailer.transports.result import accepted
 from digest.models import Batch, Digest, Event, Slot
-from digest.ranking import assemble
+from digest.ranking import choose
 from tests import make
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
@@ -48,7 +49,7 @@ class Provider:
 @pytest.fixture
 def provider(monkeypatch):
     made = Provider()
-    monkeypatch.setattr(transport, "chosen", lambda: made)
+    monkeypatch.setattr(chosen, "chosen", lambda: made)
     return made
 
 
@@ -68,12 +69,12 @@ def edition(monkeypatch):
 def corridor(now):
     """What the tick and the tasks after it do."""
     plan.plan_due(now)
-    again.resend_due(now)
+    resend.resend_due(now)
     ledger.reclaim(now)
     while batch := ledger.claim_next(now):
-        digests = assemble.assemble(batch, now)
+        digests = choose.assemble(batch, now)
         deliver.deliver(batch, digests, now)
-    settle.act(now)
+    process_events.act(now)
 
 
 @contextmanager
@@ -113,9 +114,9 @@ SAFE = [
     (plan, "fill_batch", "after"),
     (plan, "plan_quarter", "after"),
     (ledger, "claim_next", "after"),
-    (assemble, "choose", "before"),
-    (assemble, "choose", "after"),
-    (assemble, "assemble", "after"),
+    (choose, "choose", "before"),
+    (choose, "choose", "after"),
+    (choose, "assemble", "after"),
     (deliver, "excluded", "before"),
     (deliver, "excluded", "after"),
     (deliver, "send_one", "before"),
@@ -203,10 +204,10 @@ def told_of(kind="delivered"):
 @pytest.mark.parametrize(
     ("owner", "name", "when"),
     [
-        (settle, "settle_doubts", "before"),
-        (settle, "settle_doubts", "after"),
-        (settle, "close", "after"),
-        (settle, "act", "after"),
+        (process_events, "settle_doubts", "before"),
+        (process_events, "settle_doubts", "after"),
+        (process_events, "close", "after"),
+        (process_events, "act", "after"),
     ],
 )
 def test_an_event_whose_worker_died_is_acted_on_again(
@@ -217,9 +218,9 @@ def test_an_event_whose_worker_died_is_acted_on_again(
     fresh_start()
     told_of()
     with deadly(owner, name, when, call=1):
-        settle.act(NOW)
+        process_events.act(NOW)
 
-    settle.act(NOW)
+    process_events.act(NOW)
 
     assert outcomes(edition).accepted == READERS
     assert not Event.objects.filter(acted_at=None).exists()
@@ -228,10 +229,10 @@ def test_an_event_whose_worker_died_is_acted_on_again(
 def test_a_complaint_whose_worker_died_is_heard_again(edition, provider):
     corridor(NOW)
     told_of("spamreport")
-    with deadly(settle, "hear", "before", call=1):
-        settle.act(NOW)
+    with deadly(process_events, "hear", "before", call=1):
+        process_events.act(NOW)
 
-    settle.act(NOW)
+    process_events.act(NOW)
 
     assert Suppression.objects.get().reason == Suppression.Reason.COMPLAINT
 
@@ -240,7 +241,7 @@ def test_an_event_that_is_quicker_than_the_reclaim_is_not_forgotten(edition, pro
     with deadly(deliver, "record", "before"):
         corridor(NOW)
     told_of("processed")
-    settle.act(NOW)
+    process_events.act(NOW)
 
     fresh_start()
 
@@ -258,7 +259,7 @@ def test_who_dies_while_it_plans_a_doubt_once_more_sends_it_once_more_only(
         corridor(NOW)
     fresh_start()
     later = NOW + timedelta(minutes=20)
-    with deadly(again, name, when, call=1):
+    with deadly(resend, name, when, call=1):
         corridor(later)
 
     fresh_start(later)

@@ -8,8 +8,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Suppression
-from digest.mailer import deliver, files, ledger, transport
-from digest.mailer.outcome import accepted, refused, unknown
+from digest.mailer import deliver, ledger
+from digest.mailer.transports import files
+from digest.mailer.transports.result import accepted, refused, unknown
 from digest.models import Batch, Digest, Recall
 from tests import make
 
@@ -49,7 +50,7 @@ class Provider:
 def provider(monkeypatch):
     def chosen(answers=()):
         made = Provider(answers)
-        monkeypatch.setattr(transport, "chosen", lambda: made)
+        monkeypatch.setattr(chosen, "chosen", lambda: made)
         return made
 
     return chosen

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from digest.mailer import deliver, rate, sendgrid
+from digest.mailer import deliver, rate
+from digest.mailer.transports import sendgrid
 
 
 @pytest.fixture(params=["redis", "file"])

@@ -17,9 +17,10 @@ from hypothesis.stateful import (
 )
 
 from accounts.models import Subscriber
-from digest.feedback import record, settle
-from digest.mailer import again, deliver, ledger, stopping, transport
-from digest.mailer.outcome import accepted, refused, unknown
+from digest.feedback import process_events, record
+from digest.mailer import deliver, ledger, resend, shutdown
+from digest.mailer.transports import chosen
+from digest.mailer.transports.result import accepted, refused, unknown
 from digest.models import Batch, Digest, Edition, Event, Pause, Slot
 from tests import make
 
@@ -60,7 +61,7 @@ class Sending(RuleBasedStateMachine):
         ]
         for start in range(0, READERS, SIZE):
             make.batch(self.edition, self.readers[start : start + SIZE])
-        self.old, transport.chosen = transport.chosen, lambda: self
+        self.old, chosen.chosen = chosen.chosen, lambda: self
 
     # The provider
 
@@ -83,7 +84,7 @@ class Sending(RuleBasedStateMachine):
             self.work([])
         if fate == "asked to end":
             self.taken[mail.key] += 1
-            stopping.ask()
+            shutdown.ask()
         return ANSWERS.get(fate) or accepted("a name")
 
     # What workers do
@@ -133,7 +134,7 @@ class Sending(RuleBasedStateMachine):
         except Killed:
             pass
         finally:
-            stopping.FLAG[0] = 0
+            shutdown.FLAG[0] = 0
 
     # What else happens
 
@@ -148,14 +149,14 @@ class Sending(RuleBasedStateMachine):
             record.Report(kind, f"{kind} {key}", key, at=self.now) for key in self.taken
         ]
         record.record(said, "sendgrid", self.now)
-        settle.act(self.now)
+        process_events.act(self.now)
 
     @rule()
     def resend(self):
         """The grace has passed, and every event of a mail that was taken came within it."""
         self.tell("processed")
         self.now += GRACE + timedelta(seconds=1)
-        again.resend_due(self.now)
+        resend.resend_due(self.now)
 
     @rule()
     def lift(self):
@@ -193,7 +194,7 @@ class Sending(RuleBasedStateMachine):
             self.come_to_rest()
             self.verify()
         finally:
-            transport.chosen = self.old
+            chosen.chosen = self.old
 
     def come_to_rest(self):
         """Whatever happened, ticks go on, and the provider recovers."""

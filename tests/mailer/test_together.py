@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 
-from digest.mailer import deliver, files, ledger, plan
+from digest.mailer import deliver, ledger, plan
+from digest.mailer.transports import files
 from digest.models import Batch, Digest
 from tests import make
 

@@ -12,8 +12,8 @@ import pytest
 from django.core.mail import EmailMultiAlternatives
 from werkzeug import Response
 
-from digest.mailer import files, sendgrid, smtp, transport
 from digest.mailer.mail import Mail, as_bytes
+from digest.mailer.transports import chosen, files, sendgrid, smtp
 from tests.conftest import DATA, needs_data
 from tests.smtp_server import SmtpServer
 
@@ -52,14 +52,14 @@ def confirmation(to="ada@example.org"):
 def test_the_settings_choose_the_transport(settings, name, module):
     settings.MAIL_TRANSPORT = name
 
-    assert transport.chosen() is module
+    assert chosen.chosen() is module
 
 
 def test_an_unknown_transport_is_refused_by_name(settings):
     settings.MAIL_TRANSPORT = "os"
 
     with pytest.raises(ValueError, match="use files, smtp or sendgrid"):
-        transport.chosen()
+        chosen.chosen()
 
 
 # Files
@@ -108,7 +108,7 @@ def test_a_folder_that_cannot_be_written_is_a_refusal_for_now(tmp_path, settings
 
 
 def test_a_confirmation_becomes_a_file_beside_them(folder, settings):
-    settings.EMAIL_BACKEND = "digest.mailer.files.EmailBackend"
+    settings.EMAIL_BACKEND = "digest.mailer.transports.files.EmailBackend"
 
     assert confirmation().send() == 1
 
@@ -300,7 +300,7 @@ def test_a_password_is_never_sent_to_a_server_without_tls(sink, settings):
 
 
 def test_a_confirmation_goes_to_the_same_server(sink, settings):
-    settings.EMAIL_BACKEND = "digest.mailer.smtp.EmailBackend"
+    settings.EMAIL_BACKEND = "digest.mailer.transports.smtp.EmailBackend"
 
     assert confirmation().send() == 1
 
@@ -455,7 +455,7 @@ def read_and_hang_up(listener):
 
 
 def test_a_confirmation_goes_through_the_same_api(api, settings):
-    settings.EMAIL_BACKEND = "digest.mailer.sendgrid.EmailBackend"
+    settings.EMAIL_BACKEND = "digest.mailer.transports.sendgrid.EmailBackend"
     answer_with(api, "accepted")
 
     assert confirmation().send() == 1
@@ -467,7 +467,7 @@ def test_a_confirmation_goes_through_the_same_api(api, settings):
 
 
 def test_a_confirmation_that_is_refused_is_an_error_unless_it_may_fail(api, settings):
-    settings.EMAIL_BACKEND = "digest.mailer.sendgrid.EmailBackend"
+    settings.EMAIL_BACKEND = "digest.mailer.transports.sendgrid.EmailBackend"
     answer_with(api, "too_many")
 
     with pytest.raises(OSError, match="429"):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 
-from digest.ranking import vectors
+from digest.ranking import lsa
 from digest.ranking.evaluation import (
     Found,
     Papers,
@@ -87,7 +87,7 @@ def test_papers_that_are_only_followed_say_nothing_of_the_candidates():
     wish = Wish("topic", "storks and quarks")
 
     def relevance(recorded):
-        return Papers(recorded, lambda texts: vectors.fit(texts[:36])).relevance([wish])
+        return Papers(recorded, lambda texts: lsa.fit(texts[:36])).relevance([wish])
 
     before, after = relevance(papers), relevance(papers + old)
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from digest.models import Follow, Interest, Recall
-from digest.ranking import assemble, rescore
+from digest.ranking import choose, rank_edition
 from digest.ranking.explain import absence, explain
 from tests import make
 from tests.make import DAY, NOW
@@ -27,7 +27,7 @@ def papers(db):
 
 @pytest.fixture
 def edition(papers):
-    return rescore.rescore(DAY, NOW)
+    return rank_edition.rescore(DAY, NOW)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_the_interest_that_brought_a_paper_is_named_with_its_numbers(
 
 def test_the_place_is_the_one_in_the_digest(edition, ada):
     follow(ada, "keyword", "storks", 0.5)
-    picks = assemble.preview_for(edition, ada, NOW)
+    picks = choose.preview_for(edition, ada, NOW)
 
     places = {
         candidate.pk: explain(edition, ada, candidate, NOW).place
@@ -127,7 +127,7 @@ def test_a_near_duplicate_says_of_which_pick(papers, ada):
     text = "Herons fish in shallow water at dusk while egrets stand and wait for frogs"
     for number in range(2):
         make.paper(f"Herons {number}", abstract=text, authors=[f"H {number}"])
-    edition = rescore.rescore(DAY, NOW)
+    edition = rank_edition.rescore(DAY, NOW)
     follow(ada, "keyword", "herons")
     herons = edition.candidates.filter(paper__title__startswith="Herons")
 
@@ -143,7 +143,7 @@ def test_a_fourth_paper_of_one_group_says_so(papers, ada):
     for number in range(5):
         words = " ".join(f"own{number}{letter}" for letter in "abcdefgh")
         make.paper(f"Herons {number}", abstract=words, authors=[f"H{number}", "Prof"])
-    edition = rescore.rescore(DAY, NOW)
+    edition = rank_edition.rescore(DAY, NOW)
     follow(ada, "keyword", "herons")
     herons = edition.candidates.filter(paper__title__startswith="Herons")
 
@@ -163,7 +163,7 @@ def test_papers_that_were_opened_are_told_from_chosen_ones(edition, storks, ada)
         )
         follow(ada, "paper", old.identifier, 0.25, "opened")
     Follow.objects.filter(source="opened").update(created_at=NOW)
-    rescore.embedding.refresh()
+    rank_edition.embedding.refresh()
 
     found = explain(edition, ada, storks[0], NOW)
 

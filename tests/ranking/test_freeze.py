@@ -9,7 +9,7 @@ from django.db import connection
 
 from digest.models import Edition
 from digest.ranking import freeze
-from digest.ranking.rescore import rescore
+from digest.ranking.rank_edition import rescore
 from tests import make
 from tests.make import DAY, NOW
 

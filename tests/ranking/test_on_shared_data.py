@@ -7,8 +7,8 @@ from datetime import datetime
 import numpy as np
 import pytest
 
-from digest.ranking import vectors
-from digest.ranking.company import Company, related
+from digest.ranking import lsa
+from digest.ranking.co_readership import Company, related
 from digest.ranking.relevance import Field, PaperText, Wish
 from digest.ranking.trend import Attention, growth, trend
 from tests.conftest import DATA, needs_data
@@ -43,7 +43,7 @@ def topics():
     recorded = rows("topics/papers.jsonl.gz")
     papers = [PaperText(paper["title"], paper["abstract"]) for paper in recorded]
     texts = [paper.text for paper in papers]
-    model = vectors.fit(texts[::2])  # half of them, for half of the time
+    model = lsa.fit(texts[::2])  # half of them, for half of the time
     return recorded, Field(papers, model.embed(texts), model)
 
 
@@ -120,7 +120,7 @@ def test_what_other_readers_follow_finds_most_of_a_library():
     recorded = rows("libraries/papers.jsonl.gz")
     place = {paper["id"]: i for i, paper in enumerate(recorded)}
     texts = [f"{paper['title']}. {paper['abstract']}" for paper in recorded]
-    known = vectors.fit(texts).embed(texts)
+    known = lsa.fit(texts).embed(texts)
     readers = rows("libraries/readers.jsonl")
     libraries = [[place[p] for p in one["follows"]["papers"]] for one in readers]
     pairs = [(n, paper) for n, library in enumerate(libraries) for paper in library]

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from digest.ranking import vectors
-from digest.ranking.lexicon import Lexicon
+from digest.ranking import lsa
+from digest.ranking.bm25 import Lexicon
 from digest.ranking.relevance import (
     FLOOR,
     MUTE_FROM,
@@ -56,7 +56,7 @@ PAPERS = [QUANTIZED, PRUNED, BIRDS, *REST]
 @pytest.fixture(scope="module")
 def field():
     texts = [paper.text for paper in PAPERS]
-    model = vectors.fit(texts)
+    model = lsa.fit(texts)
     return Field(PAPERS, model.embed(texts), model)
 
 
@@ -266,7 +266,7 @@ def among(*papers):
     """A field of these papers and the others'."""
     every = [*papers, *REST]
     texts = [paper.text for paper in every]
-    model = vectors.fit(texts)
+    model = lsa.fit(texts)
     return Field(every, model.embed(texts), model)
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from digest import follows
 from digest.models import Paper
-from digest.ranking import embedding, search
-from digest.ranking.company import SHARED_FROM
+from digest.ranking import embeddings, search
+from digest.ranking.co_readership import SHARED_FROM
 from tests import make
 from tests.make import DAY, NOW
 
@@ -27,7 +27,7 @@ def papers(db):
         make.paper("Welds under stress", abstract="Steel cracks along welds."),
         make.paper("Choirs in cathedrals", abstract="Singers tune to reverberation."),
     ]
-    embedding.refresh()
+    embeddings.refresh()
     return made
 
 
@@ -56,7 +56,7 @@ def test_an_empty_query_finds_nothing(papers, query):
 def test_equal_papers_go_by_their_ids(db):
     twins = [make.paper("Storks", abstract="Storks in autumn.") for _ in range(3)]
     make.paper("Welds", abstract="Steel cracks.")
-    embedding.refresh()
+    embeddings.refresh()
 
     found = search.search("storks", limit=2)
 
@@ -90,7 +90,7 @@ def test_without_a_model_nothing_is_found(db):
 def test_a_new_paper_is_found_once_it_is_embedded(papers):
     search.search("storks")
     new = make.paper("Storks and storks again", abstract="Storks in autumn.")
-    embedding.refresh()
+    embeddings.refresh()
 
     assert new in [paper for paper, _ in search.search("storks")]
 
@@ -104,7 +104,7 @@ def test_a_paper_whose_text_changed_is_found_by_its_new_words(papers):
         "updated_at": NOW + make.hours(1),
     }
     Paper.objects.filter(pk=weld.pk).update(**changed)
-    embedding.refresh()
+    embeddings.refresh()
 
     assert weld in [paper for paper, _ in search.search("storks")]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digest.ranking.promise import MOST
+from digest.ranking.attention_prior import MOST
 from digest.ranking.trend import Attention, growth, of_the_week, percentiles, trend
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -5,7 +5,7 @@ from django.utils import timezone
 
 from accounts.models import Link
 from digest import follows
-from digest.ranking import rescore
+from digest.ranking import rank_edition
 from tests import make
 
 SUBJECTS = [
@@ -31,7 +31,7 @@ def world(db):
                 abstract=f"We look into {subject}. It works. See https://example.org/{number}.",
                 votes=3 * number,
             )
-    return rescore.rescore(make.DAY, make.NOW)
+    return rank_edition.rescore(make.DAY, make.NOW)
 
 
 @pytest.fixture

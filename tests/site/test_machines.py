@@ -16,7 +16,7 @@ from kombu.exceptions import OperationalError as BrokerAway
 
 from accounts.models import User
 from digest.celery import app
-from digest.ingest import calendar
+from digest.ingest.sources import arxiv_calendar
 from digest.models import Event, IngestRun, Pause
 from tests import make
 from tests.site.conftest import HOSTILE, text
@@ -165,7 +165,7 @@ def test_health_tells_what_the_checks_found_and_when_the_calendar_ends(client, d
 
     assert (told["checked"]["missed"], told["checked"]["corrected"]) == (3, 0)
     assert told["checked"]["last"] == told["newest"]
-    assert told["holidays_known_until"] == calendar.known_until().isoformat()
+    assert told["holidays_known_until"] == arxiv_calendar.known_until().isoformat()
 
 
 def test_a_program_is_alive_though_listings_are_stale(client, db):

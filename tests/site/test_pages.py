@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
 from digest.models import Paper
-from digest.ranking import rescore
+from digest.ranking import rank_edition
 from tests import make
 from tests.site.conftest import HOSTILE, text
 
@@ -126,7 +126,7 @@ def test_the_words_of_strangers_are_escaped(client, db, path):
         project_url='https://example.org/"><script>alert(1)</script>',
     )
     make.topic("Quantization", description=HOSTILE)
-    made = rescore.rescore(make.DAY, make.NOW)
+    made = rank_edition.rescore(make.DAY, make.NOW)
     made.candidates.update(note=HOSTILE)
 
     page = text(client.get(path))

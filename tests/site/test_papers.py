@@ -4,8 +4,8 @@ import pytest
 
 from digest import follows
 from digest.models import Paper
-from digest.ranking import embedding
-from digest.ranking.company import SHARED_FROM
+from digest.ranking import embeddings
+from digest.ranking.co_readership import SHARED_FROM
 from tests import make
 from tests.site.conftest import SUBJECTS, text
 
@@ -38,7 +38,7 @@ def test_search_shows_at_most_120_long_papers_on_less_than_500_kilobytes(client,
         subject = SUBJECTS[0] if number < 125 else SUBJECTS[1 + number % 5]
         words = f"{subject} & {number}. "
         make.paper(f"Long one {number}", abstract=(words * 60)[:1920])
-    embedding.refresh()
+    embeddings.refresh()
 
     response = client.get("/papers", {"q": SUBJECTS[0]})
 
@@ -50,7 +50,7 @@ def test_search_shows_at_most_120_long_papers_on_less_than_500_kilobytes(client,
 def test_lists_show_what_was_done_instead_of_why(client, db, address):
     why = "Tides come and go at every shore of every sea there is. " * 8
     make.paper("Tides", abstract=f"{why}We measure tides. It works. It is cheap. End.")
-    embedding.refresh()
+    embeddings.refresh()
 
     shown = text(client.get(address))
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.models import Link, Subscriber, Suppression
 from digest import follows
-from digest.feedback import opinions
+from digest.feedback import paper_feedback
 from digest.models import Digest, Interest, Paper
 from tests import make
 from tests.site.conftest import HOSTILE, text
@@ -59,7 +59,7 @@ def test_what_is_followed_muted_and_said_is_shown(client, door, ada, hers):
     follows.follow(ada, "topic", "robots")
     follows.follow(ada, "keyword", HOSTILE)
     follows.follow(ada, "author", "Bruno Lindqvist", -1)
-    opinions.say(hers, 2, "less")
+    paper_feedback.say(hers, 2, "less")
 
     shown = text(client.get(door))
 

@@ -7,10 +7,10 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Link
-from digest.ingest import submissions
+from digest.ingest.reader_requests import submissions
 from digest.models import Asked, Paper, Submission, Wanted
 from tests import make
-from tests.ingest.sources import Sources, paper
+from tests.ingest.fake_sources import Sources, paper
 from tests.make import DAY, NOW
 from tests.site.conftest import HOSTILE, text
 
@@ -31,7 +31,7 @@ def allowed(settings):
 @pytest.fixture
 def arxiv(httpserver, settings, monkeypatch, eager):
     """arXiv on loopback, asked at once."""
-    monkeypatch.setattr("digest.ingest.manners.PAUSE", 0.0)
+    monkeypatch.setattr("digest.ingest.sources.throttle.PAUSE", 0.0)
     return Sources(httpserver, settings)
 
 

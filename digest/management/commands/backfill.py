@@ -9,7 +9,8 @@ from django.utils import timezone
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from digest.ingest import calendar, harvest
+from digest.ingest import oai_harvest
+from digest.ingest.sources import arxiv_calendar
 from digest.models import IngestRun
 
 
@@ -26,7 +27,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, since: date, again: bool, **options: Any) -> None:
         now = timezone.now()
-        if since > calendar.today(now):
+        if since > arxiv_calendar.today(now):
             raise CommandError(f"{since} has not come yet: give a day that has")
         try:
             runs = self.backfill(since, again)
@@ -44,7 +45,7 @@ class Command(BaseCommand):
     def backfill(self, since: date, again: bool) -> list[IngestRun]:
         """Harvest behind a bar that counts windows and shows the records of the last."""
         now = timezone.now()
-        count = len(list(harvest.windows(since, calendar.today(now))))
+        count = len(list(oai_harvest.windows(since, arxiv_calendar.today(now))))
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         console = Console(stderr=True)
         with Progress(*columns, console=console, transient=True) as bar:
@@ -56,7 +57,7 @@ class Command(BaseCommand):
                 finished += run.state == IngestRun.State.DONE
                 bar.update(task, completed=finished, description=where(run))
 
-            return harvest.backfill(since, now, again, report)
+            return oai_harvest.backfill(since, now, again, report)
 
 
 def where(run: IngestRun) -> str:
@@ -77,7 +78,7 @@ def line(run: IngestRun) -> str:
 
 
 def minutes() -> int:
-    return int(harvest.IDLE.total_seconds() // 60)
+    return int(oai_harvest.IDLE.total_seconds() // 60)
 
 
 def total(runs: list[IngestRun]) -> str:

@@ -22,10 +22,10 @@ from django.utils import timezone
 
 from accounts.models import Subscriber, User
 from digest import follows
-from digest.ingest import collect, sample
+from digest.ingest import run_source, sample
 from digest.management.supervisor import Supervisor, manage
 from digest.models import Digest, Edition, Interest, Paper
-from digest.ranking import rescore
+from digest.ranking import rank_edition
 
 # Nobody waits for a network that is not there.
 CONNECT_SECONDS = 3
@@ -96,7 +96,7 @@ class Command(BaseCommand):
             )
             with tempfile.TemporaryDirectory() as folder:
                 sample.write(Path(folder), timezone.localdate())
-                collect.collect([Path(folder)], timezone.now())
+                run_source.collect([Path(folder)], timezone.now())
         self.stdout.write(f"{Paper.objects.count()} papers.")
 
     def read(self, paths: list[Path]) -> None:
@@ -253,7 +253,7 @@ def days_with_papers() -> list[date]:
 
 def rank(day: date) -> Edition:
     frozen = Edition.objects.frozen().filter(day=day).first()
-    edition = frozen or rescore.rescore(day, timezone.now())
+    edition = frozen or rank_edition.rescore(day, timezone.now())
     assert edition is not None  # the day has papers
     return edition
 

@@ -10,8 +10,8 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.table import Table
 
-from digest.ranking import transformer, vectors
-from digest.ranking.company import SHARED_FROM
+from digest.ranking import lsa, onnx_model
+from digest.ranking.co_readership import SHARED_FROM
 from digest.ranking.evaluation import BEHIND, Fit, Found, behind, evaluate
 
 
@@ -64,12 +64,12 @@ class Command(BaseCommand):
 def fit_of_production() -> Fit:
     """What makes the vectors here: the folder of the settings, else a fit of our own."""
     if not settings.EMBEDDING_FOLDER:
-        return vectors.fit
+        return lsa.fit
     try:
-        folder = transformer.load(settings.EMBEDDING_FOLDER)
-    except transformer.Unusable as problem:
+        folder = onnx_model.load(settings.EMBEDDING_FOLDER)
+    except onnx_model.Unusable as problem:
         raise CommandError(f"{problem} {problem.hint}") from problem
-    return lambda texts: transformer.fit(folder, texts[: transformer.FIT_ON])
+    return lambda texts: onnx_model.fit(folder, texts[: onnx_model.FIT_ON])
 
 
 def summaries(about: dict[str, Any], found: dict[str, Found]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from digest.ingest.collect import collect, collect_network
+from digest.ingest.run_source import collect, collect_network
 from digest.models import IngestRun
 
 

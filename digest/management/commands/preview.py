@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from digest.mailer.compose import as_message, compose_preview
 from digest.management.commands.send import edition_of, reader_of
-from digest.ranking import assemble
+from digest.ranking import choose
 
 
 class Command(BaseCommand):
@@ -25,7 +25,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         edition, reader = edition_of(options["day"]), reader_of(options["email"])
         now = timezone.now()
-        picks = assemble.preview_for(edition, reader, now)
+        picks = choose.preview_for(edition, reader, now)
         if not picks and not reader.wants_note:
             self.stderr.write(f"{reader} would get no mail: nothing is new for them.")
             return

@@ -9,7 +9,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from digest.models import Frozen, Paper
-from digest.ranking.rescore import rescore
+from digest.ranking.rank_edition import rescore
 
 
 class Command(BaseCommand):

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from accounts.models import Subscriber, normal
 from digest import tasks
-from digest.mailer import plan, stopping
+from digest.mailer import plan, shutdown
 from digest.mailer.ledger import LEASE
 from digest.mailer.progress import Meter, Progress
 from digest.models import Edition, Pause
@@ -43,7 +43,7 @@ class Command(BaseCommand):
             self.say_how_many(edition, reader)
             return
         meter = Meter(edition, self.show)
-        with stopping.on_signals():
+        with shutdown.on_signals():
             tally = tasks.send(edition, reader, timezone.now(), meter.tick, self.wait)
         self.end_line()
         self.stdout.write(str(tally))

@@ -1,0 +1,1 @@
+"""Papers that readers ask for: submissions, pending papers, reading lists."""

@@ -1,0 +1,292 @@
+"""An editor asks why a reader gets a paper, or not, and can add up the numbers."""
+
+import re
+from datetime import timedelta
+from html import unescape
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import User
+from digest.admin import score_lines
+from digest.models import Edition, Recall, Signal
+from digest.ranking import choose, rank_edition
+from tests import make
+from tests.make import DAY, NOW
+
+pytestmark = pytest.mark.django_db
+
+HOSTILE = '<img src=x onerror=alert(1)> & "A'
+
+
+@pytest.fixture
+def room(client, db):
+    editor = User.objects.create_superuser("editor@example.org", "a long passphrase")
+    client.force_login(editor)
+    return client
+
+
+@pytest.fixture
+def edition(db):
+    """Papers of which two are on storks; the first of them has votes."""
+    for number in range(16):
+        subject = "Storks over wetlands" if number < 2 else f"Subject{number} alone"
+        paper = make.paper(
+            f"{subject}, part {number}",
+            abstract=" ".join(f"word{number}{letter}" for letter in "abcdefgh"),
+            authors=[f"Author {number}"],
+            announced_on=DAY - timedelta(days=number % 2),
+        )
+        if number == 0:
+            for hours, votes in ((20, 4), (1, 12)):
+                at = NOW - make.hours(hours)
+                Signal.objects.create(
+                    paper=paper,
+                    source="huggingface",
+                    kind="upvotes",
+                    value=votes,
+                    at=at,
+                )
+    return rank_edition.rescore(DAY, NOW)
+
+
+def page(room, reader, **asked):
+    address = reverse("admin:accounts_subscriber_explain", args=[reader.pk])
+    response = room.get(address, asked)
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def words(html):
+    """What an editor reads of a page."""
+    shown = re.sub(r"<style.*?</style>|<[^>]*>", " ", html, flags=re.S)
+    return " ".join(unescape(shown).split())
+
+
+def named(edition, title):
+    return edition.candidates.get(paper__title__startswith=title)
+
+
+def follow(reader, kind, value, weight=1.0):
+    return reader.follows.create(interest=make.interest(kind, value), weight=weight)
+
+
+def test_every_pick_of_a_preview_leads_to_its_numbers(room, edition, ada):
+    follow(ada, "keyword", "storks")
+    preview = reverse("admin:accounts_subscriber_preview", args=[ada.pk])
+
+    html = room.get(preview).content.decode()
+
+    links = re.findall(r'href="([^"]*/explain/[^"]*)"', html)
+    assert len(links) == 10
+    for place, link in enumerate(links, 1):
+        told = words(room.get(unescape(link)).content.decode())
+        assert f"Number {place} of the digest" in told
+
+
+def test_a_paper_that_an_interest_claims_adds_up(room, edition, ada):
+    follow(ada, "keyword", "storks", 0.5)
+    follow(ada, "author", "Nobody Of Them")
+    paper = named(edition, "Storks over wetlands, part 0").paper
+
+    told = words(page(room, ada, paper=f"https://arxiv.org/abs/{paper.identifier}v2"))
+
+    assert "The mail says: Matches your keyword “storks”" in told
+    assert "keyword or phrase: may be claimed 0.5000 1.0000 0.5000" in told
+    assert "1 other of theirs has nothing to do with it." in told
+    trend = named(edition, "Storks over wetlands, part 0").trend
+    assert (
+        f"best match 0.5000 weight · relevance of storks trend {0.15 * trend:.4f}"
+        in told
+    )
+    assert f"score {0.5 + 0.15 * trend:.4f}" in told
+    assert "votes 2.5649 1 · ln(1 + 12)" in told
+
+
+@pytest.mark.parametrize("title", ["Storks over wetlands, part 0", "Subject3 alone"])
+def test_the_lines_of_a_trend_add_up_to_it(edition, title):
+    candidate = named(edition, title)
+
+    lines = score_lines.trend_lines(candidate)
+
+    number = {line.name: line.number for line in lines}
+    sums = [i for i, line in enumerate(lines) if line.is_sum]
+    attention = sum(line.number for line in lines[: sums[0]])
+    assert number["attention"] == pytest.approx(attention)
+    assert number["compared by"] == pytest.approx(
+        attention * number["age, a factor"], abs=2e-4
+    )
+    p, g, n = number["in cs.LG"], number["in the edition"], 16
+    assert number["trend"] == pytest.approx((n * p + 20 * g) / (n + 20), abs=1e-3)
+    assert lines[-1].name == "trend"
+
+
+def test_what_is_expected_of_a_paper_is_said_not_to_be_votes():
+    parts = {
+        "upvotes": 0.0,
+        "comments": 0.0,
+        "stars": 0.4605,
+        "clicks": 0.3466,
+        "growth": 0.0,
+        "expected": 0.41,
+        "recency": 0.5,
+        "age_hours": 0.0,
+        "raw": 1.7171,
+        "category": 0.9,
+        "overall": 0.8,
+        "papers": 40.0,
+    }
+    candidate = type("Candidate", (), {"breakdown": parts, "trend": 0.87, "card": {}})()
+
+    lines = {line.name: line for line in score_lines.trend_lines(candidate)}
+
+    assert "nobody voted yet" in lines["expected"].words
+    assert lines["clicks of our readers"].words == "0.5 · ln(1 + 1)"
+    assert lines["stars"].words == "0.1 · ln(1 + 99)"
+    assert lines["attention"].number == pytest.approx(parts["raw"], abs=1e-4)
+
+
+def test_a_trend_without_parts_is_shown_as_it_is(db):
+    candidate = make.candidate(make.edition(papers=0), trend=0.25)
+
+    assert [line.number for line in score_lines.trend_lines(candidate)] == [0.25]
+
+
+def test_the_page_of_a_candidate_shows_its_trend_in_words(room, edition):
+    candidate = named(edition, "Storks over wetlands, part 0")
+
+    html = room.get(reverse("admin:digest_candidate_change", args=[candidate.pk]))
+
+    assert "1 · ln(1 + 12)" in words(html.content.decode())
+    assert "announced 0 days before" in words(html.content.decode())
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda ada, one: follow(ada, "keyword", "storks", -1.0), "They mute storks."),
+        (
+            lambda ada, one: follow(ada, "paper", one.paper.identifier, -1.0),
+            "They asked for less like this very paper.",
+        ),
+        (
+            lambda ada, one: follow(ada, "paper", one.paper.identifier),
+            "one of their own examples",
+        ),
+        (
+            lambda ada, one: make.digest(
+                make.batch(one.edition, [ada]), ada, [(one.pk, 0)]
+            ),
+            "They got it already",
+        ),
+        (
+            lambda ada, one: Recall.objects.create(paper=one.paper, reason="wrong"),
+            "It was recalled.",
+        ),
+        (
+            lambda ada, one: type(one).objects.filter(pk=one.pk).update(is_hidden=True),
+            "An editor hid it.",
+        ),
+    ],
+)
+def test_a_paper_that_does_not_come_says_why(room, edition, ada, change, sentence):
+    one = named(edition, "Storks over wetlands, part 0")
+    change(ada, one)
+
+    told = words(page(room, ada, paper=one.paper.identifier))
+
+    assert sentence in told
+    assert "of the digest as it would be chosen" not in told
+
+
+def test_who_wants_only_their_own_is_told_that_nothing_claims_it(room, edition, ada):
+    type(ada).objects.filter(pk=ada.pk).update(balance="own")
+    follow(ada, "keyword", "storks")
+    one = named(edition, "Subject3 alone")
+
+    told = words(page(room, ada, paper=one.paper.identifier))
+
+    assert "No interest claims it, and they want only what they follow." in told
+
+
+def test_a_paper_that_others_keep_out_says_how_many(room, edition, ada):
+    picks = {pick.candidate for pick in choose.preview_for(edition, ada, NOW)}
+    one = edition.candidates.exclude(pk__in=picks).first()
+
+    told = words(page(room, ada, paper=one.paper.identifier))
+
+    assert re.search(r"\d+ of 16 papers open to them come before it", told)
+
+
+def test_a_weekly_readers_trend_is_that_of_their_week(room, edition, ada):
+    follow(ada, "keyword", "subject1")
+    old = named(edition, "Subject11 alone")
+    daily = words(page(room, ada, paper=old.paper.identifier))
+    type(ada).objects.filter(pk=ada.pk).update(frequency="weekly")
+
+    weekly = words(page(room, ada, paper=old.paper.identifier))
+
+    assert "as the papers of their week compare" in weekly
+    assert "as the papers of their week compare" not in daily
+
+
+def test_papers_that_are_no_candidates_and_unknown_ones_say_so(room, edition, ada):
+    old = make.paper("Storks of old", announced_on=DAY - timedelta(days=40))
+
+    assert "holds papers from" in words(page(room, ada, paper=old.identifier))
+    assert "We have no paper '2401.99999'" in words(page(room, ada, paper="2401.99999"))
+    assert "We have no paper" in words(page(room, ada, paper=HOSTILE))
+    assert HOSTILE not in page(room, ada, paper=HOSTILE)
+
+
+def test_another_edition_can_be_asked_about(room, edition, ada):
+    later = make.edition(DAY + timedelta(days=3), papers=1)
+    one = named(edition, "Subject3 alone")
+
+    newest = words(page(room, ada, paper=one.paper.identifier))
+    older = words(page(room, ada, paper=one.paper.identifier, edition=edition.pk))
+    odd = words(page(room, ada, paper=one.paper.identifier, edition="9" * 30))
+
+    assert "came after the last ranking" in newest
+    assert "Trend for everybody" in older
+    assert newest == odd
+    assert Edition.objects.first() == later
+
+
+def test_before_the_first_edition_there_is_nothing_to_explain(room, ada):
+    assert "No edition yet" in words(page(room, ada, paper="2401.00001"))
+
+
+def test_an_interest_with_a_hostile_name_is_shown_as_text(room, edition, ada):
+    follow(ada, "search", f"storks {HOSTILE}")
+    one = named(edition, "Storks over wetlands, part 0")
+
+    html = page(room, ada, paper=one.paper.identifier)
+
+    assert HOSTILE not in html
+    assert HOSTILE in words(html)
+
+
+def test_who_may_not_see_readers_may_not_ask(client, edition, ada):
+    clerk = User.objects.create_user("clerk@example.org", "a long passphrase")
+    clerk.is_staff = True
+    clerk.save()
+    clerk.user_permissions.add(Permission.objects.get(codename="view_edition"))
+    client.force_login(clerk)
+    address = reverse("admin:accounts_subscriber_explain", args=[ada.pk])
+
+    assert client.get(address, {"paper": "2401.00001"}).status_code == 403
+    client.logout()
+    assert client.get(address).status_code == 302
+
+
+def test_of_an_edition_that_is_forgotten_nobody_claims_to_know(room, ada, settings):
+    settings.DIGESTS_KEPT = 100
+    old = timezone.now() - timedelta(days=101)
+    edition = make.frozen(make.edition(papers=1), at=old)
+
+    html = page(room, ada, edition=edition.pk, paper=make.paper().identifier)
+
+    assert "After 100 days only what editors touched is kept" in words(html)

@@ -1,0 +1,98 @@
+"""Interests that nobody follows go, once no mail needs them for its reasons."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+
+from digest import follows
+from digest.feedback import implicit_follows, prune_interests
+from digest.models import Follow, Interest
+from tests import make
+
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
+
+
+def values():
+    return sorted(Interest.objects.values_list("value", flat=True))
+
+
+def test_an_interest_goes_with_its_last_follower(ada):
+    ada.follows.create(interest=make.interest("keyword", "followed"))
+    make.interest("search", "my rare illness")
+
+    assert prune_interests.forget(make.NOW) == 1
+    assert values() == ["followed"]
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_an_interest_that_a_mail_names_stays_until_the_mail_is_old(ada, opened):
+    named = make.interest("paper", "2611.00001")
+    edition = make.edition(papers=2)
+    one, two = edition.candidates.all()
+    picks = [(one.pk, 0), (two.pk, named.pk, opened)]
+    make.digest(make.batch(edition, [ada]), ada, picks)
+
+    assert prune_interests.forget(make.NOW + timedelta(days=30)) == 0
+    assert prune_interests.forget(make.NOW + timedelta(days=38)) == 1
+    assert values() == []
+
+
+def test_an_interest_that_found_a_follower_meanwhile_stays(ada):
+    found = make.interest("keyword", "followed again")
+    ada.follows.create(interest=found)
+
+    assert prune_interests._delete([found.pk]) == 0
+    assert ada.follows.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("take", ["one", "list", "opened"])
+def test_an_interest_does_not_go_while_somebody_begins_to_follow_it(
+    ada, take, monkeypatch
+):
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite has one writer at a time: nobody comes in between")
+    make.interest("paper", make.paper(identifier="2611.00001").identifier)
+    make.digest(make.batch(make.edition(papers=0), [ada]), ada, key="letter")
+
+    def tidy():
+        prune_interests.forget(make.NOW)
+        connection.close()
+
+    night = threading.Thread(target=tidy)
+    write = "update_or_create" if take == "one" else "bulk_create"
+    writes = getattr(Follow.objects, write)
+
+    def meanwhile(*arguments, **named):
+        night.start()
+        night.join(1)  # it waits, or is done
+        return writes(*arguments, **named)
+
+    monkeypatch.setattr(Follow.objects, write, meanwhile)
+    if take == "one":
+        follows.follow(ada, "paper", "2611.00001")
+    elif take == "list":
+        follows.follow_papers(ada, ["2611.00001"])
+    else:
+        implicit_follows.learn({"letter": ["2611.00001"]}, make.NOW)
+    night.join()
+
+    assert ada.follows.get().interest.value == "2611.00001"
+
+
+def test_many_digests_are_read_in_portions(ada, monkeypatch):
+    monkeypatch.setattr(prune_interests, "PORTION", 1)
+    edition = make.edition(papers=11)
+    named = [make.interest("keyword", f"word {number}") for number in range(11)]
+    make.interest("keyword", "lonely")
+    pairs = zip(edition.candidates.all(), named, strict=True)
+    picks = [(candidate.pk, interest.pk) for candidate, interest in pairs]
+    batch = make.batch(edition, [ada])
+    make.digest(batch, ada, picks)
+    make.digest(batch, make.subscriber(), picks[:1])
+    make.digest(batch, make.subscriber())
+
+    assert prune_interests.forget(make.NOW) == 1
+    assert len(values()) == 11

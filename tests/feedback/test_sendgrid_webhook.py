@@ -1,0 +1,163 @@
+"""Is it SendGrid, and what does it say?"""
+
+import base64
+import json
+from datetime import UTC, datetime
+
+import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from accounts.models import address_hash
+from digest.feedback.sendgrid_webhook import EVENTS, Refused, genuine, parse
+
+SIGNATURE = "X-Twilio-Email-Event-Webhook-Signature"
+TIMESTAMP = "X-Twilio-Email-Event-Webhook-Timestamp"
+SECRET = ec.generate_private_key(ec.SECP256R1())
+
+
+def public(key):
+    """A public key as SendGrid's settings page shows it."""
+    shown = serialization.PublicFormat.SubjectPublicKeyInfo
+    der = key.public_key().public_bytes(serialization.Encoding.DER, shown)
+    return base64.b64encode(der).decode()
+
+
+def signed(body, timestamp="1795166410", key=SECRET):
+    signature = key.sign(timestamp.encode() + body, ec.ECDSA(hashes.SHA256()))
+    return {SIGNATURE: base64.b64encode(signature).decode(), TIMESTAMP: timestamp}
+
+
+@pytest.fixture(autouse=True)
+def webhook_key(settings):
+    settings.SENDGRID_WEBHOOK_KEY = public(SECRET)
+
+
+def test_what_sendgrid_signed_is_genuine(body):
+    assert genuine(signed(body), body)
+
+
+def test_the_signature_is_over_the_very_bytes():
+    body = '[{"reason": "Größe \\u00fc  "}]\r\n'.encode()
+
+    assert genuine(signed(body), body)
+    assert not genuine(signed(body), json.dumps(json.loads(body)).encode())
+
+
+def test_another_key_body_or_time_is_not_genuine(body):
+    stranger = ec.generate_private_key(ec.SECP256R1())
+
+    assert not genuine(signed(body, key=stranger), body)
+    assert not genuine(signed(body), body + b" ")
+    assert not genuine(signed(body) | {TIMESTAMP: "1795166411"}, body)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {SIGNATURE: "AAAA"},
+        {TIMESTAMP: "1"},
+        {SIGNATURE: "", TIMESTAMP: ""},
+        {SIGNATURE: "A", TIMESTAMP: "1"},
+        {SIGNATURE: "not base64 ü", TIMESTAMP: "1"},
+        {SIGNATURE: "AAAA", TIMESTAMP: "\ud800"},
+    ],
+)
+def test_a_malformed_signature_is_not_genuine_and_does_not_raise(headers, body):
+    assert not genuine(headers, body)
+
+
+def test_a_body_that_is_no_text_is_not_genuine():
+    assert not genuine(signed(b"\xff\xfe"), b"\xff\xfe")
+
+
+def test_without_a_key_nothing_is_genuine(settings, body):
+    settings.SENDGRID_WEBHOOK_KEY = ""
+
+    assert not genuine(signed(body), body)
+
+
+def test_an_old_post_is_genuine_because_refused_ones_are_repeated_for_a_day(body):
+    assert genuine(signed(body, timestamp="1500000000"), body)
+
+
+def test_events_say_what_happened_to_which_digest_and_when(body):
+    reports = parse(body)
+
+    assert [report.kind for report in reports] == [
+        *("processed", "deferred", "delivered", "bounce", "dropped"),
+        *("spamreport", "group_unsubscribe", "a_kind_of_next_year"),
+    ]
+    bounce = reports[3]
+    assert bounce.key == "Ym91bmNlLTAtaW52ZW50ZWQ"
+    assert bounce.digest_key == "digest-key-of-cleo-002"
+    assert bounce.message_id == "Inventedm3ssag3IdBBBBB"
+    assert bounce.at == datetime.fromtimestamp(1795166403, UTC)
+    assert bounce.payload["type"] == "bounce"
+
+
+def test_no_person_is_kept_but_the_hash_that_suppresses(body):
+    reports = parse(body)
+
+    kept = json.dumps([report.payload for report in reports])
+    assert "example.org" not in kept.lower()
+    assert "203.0.113" not in kept
+    assert "Invented/1.0" not in kept
+    assert reports[3].payload["address_hash"] == address_hash("cleo@example.org")
+    assert (
+        reports[3].payload["reason"]
+        == "550 5.1.1 The email account <<address>> does not exist."
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (b"", "JSON"),
+        (b"[{", "JSON"),
+        (b"\xff", "JSON"),
+        (b"[" * 100_000, "JSON"),
+        (b'{"event": "bounce"}', "list"),
+        (json.dumps([{}] * (EVENTS + 1)).encode(), "list"),
+        (b"[" + b" " * 2_000_000 + b"]", "bytes"),
+    ],
+)
+def test_what_is_no_post_is_refused_with_a_reason(said, why):
+    with pytest.raises(Refused, match=why):
+        parse(said)
+
+
+def test_what_is_no_event_is_left_out_and_the_others_stay():
+    said = [1, None, "x", [], {}, {"event": ""}, {"event": "open"}]
+
+    assert [report.kind for report in parse(json.dumps(said).encode())] == ["open"]
+
+
+@pytest.mark.parametrize(
+    "when", ["", "soon", None, True, -1, 0, 1e300, "1795166403", [], 99999999999]
+)
+def test_a_time_that_is_none_is_left_empty(when):
+    (report,) = parse(json.dumps([{"event": "open", "timestamp": when}]).encode())
+
+    assert report.at is None or report.at.year < 2100
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+FIELDS = ["event", "timestamp", "email", "reason", "sg_event_id", "sg_message_id"]
+
+
+@given(st.lists(st.dictionaries(st.sampled_from([*FIELDS, "digest"]), anything)))
+def test_whatever_fields_hold_parsing_never_raises(said):
+    for report in parse(json.dumps(said).encode()):
+        words = [report.kind, report.key, report.message_id, *report.payload.values()]
+        assert len(report.kind) <= 24
+        assert all("\0" not in word and word.encode() is not None for word in words)

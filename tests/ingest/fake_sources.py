@@ -1,0 +1,228 @@
+"""arXiv and Hugging Face on loopback: feeds, OAI-PMH, API, daily lists, and their faults.
+
+The structure is the recorded one, the papers are invented. A test sets what is to be
+told and switches faults on; the base-URL settings point the product here.
+"""
+
+import html
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+from werkzeug import Request, Response
+
+from digest.ingest import sample
+from digest.ingest.sources.listing import Listing
+
+
+def paper(number, day, primary="cs.LG", kind="new", version=1):
+    """A paper announced on `day`, submitted on the morning of the day before."""
+    before = day - timedelta(days=3 if day.weekday() == 0 else 1)
+    return Listing(
+        identifier=f"{day:%y%m}.{day.day:02}{number:03}",
+        version=version,
+        source="arxiv",
+        title_raw=f"Invented Paper {number} of {day}",
+        abstract_raw=f"We invent {number} & find that <all> is well.",
+        authors=("Orla Quist", "Wu Zhen"),
+        categories=(primary,),
+        primary=primary,
+        announce_type=kind,
+        announced_on=day,
+        published_at=datetime.combine(before, time(15), UTC),
+    )
+
+
+def batch(day, size=8, primary="cs.LG", first=1):
+    return [paper(number, day, primary) for number in range(first, first + size)]
+
+
+@dataclass
+class Record:
+    """One record of OAI-PMH: a paper and the day of its last change."""
+
+    listing: Listing
+    stamp: date
+    deleted: bool = False
+
+
+class Sources:
+    """What the sources tell now. `faults[road]` are answers given before the true one."""
+
+    def __init__(self, server, settings):
+        self.day, self.announced = date(2026, 11, 20), []
+        self.records, self.page = [], 3
+        self.known, self.lists = [], {}
+        self.faults = defaultdict(list)
+        self.asked = defaultdict(list)
+        self.etag, self.body = "", b""  # a whole feed instead of what is announced
+        self.serve(server)
+        settings.ARXIV_FEED_URL = server.url_for("/atom")
+        settings.ARXIV_OAI_URL = server.url_for("/oai")
+        settings.ARXIV_API_URL = server.url_for("/query")
+        settings.HUGGINGFACE_URL = server.url_for("")
+        settings.ARXIV_CATEGORIES = ["cs.AI", "cs.LG"]
+
+    def serve(self, server):
+        roads = {
+            "feed": (re.compile("^/atom/"), self.feed),
+            "oai": ("/oai", self.oai),
+            "api": ("/query", self.api),
+            "daily": ("/api/daily_papers", self.daily),
+        }
+        for road, (path, tell) in roads.items():
+            server.expect_request(path).respond_with_handler(self.road(road, tell))
+
+    def road(self, name, tell):
+        def answer(request: Request) -> Response:
+            self.asked[name].append(request)
+            if self.faults[name]:
+                fault = self.faults[name].pop(0)
+                return fault if isinstance(fault, Response) else fault(tell(request))
+            return tell(request)
+
+        return answer
+
+    def feed(self, request):
+        if self.etag and request.headers.get("If-None-Match") == self.etag:
+            return Response(status=304)
+        body = self.body or sample.atom(self.announced, self.day)
+        return Response(body, headers={"ETag": self.etag} if self.etag else {})
+
+    def daily(self, request):
+        return Response(self.lists.get(request.args["date"], b"[]"))
+
+    def api(self, request):
+        wanted = request.args["id_list"].split(",")
+        found = [one for one in self.known if one.identifier in wanted]
+        return Response(api_answer(found))
+
+    def oai(self, request):
+        """Records by window and set, `page` of them at a time; tokens name all of it."""
+        token = request.args.get("resumptionToken", "")
+        asked = token.split("|") if token else [*self.window(request), "0"]
+        first, last, part, cursor = *asked[:3], int(asked[3])
+        found = [one for one in self.records if within(one, first, last, part)]
+        if not found:
+            return Response(oai_error("noRecordsMatch"))
+        more = cursor + self.page < len(found)
+        goes_on = f"{first}|{last}|{part}|{cursor + self.page}" if more else ""
+        here = found[cursor : cursor + self.page]
+        return Response(oai_page(here, goes_on, cursor, len(found)))
+
+    def window(self, request):
+        return [request.args.get(name, "") for name in ("from", "until", "set")]
+
+
+def within(record, first, last, part):
+    archive = part.rpartition(":")[2]
+    return (
+        (not first or record.stamp.isoformat() >= first)
+        and (not last or record.stamp.isoformat() <= last)
+        and any(name.startswith(archive) for name in record.listing.categories)
+    )
+
+
+def oai_page(records, token, cursor, size):
+    inside = "".join(map(oai_record, records))
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        '<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/">'
+        "<responseDate>2026-11-20T05:00:00Z</responseDate>"
+        '<request verb="ListRecords">https://oaipmh.arxiv.org/oai</request>'
+        f"<ListRecords>{inside}"
+        f'<resumptionToken cursor="{cursor}" completeListSize="{size}">{token}'
+        "</resumptionToken></ListRecords></OAI-PMH>"
+    )
+
+
+def oai_record(record):
+    one = record.listing
+    status = ' status="deleted"' if record.deleted else ""
+    head = (
+        f"<record><header{status}><identifier>oai:arXiv.org:{one.identifier}"
+        f"</identifier><datestamp>{record.stamp}</datestamp></header>"
+    )
+    if record.deleted:
+        return f"{head}</record>"
+    moment = one.published_at.strftime("%a, %d %b %Y %H:%M:%S GMT")
+    versions = "".join(
+        f"<version version='v{n}'><date>{moment}</date><size>9kb</size></version>"
+        for n in range(1, one.version + 1)
+    )
+    text = {
+        "title": one.title_raw,
+        "authors": " and ".join(one.authors),
+        "categories": " ".join(one.categories),
+        "comments": one.comments,
+        "abstract": one.abstract_raw,
+    }
+    inside = "".join(
+        f"<{name}>{html.escape(value)}</{name}>" for name, value in text.items()
+    )
+    return (
+        f'{head}<metadata><arXivRaw xmlns="http://arxiv.org/OAI/arXivRaw/">'
+        f"<id>{one.identifier}</id><submitter>Orla Quist</submitter>{versions}{inside}"
+        "</arXivRaw></metadata></record>"
+    )
+
+
+def oai_error(code):
+    return (
+        '<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/">'
+        f'<error code="{code}">said so</error></OAI-PMH>'
+    )
+
+
+def api_answer(listings):
+    inside = "".join(
+        f"<entry><id>http://arxiv.org/abs/{one.identifier}v{one.version}</id>"
+        f"<title>{html.escape(one.title_raw)}</title>"
+        f"<summary>{html.escape(one.abstract_raw)}</summary>"
+        f"<published>{one.published_at.isoformat()}</published>"
+        f'<category term="{one.primary}"/><author><name>Orla Quist</name></author>'
+        "</entry>"
+        for one in listings
+    )
+    return (
+        '<feed xmlns="http://www.w3.org/2005/Atom" '
+        'xmlns:opensearch="http://a9.com/-/spec/opensearch/1.1/">'
+        f"<opensearch:totalResults>{len(listings)}</opensearch:totalResults>"
+        f"{inside}</feed>"
+    )
+
+
+# Faults: answers instead of the true one, or what becomes of it on the way.
+
+
+def busy(status=503, after=None):
+    headers = {} if after is None else {"Retry-After": str(after)}
+    body = "<html><body><h1>Retry after 10 seconds</h1></body></html>"
+    return Response(body, status, headers, content_type="text/html")
+
+
+CAPTCHA = Response(
+    "<!DOCTYPE html><html><body>Are you human?</body></html>", content_type="text/html"
+)
+BOMB = Response(
+    '<?xml version="1.0"?><!DOCTYPE f [<!ENTITY a "aaaaaaaaaa">'
+    '<!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]><feed>&b;</feed>'
+)
+STRANGER = Response(
+    '<!DOCTYPE feed [<!ENTITY x SYSTEM "file:///etc/hostname">]><feed>&x;</feed>'
+)
+
+
+def cut(answer):
+    return Response(answer.get_data()[:-40])
+
+
+def in_latin(answer):
+    """Its declaration says UTF-8."""
+    text = answer.get_data().decode().replace("Invented", "Erfundenes für")
+    return Response(text.encode("latin-1"))
+
+
+def with_controls(answer):
+    return Response(answer.get_data().replace(b"Invented", b"In\x0bvented&#x8;"))

@@ -1,0 +1,242 @@
+"""Wanted: what a reader's list holds and we do not is fetched politely, and followed."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from digest import follows
+from digest.ingest import rerun, run_source
+from digest.ingest.reader_requests import pending_papers
+from digest.ingest.sources import arxiv_api
+from digest.models import IngestRun, Paper, Wanted
+from tests import make
+from tests.ingest.fake_sources import CAPTCHA, busy, paper
+from tests.make import DAY, NOW
+
+pytestmark = [pytest.mark.django_db, pytest.mark.both]
+OLD = [paper(number, DAY - timedelta(days=400)) for number in range(1, 251)]
+
+
+def names(listings):
+    return [one.identifier for one in listings]
+
+
+def asked(sources):
+    return [request.args["id_list"].split(",") for request in sources.asked["api"]]
+
+
+def followed(reader):
+    rows = reader.follows.filter(interest__kind="paper", weight=1, source="chosen")
+    return set(rows.values_list("interest__value", flat=True))
+
+
+def test_wanted_papers_are_fetched_in_one_question_and_followed(ada, sources):
+    dora = make.subscriber("dora@example.org")
+    sources.known = OLD[:3]
+    pending_papers.want(ada, names(OLD[:3]), NOW)
+    pending_papers.want(dora, names(OLD[1:2]), NOW)
+
+    (run,) = pending_papers.fetch(NOW)
+
+    assert (run.source, run.state, run.new) == ("arxiv", "done", 3)
+    assert run.part == "readers' lists"
+    assert run.origin.endswith(f"?id_list={','.join(names(OLD[:3]))}")
+    assert asked(sources) == [names(OLD[:3])]
+    assert followed(ada) == set(names(OLD[:3]))
+    assert followed(dora) == {OLD[1].identifier}
+    assert not Wanted.objects.exists()
+    assert set(Paper.objects.values_list("announce_type", flat=True)) == {"brought"}
+
+
+def test_nobody_is_asked_where_nothing_is_wanted(sources):
+    assert pending_papers.fetch(NOW) == []
+    assert not sources.asked["api"]
+
+
+def test_many_are_fetched_a_hundred_at_a_time(ada, sources):
+    sources.known = OLD
+    pending_papers.want(ada, names(OLD), NOW)
+
+    runs = pending_papers.fetch(NOW)
+
+    assert [run.new for run in runs] == [100, 100, 50]
+    assert [len(names) for names in asked(sources)] == [100, 100, 50]
+    assert len(followed(ada)) == 250
+
+
+def test_one_turn_asks_a_bounded_number_of_questions(ada, sources, monkeypatch):
+    monkeypatch.setattr(pending_papers, "MOST_QUESTIONS", 2)
+    sources.known = OLD
+    pending_papers.want(ada, names(OLD), NOW)
+
+    assert len(pending_papers.fetch(NOW)) == 2
+    assert len(followed(ada)) == 200
+    assert len(pending_papers.fetch(NOW)) == 1
+    assert len(followed(ada)) == 250
+
+
+def test_what_arxiv_does_not_know_is_told_and_not_asked_for_again(ada, sources):
+    sources.known = OLD[:1]
+    pending_papers.want(ada, [OLD[0].identifier, "2501.00001"], NOW)
+
+    pending_papers.fetch(NOW)
+
+    row = Wanted.objects.get()
+    assert (row.identifier, row.is_unknown) == ("2501.00001", True)
+    assert pending_papers.fetch(NOW) == []
+
+
+@pytest.mark.parametrize("fault", [CAPTCHA, busy(400), busy(503)])
+def test_a_source_that_does_not_answer_loses_nothing_and_is_left_alone(
+    ada, sources, fault
+):
+    sources.faults["api"] = [fault] * 3
+    sources.known = OLD
+    pending_papers.want(ada, names(OLD), NOW)
+
+    (run,) = pending_papers.fetch(NOW)
+
+    assert run.state == "failed"
+    assert run.error
+    assert Wanted.objects.filter(is_unknown=False).count() == 250
+    sources.faults["api"] = []
+    assert pending_papers.fetch(NOW + timedelta(minutes=59)) == []
+    assert len(pending_papers.fetch(NOW + timedelta(minutes=61))) == 3
+    assert len(followed(ada)) == 250
+
+
+def test_after_a_question_that_failed_no_more_are_asked_in_this_turn(ada, sources):
+    sources.faults["api"] = [lambda answer: answer, CAPTCHA]
+    sources.known = OLD
+    pending_papers.want(ada, names(OLD), NOW)
+
+    done, failed = pending_papers.fetch(NOW)
+
+    assert (done.state, failed.state) == ("done", "failed")
+    assert failed.finished_at > NOW
+    assert Wanted.objects.count() == 150
+
+
+def test_the_failures_of_other_roads_hold_nobody_up(ada, sources):
+    sources.faults["feed"] = [CAPTCHA]
+    run_source.collect_announcements(NOW)
+    pending_papers.want(ada, names(OLD[:1]), NOW)
+
+    assert len(pending_papers.fetch(NOW)) == 1
+
+
+def test_a_paper_that_arrives_by_another_road_is_followed_without_asking(ada, sources):
+    pending_papers.want(ada, ["2611.95001"], NOW)
+    make.paper(identifier="2611.95001")
+
+    assert pending_papers.fetch(NOW) == []
+
+    assert followed(ada) == {"2611.95001"}
+    assert not sources.asked["api"]
+
+
+def test_numbers_of_months_to_come_are_unknown_without_asking(ada, sources):
+    assert (
+        pending_papers.want(ada, ["2612.00001", "2702.00001", "2611.00001"], NOW) == 1
+    )
+    assert pending_papers.want(ada, ["hep-th/9901001"], NOW) == 1
+
+    unknown = Wanted.objects.filter(is_unknown=True)
+    assert unknown.count() == 2
+
+
+@pytest.mark.parametrize(("day", "is_to_come"), [(28, True), (29, True), (30, False)])
+def test_on_the_last_day_of_a_month_the_next_has_begun_somewhere(day, is_to_come):
+    noon = datetime(2026, 11, day, 12, tzinfo=UTC)
+
+    assert pending_papers.is_to_come("2612.00001", noon) == is_to_come
+
+
+@pytest.mark.parametrize("day", [28, 29])
+def test_a_leap_day_is_the_end_of_its_month(day):
+    now = datetime(2028, 2, day, 12, tzinfo=UTC)
+
+    assert pending_papers.is_to_come("2803.00001", now) == (day == 28)
+
+
+def test_on_new_years_eve_next_january_has_begun_somewhere():
+    assert not pending_papers.is_to_come(
+        "2701.00001", datetime(2026, 12, 31, 12, tzinfo=UTC)
+    )
+    assert pending_papers.is_to_come(
+        "2702.00001", datetime(2026, 12, 31, 12, tzinfo=UTC)
+    )
+
+
+def test_wanting_twice_is_wanting_once(ada):
+    for _ in range(2):
+        pending_papers.want(ada, ["2611.95001"], NOW)
+
+    assert Wanted.objects.count() == 1
+
+
+def test_whoever_has_no_room_left_waits_for_nothing(ada, sources):
+    for number in range(follows.EXAMPLES):
+        ada.follows.create(interest=make.interest("paper", f"2601.{number:05}"))
+    sources.known = OLD[:1]
+    pending_papers.want(ada, names(OLD[:1]), NOW)
+
+    pending_papers.fetch(NOW)
+
+    assert not Wanted.objects.exists()
+    assert ada.follows.count() == follows.EXAMPLES
+
+
+def test_after_a_week_of_silence_a_paper_is_given_up_and_a_month_later_forgotten(
+    ada, sources
+):
+    sources.faults["api"] = [busy(400)] * 9
+    pending_papers.want(ada, ["2611.95001"], NOW)
+
+    pending_papers.fetch(NOW + timedelta(days=6))
+    assert not Wanted.objects.get().is_unknown
+
+    pending_papers.fetch(NOW + timedelta(days=8))
+    assert Wanted.objects.get().is_unknown
+
+    pending_papers.fetch(NOW + timedelta(days=31))
+    assert not Wanted.objects.exists()
+
+
+def test_an_odd_record_does_not_keep_back_the_others(ada, sources):
+    odd = OLD[1]
+    sources.known = OLD[:3]
+    sources.faults["api"] = [
+        lambda answer: type(answer)(
+            answer.get_data().replace(odd.title_raw.encode(), b"")
+        )
+    ]
+    pending_papers.want(ada, names(OLD[:3]), NOW)
+
+    pending_papers.fetch(NOW)
+
+    assert followed(ada) == {OLD[0].identifier, OLD[2].identifier}
+    assert Wanted.objects.get().is_unknown
+
+
+def test_only_what_was_asked_for_is_taken_in(ada, sources, monkeypatch):
+    sources.known = OLD[:2]
+    pending_papers.want(ada, names(OLD[:1]), NOW)
+    answer = arxiv_api.Told((OLD[0], OLD[1]), frozenset())
+    monkeypatch.setattr(arxiv_api, "told", lambda *_: answer)
+
+    pending_papers.fetch(NOW)
+
+    assert Paper.objects.get().identifier == OLD[0].identifier
+
+
+def test_read_again_in_the_ledger_asks_for_what_is_still_wanted(ada, sources):
+    sources.faults["api"] = [CAPTCHA]
+    sources.known = OLD[:1]
+    pending_papers.want(ada, names(OLD[:1]), NOW)
+    pending_papers.fetch(NOW)
+
+    (run,) = rerun.run_again(IngestRun.objects.get(), NOW)
+
+    assert run.new == 1
+    assert followed(ada) == {OLD[0].identifier}

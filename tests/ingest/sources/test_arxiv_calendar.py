@@ -1,0 +1,122 @@
+"""arXiv's calendar: what a day should bring, and from when on a silence is odd."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digest.ingest.sources import arxiv_calendar
+from digest.ingest.sources.arxiv_calendar import EASTERN, Expected
+
+DAYS = st.dates(date(2007, 1, 1), date(2060, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("day", "brings"),
+    [
+        (date(2026, 11, 20), "papers"),  # a Friday: announced on Thursday evening
+        (date(2026, 11, 21), "weekend"),
+        (date(2026, 11, 22), "weekend"),
+        (date(2026, 11, 23), "papers"),  # a Monday: announced on Sunday evening
+        (date(2026, 11, 26), "unsure"),  # Thanksgiving itself
+        (date(2026, 11, 27), "holiday"),  # nothing on Thanksgiving's evening
+        (date(2026, 7, 3), "unsure"),
+        (date(2026, 7, 6), "unsure"),  # the Monday after a Friday's holiday
+        (date(2025, 7, 7), "holiday"),  # its Sunday was on the list
+        (date(2026, 12, 30), "holiday"),
+        (date(2027, 1, 1), "holiday"),  # after 31 December 2026
+        (date(2030, 12, 25), "unsure"),  # a year whose list we do not know
+        (date(2030, 9, 3), "unsure"),  # after Labor Day
+        (date(2030, 9, 10), "papers"),
+    ],
+)
+def test_a_day_brings_what_the_evening_before_announced(day, brings):
+    assert arxiv_calendar.expected(day) == brings
+
+
+def test_feeds_are_rebuilt_at_midnight_eastern_in_summer_and_in_winter():
+    assert arxiv_calendar.rebuilt_at(date(2026, 7, 15)).hour == 4
+    assert arxiv_calendar.rebuilt_at(date(2026, 11, 20)).hour == 5
+
+
+@pytest.mark.parametrize(
+    ("day", "hours"), [(date(2026, 3, 9), 4), (date(2026, 11, 2), 5)]
+)
+def test_the_hour_moves_on_the_monday_after_the_clocks_do(day, hours):
+    assert arxiv_calendar.rebuilt_at(day) == datetime(
+        day.year, day.month, day.day, hours, tzinfo=UTC
+    )
+
+
+def test_it_is_yesterday_for_arxiv_until_its_midnight():
+    assert arxiv_calendar.today(datetime(2026, 11, 20, 4, 59, tzinfo=UTC)).day == 19
+    assert arxiv_calendar.today(datetime(2026, 11, 20, 5, 0, tzinfo=UTC)).day == 20
+
+
+def test_a_day_is_overdue_after_a_grace_and_only_if_papers_were_certain():
+    friday, holiday = date(2026, 11, 20), date(2026, 11, 27)
+    due = arxiv_calendar.rebuilt_at(friday) + arxiv_calendar.GRACE
+
+    assert not arxiv_calendar.is_overdue(friday, due)
+    assert arxiv_calendar.is_overdue(friday, due + timedelta(seconds=1))
+    assert not arxiv_calendar.is_overdue(holiday, due + timedelta(days=30))
+
+
+# The table of arXiv's help page on availability, with the day after each evening.
+@pytest.mark.parametrize(
+    ("submitted", "announced"),
+    [
+        ("2026-11-09T14:00", "2026-11-11"),  # Monday at 14:00 to Tuesday: Tuesday
+        ("2026-11-10T13:59", "2026-11-11"),
+        ("2026-11-11T13:59", "2026-11-12"),
+        ("2026-11-12T13:59", "2026-11-13"),
+        ("2026-11-12T14:00", "2026-11-16"),  # Thursday at 14:00 to Friday: Sunday
+        ("2026-11-13T13:59", "2026-11-16"),
+        ("2026-11-13T14:00", "2026-11-17"),  # Friday at 14:00 to Monday: Monday
+        ("2026-11-14T08:00", "2026-11-17"),
+        ("2026-11-15T23:00", "2026-11-17"),
+        ("2026-11-16T13:59", "2026-11-17"),
+        ("2026-11-26T10:00", "2026-11-30"),  # Thanksgiving: not on Friday
+    ],
+)
+def test_a_submission_is_announced_as_the_schedule_says(submitted, announced):
+    when = datetime.fromisoformat(submitted).replace(tzinfo=EASTERN)
+
+    assert arxiv_calendar.first_announced(when) == date.fromisoformat(announced)
+
+
+def test_what_moderators_held_was_announced_when_its_record_appeared():
+    when = datetime(2026, 11, 9, 15, tzinfo=UTC)
+
+    assert arxiv_calendar.first_announced(when, date(2026, 11, 13)) == date(
+        2026, 11, 13
+    )
+    assert arxiv_calendar.first_announced(when, date(2026, 11, 15)) == date(
+        2026, 11, 16
+    )
+    assert arxiv_calendar.first_announced(when, date(2027, 1, 5)) == date(2026, 11, 10)
+
+
+@given(st.datetimes(datetime(2007, 1, 1), datetime(2060, 1, 1)))  # noqa: DTZ001
+def test_no_paper_is_announced_before_it_is_submitted_nor_on_a_day_without(moment):
+    when = moment.replace(tzinfo=UTC)
+
+    day = arxiv_calendar.first_announced(when)
+
+    assert arxiv_calendar.expected(day) in {Expected.PAPERS, Expected.UNSURE}
+    assert 1 <= (day - when.astimezone(EASTERN).date()).days <= 10
+
+
+@given(DAYS)
+def test_three_days_in_a_row_without_papers_are_never_expected_but_at_holidays(day):
+    brings = [arxiv_calendar.expected(day + timedelta(days=n)) for n in range(4)]
+
+    assert set(brings) & {Expected.PAPERS, Expected.UNSURE, Expected.HOLIDAY}
+    assert brings.count(Expected.WEEKEND) <= 2
+
+
+def test_days_are_counted_from_both_ends():
+    week = list(arxiv_calendar.days(date(2026, 11, 16), date(2026, 11, 22)))
+
+    assert (len(week), week[0].day, week[-1].day) == (7, 16, 22)

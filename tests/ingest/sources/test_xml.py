@@ -1,0 +1,121 @@
+"""XML from strangers: what is mended, and what is refused."""
+
+import pytest
+
+from digest.ingest.sources import xml
+from digest.ingest.sources.listing import Refused
+
+
+def text_of(document):
+    return xml.words(xml.root(document), "b")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        '<a><b>Österreich</b></a>'.encode(),
+        '<?xml version="1.0" encoding="utf-8"?><a><b>Österreich</b></a>'.encode(),
+        '<?xml version="1.0" encoding="iso-8859-1"?><a><b>Österreich</b></a>'.encode("latin-1"),
+        '<?xml version="1.0" encoding="utf-16"?><a><b>Österreich</b></a>'.encode("utf-16"),
+    ],
+)  # fmt: skip
+def test_a_document_is_read_in_the_charset_that_it_names(document):
+    assert text_of(document) == "Österreich"
+
+
+@pytest.mark.parametrize("order", ["utf-16-le", "utf-16-be"])
+def test_halves_of_signs_in_utf_16_are_not_taken_for_control_signs(order):
+    written = "\ufeff<a><b>\u0108\u0801\u0e0f</b></a>"
+
+    assert text_of(written.encode(order)) == "\u0108\u0801\u0e0f"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        *("\x00", "\x08", "\x0b", "\x0c", "\x1b", "\x1f"),
+        *("&#0;", "&#8;", "&#11;", "&#12;", "&#14;", "&#31;"),
+        *("&#x0;", "&#x1F;", "&#X1f;", "&#x0008;", "&#xB;"),
+    ],
+)
+def test_signs_that_no_xml_may_hold_are_left_out(odd):
+    assert text_of(f"<a><b>one{odd}word</b></a>".encode()) == "oneword"
+
+
+@pytest.mark.parametrize("sign", ["&#9;", "&#10;", "&#13;", "&#x9;", "&#xA;", "&#x20;"])
+def test_signs_that_xml_may_hold_stay(sign):
+    assert text_of(f"<a><b>two{sign}words</b></a>".encode()).split() == ["two", "words"]
+
+
+def test_the_space_around_words_is_not_theirs():
+    assert text_of(b"<a><b>\n  two words\t</b></a>") == "two words"
+    assert text_of(b"<a><b/></a>") == text_of(b"<a/>") == ""
+
+
+ENTITY = '<!DOCTYPE a [<!ENTITY e {}>]><a><b>&e;</b></a>'  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "<!DOCTYPE a><a><b>text</b></a>",
+        '<!DOCTYPE a SYSTEM "http://127.0.0.1:9/a.dtd"><a><b>text</b></a>',
+        ENTITY.format('"text"'),
+        ENTITY.format('SYSTEM "file:///etc/hostname"'),
+        ENTITY.format('PUBLIC "x" "http://127.0.0.1:9/"'),
+        '<!DOCTYPE a [<!ENTITY % e SYSTEM "file:///etc/hostname"> %e;]><a/>',
+        '<!DOCTYPE a [<!ENTITY l "ha"><!ENTITY m "&l;&l;&l;">]><a><b>&m;</b></a>',
+    ],
+)
+@pytest.mark.parametrize("charset", ["utf-8", "utf-16"])
+def test_whatever_declares_something_is_refused(document, charset):
+    with pytest.raises(
+        Refused, match=r"not safe to read.+: give it as arXiv serves it"
+    ):
+        xml.root(document.encode(charset))
+
+
+@pytest.mark.parametrize("charset", ["shift_jis", "utf-7", "none-such", "idna"])
+def test_a_charset_that_cannot_be_read_safely_is_refused(charset):
+    document = f'<?xml version="1.0" encoding="{charset}"?><a><b>text</b></a>'
+
+    with pytest.raises(Refused):
+        xml.root(document.encode())
+
+
+@pytest.mark.parametrize(
+    ("document", "line"),
+    [
+        (b"", 1),
+        (b"no XML", 1),
+        (b"<a>\n<b>", 2),
+        (b"<a>\n<b>&e;</b></a>", 2),
+        (b"<a/>\n<a/>", 2),
+        (b"<a>\n\n<b>\xff</b></a>", 3),
+    ],
+)
+def test_what_is_cut_or_broken_is_refused_with_its_line(document, line):
+    with pytest.raises(Refused, match=f"cut or broken at line {line}: fetch it again"):
+        xml.root(document)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        *(b"<!doctype html><p>", b"\n <HTML><p>", b"<html lang='en'>"),
+        b"\xef\xbb\xbf<!DOCTYPE html><p>",
+        b'<?xml version="1.0"?>\n<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0//EN" "x">',
+        b"<!-- saved by\n a proxy --><html><body>Please log in</body></html>",
+    ],
+)
+def test_a_page_in_its_place_is_called_one(document):
+    with pytest.raises(Refused, match="a web page, not XML"):
+        xml.root(document)
+
+
+def test_names_are_bare_whatever_prefix_a_dialect_has():
+    found = xml.root(b'<!-- x --><o:a xmlns:o="urn:o"><!-- y --><o:b>1</o:b></o:a>')
+
+    bare = xml.without_namespaces(found)
+
+    assert [element.tag for element in bare.iter()] == ["a", "b"]

@@ -1,0 +1,455 @@
+"""Once a day OAI-PMH is asked whether the feeds told everything, and told it right."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from digest import tasks
+from digest.ingest import oai_harvest, reconcile, rerun, run_source
+from digest.ingest.daily_check import HEAD_START, check
+from digest.models import IngestRun, Paper, Recall
+from tests import make
+from tests.ingest.fake_sources import (
+    Record,
+    Response,
+    batch,
+    busy,
+    cut,
+    oai_error,
+    paper,
+)
+from tests.make import DAY
+
+pytestmark = [pytest.mark.django_db, pytest.mark.both]
+MORNING = datetime(2026, 11, 20, 5, 20, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+LATE = datetime(2026, 11, 20, 15, 35, tzinfo=UTC)
+MONDAY = datetime(2026, 11, 23, 5, 35, tzinfo=UTC)
+
+
+@pytest.fixture
+def told(sources):
+    """Eight new papers in the feed, read this morning, and the same in OAI-PMH."""
+    sources.announced = batch(DAY)
+    sources.records = [Record(one, DAY) for one in sources.announced]
+    run_source.poll(MORNING)
+    return sources
+
+
+def test_where_both_agree_the_run_says_so(told):
+    (run,) = check(MORNING)
+
+    run.refresh_from_db()
+    assert (run.state, run.outcome) == ("done", reconcile.AGREES)
+    assert (run.missed, run.corrected, run.confirmed, run.unconfirmed) == (0, 0, 8, 0)
+    assert (run.is_check, run.part, run.window_from) == (True, "cs", DAY)
+    assert "until" not in told.asked["oai"][0].args
+
+
+def test_what_the_feed_missed_is_announced_and_counted(told):
+    told.records.append(Record(paper(40, DAY, "cs.AI"), DAY))
+
+    (run,) = check(MORNING)
+
+    assert (run.missed, run.outcome) == (1, "1 missed by the feeds")
+    late = Paper.objects.get(identifier="2611.20040")
+    assert (late.announced_on, late.announce_type) == (DAY, "new")
+
+
+@pytest.mark.parametrize("kind", ["listed", "brought"])
+def test_what_only_another_road_told_of_was_missed_by_the_feed(told, kind):
+    make.paper(identifier="2611.20041", announce_type=kind, categories=[], primary="")
+    told.records.append(Record(paper(41, DAY), DAY))
+
+    (run,) = check(MORNING)
+
+    assert (run.missed, run.corrected) == (1, 0)
+    assert Paper.objects.get(identifier="2611.20041").announce_type == "new"
+
+
+def test_a_feed_that_is_late_is_made_up_for_before_the_morning(sources):
+    sources.records = [Record(one, DAY) for one in batch(DAY)]
+
+    early = check(MORNING)
+    (run,) = check(MORNING + HEAD_START)
+
+    assert early == []
+    assert (run.missed, run.confirmed, run.unconfirmed) == (8, 8, 0)
+    assert Paper.objects.filter(announced_on=DAY, announce_type="new").count() == 8
+
+
+def test_what_differs_at_the_same_version_is_corrected(told):
+    wrong = told.records[0].listing
+    right = replace(
+        wrong,
+        title_raw="A Better Title",
+        categories=("cs.LG", "cs.AI"),
+        doi="10.1000/7",
+        license="http://creativecommons.org/licenses/by/4.0/",
+    )
+    told.records[0] = Record(right, DAY)
+    Paper.objects.filter(identifier=right.identifier).update(
+        vector=b"old", vector_version="1"
+    )
+
+    (run,) = check(MORNING)
+
+    known = Paper.objects.get(identifier=right.identifier)
+    assert (run.corrected, run.outcome) == (1, "1 corrected")
+    assert (known.title, known.title_raw) == ("A Better Title", "A Better Title")
+    assert known.categories == ["cs.LG", "cs.AI"]
+    assert (known.vector, known.vector_version) == (None, "")
+    assert known.authors == list(wrong.authors)
+    assert (known.announced_on, known.updated_at) == (DAY, MORNING)
+
+
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [
+        (
+            {"abstract_raw": "Better."},
+            {"abstract": "Better.", "abstract_raw": "Better."},
+        ),
+        (
+            {"primary": "cs.AI", "categories": ("cs.AI", "cs.LG")},
+            {"primary": "cs.AI", "categories": ["cs.AI", "cs.LG"]},
+        ),
+    ],
+    ids=lambda value: next(iter(value)),
+)
+def test_each_thing_that_differs_is_corrected_by_itself(told, change, kept):
+    Paper.objects.update(published_at=MORNING)  # nothing is left to fill in
+    wrong = told.records[0].listing
+    told.records[0] = Record(replace(wrong, **change), DAY)
+
+    (run,) = check(MORNING + HOUR)
+
+    known = Paper.objects.get(identifier=wrong.identifier)
+    assert run.corrected == 1
+    assert {name: getattr(known, name) for name in kept} == kept
+    assert known.updated_at == MORNING + HOUR
+    assert Paper.objects.filter(updated_at=MORNING + HOUR).count() == 1
+
+
+def test_what_the_feed_lacks_is_filled_in_and_is_no_disagreement(told):
+    known = Paper.objects.get(identifier="2611.20001")
+    assert known.published_at is None  # no feed says when
+
+    (run,) = check(MORNING)
+
+    known.refresh_from_db()
+    assert known.published_at == told.records[0].listing.published_at
+    assert run.corrected == 0
+
+
+def test_authors_are_filled_in_where_there_are_none_and_else_left(told):
+    bare, named = Paper.objects.order_by("identifier")[:2]
+    Paper.objects.filter(pk=bare.pk).update(authors=[])
+    Paper.objects.filter(pk=named.pk).update(authors=["Orla Quist", "W. Zhen"])
+
+    check(MORNING)
+
+    bare.refresh_from_db()
+    named.refresh_from_db()
+    assert bare.authors == ["Orla Quist", "Wu Zhen"]
+    assert named.authors == ["Orla Quist", "W. Zhen"]
+
+
+def test_another_way_to_write_the_same_is_no_disagreement(told):
+    same = told.records[0].listing
+    told.records[0] = Record(
+        replace(
+            same,
+            title_raw=same.title_raw.replace(" ", "\n  ").replace(
+                "Paper", "{\\it Paper}"
+            ),
+            abstract_raw=same.abstract_raw.replace("well", "{\\it well}"),
+            categories=same.categories,
+        ),
+        DAY,
+    )
+
+    (run,) = check(MORNING)
+
+    assert (run.corrected, run.outcome) == (0, reconcile.AGREES)
+
+
+def test_a_version_that_the_feed_missed_is_counted_and_taken(told):
+    third = replace(told.records[0].listing, version=3, title_raw="A Third Title")
+    told.records[0] = Record(third, DAY)
+
+    (run,) = check(MORNING)
+
+    assert run.corrected == 1
+    known = Paper.objects.get(identifier="2611.20001")
+    assert (known.version, known.title) == (3, "A Third Title")
+
+
+def test_an_older_record_than_ours_changes_nothing(told):
+    newer = {"version": 2, "title": "Second", "title_raw": "Second"}
+    Paper.objects.filter(identifier="2611.20001").update(**newer)
+
+    (run,) = check(MORNING)
+
+    assert run.corrected == 0
+    assert Paper.objects.get(identifier="2611.20001").title == "Second"
+
+
+def test_what_was_taken_back_is_recalled_and_said(told):
+    gone, back = told.records[:2]
+    gone.deleted = True
+    told.records[1] = Record(replace(back.listing, comments="Withdrawn"), DAY)
+
+    (run,) = check(MORNING)
+
+    assert (run.withdrawn, run.outcome) == (2, "2 withdrawn")
+    assert (run.confirmed, Recall.objects.count()) == (8, 2)
+
+
+def test_of_old_papers_that_we_know_changes_are_taken_and_are_no_news(told):
+    long_ago = date(2026, 10, 5)
+    first, second, third = batch(long_ago, 3, first=60)
+    for one, kind in ((first, "new"), (second, "new"), (third, "brought")):
+        make.paper(identifier=one.identifier, announced_on=long_ago, announce_type=kind)
+    told.records += [
+        Record(replace(first, version=2, title_raw="A Second Title"), DAY),
+        Record(replace(second, comments="Withdrawn"), DAY),
+        Record(third, DAY),
+    ]
+
+    (run,) = check(MORNING)
+
+    assert (run.missed, run.withdrawn) == (0, 1)
+    known = Paper.objects.get(identifier=first.identifier)
+    assert (known.title, known.announced_on) == ("A Second Title", long_ago)
+    assert Recall.objects.get().paper.identifier == second.identifier
+
+
+def test_an_old_paper_that_was_touched_is_no_news_and_makes_no_gaps(told):
+    old = paper(60, date(2026, 10, 5))
+    told.records.append(Record(replace(old, version=2), DAY))
+
+    (run,) = check(MORNING)
+
+    assert (run.missed, run.records) == (0, 9)
+    assert set(Paper.objects.values_list("announced_on", flat=True)) == {DAY}
+
+
+def test_no_paper_is_announced_before_its_day(told):
+    """Touched on a day whose evening has no announcement, it is filed under the next."""
+    holiday = datetime(2026, 11, 27, 8, 0, tzinfo=UTC)
+    touched = replace(
+        paper(61, DAY), published_at=datetime(2026, 11, 24, 20, tzinfo=UTC)
+    )
+    told.records = [Record(touched, holiday.date())]
+
+    (run,) = check(holiday)
+
+    assert run.records == 1
+    assert Paper.objects.filter(announced_on__gt=holiday).count() == 0
+
+
+# When
+
+
+def test_without_a_feed_it_is_time_two_hours_after_the_feed_was_due(sources):
+    assert check(datetime(2026, 11, 20, 6, 59, tzinfo=UTC)) == []
+    assert len(check(datetime(2026, 11, 20, 7, 1, tzinfo=UTC))) == 1
+
+
+def test_one_check_a_day_is_enough(told):
+    check(MORNING)
+
+    assert check(MORNING + HOUR) == []
+    assert len(told.asked["oai"]) == 3
+
+
+def test_the_next_check_begins_on_the_day_of_the_last(told):
+    check(MORNING)
+    late = paper(50, DAY, "cs.AI")
+    told.records = [Record(late, DAY)]  # stamped after this morning's check
+
+    (run,) = check(MONDAY + HEAD_START)
+
+    assert (run.window_from, run.missed) == (DAY, 1)
+
+
+def test_after_a_long_rest_three_weeks_are_enough(told):
+    IngestRun.objects.create(
+        source="arxiv",
+        origin="x",
+        part="cs",
+        state="done",
+        is_check=True,
+        started_at=MORNING - timedelta(days=90),
+    )
+
+    (run,) = check(MORNING)
+
+    assert run.window_from == DAY - timedelta(days=21)
+
+
+def test_on_a_weekend_nobody_checks(told):
+    assert check(LATE + timedelta(days=1)) == []
+
+
+def test_where_oai_pmh_lags_it_is_asked_again_until_it_does_not(told):
+    told.records, all_of_them = told.records[:6], told.records
+
+    (first,) = check(MORNING)
+    told.records = all_of_them
+    (second,) = check(MORNING + HOUR)
+
+    assert (first.unconfirmed, first.outcome) == (2, "2 of the day not in OAI-PMH yet")
+    assert (second.unconfirmed, second.outcome) == (0, reconcile.AGREES)
+    assert check(MORNING + 2 * HOUR) == []
+
+
+@pytest.mark.parametrize(("size", "again"), [(8, 1), (9, 1), (11, 0), (12, 0)])
+def test_one_paper_in_ten_that_oai_pmh_lacks_is_a_lag_and_fewer_are_odd_records(
+    sources, size, again
+):
+    sources.announced = batch(DAY, size)
+    sources.records = [Record(one, DAY) for one in sources.announced[1:]]
+    run_source.poll(MORNING)
+    (run,) = check(MORNING)
+
+    assert run.unconfirmed == 1
+    assert len(check(MORNING + HOUR)) == again
+
+
+def test_a_holiday_that_brought_nothing_is_checked_once(sources):
+    holiday = datetime(2026, 11, 27, 7, 35, tzinfo=UTC)
+
+    assert len(check(holiday)) == 1
+    assert check(holiday + HOUR) == []
+
+
+def test_a_harvest_by_hand_is_no_check(told):
+    oai_harvest.backfill(DAY, MORNING)
+
+    (run,) = check(MORNING + HOUR)
+
+    assert (run.is_check, run.outcome) == (True, reconcile.AGREES)
+
+
+def test_what_never_comes_is_not_asked_for_for_ever(told):
+    told.records = told.records[:6]
+
+    (late,) = check(LATE)
+
+    assert late.unconfirmed == 2
+    assert check(LATE + HOUR) == []
+
+
+def test_while_neither_has_papers_on_an_expected_day_both_are_asked_again(sources):
+    (early,) = check(MORNING + HEAD_START)
+    sources.records = [Record(one, DAY) for one in batch(DAY)]
+
+    (later,) = check(MORNING + HEAD_START + HOUR)
+
+    assert (early.outcome, later.missed) == (reconcile.SILENT, 8)
+
+
+def test_a_check_that_failed_goes_on_at_its_page(told):
+    told.faults["oai"] = [lambda answer: answer, cut]
+    (failed,) = check(MORNING)
+    assert (failed.state, failed.confirmed, failed.unconfirmed) == ("failed", 3, 0)
+
+    (run,) = check(MORNING + HOUR)
+
+    assert run.pk == failed.pk
+    assert (run.state, run.pages, run.confirmed, run.unconfirmed) == ("done", 3, 8, 0)
+
+
+def test_what_a_page_confirmed_counts_once_though_the_token_expired(told):
+    expired = Response(oai_error("badResumptionToken"))
+    told.faults["oai"] = [lambda answer: answer, expired]
+
+    (run,) = check(MORNING)
+
+    assert (run.state, run.confirmed, run.unconfirmed) == ("done", 8, 0)
+
+
+def test_a_check_of_yesterday_that_failed_is_not_todays(told):
+    before = {"source": "arxiv", "origin": "x", "part": "cs", "state": "done"}
+    wednesday = MORNING - timedelta(days=2)
+    IngestRun.objects.create(**before, is_check=True, started_at=wednesday)
+    told.faults["oai"] = [cut]
+    (failed,) = check(LATE - timedelta(days=1))
+
+    (run,) = check(MORNING)
+
+    assert (failed.window_from, run.window_from) == (wednesday.date(),) * 2
+    assert run.pk != failed.pk
+    assert (failed.state, run.state, run.started_at) == ("failed", "done", MORNING)
+
+
+def test_an_archive_that_fails_does_not_stop_the_next(told, settings):
+    settings.ARXIV_CATEGORIES = ["cs.LG", "stat.ML"]
+    told.faults["oai"] = [cut]
+
+    failed, done = check(MORNING)
+
+    assert [failed.part, failed.state] == ["cs", "failed"]
+    assert [done.part, done.state, done.confirmed] == ["stat", "done", 0]
+    (again,) = check(MORNING + HOUR)
+    assert (again.pk, again.state) == (failed.pk, "done")
+
+
+def test_a_source_that_is_away_is_asked_once(told, settings):
+    settings.ARXIV_CATEGORIES = ["cs.LG", "stat.ML"]
+    told.faults["oai"] = [busy()] * 9
+
+    (run,) = check(MORNING)
+
+    assert run.outcome == oai_harvest.UNREACHABLE
+
+
+def test_a_source_that_goes_away_between_two_archives_is_not_asked_for_a_third(
+    told, settings
+):
+    settings.ARXIV_CATEGORIES = ["cs.LG", "stat.ML", "math.ST"]
+    told.faults["oai"] = [lambda answer: answer] * 3 + [busy()] * 9
+
+    done, away = check(MORNING)
+
+    assert (done.state, away.outcome) == ("done", oai_harvest.UNREACHABLE)
+
+
+def test_without_an_address_nobody_is_asked(told, settings):
+    settings.ARXIV_OAI_URL = ""
+
+    assert check(MORNING) == []
+    assert oai_harvest.fill_gaps(LATE + timedelta(days=4)) == []
+    (run,) = oai_harvest.backfill(DAY, LATE)
+    assert "ARXIV_OAI_URL is empty" in run.error
+
+
+def test_a_check_run_again_is_a_check(told):
+    (first,) = check(MORNING)
+
+    (again,) = rerun.run_again(first, LATE)
+
+    assert again.pk != first.pk
+    assert (again.is_check, again.outcome) == (True, reconcile.AGREES)
+
+
+def test_a_backfill_takes_no_check_for_its_own(told):
+    (begun,) = check(MORNING)
+    IngestRun.objects.filter(pk=begun.pk).update(state="failed", window_until=DAY)
+
+    (run,) = oai_harvest.backfill(DAY, MORNING)
+
+    assert (run.pk != begun.pk, run.is_check) == (True, False)
+
+
+def test_the_task_ranks_what_the_check_brought(told, monkeypatch):
+    monkeypatch.setattr(tasks.timezone, "now", lambda: MORNING)
+    told.records.append(Record(paper(40, DAY, "cs.AI"), DAY))
+
+    tasks.ingest_check()
+
+    late = Paper.objects.get(identifier="2611.20040")
+    assert late.candidacies.filter(edition__day=DAY).exists()

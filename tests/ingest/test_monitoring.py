@@ -1,0 +1,559 @@
+"""Never miss, never lie: what a poll says of a feed, and what is an alarm."""
+
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from digest import tasks
+from digest.ingest import (
+    daily_check,
+    monitoring,
+    oai_harvest,
+    rerun,
+    run_source,
+    sample,
+)
+from digest.ingest.sources import arxiv_calendar
+from digest.models import Edition, IngestRun, Paper
+from tests import make
+from tests.ingest.fake_sources import Record, batch, busy, paper
+from tests.make import DAY, NOW
+
+pytestmark = [pytest.mark.django_db, pytest.mark.both]
+MORNING = datetime(2026, 11, 20, 5, 20, tzinfo=UTC)
+LATE = arxiv_calendar.rebuilt_at(DAY) + arxiv_calendar.GRACE + timedelta(minutes=1)
+SATURDAY = MORNING + timedelta(days=1)
+AFTER_THANKSGIVING = datetime(2026, 11, 27, 5, 20, tzinfo=UTC)
+
+
+def test_a_sound_feed_needs_no_words_and_is_not_asked_for_again(sources):
+    sources.announced = batch(DAY)
+
+    (run,) = run_source.poll(MORNING)
+
+    assert (run.state, run.new, run.outcome) == ("done", 8, "")
+    assert run_source.poll(MORNING) == []
+    assert len(sources.asked["feed"]) == 1
+
+
+def test_an_empty_feed_on_an_expected_day_is_asked_for_until_papers_come(sources):
+    (empty,) = run_source.poll(MORNING)
+    sources.announced = batch(DAY)
+
+    (full,) = run_source.poll(MORNING + timedelta(minutes=20))
+
+    assert empty.outcome == "empty, though papers are expected: asked again"
+    assert full.new == 8
+
+
+def test_on_a_weekend_nobody_is_asked(sources):
+    assert run_source.poll(SATURDAY) == []
+    assert not sources.asked["feed"]
+
+
+def test_an_empty_holiday_is_known_after_one_look(sources):
+    make.paper(announced_on=date(2026, 11, 25))
+
+    (run,) = run_source.poll(AFTER_THANKSGIVING)
+
+    assert run.outcome == "empty, as expected: a holiday"
+    assert run_source.poll(AFTER_THANKSGIVING) == []
+
+
+def test_a_feed_asked_for_by_hand_on_a_weekend_is_called_empty_as_expected(sources):
+    (run,) = run_source.collect_announcements(SATURDAY)
+
+    assert run.outcome == "empty, as expected: a weekend"
+
+
+def test_yesterdays_feed_is_called_late(sources):
+    sources.day = DAY - timedelta(days=1)
+    sources.announced = batch(sources.day)
+
+    (run,) = run_source.poll(MORNING)
+
+    assert run.outcome == "late: still the feed of 2026-11-19"
+    assert not monitoring.is_settled(MORNING)
+
+
+def test_fridays_feed_on_a_weekend_is_as_expected(sources):
+    sources.announced = batch(DAY)
+
+    first, again = (run_source.collect_announcements(SATURDAY)[0] for _ in range(2))
+
+    assert (first.new, again.new) == (8, 0)
+    assert {first.outcome, again.outcome} == {
+        "still the feed of 2026-11-20, as expected: a weekend"
+    }
+
+
+def test_yesterdays_batch_behind_a_fresh_date_is_called_stale(sources):
+    yesterday = DAY - timedelta(days=1)
+    sources.day, sources.announced = yesterday, batch(yesterday)
+    run_source.collect_announcements(MORNING - timedelta(days=1))
+    sources.day = DAY  # the same papers, and a date that says today
+
+    (run,) = run_source.poll(MORNING)
+
+    assert (run.new, run.outcome) == (
+        0,
+        "stale: the batch before again, behind a fresh date",
+    )
+    assert set(Paper.objects.values_list("announced_on", flat=True)) == {yesterday}
+    assert not monitoring.is_settled(MORNING)
+
+
+def test_one_category_that_repeats_itself_is_named(sources):
+    yesterday = DAY - timedelta(days=1)
+    old = batch(yesterday, 6, "cs.AI")
+    sources.day, sources.announced = yesterday, old
+    run_source.collect_announcements(MORNING - timedelta(days=1))
+    sources.day, sources.announced = DAY, [*old, *batch(DAY, 6, "cs.LG")]
+
+    (run,) = run_source.poll(MORNING)
+
+    assert (run.new, run.outcome) == (6, "stale in cs.AI")
+
+
+def test_a_feed_whose_dates_contradict_each_other_is_of_the_newest_of_them(sources):
+    yesterday = DAY - timedelta(days=1)
+    old = batch(yesterday, 2)
+    sources.day, sources.announced = yesterday, old
+    run_source.collect_announcements(MORNING - timedelta(days=1))
+    feeds = sample.atom(batch(DAY, 6), DAY), sample.atom(old, yesterday)
+    entries = feeds[1][feeds[1].index(b"<entry>") : feeds[1].rindex(b"</feed>")]
+    sources.body = feeds[0].replace(b"<entry>", entries + b"<entry>", 1)
+
+    (run,) = run_source.poll(MORNING)
+
+    assert (run.new, run.unchanged, run.outcome) == (6, 2, "")
+    days = Counter(Paper.objects.values_list("announced_on", flat=True))
+    assert days == {DAY: 6, yesterday: 2}
+
+
+def test_a_category_that_the_feed_repeats_and_the_check_brings_is_not_asked_for(
+    sources,
+):
+    usual_days()
+    old = batch(DAY - timedelta(days=1), 6, "cs.AI", first=300)
+    sources.day, sources.announced = DAY - timedelta(days=1), old
+    run_source.collect_announcements(MORNING - timedelta(days=1))
+    sources.day, sources.announced = DAY, [*old, *batch(DAY, 6, "cs.LG")]
+    run_source.poll(MORNING)
+    before = monitoring.is_settled(MORNING)
+    sources.records = [Record(one, DAY) for one in batch(DAY, 6, "cs.AI", first=50)]
+
+    daily_check.check(MORNING)
+
+    assert (before, monitoring.is_settled(MORNING)) == (False, True)
+
+
+def usual_days(number=4, size=6):
+    for back in range(1, number + 1):
+        for primary in ("cs.AI", "cs.LG"):
+            for _ in range(size):
+                make.paper(announced_on=DAY - timedelta(days=back), primary=primary)
+
+
+def test_a_category_that_stays_away_is_asked_for_again_and_then_alarms(sources):
+    usual_days()
+    sources.announced = batch(DAY, 6, "cs.LG")
+    run_source.poll(MORNING)
+
+    assert monitoring.stale(DAY) == ["cs.AI"]
+    assert not monitoring.is_settled(MORNING)
+    assert monitoring.alarms(MORNING) == []
+    (alarm,) = monitoring.alarms(LATE)
+    assert "usual in cs.AI" in alarm.text
+
+
+def test_a_small_category_or_a_young_site_lags_nowhere(sources):
+    usual_days(number=2)
+    make.paper(primary="cs.LG")
+    assert monitoring.stale(DAY) == []
+
+    for back in (3, 4):
+        make.paper(announced_on=DAY - timedelta(days=back), primary="cs.LG")
+    usual_days(number=1, size=2)
+    assert monitoring.stale(DAY - timedelta(days=8)) == []
+
+
+def test_three_days_are_enough_to_know_what_is_usual(sources):
+    usual_days(number=3)
+    make.paper(primary="cs.LG")
+    make.paper(primary="cs.LG")
+
+    assert monitoring.stale(DAY) == ["cs.AI"]
+
+
+@pytest.mark.parametrize(("size", "names"), [(4, []), (5, ["cs.AI"])])
+def test_only_a_category_that_is_never_empty_lags_where_it_is(sources, size, names):
+    usual_days(size=size)
+    for _ in range(size):
+        make.paper(primary="cs.LG")
+
+    assert monitoring.stale(DAY) == names
+
+
+def test_while_nothing_of_a_day_is_here_no_category_lags_behind_the_others(sources):
+    usual_days()
+
+    assert monitoring.stale(DAY) == []
+    assert oai_harvest.fill_gaps(MORNING) == []
+
+
+def test_an_expected_day_without_papers_is_an_alarm_after_a_grace(sources):
+    make.paper(announced_on=date(2026, 11, 17))
+
+    early, late = monitoring.missing(MORNING), monitoring.missing(LATE)
+
+    assert early == [date(2026, 11, 18), date(2026, 11, 19)]
+    assert late == [*early, DAY]
+    assert "Friday, 20 November" in monitoring.alarms(LATE)[-1].text
+
+
+def test_papers_of_hugging_face_alone_do_not_make_a_day(sources):
+    make.paper(announced_on=date(2026, 11, 18))
+    make.paper(announced_on=date(2026, 11, 19), announce_type="listed")
+
+    assert monitoring.missing(MORNING) == [date(2026, 11, 19)]
+
+
+def test_a_few_papers_that_were_touched_do_not_make_a_day(sources):
+    usual_days(number=3, size=12)
+    make.paper(announced_on=DAY)
+
+    assert monitoring.missing(LATE) == [DAY]
+
+
+def test_a_thin_day_is_believed_once_it_was_sought_in_vain(sources):
+    usual_days(number=3, size=12)
+    make.paper(announced_on=DAY)
+
+    oai_harvest.fill_gaps(LATE)
+
+    assert monitoring.missing(LATE) == []
+
+
+@pytest.mark.parametrize(
+    ("hours", "fields", "is_believed"),
+    [
+        (1, {}, True),
+        (1, {"window_from": DAY - timedelta(days=9)}, True),
+        (-1, {}, False),  # OAI-PMH may not have had it yet
+        (1, {"window_from": DAY + timedelta(days=1)}, False),
+        (1, {"state": "failed"}, False),
+        (1, {"state": "running"}, False),
+        (1, {"source": "huggingface"}, False),
+    ],
+)
+def test_only_a_whole_harvest_of_that_day_that_was_late_enough_has_sought_it(
+    hours, fields, is_believed
+):
+    usual_days(number=3, size=12)
+    make.paper(announced_on=DAY)
+    grace_is_over = arxiv_calendar.rebuilt_at(DAY) + arxiv_calendar.GRACE
+    known = {"source": "arxiv", "state": "done", "window_from": DAY, **fields}
+    IngestRun.objects.create(
+        origin="x", started_at=grace_is_over + timedelta(hours=hours), **known
+    )
+
+    assert (monitoring.missing(LATE + timedelta(hours=2)) == []) == is_believed
+
+
+def test_cross_lists_are_announced_too_and_replacements_are_no_news(sources):
+    make.paper(announced_on=date(2026, 11, 18), announce_type="cross")
+    make.paper(announced_on=date(2026, 11, 19), announce_type="replace")
+
+    assert monitoring.missing(MORNING) == [date(2026, 11, 19)]
+
+
+def test_our_record_begins_with_the_first_day_and_not_with_the_first_row():
+    make.paper(announced_on=date(2026, 11, 19))
+    make.paper(announced_on=date(2026, 11, 17))
+
+    assert monitoring.missing(MORNING) == [date(2026, 11, 18)]
+
+
+def test_an_empty_day_stays_an_alarm_though_it_was_sought_in_vain(sources):
+    usual_days(number=3)
+
+    oai_harvest.fill_gaps(LATE)
+
+    assert monitoring.missing(LATE) == [DAY]
+
+
+def test_papers_that_came_by_another_road_do_not_end_the_asking(sources):
+    make.paper(announced_on=DAY)
+    sources.announced = batch(DAY)
+
+    (run,) = run_source.poll(MORNING)
+
+    assert (run.new, monitoring.is_settled(MORNING)) == (8, True)
+
+
+@pytest.mark.parametrize("day", [DAY, DAY - timedelta(days=1)])
+def test_a_feed_that_is_late_does_not_end_the_asking_whatever_else_is_here(
+    sources, day
+):
+    make.paper(announced_on=DAY)
+    sources.day, sources.announced = day, batch(day)
+
+    run_source.poll(MORNING)
+
+    assert monitoring.is_settled(MORNING) == (day == DAY)
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_brought"),
+    [
+        ({}, True),
+        ({"outcome": "stale in cs.AI"}, True),
+        ({"outcome": run_source.UNCHANGED}, False),
+        ({"state": "failed"}, False),
+        ({"origin": "https://oaipmh.example/oai"}, False),
+    ],
+)
+def test_a_day_is_brought_by_a_sound_reading_of_its_feed(settings, fields, is_brought):
+    feed = f"{settings.ARXIV_FEED_URL}/cs.AI"
+    known = {"source": "arxiv", "state": "done", "origin": feed, **fields}
+    IngestRun.objects.create(started_at=MORNING, **known)
+
+    assert monitoring.was_brought(DAY) == is_brought
+
+
+def test_days_before_our_record_and_weekends_are_never_missing():
+    make.paper(announced_on=date(2026, 11, 13))
+    for day in range(16, 21):
+        make.paper(announced_on=date(2026, 11, day))
+
+    assert monitoring.missing(LATE + timedelta(days=1)) == []
+
+
+def test_a_site_that_only_ever_failed_alarms_from_the_next_day_on(sources):
+    IngestRun.objects.create(
+        source="arxiv", origin="x", state="failed", started_at=MORNING - timedelta(2)
+    )
+
+    assert monitoring.missing(LATE) == [date(2026, 11, 19), DAY]
+
+
+def test_the_first_reading_of_arxiv_begins_the_record_not_the_last_nor_another_s(
+    sources,
+):
+    for source, days in [("huggingface", 9), ("arxiv", 3), ("arxiv", 1)]:
+        IngestRun.objects.create(
+            source=source,
+            origin="x",
+            state="failed",
+            started_at=MORNING - timedelta(days),
+        )
+
+    assert monitoring.missing(LATE) == [date(2026, 11, 18), date(2026, 11, 19), DAY]
+
+
+def test_an_unchanged_feed_is_not_sent_twice(sources):
+    sources.etag = '"one"'
+    first, second = (run_source.collect_announcements(MORNING)[0] for _ in range(2))
+    sources.etag, sources.announced = '"two"', batch(DAY)
+    (third,) = run_source.collect_announcements(MORNING)
+
+    assert (first.etag, second.outcome) == ('"one"', run_source.UNCHANGED)
+    assert sources.asked["feed"][1].headers["If-None-Match"] == '"one"'
+    assert (third.new, third.etag) == (8, '"two"')
+
+
+def test_a_feed_that_stays_unchanged_is_never_sent_again(sources):
+    sources.etag = '"one"'
+
+    runs = [run_source.collect_announcements(MORNING)[0] for _ in range(4)]
+
+    assert [run.outcome for run in runs[1:]] == [run_source.UNCHANGED] * 3
+    asked = [request.headers.get("If-None-Match") for request in sources.asked["feed"]]
+    assert asked == [None, *['"one"'] * 3]
+
+
+def test_what_was_refused_is_asked_for_in_full_again(sources):
+    sources.etag = '"one"'
+    sources.faults["feed"] = [
+        lambda answer: type(answer)(b"<rss>", headers=answer.headers)
+    ]
+    (refused,) = run_source.collect_announcements(MORNING)
+
+    run_source.collect_announcements(MORNING)
+
+    assert refused.state == "failed"
+    assert "If-None-Match" not in sources.asked["feed"][1].headers
+
+
+def test_the_task_ranks_once_the_papers_are_here(sources, monkeypatch):
+    monkeypatch.setattr(tasks.timezone, "now", lambda: MORNING)
+    sources.announced = batch(DAY)
+
+    tasks.ingest()
+    ranked = Edition.objects.get(day=DAY).ranked_at
+    tasks.ingest()
+
+    assert Edition.objects.get(day=DAY).ranked_at == ranked
+    assert len(sources.asked["feed"]) == 1
+
+
+def test_a_paper_of_a_day_to_come_does_not_hide_today(sources, monkeypatch):
+    monkeypatch.setattr(tasks.timezone, "now", lambda: MORNING)
+    make.paper(announced_on=date(2199, 1, 1))
+    sources.announced = batch(DAY)
+
+    tasks.ingest()
+
+    assert [edition.day for edition in Edition.objects.all()] == [DAY]
+
+
+# One paper, and any run again
+
+
+def test_a_paper_is_submitted_by_its_address(sources):
+    sources.known = [paper(7, DAY)]
+
+    run = run_source.submitted("https://arxiv.org/abs/2611.20007v1", NOW)
+    run_source.submit(run, NOW)
+
+    assert (run.state, run.new) == ("done", 1)
+    assert Paper.objects.get().announced_on == DAY
+
+
+def test_a_paper_that_nobody_knows_is_refused(sources):
+    run = run_source.submit(run_source.submitted("2611.99999", NOW), NOW)
+
+    assert (run.state, run.error) == (
+        "failed",
+        "arXiv knows no such paper: check the identifier",
+    )
+
+
+def test_words_are_no_paper():
+    with pytest.raises(
+        run_source.Refused, match="is not an arXiv identifier: give one"
+    ):
+        run_source.submitted("a paper about floods", NOW)
+    assert not IngestRun.objects.exists()
+
+
+@pytest.mark.parametrize("road", ["feed", "daily", "oai", "api", "file"])
+def test_any_run_can_be_run_again(road, sources, tmp_path):
+    sources.known = sources.announced = batch(DAY, 1)
+    sources.faults[road] = [busy(404)]
+    file = tmp_path / "late.json"
+    first = {
+        "feed": lambda: run_source.collect_announcements(NOW)[0],
+        "daily": lambda: run_source.collect_day(DAY, NOW),
+        "oai": lambda: oai_harvest.backfill(DAY, NOW)[0],
+        "api": lambda: run_source.submit(run_source.submitted("2611.20001", NOW), NOW),
+        "file": lambda: run_source.collect([file], NOW)[0],
+    }[road]()
+    file.write_text("[]")
+
+    (again,) = rerun.run_again(first, NOW + timedelta(hours=1))
+
+    assert again.state == "done"
+    assert first.origin == again.origin
+
+
+# Alarms of other kinds
+
+
+def alarm(kind, now):
+    return [one.text for one in monitoring.alarms(now) if one.kind == kind]
+
+
+def checked(now, **fields):
+    known = {"source": "arxiv", "origin": "x", "state": "done", **fields}
+    IngestRun.objects.create(is_check=True, started_at=now, **known)
+
+
+def test_that_nothing_was_checked_for_days_is_an_alarm(sources):
+    checked(NOW - monitoring.UNCHECKED - timedelta(hours=1))
+
+    (text,) = alarm("Unchecked", NOW)
+
+    assert "since 16 November" in text
+
+
+def test_a_weekend_between_two_checks_is_no_alarm(sources):
+    checked(datetime(2026, 11, 12, 5, 35, tzinfo=UTC))
+    checked(datetime(2026, 11, 20, 5, 35, tzinfo=UTC))
+
+    assert alarm("Unchecked", datetime(2026, 11, 23, 20, tzinfo=UTC)) == []
+
+
+def test_a_site_that_was_never_checked_alarms_once_it_is_not_new(sources, settings):
+    IngestRun.objects.create(
+        source="arxiv", origin="x", state="done", started_at=NOW - timedelta(hours=90)
+    )
+    assert alarm("Unchecked", NOW) == []
+
+    (text,) = alarm("Unchecked", NOW + timedelta(hours=8))
+    assert "has not confirmed what the feeds told yet" in text
+
+    settings.ARXIV_OAI_URL = ""
+    assert alarm("Unchecked", NOW + timedelta(hours=8)) == []
+
+
+def read_votes(hours, state="done"):
+    at = NOW - timedelta(hours=hours)
+    IngestRun.objects.create(
+        source="huggingface", origin="x", state=state, started_at=at
+    )
+
+
+def test_votes_that_are_not_read_any_more_are_an_alarm():
+    read_votes(40)
+    read_votes(1, "failed")
+
+    (text,) = alarm("Stale", NOW)
+
+    assert "No votes were read since 18 November, 17:00" in text
+
+
+def test_votes_that_were_never_read_are_an_alarm_once_the_site_is_not_new():
+    assert alarm("Stale", NOW) == []
+    read_votes(30, "failed")
+    assert alarm("Stale", NOW) == []
+
+    read_votes(40, "failed")
+
+    (text,) = alarm("Stale", NOW)
+    assert text.startswith("No votes yet")
+
+
+def test_votes_that_were_read_lately_are_no_alarm():
+    read_votes(40)
+    read_votes(35)
+
+    assert alarm("Stale", NOW) == []
+
+
+def test_the_end_of_the_list_of_holidays_is_said_a_month_before():
+    early, late = datetime(2026, 11, 29, tzinfo=UTC), datetime(2026, 12, 2, tzinfo=UTC)
+
+    assert alarm("Calendar", early) == []
+    (text,) = alarm("Calendar", late)
+    assert "known until 31 December 2026: update" in text
+    assert alarm("Calendar", late + timedelta(days=100)) == [text]
+
+
+def test_what_the_checks_found_is_counted_for_a_week():
+    checked(NOW - timedelta(days=8), missed=50)
+    checked(NOW - timedelta(days=1), missed=2, corrected=5, unconfirmed=9, part="cs")
+    checked(NOW - timedelta(minutes=9), missed=1, unconfirmed=2, part="cs")
+    checked(NOW - timedelta(minutes=8), corrected=1, unconfirmed=1, part="stat")
+    checked(NOW - timedelta(days=2), unconfirmed=7, part="an archive we left")
+    checked(NOW - timedelta(minutes=7), missed=4, part="math", state="failed")
+
+    assert monitoring.checked(NOW) == monitoring.Checked(
+        NOW - timedelta(minutes=8), 3, 6, 3
+    )
+
+
+def test_a_site_without_checks_has_none_to_tell_of():
+    assert monitoring.checked(NOW) == monitoring.Checked(None)

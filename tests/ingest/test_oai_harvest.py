@@ -1,0 +1,588 @@
+"""Windows of OAI-PMH: whole pages, interrupted and taken up, by hand and by themselves."""
+
+import os
+import re
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import OperationalError
+from django.utils import timezone
+
+from digest import tasks
+from digest.ingest import holder, oai_harvest
+from digest.ingest.oai_harvest import backfill, fill_gaps
+from digest.ingest.sources import arxiv_calendar, arxiv_oai, http
+from digest.models import IngestRun, Paper, Recall
+from tests import live, make
+from tests.ingest.fake_sources import Record, Response, batch, busy, cut, oai_error, paper
+from tests.make import DAY, NOW
+
+pytestmark = [pytest.mark.django_db, pytest.mark.both]
+MONDAY = date(2026, 11, 16)
+
+
+def announce(sources, *days, size=8):
+    """Records of these days, as OAI-PMH would have them that night."""
+    for day in days:
+        sources.records += [Record(one, day) for one in batch(day, size)]
+
+
+def test_a_window_is_read_page_by_page_to_its_end(sources):
+    announce(sources, DAY)
+
+    (run,) = backfill(DAY, NOW)
+
+    run.refresh_from_db()
+    assert (run.state, run.token, run.pages, run.records) == ("done", "", 3, 8)
+    assert (run.new, run.expected_records, run.part) == (8, 8, "cs")
+    assert run.started_at < run.finished_at < run.started_at + timedelta(minutes=1)
+    assert set(Paper.objects.values_list("announced_on", "announce_type")) == {
+        (DAY, "new")
+    }
+
+
+def test_a_window_without_records_is_done(sources):
+    (run,) = backfill(DAY, NOW)
+
+    assert (run.state, run.records) == ("done", 0)
+
+
+def test_only_papers_of_our_categories_are_kept_and_guests_are_cross_listed(sources):
+    guest = paper(50, DAY, "cs.CV")
+    guest = type(guest)(**{**guest.__dict__, "categories": ("cs.CV", "cs.AI")})
+    sources.records = [Record(paper(51, DAY, "cs.CV"), DAY), Record(guest, DAY)]
+
+    backfill(DAY, NOW)
+
+    assert Paper.objects.get().announce_type == "cross"
+
+
+def test_what_is_known_keeps_its_day_and_takes_the_newer_text(sources):
+    old = make.paper("Old title", identifier="2611.20001", announced_on=MONDAY)
+    sources.records = [Record(paper(1, DAY, version=2), DAY)]
+
+    (run,) = backfill(DAY, NOW)
+
+    old.refresh_from_db()
+    assert (run.new, run.updated) == (0, 1)
+    assert (old.announced_on, old.version) == (MONDAY, 2)
+    assert old.title.startswith("Invented Paper 1")
+
+
+def test_what_was_deleted_or_withdrawn_is_recalled_once(sources):
+    gone = make.paper(identifier="2611.20001")
+    back = paper(2, DAY)
+    back = type(back)(**{**back.__dict__, "comments": "Withdrawn by the authors"})
+    sources.records = [
+        Record(paper(1, DAY), DAY, deleted=True),
+        Record(back, DAY),
+        Record(paper(3, DAY), DAY, deleted=True),  # never met
+    ]
+
+    first, second = backfill(DAY, NOW), backfill(DAY, NOW, again=True)
+
+    assert [run.withdrawn for run in (*first, *second)] == [2, 0]
+    recalled = set(Recall.objects.values_list("paper__identifier", flat=True))
+    assert recalled == {gone.identifier, "2611.20002"}
+
+
+def test_a_page_that_is_cut_leaves_the_pages_before_it_and_says_why(sources):
+    announce(sources, DAY)
+    sources.faults["oai"] = [lambda answer: answer, cut]
+
+    (run,) = backfill(DAY, NOW)
+
+    run.refresh_from_db()
+    assert (run.state, run.pages, run.new) == ("failed", 1, 3)
+    assert "cut or broken" in run.error
+    assert run.token.endswith("|3")
+    assert Paper.objects.count() == 3
+
+
+def test_the_same_backfill_again_goes_on_at_the_page_that_failed(sources):
+    announce(sources, DAY)
+    sources.faults["oai"] = [lambda answer: answer, cut]
+    (failed,) = backfill(DAY, NOW)
+    sources.asked.clear()
+
+    (run,) = backfill(DAY, NOW)
+
+    assert run.pk == failed.pk
+    assert (run.state, run.pages, run.new, run.error) == ("done", 3, 8, "")
+    assert len(sources.asked["oai"]) == 2
+    assert "resumptionToken" in sources.asked["oai"][0].args
+
+
+def test_what_is_done_is_not_done_twice_unless_asked(sources):
+    announce(sources, DAY)
+    backfill(DAY, NOW)
+
+    assert backfill(DAY, NOW) == []
+    (again,) = backfill(DAY, NOW, again=True)
+    assert (again.new, again.unchanged) == (0, 8)
+    assert set(IngestRun.objects.values_list("state", "error")) == {("done", "")}
+
+
+def test_what_was_begun_at_another_address_is_begun_anew_here(sources):
+    announce(sources, DAY)
+    sources.faults["oai"] = [lambda answer: answer, cut]
+    (elsewhere,) = backfill(DAY, NOW)
+    IngestRun.objects.update(origin="https://export.arxiv.org/oai2")
+
+    (run,) = backfill(DAY, NOW)
+
+    assert (run.pk != elsewhere.pk, run.state, run.records) == (True, "done", 8)
+
+
+def test_after_each_page_the_run_is_held_for_longer_and_reported(sources):
+    announce(sources, DAY)
+    seen = []
+
+    def report(run):
+        kept = IngestRun.objects.get()
+        seen.append((kept.pages, kept.records, kept.touched_at))
+
+    backfill(DAY, NOW, report=report)
+
+    pages, records, moments = zip(*seen, strict=True)
+    assert (pages, records) == ((1, 2, 3), (3, 6, 8))
+    assert len(set(moments)) == 3
+    assert list(moments) == sorted(moments)
+
+
+def test_a_window_that_is_interrupted_is_kept_as_it_is_and_goes_on(sources):
+    announce(sources, DAY)
+
+    def interrupt(run):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        backfill(DAY, NOW, report=interrupt)
+    stopped = IngestRun.objects.get()
+    sources.asked.clear()
+    (run,) = backfill(DAY, NOW)
+
+    assert (stopped.state, stopped.pages, stopped.new) == ("failed", 1, 3)
+    assert stopped.error == "interrupted: begin again and it goes on here"
+    assert (run.pk, run.state, run.new) == (stopped.pk, "done", 8)
+    assert len(sources.asked["oai"]) == 2
+
+
+def test_what_nobody_foresaw_stops_its_window_and_not_the_next(
+    sources, monkeypatch, caplog
+):
+    announce(sources, date(2026, 11, 10), DAY)
+    save, left = IngestRun.save, [OperationalError("the disk is full")]
+
+    def fail_once(run, *args, **named):
+        if run.pages and left:
+            raise left.pop()
+        save(run, *args, **named)
+
+    monkeypatch.setattr(IngestRun, "save", fail_once)
+    failed, done = backfill(date(2026, 11, 9), NOW)
+
+    assert failed.error == "stopped by OperationalError: see the log"
+    assert (failed.state, failed.pages, done.new) == ("failed", 0, 8)
+    assert "harvest stopped" in caplog.text
+    assert Paper.objects.count() == 8
+
+
+@pytest.mark.parametrize("versions", [(1, 2), (2, 1)])
+def test_a_paper_whose_version_changes_between_two_pages_is_one_with_the_newer_text(
+    sources, versions
+):
+    first, second = (
+        replace(paper(1, DAY, version=number), title_raw=f"Title {number}")
+        for number in versions
+    )
+    others = batch(DAY, 4, first=2)
+    sources.records = [Record(one, DAY) for one in (first, *others, second)]
+
+    (run,) = backfill(DAY, NOW)
+
+    assert (run.new, Paper.objects.count(), run.records) == (5, 5, 6)
+    kept = Paper.objects.get(identifier=first.identifier)
+    assert (kept.version, kept.title, kept.announced_on) == (2, "Title 2", DAY)
+
+
+def test_how_many_there_are_is_known_though_a_later_page_does_not_say(sources):
+    announce(sources, DAY)
+    quiet = re.compile(rb'completeListSize="8"')
+    sources.faults["oai"] = [
+        lambda answer: answer,
+        lambda answer: Response(quiet.sub(b"", answer.get_data())),
+        cut,
+    ]
+
+    (run,) = backfill(DAY, NOW)
+
+    run.refresh_from_db()
+    assert (run.pages, run.expected_records) == (2, 8)
+
+
+def test_a_token_that_expired_begins_the_window_again_once(sources):
+    announce(sources, DAY)
+    expired = Response(oai_error("badResumptionToken"))
+    sources.faults["oai"] = [lambda answer: answer, expired]
+
+    (run,) = backfill(DAY, NOW)
+
+    assert (run.state, run.records, Paper.objects.count()) == ("done", 8, 8)
+    asked = [one.args.get("resumptionToken", "")[-2:] for one in sources.asked["oai"]]
+    assert asked == ["", "|3", "", "|3", "|6"]
+
+
+def test_a_token_that_always_expires_is_given_up(sources):
+    announce(sources, DAY)
+    expired = Response(oai_error("badResumptionToken"))
+    sources.faults["oai"] = [lambda answer: answer, expired] * 5
+
+    (run,) = backfill(DAY, NOW)
+
+    assert run.state == "failed"
+    assert "badResumptionToken" in run.error
+    assert len(sources.asked["oai"]) == 4
+
+
+def test_a_source_that_gives_the_same_page_for_ever_is_left(sources):
+    announce(sources, DAY)
+    first = f"{DAY}|{DAY}|cs|3"
+    again = Response(
+        oai_error("x").replace(
+            '<error code="x">said so</error>',
+            f"<ListRecords><resumptionToken>{first}</resumptionToken></ListRecords>",
+        )
+    )
+    sources.faults["oai"] = [lambda answer: answer, again, again]
+
+    (run,) = backfill(DAY, NOW)
+
+    assert (run.state, run.pages) == ("failed", 1)
+    assert "same pages for ever" in run.error
+
+
+def turned_back(answer):
+    """The third page names the second again."""
+    return Response(answer.get_data().replace(b"|9<", b"|3<"))
+
+
+def test_a_source_that_leads_round_in_a_circle_is_left(sources):
+    announce(sources, DAY, size=12)
+    sources.faults["oai"] = [lambda answer: answer] * 2 + [turned_back]
+
+    (run,) = backfill(DAY, NOW)
+
+    assert (run.state, run.pages, run.new) == ("failed", 2, 6)
+    assert "page 3 leads back to page 2" in run.error
+    assert len(sources.asked["oai"]) == 3
+
+
+def test_after_a_circle_the_window_begins_again(sources):
+    announce(sources, DAY, size=12)
+    sources.faults["oai"] = [lambda answer: answer] * 2 + [turned_back]
+    backfill(DAY, NOW)
+    sources.asked.clear()
+
+    (run,) = backfill(DAY, NOW + timedelta(hours=1))
+
+    assert (run.state, run.pages, run.records, run.new) == ("done", 4, 12, 12)
+    assert run.tokens == []
+    assert "resumptionToken" not in sources.asked["oai"][0].args
+
+
+def test_a_circle_is_known_though_the_worker_died_in_it(sources):
+    announce(sources, DAY, size=12)
+    sources.faults["oai"] = [lambda answer: answer] * 2 + [cut]
+    (cut_off,) = backfill(DAY, NOW)
+    sources.faults["oai"] = [turned_back]
+
+    (run,) = backfill(DAY, NOW)
+
+    assert run.pk == cut_off.pk
+    assert "page 3 leads back to page 2" in run.error
+
+
+def test_a_source_with_always_another_token_is_left(sources, monkeypatch):
+    monkeypatch.setattr(oai_harvest, "PAGE", 3)
+    announce(sources, DAY, size=60)
+    few = re.compile(rb'completeListSize="60"')
+    sources.faults["oai"] = [
+        lambda answer: Response(few.sub(b'completeListSize="4"', answer.get_data()))
+    ] * 9
+
+    (run,) = backfill(DAY, NOW)
+
+    assert (run.state, run.pages) == ("failed", 3)
+    assert "12 records on 4 pages and no end, where 4 were expected" in run.error
+
+
+def test_a_source_that_does_not_count_is_left_after_many_pages(sources, monkeypatch):
+    monkeypatch.setattr(oai_harvest, "MOST_PAGES", 5)
+    announce(sources, DAY, size=60)
+    sources.faults["oai"] = [
+        lambda answer: Response(
+            re.sub(rb'completeListSize="60"', b"", answer.get_data())
+        )
+    ] * 9
+
+    (run,) = backfill(DAY, NOW)
+
+    assert "15 records on 5 pages and no end" in run.error
+
+
+def test_a_window_that_fails_does_not_stop_the_next(sources):
+    announce(sources, date(2026, 11, 10), DAY)
+    sources.faults["oai"] = [cut]
+
+    failed, done = backfill(date(2026, 11, 9), NOW)
+
+    assert (failed.state, done.state, done.new) == ("failed", "done", 8)
+
+
+def test_a_source_that_does_not_answer_is_left_in_peace(sources):
+    sources.faults["oai"] = [busy()] * 10
+
+    (run,) = backfill(date(2026, 11, 2), NOW)
+
+    assert (run.state, run.outcome) == ("failed", oai_harvest.UNREACHABLE)
+    assert len(sources.asked["oai"]) == http.ATTEMPTS
+
+
+def test_a_window_that_another_worker_is_at_is_left_to_it(sources, settings):
+    announce(sources, DAY)
+    begun = IngestRun.objects.create(
+        source="arxiv",
+        origin=settings.ARXIV_OAI_URL,
+        part="cs",
+        window_from=DAY,
+        window_until=DAY,
+        started_at=NOW,
+        touched_at=timezone.now(),
+    )
+
+    (run,) = backfill(DAY, NOW)
+
+    assert (run.pk, run.state) == (begun.pk, "running")
+    assert not sources.asked["oai"]
+
+
+def begun_by(name, settings):
+    return IngestRun.objects.create(
+        source="arxiv",
+        origin=settings.ARXIV_OAI_URL,
+        part="cs",
+        window_from=DAY,
+        window_until=DAY,
+        started_at=NOW,
+        touched_at=timezone.now(),
+        holder=name,
+    )
+
+
+def test_nobody_waits_for_a_worker_that_is_known_to_be_dead(sources, settings):
+    announce(sources, DAY)
+    with subprocess.Popen([sys.executable, "-c", ""]) as program:
+        program.wait()
+    begun = begun_by(
+        holder.me().replace(f":{os.getpid()}", f":{program.pid}"), settings
+    )
+
+    (run,) = backfill(DAY, NOW)
+
+    assert (run.pk, run.state, run.holder) == (begun.pk, "done", holder.me())
+
+
+@pytest.mark.parametrize("place", ["another machine", ""])
+def test_of_another_machines_worker_nobody_knows(sources, settings, place):
+    with subprocess.Popen([sys.executable, "-c", ""]) as program:
+        program.wait()
+    begun_by(f"{place}:{program.pid}", settings)
+
+    (run,) = backfill(DAY, NOW)
+
+    assert run.state == "running"
+    assert not sources.asked["oai"]
+
+
+def test_a_worker_that_lives_is_not_gone():
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=-1) as program:
+        assert not holder.is_gone(f"{holder.me().rpartition(':')[0]}:{program.pid}")
+        program.communicate(b"\n")
+    assert not holder.is_gone(holder.me())
+    assert not holder.is_gone(f"{holder.me().rpartition(':')[0]}:1")
+
+
+def test_windows_are_weeks_of_every_archive():
+    found = list(oai_harvest.windows(date(2026, 11, 2), DAY))
+
+    assert [(one.first.day, one.last.day, one.part) for one in found] == [
+        (2, 8, "cs"),
+        (9, 15, "cs"),
+        (16, 20, "cs"),
+    ]
+    assert all(isinstance(one, arxiv_oai.Window) for one in found)
+
+
+# Gaps
+
+
+def test_a_day_that_was_missed_is_found_and_filled_by_itself(sources):
+    for day in (MONDAY, date(2026, 11, 17)):
+        make.paper(announced_on=day)
+    announce(sources, date(2026, 11, 18), date(2026, 11, 19), DAY)
+
+    runs = fill_gaps(datetime(2026, 11, 20, 15, 50, tzinfo=UTC))
+
+    assert [(run.window_from.day, run.window_until) for run in runs] == [(18, None)]
+    days = set(Paper.objects.values_list("announced_on", flat=True))
+    assert {day.day for day in days} == {16, 17, 18, 19, 20}
+    assert fill_gaps(datetime(2026, 11, 20, 20, 50, tzinfo=UTC)) == []
+
+
+def test_a_category_that_lags_is_filled_in(sources):
+    for back in range(1, 5):
+        for primary in ("cs.AI", "cs.LG"):
+            for _ in range(6):
+                make.paper(announced_on=DAY - timedelta(days=back), primary=primary)
+    for _ in range(6):
+        make.paper(primary="cs.LG")
+    sources.records = [Record(one, DAY) for one in batch(DAY, 6, "cs.AI")]
+
+    (run,) = fill_gaps(NOW)
+
+    assert run.new == 6
+    assert fill_gaps(NOW + timedelta(hours=5)) == []
+
+
+def test_an_abandoned_window_is_not_running_for_ever(sources, settings):
+    announce(sources, DAY)
+    dead = IngestRun.objects.create(
+        source="arxiv",
+        origin=settings.ARXIV_OAI_URL,
+        part="cs",
+        window_from=DAY,
+        window_until=DAY,
+        started_at=NOW - timedelta(days=2),
+        touched_at=NOW - timedelta(days=2),
+    )
+
+    (run,) = backfill(DAY, NOW)
+
+    dead.refresh_from_db()
+    assert (dead.state, run.state) == ("failed", "done")
+    assert oai_harvest.DIED in dead.error
+
+
+def test_the_task_ranks_the_day_that_it_filled(sources, monkeypatch):
+    monkeypatch.setattr(tasks.timezone, "now", lambda: NOW + timedelta(hours=8))
+    make.paper(announced_on=date(2026, 11, 18))
+    announce(sources, date(2026, 11, 19), DAY)
+
+    tasks.ingest_gaps()
+
+    assert Paper.objects.filter(candidacies__edition__day=DAY).count() == 17
+
+
+# By hand
+
+
+def arxivs_today():
+    """For hours of each night this is UTC's yesterday."""
+    return arxiv_calendar.today(timezone.now())
+
+
+def test_the_command_says_what_each_window_brought(sources, capsys):
+    today = arxivs_today()
+    sources.records = [Record(paper(1, DAY), today)]
+
+    call_command("backfill", "--since", f"{today - timedelta(days=1)}")
+
+    out = capsys.readouterr().out.splitlines()
+    assert out[-1].endswith("1 records, 1 new papers")
+    assert "new 1, updated 0, unchanged 0" in out[0] + out[-2]
+
+
+def test_the_command_fails_where_a_window_did(sources, capsys):
+    sources.faults["oai"] = [cut, cut]
+    announce(sources, arxivs_today())
+
+    with pytest.raises(CommandError, match="windows are not done"):
+        call_command("backfill", "--since", f"{arxivs_today()}")
+
+    assert "stopped after 0 pages" in capsys.readouterr().out
+
+
+def test_the_command_that_is_interrupted_says_how_to_go_on(sources, monkeypatch):
+    today = arxivs_today()
+    sources.records = [Record(one, today) for one in batch(DAY, 8)]
+    ask, left = arxiv_oai.fetch, [None]
+
+    def interrupt_second(*arguments):
+        if arguments[2] and left:
+            left.pop()
+            raise KeyboardInterrupt
+        return ask(*arguments)
+
+    monkeypatch.setattr(arxiv_oai, "fetch", interrupt_second)
+    by_hand = ("backfill", "--since", f"{today}")
+    with pytest.raises(CommandError, match="stopped: the same command goes on here"):
+        call_command(*by_hand)
+    call_command(*by_hand)
+
+    run = IngestRun.objects.get()
+    assert (run.state, run.records, Paper.objects.count()) == ("done", 8, 8)
+
+
+def test_the_command_refuses_a_day_that_has_not_come(sources):
+    with pytest.raises(CommandError, match="has not come yet"):
+        call_command("backfill", "--since", "2999-01-01")
+
+
+SWEEP = ("shell", "-c", "from digest import tasks; tasks.ingest_left()")
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("next_one", ["backfill", "sweep"])
+def test_a_harvest_that_is_killed_loses_and_doubles_nothing(
+    next_one, sources, tmp_path, settings
+):
+    """The next one, the same command or the worker's task, does not wait for the dead."""
+    today = arxivs_today()
+    sources.page = 5
+    sources.records = [Record(one, today) for one in batch(DAY, 60)]
+    dead = threading.Event()
+    as_it_is, late = (lambda page: page), lambda page: dead.wait(60) and page
+    sources.faults["oai"] = [*[as_it_is] * 4, late]
+    log = tmp_path / "log"
+    own = {
+        "ARXIV_OAI_URL": settings.ARXIV_OAI_URL,
+        "ARXIV_CATEGORIES": "cs.AI,cs.LG",
+        "VAR_DIR": tmp_path,
+        "REDIS_URL": "",
+    }
+    by_hand = ("backfill", "--since", f"{today}")
+
+    with live.running("tests.brisk", *by_hand, log=log, **own) as program:
+        live.until(lambda: Paper.objects.count() == 20, log)
+        program.kill()
+        program.wait()
+    dead.set()
+    before = IngestRun.objects.get()
+    sources.asked.clear()
+    then = {"backfill": by_hand, "sweep": SWEEP}[next_one]
+    with live.running("tests.brisk", *then, log=log, **own) as program:
+        assert program.wait(60) == 0, log.read_text()
+
+    run = IngestRun.objects.get()
+    assert (before.state, run.state) == ("running", "done")
+    assert (before.records, before.pages) == (20, 4)
+    assert (run.records, run.new, run.pages) == (60, 60, 12)
+    assert Paper.objects.count() == 60
+    assert len(sources.asked["oai"]) == 12 - before.pages

@@ -1,0 +1,273 @@
+"""A day with nothing for a reader: a short note to who asked for one, silence for the others."""
+
+import re
+from datetime import timedelta
+from email import message_from_bytes, policy
+
+import pytest
+
+from digest.mailer import compose, deliver, empty_digest, ledger
+from digest.mailer.empty_digest import Quiet
+from digest.mailer.mail import as_bytes
+from digest.models import Digest, Edition, Pick, Recall
+from tests import make
+
+pytestmark = [pytest.mark.both, pytest.mark.django_db]
+
+NOW = make.NOW + timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+def mails(tmp_path, settings):
+    settings.MAIL_DIR = tmp_path
+    return tmp_path
+
+
+@pytest.fixture
+def ada():
+    """Wants nothing but what she follows, and a word where there is nothing."""
+    return make.subscriber(
+        "ada@example.org",
+        balance="own",
+        note_when_empty=True,
+        confirmed_at=make.NOW - timedelta(days=40),
+    )
+
+
+def edition(days_ago=0, papers=3, **fields):
+    day = make.DAY - timedelta(days=days_ago)
+    return make.frozen(make.edition(day, papers, **fields))
+
+
+def told(reader, papers, days_ago=0, **fields):
+    """A digest of so many papers that this reader was due on that day."""
+    day = make.DAY - timedelta(days=days_ago)
+    found = Edition.objects.filter(day=day).first() or edition(days_ago)
+    picks = [(one.pk, 0) for one in found.candidates.all()[:papers]]
+    return make.digest(make.batch(found, [reader]), reader, picks, **fields)
+
+
+def bodies(mail):
+    shown = re.sub(r"<style>.*?</style>|<[^>]*>", "", mail.html, flags=re.S)
+    return " ".join(mail.text.split()), " ".join(shown.split())
+
+
+def run():
+    """Claim and deliver one batch, as the corridor does."""
+    batch = ledger.claim_next(NOW)
+    return deliver.deliver(batch, list(batch.digests.order_by("pk")), NOW)
+
+
+def test_a_note_says_what_was_looked_at_and_where_to_look_and_change(ada):
+    edition(papers=3, note="Read <b>slowly</b>.")
+    note = told(ada, papers=0)
+
+    mail = compose.compose(note)
+
+    assert mail.subject == "20 Nov: nothing for you today"
+    for body in bodies(mail):
+        assert "Friday, 20 November 2026" in body
+        assert "Nothing for you today" in body
+        assert "We looked at 3 papers of the last two weeks." in body
+        assert "You asked for a short note" in body
+        assert "1 Press Lane, Example Town" in body
+        assert "trending" not in body
+        assert "like this" not in body
+        assert "Votes" not in body
+    assert "Read &lt;b&gt;slowly&lt;/b&gt;." in mail.html
+    for link in (
+        "http://testserver/papers/date/2026-11-20",
+        f"http://testserver/preferences/{note.key}",
+        f"http://testserver/d/{note.key}",
+        f"http://testserver/unsubscribe/{ada.unsubscribe_key}",
+    ):
+        assert f"{link}\n" in mail.text
+        assert f'href="{link}"' in mail.html
+
+
+def test_a_note_carries_what_bulk_mail_must_and_is_the_same_to_the_byte(ada):
+    key = told(ada, papers=0).key
+
+    one, two = (
+        as_bytes(compose.compose(Digest.objects.get(key=key))) for _ in range(2)
+    )
+
+    assert one == two
+    message = message_from_bytes(one, policy=policy.default)
+    assert ada.unsubscribe_key in message["List-Unsubscribe"]
+    assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert message["Message-ID"] == f"<{key}@testserver>"
+    lines = message.get_body("plain").get_content().splitlines()
+    assert all(len(line) <= 72 or "http" in line for line in lines)
+    assert not re.search(r"\n\n\n", "\n".join(lines))
+
+
+def test_hidden_papers_were_not_looked_at_and_one_is_a_paper(ada):
+    found = edition(papers=2)
+    found.candidates.filter(pk=found.candidates.first().pk).update(is_hidden=True)
+
+    text, _ = bodies(compose.compose(told(ada, papers=0)))
+
+    assert "We looked at 1 paper of the last two weeks." in text
+
+
+DAY = make.DAY
+
+
+@pytest.mark.parametrize(
+    ("last", "full", "when", "is_dry"),
+    [
+        (None, None, "today", False),  # the first digest of all
+        (1, 1, "today", False),
+        (4, 4, "today", False),  # after a long weekend
+        (1, 6, "today", False),
+        (1, 7, "today", True),  # five working days of nothing
+        (1, None, "today", True),  # nothing in all that we look back
+        (7, 7, "this week", True),  # weekly: one note is a week
+        (7, None, "this week", True),
+    ],
+)
+def test_a_note_knows_how_long_there_was_nothing(last, full, when, is_dry):
+    def ago(days):
+        return None if days is None else DAY - timedelta(days=days)
+
+    found = Quiet(DAY, 3, ago(last), ago(full))
+
+    assert (found.when, found.is_dry) == (when, is_dry)
+
+
+def test_a_week_of_notes_offers_trending_papers_too(ada):
+    told(ada, papers=2, days_ago=7)
+    for days in (4, 3, 2, 1):
+        told(ada, papers=0, days_ago=days)
+    note = told(ada, papers=0)
+
+    mail = compose.compose(note)
+
+    assert "a week without a paper" in bodies(mail)[0]
+    offer = f"http://testserver/preferences/{note.key}#fill"
+    assert f"Get trending papers too: {offer}\n" in mail.text
+    assert f'href="{offer}"' in mail.html
+
+
+def test_a_weekly_reader_is_told_of_the_week(ada):
+    told(ada, papers=2, days_ago=7)
+
+    mail = compose.compose(told(ada, papers=0))
+
+    assert mail.subject == "20 Nov: nothing for you this week"
+    assert "Nothing for you this week" in bodies(mail)[1]
+
+
+def test_who_comes_back_after_a_month_is_told_of_today(ada):
+    told(ada, papers=2, days_ago=31)
+
+    mail = compose.compose(told(ada, papers=0))
+
+    assert mail.subject.endswith("nothing for you today")
+    assert "trending" not in mail.text
+
+
+def test_what_was_told_to_others_or_later_changes_no_note(ada):
+    note = told(ada, papers=0)
+    before = as_bytes(compose.compose(note))
+    told(make.subscriber(), papers=2, days_ago=1)
+    told(ada, papers=0, days_ago=-1)
+    ada.frequency, ada.length = "weekly", 3
+    ada.save()
+
+    again = compose.compose(Digest.objects.get(pk=note.pk))
+
+    assert as_bytes(again) == before
+
+
+def test_the_notes_of_a_batch_cost_the_queries_of_one(django_assert_num_queries):
+    readers = [make.subscriber(balance="own", note_when_empty=True) for _ in range(9)]
+    found = edition()
+    batch = make.batch(found, readers)
+    for reader in readers:
+        make.digest(batch, reader)
+    rows = list(Digest.objects.select_related("edition", "subscriber"))
+
+    with django_assert_num_queries(2):
+        known = empty_digest.gather(rows)
+
+    assert set(known) == {reader.pk for reader in readers}
+    with django_assert_num_queries(0):
+        empty_digest.gather([])
+
+
+def test_a_preview_of_nothing_is_the_note_and_none_of_its_links_acts(ada):
+    mail = compose.compose_preview(edition(), ada, [], NOW)
+
+    assert mail.subject.endswith("nothing for you today")
+    assert ada.unsubscribe_key not in mail.text + mail.html + str(mail.headers)
+
+
+@pytest.mark.parametrize(
+    ("balance", "asked", "outcome"),
+    [
+        ("own", True, "sent"),
+        ("own", False, "nothing"),
+        ("first", True, "nothing"),
+        ("even", True, "nothing"),
+    ],
+)
+def test_whether_a_note_is_wanted_is_read_again_at_the_last_door(
+    ada, mails, balance, asked, outcome
+):
+    note = told(ada, papers=0)
+    ada.balance, ada.note_when_empty = balance, asked
+    ada.save()
+
+    done = run()
+
+    note.refresh_from_db()
+    assert ("sent" if note.message_id else note.reason) == outcome
+    assert len(list(mails.glob("*.eml"))) == done.accepted == (outcome == "sent")
+
+
+@pytest.mark.parametrize(("asked", "reason"), [(True, ""), (False, "nothing")])
+def test_a_digest_that_recalls_empty_is_a_note_to_who_wants_one(
+    ada, mails, asked, reason
+):
+    ada.note_when_empty = asked
+    ada.save()
+    digest = told(ada, papers=1)
+    paper = digest.edition.candidates.get(pk=digest.picks[0].candidate).paper
+    Recall.objects.create(paper=paper, reason="withdrawn by its authors")
+
+    run()
+
+    digest.refresh_from_db()
+    assert (digest.picks, digest.reason) == ([], reason)
+    assert [b"nothing for you today" in f.read_bytes() for f in mails.iterdir()] == [
+        True
+    ] * asked
+
+
+def test_a_note_goes_once_however_often_its_batch_is_run(ada, mails):
+    note = told(ada, papers=0)
+    run()
+
+    again = make.batch(note.edition, [ada], kind="hand", at=NOW)
+    Digest.objects.filter(pk=note.pk).update(batch=again)
+    run()
+
+    assert len(list(mails.iterdir())) == 1
+    assert ledger.tally(note.edition).balanced
+
+
+def test_papers_that_editors_picked_are_not_said_to_be_the_most_discussed(ada):
+    found = make.edition(papers=1)
+    found.candidates.update(pin=1)
+    make.frozen(found)
+    digest = make.digest(
+        make.batch(found, [ada]), ada, [Pick(found.candidates.get().pk, 0)]
+    )
+
+    text, html = bodies(compose.compose(digest))
+
+    assert "The editors picked its papers for everybody." in text
+    assert "The editors picked its papers for everybody." in html
+    assert "most discussed" not in text + html

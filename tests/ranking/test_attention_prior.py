@@ -1,0 +1,120 @@
+"""Promise: what papers without votes may expect, learned from those whose votes are in."""
+
+import math
+from datetime import date
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks import promise as benchmark
+from digest.ranking import attention_prior
+from digest.ranking.attention_prior import MOST, RATED, Past, learn
+from tests.conftest import DATA, needs_data
+
+
+def past(papers=RATED * 2, loved=(1.0, 0.0), names=None):
+    """Every second paper has 20 votes and lies in the direction `loved`, the others the other way."""
+    rows = np.array([loved if n % 2 else loved[::-1] for n in range(papers)])
+    authors = [names(n) if names else [f"Nobody {n}"] for n in range(papers)]
+    return Past(
+        rows.astype(np.float32), authors, [20 if n % 2 else 0 for n in range(papers)]
+    )
+
+
+def expected(learned, *papers):
+    rows, authors = zip(*papers, strict=True)
+    return learned.expected(np.array(rows, np.float32), authors)
+
+
+def test_a_text_like_those_that_got_votes_promises_more():
+    learned = learn(past())
+
+    like, unlike = expected(learned, ([1, 0], ["Ada"]), ([0, 1], ["Ada"]))
+
+    assert like > unlike
+
+
+def test_an_author_of_papers_that_got_votes_promises_more():
+    learned = learn(past(loved=(0.5, 0.5), names=lambda n: ["Loved" if n % 2 else "B"]))
+
+    loved, other, new, both = expected(
+        learned,
+        *(([0.5, 0.5], names) for names in (["LOVED"], ["B"], ["New"], ["B", "Loved"])),
+    )
+
+    assert loved > both > other
+    assert loved > new > other
+
+
+def test_a_papers_own_votes_are_not_its_authors_past():
+    fame = {"ada": (3.0, 1), "bea": (5.0, 2)}
+
+    assert attention_prior._who(["Ada"], fame, 0.5, own=3.0)[0] == 0
+    assert attention_prior._who(["Bea"], fame, 0.5, own=3.0)[0] == pytest.approx(
+        1.5 / 4
+    )
+    assert attention_prior._who(["Bea"], fame, 0.5)[0] == pytest.approx(4 / 5)
+    assert attention_prior._who([], fame, 0.5) == (0, 0, 0)
+
+
+def test_authors_of_one_paper_each_show_nothing_of_what_authors_do_again():
+    learned = learn(past())
+
+    loved, other, new = expected(
+        learned, *(([0.5, 0.5], [name]) for name in ("Nobody 1", "Nobody 0", "New"))
+    )
+
+    assert loved == other == new
+
+
+def test_too_few_papers_with_votes_teach_nothing():
+    assert learn(past(RATED * 2 - 2)) is None
+    assert learn(past(RATED * 2)) is not None
+    assert learn(Past(np.zeros((0, 2), np.float32), [], [])) is None
+
+
+def test_the_same_past_promises_the_same():
+    papers = [([0.3, 0.7], ["Ada", "Nobody 7"]), ([0.6, 0.1], [])]
+
+    assert expected(learn(past()), *papers) == expected(learn(past()), *papers)
+
+
+def test_papers_that_expect_much_keep_their_order():
+    rows = np.array([[n / 1_000, 0] for n in range(1_000)], np.float32)
+    votes = [10 + n // 5 for n in range(1_000)]
+    learned = learn(Past(rows, [[f"Nobody {n}"] for n in range(1_000)], votes))
+
+    found = expected(learned, *(([n / 5, 0], ["Ada"]) for n in range(6)))
+
+    assert min(found) > MOST * 0.95
+    assert found == sorted(set(found))
+
+
+@given(
+    st.lists(st.floats(-50, 50), min_size=2, max_size=2),
+    st.lists(st.sampled_from(["Ada", "Nobody 1", "Nobody 3", ""]), max_size=4),
+)
+def test_what_is_expected_is_never_worth_a_vote_nor_less_than_nothing(row, names):
+    (found,) = expected(KNOWN, (row, names))
+
+    assert 0 <= found <= MOST < math.log(2)
+
+
+KNOWN = learn(past())
+
+
+@needs_data
+@pytest.mark.slow
+def test_on_later_days_a_promise_orders_papers_better_than_chance_and_than_its_parts():
+    recorded = benchmark.read(DATA, until=date(2025, 9, 30))
+
+    found = benchmark.measure(recorded, date(2025, 9, 1), date(2025, 9, 30))
+
+    means = {name: np.mean(days, axis=0) for name, days in found.items()}
+    assert len(found["promise"]) == 20
+    assert means["promise"][0] > 0.55 > 10 * means["by chance"][0]
+    assert means["promise"][2] > 0.85
+    for part in ("text alone", "authors alone"):
+        assert (means["promise"] > means[part]).all()

@@ -1,0 +1,429 @@
+"""Assemble: every reader of a batch has one digest, with what fits and nothing they had."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from accounts.models import Suppression
+from digest.models import Candidate, Digest, Edition, Follow, Interest, Recall, Signal
+from digest.ranking import choose
+from digest.ranking.rank_edition import rescore
+from tests import make
+from tests.make import DAY, NOW
+
+pytestmark = pytest.mark.django_db
+
+FIELDS = ["Glaciers", "Volcanoes", "Forests", "Harbours", "Deserts", "Lagoons"]
+LATER = NOW + timedelta(days=1)
+STORKS = "Autumn migration of storks over wetland"
+WELDS = "Fatigue cracks along welds of steel"
+QUANTIZATION = "Post-training quantization of language models"
+
+
+@pytest.fixture
+def edition(db):
+    """Three papers of different fields and twelve of none, ranked and frozen."""
+    for title in (STORKS, WELDS, QUANTIZATION):
+        make.paper(title)
+    for _ in range(12):
+        make.paper()
+    return make.frozen(rescore(DAY, NOW))
+
+
+def follow(reader, kind, value, weight=1.0):
+    interest = make.interest(kind, value)
+    Follow.objects.create(subscriber=reader, interest=interest, weight=weight)
+    return interest
+
+
+def titles(edition, picks):
+    papers = dict(edition.candidates.values_list("pk", "paper__title"))
+    return [papers[pick.candidate] for pick in picks]
+
+
+def chosen(edition, reader):
+    return choose.choose(edition, [reader], NOW)[reader.pk]
+
+
+@pytest.mark.both
+def test_each_reader_gets_a_digest_of_their_own(edition, ada):
+    bea = make.subscriber("bea@example.org")
+    keyword = follow(ada, "keyword", "storks")
+    follow(bea, "keyword", "welds")
+
+    first, second = choose.assemble(make.batch(edition, [ada, bea]), NOW)
+
+    assert (first.subscriber, second.subscriber) == (ada, bea)
+    assert titles(edition, first.picks)[0] == STORKS
+    assert titles(edition, second.picks)[0] == WELDS
+    assert first.picks[0].interest == keyword.pk
+    assert len(first.picks) == len(second.picks) == 10
+    assert first.created_at == NOW
+    assert first.outcome == ""
+
+
+@pytest.mark.both
+def test_assembling_again_changes_nothing(edition, ada):
+    batch = make.batch(edition, [ada])
+    before = [
+        (digest.pk, digest.key, digest.picks) for digest in choose.assemble(batch, NOW)
+    ]
+
+    again = choose.assemble(batch, NOW + make.hours(1))
+
+    assert [(digest.pk, digest.key, digest.picks) for digest in again] == before
+
+
+def test_a_reader_who_has_the_edition_in_another_batch_gets_no_second_digest(
+    edition, ada
+):
+    choose.assemble(make.batch(edition, [ada], kind="welcome"), NOW)
+
+    assert choose.assemble(make.batch(edition, [ada]), NOW) == []
+    assert Digest.objects.count() == 1
+
+
+def test_who_may_not_be_mailed_gets_a_skipped_digest_that_says_why(
+    edition, ada, bob, cleo
+):
+    paused = make.subscriber(paused_until=NOW + make.hours(1))
+    bounced = make.subscriber()
+    Suppression.add(bounced.email, Suppression.Reason.BOUNCE)
+    readers = [ada, bob, cleo, paused, bounced]
+
+    made = choose.assemble(make.batch(edition, readers), NOW)
+
+    reasons = {digest.subscriber: digest.reason for digest in made}
+    assert reasons == {
+        ada: "",
+        bob: "left",
+        cleo: "left",
+        paused: "left",
+        bounced: "suppressed",
+    }
+    skipped = [digest for digest in made if digest.outcome == "skipped"]
+    assert len(skipped) == 4
+    assert not any(digest.picks for digest in skipped)
+
+
+def test_a_reader_with_nothing_left_is_skipped(edition, ada):
+    edition.candidates.update(is_hidden=True)
+
+    (digest,) = choose.assemble(make.batch(edition, [ada]), NOW)
+
+    assert (digest.outcome, digest.reason) == ("skipped", "nothing")
+
+
+def test_an_erased_reader_of_the_batch_is_left_out(edition, ada):
+    batch = make.batch(edition, [ada])
+    ada.delete()
+
+    assert choose.assemble(batch, NOW) == []
+
+
+@pytest.mark.both
+def test_no_paper_comes_twice_on_another_day(edition, ada):
+    follow(ada, "keyword", "storks")
+    choose.assemble(make.batch(edition, [ada]), NOW)
+    make.paper(announced_on=DAY + timedelta(days=1))
+    tomorrow = make.frozen(rescore(DAY + timedelta(days=1), NOW))
+
+    (digest,) = choose.assemble(make.batch(tomorrow, [ada]), NOW)
+
+    had = set(titles(edition, Digest.objects.get(edition=edition).picks))
+    assert STORKS in had
+    assert not had & set(titles(tomorrow, digest.picks))
+    assert len(digest.picks) == 16 - 10
+
+
+def test_what_was_mailed_late_still_counts_thirteen_days_later(ada):
+    paper = make.paper(STORKS)
+    first = make.frozen(rescore(DAY, NOW))
+    choose.assemble(make.batch(first, [ada]), NOW)
+    make.paper(announced_on=DAY + timedelta(days=13))
+    later = make.frozen(rescore(DAY + timedelta(days=13), NOW))
+    assert later.candidates.filter(paper=paper).exists()
+
+    picks = choose.choose(later, [ada], NOW + timedelta(days=14, hours=2))[ada.pk]
+
+    assert STORKS not in titles(later, picks)
+
+
+def test_a_skipped_digest_was_not_sent(edition, ada):
+    stork = edition.candidates.get(paper__title=STORKS)
+    batch = make.batch(edition, [ada])
+    make.digest(batch, ada, [(stork.pk, 0)], outcome="skipped", reason="expired")
+    follow(ada, "keyword", "storks")
+
+    assert titles(edition, chosen(edition, ada))[0] == STORKS
+
+
+def test_a_reader_without_interests_gets_the_trending_papers(edition, ada):
+    picks = chosen(edition, ada)
+
+    trending = edition.candidates.order_by("-trend", "paper_id")[:10]
+    assert [pick.candidate for pick in picks] == [
+        candidate.pk for candidate in trending
+    ]
+    assert {pick.interest for pick in picks} == {0}
+
+
+def test_a_reader_gets_as_many_papers_as_they_asked_for(edition, ada):
+    ada.length = 3
+
+    assert len(chosen(edition, ada)) == 3
+
+
+def balanced(edition, reader, balance, length=6):
+    """How many papers an interest chose, and how many came for their trend."""
+    reader.balance, reader.length = balance, length
+    reader.save()
+    claimed = [pick.interest > 0 for pick in chosen(edition, reader)]
+    return sum(claimed), len(claimed) - sum(claimed)
+
+
+@pytest.mark.both
+@pytest.mark.parametrize(
+    ("balance", "claimed", "trending"),
+    [("own", 2, 0), ("first", 2, 4), ("even", 2, 4)],
+)
+def test_the_balance_says_how_many_papers_come_for_their_trend(
+    edition, ada, balance, claimed, trending
+):
+    follow(ada, "keyword", "storks")
+    follow(ada, "keyword", "welds")
+
+    assert balanced(edition, ada, balance) == (claimed, trending)
+
+
+def test_half_and_half_keeps_half_of_the_places_for_what_trends(ada):
+    for n, name in enumerate(FIELDS):
+        make.paper(f"{name} seen from orbit", authors=[f"Author {n} Invented"])
+        make.paper(f"{name} in the laboratory", authors=[f"Author {n} Other"])
+    edition = make.frozen(rescore(DAY, NOW))
+    follow(ada, "keyword", "seen from orbit")
+
+    assert balanced(edition, ada, "first") == (6, 0)
+    assert balanced(edition, ada, "own") == (6, 0)
+    assert balanced(edition, ada, "even") == (3, 3)
+    assert balanced(edition, ada, "even", length=1) == (1, 0)
+
+
+@pytest.mark.parametrize("balance", ["own", "even"])
+@pytest.mark.parametrize("stance", [None, "muted", "opened"])
+def test_who_follows_nothing_gets_what_trends_whatever_they_chose(
+    edition, ada, balance, stance
+):
+    if stance == "muted":
+        follow(ada, "keyword", "storks", weight=-1)
+    if stance == "opened":
+        paper = edition.candidates.get(paper__title=STORKS).paper
+        follow(ada, "paper", paper.identifier, weight=0.25)
+        Follow.objects.update(source="opened")
+
+    assert sum(balanced(edition, ada, balance)) == 6
+
+
+def test_the_balance_of_one_reader_is_not_another_s(edition, ada):
+    bea = make.subscriber(balance="own")
+    for reader in (ada, bea):
+        follow(reader, "keyword", "storks")
+
+    found = choose.choose(edition, [ada, bea], NOW)
+
+    assert [len(found[reader.pk]) for reader in (ada, bea)] == [10, 1]
+
+
+def test_a_pin_comes_also_to_who_wants_only_their_own(edition, ada):
+    Candidate.objects.filter(paper__title=WELDS).update(pin=1)
+    follow(ada, "keyword", "storks")
+    ada.balance = "own"
+
+    assert titles(edition, chosen(edition, ada)) == [WELDS, STORKS]
+
+
+@pytest.mark.both
+@pytest.mark.parametrize(
+    ("note", "outcome", "reason"), [(False, "skipped", "nothing"), (True, "", "")]
+)
+def test_a_day_without_a_match_is_silence_or_a_note(
+    edition, ada, note, outcome, reason
+):
+    follow(ada, "keyword", "nothing that any paper says")
+    ada.balance, ada.note_when_empty = "own", note
+    ada.save()
+
+    (digest,) = choose.assemble(make.batch(edition, [ada]), NOW)
+
+    assert digest.picks == []
+    assert (digest.outcome, digest.reason) == (outcome, reason)
+
+
+def test_a_note_is_for_who_is_mailed(edition, ada):
+    follow(ada, "keyword", "nothing that any paper says")
+    ada.balance, ada.note_when_empty, ada.paused_until = "own", True, LATER
+    ada.save()
+
+    (digest,) = choose.assemble(make.batch(edition, [ada]), NOW)
+
+    assert (digest.outcome, digest.reason) == ("skipped", "left")
+
+
+def test_a_recalled_paper_is_left_out_though_the_edition_is_frozen(edition, ada):
+    follow(ada, "keyword", "storks")
+    stork = edition.candidates.get(paper__title=STORKS)
+    Recall.objects.create(paper=stork.paper, reason="withdrawn by its authors")
+
+    assert STORKS not in titles(edition, chosen(edition, ada))
+
+
+def test_a_pin_leads_and_a_mute_beats_it(edition, ada):
+    bea = make.subscriber()
+    Candidate.objects.filter(paper__title=WELDS).update(pin=1)
+    follow(ada, "keyword", "welds", weight=-1)
+
+    found = choose.choose(edition, [ada, bea], NOW)
+
+    assert WELDS not in titles(edition, found[ada.pk])
+    assert titles(edition, found[bea.pk])[0] == WELDS
+
+
+def test_a_paper_that_a_reader_named_is_not_news_to_them(edition, ada):
+    stork = edition.candidates.get(paper__title=STORKS).paper
+    follow(ada, "paper", stork.identifier)
+
+    assert STORKS not in titles(edition, chosen(edition, ada))
+
+
+def test_less_like_this_takes_the_paper_away(edition, ada):
+    stork = edition.candidates.get(paper__title=STORKS).paper
+    follow(ada, "keyword", "wetland")
+    follow(ada, "paper", stork.identifier, weight=-1)
+
+    assert STORKS not in titles(edition, chosen(edition, ada))
+
+
+def test_a_topic_is_followed_with_all_its_words(edition, ada):
+    make.topic("Compression", keywords=["quantization"], description="")
+    topic = follow(ada, "topic", "compression")
+
+    pick = chosen(edition, ada)[0]
+
+    assert pick.interest == topic.pk
+    assert titles(edition, [pick]) == [QUANTIZATION]
+
+
+def test_a_change_of_a_topic_counts_at_once(edition, ada):
+    topic = make.topic("Compression", keywords=["quantization"], description="")
+    followed = follow(ada, "topic", "compression")
+    chosen(edition, ada)
+    topic.keywords = ["storks", "wetland"]
+    topic.save()
+
+    pick = chosen(edition, ada)[0]
+    assert titles(edition, [pick]) == [STORKS]
+    assert pick.interest == followed.pk
+
+
+def test_what_an_editor_does_counts_at_once(db, ada):
+    for title in (STORKS, WELDS):
+        make.paper(title)
+    open_edition = rescore(DAY, NOW)
+    before = titles(open_edition, choose.choose(open_edition, [ada], NOW)[ada.pk])
+    open_edition.candidates.filter(paper__title=before[0]).update(is_hidden=True)
+
+    assert (
+        titles(open_edition, choose.choose(open_edition, [ada], NOW)[ada.pk])
+        == before[1:]
+    )
+
+
+def test_a_preview_of_wishes_stores_nothing(edition):
+    search = Interest(kind="search", value="quantization of language models")
+
+    (first, why), *rest = choose.preview(edition, [search])
+
+    assert first.paper.title == QUANTIZATION
+    assert why is search
+    assert rest[-1][1] is None
+    assert not Interest.objects.exists()
+    assert not Digest.objects.exists()
+
+
+def test_a_preview_without_wishes_shows_what_trends(edition):
+    found = choose.preview(edition, [], length=4)
+
+    assert len(found) == 4
+    assert all(why is None for _, why in found)
+
+
+def test_a_preview_leaves_out_what_is_muted(edition):
+    muted = Interest(kind="keyword", value="storks")
+
+    found = choose.preview(edition, [], length=15, muted=[muted])
+
+    assert len(found) == 14
+
+
+def test_a_preview_for_a_reader_is_what_the_mail_would_hold(edition, ada):
+    follow(ada, "keyword", "storks")
+    expected = choose.preview_for(edition, ada, NOW)
+
+    (digest,) = choose.assemble(make.batch(edition, [ada]), NOW)
+
+    assert digest.picks == expected
+
+
+def test_the_queries_do_not_grow_with_the_readers(
+    edition, ada, django_assert_max_num_queries
+):
+    readers = [make.subscriber() for _ in range(30)]
+    for n, reader in enumerate(readers):
+        follow(reader, "keyword", f"storks {n % 7}")
+        follow(reader, "paper", edition.candidates.all()[n % 5].paper.identifier)
+    make.topic("Compression")
+    follow(ada, "topic", "compression")
+    batch = make.batch(edition, [ada, *readers])
+    choose.preview(edition, [])  # whoever comes first prepares the edition for all
+
+    with django_assert_max_num_queries(22):
+        made = choose.assemble(batch, NOW)
+
+    assert len(made) == 31
+
+
+def test_an_edition_without_papers_gives_nobody_anything(ada):
+    empty = Edition.objects.create(day=DAY)
+
+    assert choose.choose(empty, [ada], NOW) == {ada.pk: []}
+    assert choose.preview(empty, []) == []
+
+
+def test_who_reads_once_a_week_gets_the_best_of_the_week(ada):
+    monday = make.paper("Much discussed", announced_on=DAY - timedelta(days=5))
+    today = make.paper("Of this morning")
+    for paper, votes in ((monday, 30), (today, 5)):
+        Signal.objects.create(paper=paper, kind="upvotes", at=NOW, value=votes)
+    edition = rescore(DAY, NOW)
+    weekly = make.subscriber(frequency="weekly", weekday=DAY.weekday())
+
+    picks = choose.choose(edition, [ada, weekly], NOW)
+
+    assert titles(edition, picks[ada.pk]) == [today.title, monday.title]
+    assert titles(edition, picks[weekly.pk]) == [monday.title, today.title]
+
+
+def test_a_batch_with_both_kinds_of_readers_costs_one_look_more(edition, ada):
+    """Not one look a reader: the edition is read once as it is, once as the week."""
+    weekly = [make.subscriber(frequency="weekly", weekday=0) for _ in range(3)]
+    daily = [ada, make.subscriber()]
+    choose.choose(edition, daily, NOW)
+    with CaptureQueriesContext(connection) as one_kind:
+        choose.choose(edition, daily, NOW)
+
+    with CaptureQueriesContext(connection) as both:
+        choose.choose(edition, daily + weekly, NOW)
+
+    assert len(both) == len(one_kind) + 3  # candidates, recalls, version of the vectors

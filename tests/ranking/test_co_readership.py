@@ -1,0 +1,156 @@
+"""Company: what the same readers follow is found, and nothing that few of them share."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digest.ranking.co_readership import HALFWAY, SHARED_FROM, Company, related
+
+
+def company(follows, shared_from=SHARED_FROM):
+    """Of (reader, paper) pairs."""
+    pairs = np.array(list(follows), np.int64).reshape(-1, 2)
+    return Company(pairs[:, 0], pairs[:, 1], shared_from)
+
+
+def told(follows, followed, shared_from=SHARED_FROM):
+    papers, near = company(follows, shared_from).of(followed)
+    return dict(zip(papers.tolist(), near.tolist(), strict=True))
+
+
+def together(readers, *papers):
+    return [(reader, paper) for reader in readers for paper in papers]
+
+
+STORKS, NESTS, WELDS, SEAMS = 10, 11, 20, 21
+BIOLOGISTS, SMITHS = range(8), range(100, 108)
+WORLD = together(BIOLOGISTS, STORKS, NESTS) + together(SMITHS, WELDS, SEAMS)
+
+
+def test_what_the_same_readers_follow_is_found_and_nothing_else():
+    assert set(told(WORLD, [STORKS])) == {NESTS}
+    assert set(told(WORLD, [STORKS, SEAMS])) == {NESTS, WELDS}
+
+
+@pytest.mark.parametrize("fewest", [1, 2, 3, 5])
+def test_fewer_readers_than_the_fewest_tell_nothing(fewest):
+    enough = together(range(fewest), STORKS, NESTS)
+
+    assert set(told(enough, [STORKS], fewest)) == {NESTS}
+    assert told(enough[2:], [STORKS], fewest) == {}
+
+
+def test_pairs_that_few_share_do_not_add_up():
+    few = SHARED_FROM - 1
+    follows = together(range(few), STORKS, NESTS)
+    follows += together(range(100, 100 + few), WELDS, NESTS)
+
+    assert told(follows, [STORKS, WELDS]) == {}
+
+
+def test_a_reader_counts_once_however_often_they_follow():
+    assert told(together([1], STORKS, NESTS) * SHARED_FROM, [STORKS]) == {}
+
+
+def test_a_paper_that_everybody_follows_says_less_than_one_of_the_same_readers():
+    everybody = together([*BIOLOGISTS, *SMITHS, *range(200, 230)], 99)
+
+    found = told(WORLD + everybody, [STORKS])
+
+    assert list(found) == [NESTS, 99]
+
+
+def test_ten_readers_of_two_papers_and_nothing_else_are_worth_one_half():
+    follows = together(range(10), STORKS, NESTS)
+
+    assert HALFWAY == 10
+    assert told(follows, [STORKS]) == {NESTS: 0.5}
+
+
+def test_papers_of_very_many_readers_are_as_near():
+    found = told(together(range(50_000), STORKS, NESTS), [STORKS])
+
+    assert found == {NESTS: pytest.approx(1, abs=0.001)}
+
+
+@pytest.mark.parametrize("followed", [[], [404]])
+def test_papers_that_nobody_follows_have_no_company(followed):
+    assert told(WORLD, followed) == {}
+    assert told([], followed) == {}
+
+
+def plainly(follows, followed, shared_from):
+    """The same in loops."""
+    readers = {}
+    for reader, paper in follows:
+        readers.setdefault(paper, set()).add(reader)
+    near = Counter()
+    for one in set(followed) & set(readers):
+        for other in set(readers) - set(followed):
+            shared = len(readers[one] & readers[other])
+            if shared >= shared_from:
+                sizes = len(readers[one]) * len(readers[other])
+                near[other] += shared / (sizes**0.5 + HALFWAY)
+    return near
+
+
+small = st.integers(0, 6)
+
+
+@given(
+    st.lists(st.tuples(small, small), max_size=60), st.sets(small), st.integers(1, 4)
+)
+def test_it_is_what_plain_loops_find(follows, followed, shared_from):
+    found = told(follows, followed, shared_from)
+
+    assert found == pytest.approx(plainly(follows, followed, shared_from))
+    assert list(found.values()) == sorted(found.values(), reverse=True)
+
+
+@given(st.permutations(WORLD + together(range(100, 106), STORKS)), st.randoms())
+def test_the_order_of_follows_and_of_readers_changes_nothing(follows, chance):
+    names = list(range(300))
+    chance.shuffle(names)
+    renamed = [(names[reader], paper) for reader, paper in follows]
+
+    assert told(renamed, [STORKS]) == told(sorted(follows), [STORKS])
+
+
+@given(st.sets(st.sampled_from(range(12)), max_size=SHARED_FROM - 1))
+def test_who_the_few_are_cannot_be_told(few):
+    """One paper more that too few of its readers follow leaves all others as they were."""
+    world = together(range(12), STORKS, NESTS)
+
+    assert told(world + together(few, WELDS), [STORKS]) == told(world, [STORKS])
+
+
+EAST, NORTH = [1.0, 0.0], [0.0, 1.0]
+HALFWAY_NORTH = [0.6, 0.8]
+
+
+def scores(known, followed, beside):
+    rows = np.array(known, np.float32), np.array(followed, np.float32)
+    return related(*rows, np.array(beside)).tolist()
+
+
+def test_meaning_and_company_add_up():
+    found = scores([NORTH, HALFWAY_NORTH, EAST], [NORTH], [0.0, 0.3, 0.5])
+
+    assert found == pytest.approx([1.0, 1.1, 0.5], abs=1e-6)
+
+
+def test_kinds_of_papers_are_compared_apart():
+    followed = [EAST] * 4 + [NORTH] * 4
+
+    found = scores([EAST, NORTH, [0.7071068, 0.7071068]], followed, [0.0] * 3)
+
+    assert found == pytest.approx([1.0, 1.0, 0.7071068], abs=1e-6)
+
+
+def test_what_lies_between_two_papers_of_a_kind_is_nearest():
+    found = scores([[0.7071068, 0.7071068], EAST], [EAST, NORTH], [0.0, 0.0])
+
+    assert found == pytest.approx([1.0, 0.7071068], abs=1e-6)

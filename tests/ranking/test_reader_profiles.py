@@ -1,0 +1,236 @@
+"""Stances: example papers in groups, what was opened, and hints that fade."""
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from benchmarks import opened as benchmark
+from digest.models import Follow
+from digest.ranking import choose, reader_profiles
+from digest.ranking.rank_edition import rescore
+from tests import make
+from tests.conftest import DATA, needs_data
+from tests.make import DAY, NOW
+
+pytestmark = pytest.mark.django_db
+
+THEMES = {
+    "storks": "Storks cross wetlands while volunteers count autumn nests and eggs",
+    "quarks": "Quarks bind gluons inside dense hadron lattice simulations of mass",
+}
+
+
+@pytest.fixture
+def world(db):
+    """Four old papers of each of two themes, and a frozen edition with six new of each."""
+    old = {}
+    for theme, text in THEMES.items():
+        old[theme] = [
+            make.paper(f"{theme} {n}", abstract=text, announced_on=DAY - timedelta(90))
+            for n in range(4)
+        ]
+        for n in range(6):  # on one subject, but not nearly the same text
+            own = " ".join(f"{theme}{n}{letter}" for letter in "abcdefghijkl")
+            make.paper(
+                f"{theme} {n} today",
+                abstract=f"{text}. {own}",
+                authors=[f"{theme} {n}"],
+            )
+    for _ in range(12):
+        make.paper()
+    return make.frozen(rescore(DAY, NOW)), old
+
+
+def like(reader, paper, weight=1.0, source="chosen", at=NOW):
+    interest = make.interest("paper", paper.identifier)
+    row = Follow.objects.create(
+        subscriber=reader, interest=interest, weight=weight, source=source
+    )
+    Follow.objects.filter(pk=row.pk).update(created_at=at)
+    return interest
+
+
+def test_papers_of_two_interests_are_two_groups(world, ada):
+    _, old = world
+    groups = {
+        theme: [like(ada, paper).pk for paper in papers]
+        for theme, papers in old.items()
+    }
+
+    found = reader_profiles.of([ada], NOW)
+
+    assert found.keys == [tuple(groups["storks"]), tuple(groups["quarks"])]
+
+
+def test_both_groups_are_in_the_mail_and_the_reason_is_one_of_their_papers(world, ada):
+    edition, old = world
+    interests = {
+        theme: {like(ada, paper).pk for paper in papers}
+        for theme, papers in old.items()
+    }
+
+    picks = choose.preview_for(edition, ada, NOW)
+
+    titles = dict(edition.candidates.values_list("pk", "paper__title"))
+    for theme, own in interests.items():
+        claimed = [pick for pick in picks if titles[pick.candidate].startswith(theme)]
+        assert len(claimed) >= 3
+        assert {pick.interest for pick in claimed} <= own
+
+
+def test_the_reason_is_the_same_whoever_else_is_in_the_batch(world, ada):
+    edition, old = world
+    bea = make.subscriber()
+    for paper in old["storks"] + old["quarks"][:2]:
+        like(ada, paper)
+    for paper in old["quarks"]:
+        like(bea, paper)
+
+    alone = choose.choose(edition, [ada], NOW)
+    together = choose.choose(edition, [ada, bea], NOW)
+
+    assert together[ada.pk] == alone[ada.pk]
+
+
+def test_a_hint_fades_and_what_was_chosen_does_not(world, ada):
+    _, old = world
+    hint, chosen, mute = old["storks"][:3]
+    hinted = like(ada, hint, 0.5, "feedback", NOW - timedelta(60)).pk
+    kept = like(ada, chosen, 0.5, "chosen", NOW - timedelta(60)).pk
+    muted = like(ada, mute, -1.0, "feedback", NOW - timedelta(60)).pk
+
+    found = reader_profiles._said([ada.pk], NOW)[ada.pk].taken
+
+    assert found[hinted] == pytest.approx(0.25)
+    assert found[kept] == 0.5
+    assert found[muted] == -1.0
+
+
+def opened(reader, papers, at=NOW):
+    return tuple(like(reader, paper, 0.25, "opened", at).pk for paper in papers)
+
+
+def test_papers_opened_are_a_kind_of_their_own_beside_what_was_chosen(world, ada):
+    _, old = world
+    chosen = like(ada, old["storks"][0]).pk
+    seen = opened(ada, old["storks"][1:])
+
+    found = reader_profiles.of([ada], NOW)
+
+    assert found.readers[ada.pk] == {(chosen,): 1.0, seen: 0.25}
+    assert found.opened[ada.pk] == set(seen)
+
+
+def test_two_papers_opened_or_three_of_different_kinds_are_no_taste(world, ada):
+    _, old = world
+    opened(ada, [*old["storks"][:2], *old["quarks"][:1]])
+
+    found = reader_profiles.of([ada], NOW)
+
+    assert found.keys == []
+
+
+def test_what_was_opened_halves_in_a_month_and_ends_after_two(world, ada):
+    _, old = world
+    seen = opened(ada, old["storks"], NOW - timedelta(days=30))
+
+    month = reader_profiles.of([ada], NOW).readers[ada.pk]
+    later = reader_profiles.of([ada], NOW + timedelta(days=30))
+
+    assert month == {seen: pytest.approx(0.125)}
+    assert later.keys == []
+
+
+@pytest.fixture
+def mycelium(db):
+    """Three old papers of a third theme."""
+    text = "Mycelium feeds forests under snow with sugar, water, nitrogen and salts"
+    return [
+        make.paper(f"mycelium {n}", abstract=text, announced_on=DAY - timedelta(90))
+        for n in range(3)
+    ]
+
+
+def test_two_kinds_of_opened_papers_at_most_the_ones_opened_most(mycelium, world, ada):
+    _, old = world
+    kinds = [opened(ada, papers) for papers in (mycelium, old["storks"], old["quarks"])]
+
+    found = reader_profiles.of([ada], NOW)
+
+    assert found.keys == sorted(kinds[1:])
+
+
+def test_of_a_kind_the_papers_opened_last_count(world, ada, monkeypatch):
+    monkeypatch.setattr(reader_profiles, "MOST_OF_A_KIND", 2)
+    _, old = world
+    days = (3, 1, 4, 2)
+    pairs = zip(old["storks"], days, strict=True)
+    seen = [opened(ada, [one], NOW - timedelta(day)) for one, day in pairs]
+
+    found = reader_profiles.of([ada], NOW)
+
+    ((key, weight),) = found.readers[ada.pk].items()
+    assert key == (*seen[1], *seen[3])
+    assert weight == pytest.approx(0.25 * 0.5 ** (1 / 30))
+
+
+def test_a_pick_says_that_its_paper_was_only_opened_and_for_whom(world, ada):
+    edition, old = world
+    bea = make.subscriber()
+    seen = opened(ada, old["storks"])
+    for paper in old["storks"]:
+        like(bea, paper)
+
+    picks = choose.choose(edition, [ada, bea], NOW)
+
+    mine = [pick for pick in picks[ada.pk] if pick.interest]
+    theirs = [pick for pick in picks[bea.pk] if pick.interest]
+    assert mine
+    assert theirs
+    assert all(pick.opened and pick.interest in seen for pick in mine)
+    assert not any(pick.opened for pick in theirs)
+
+
+def test_what_was_opened_leaves_the_topics_of_a_reader_their_places(world, ada):
+    edition, old = world
+    word = make.interest("keyword", "hadron")
+    Follow.objects.create(subscriber=ada, interest=word)
+    before = [
+        pick
+        for pick in choose.preview_for(edition, ada, NOW)
+        if pick.interest == word.pk
+    ]
+    opened(ada, old["storks"])
+
+    after = choose.preview_for(edition, ada, NOW)
+
+    assert before == [pick for pick in after if pick.interest == word.pk]
+    assert any(pick.opened for pick in after)
+
+
+@needs_data
+@pytest.mark.slow
+def test_what_was_opened_tells_interests_from_stray_clicks():
+    folder = DATA / "evaluation" / "interests_multi"
+    papers = benchmark.read(folder)
+
+    coverage, gain = benchmark.measure(folder, papers, 10, benchmark.apart)
+    others = [
+        benchmark.measure(folder, papers, 10, way)
+        for way in (benchmark.as_chosen, benchmark.together)
+    ]
+
+    assert benchmark.KINDS == reader_profiles.MOST_OPENED_KINDS
+    assert coverage > 0.75 > 2 * max(covered for covered, _ in others)
+    assert gain > 0.5 > 5 * max(gained for _, gained in others)
+
+
+def test_of_a_group_the_paper_nearest_to_the_pick_is_the_reason():
+    vectors = {1: np.array([1.0, 0.0]), 2: np.array([0.0, 1.0])}
+
+    found = reader_profiles.Stances({}, {}, vectors)
+
+    assert found.nearest((1, 2), np.array([0.3, 0.9])) == 2
+    assert found.nearest((1, 2), np.array([0.9, 0.3])) == 1
+    assert found.nearest((1, 2), np.array([0.7, 0.7])) == 1

@@ -1,0 +1,206 @@
+"""The plain text of papers: total, lossless in its words, and pleasant to read."""
+
+# The signs that look like others are what is tested.
+# ruff: noqa: RUF001
+
+import json
+import re
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digest.text import plain as plain_module
+from digest.text.plain import code_url, people, plain
+from tests.conftest import DATA, needs_data
+
+# Pieces that authors really write, in every order that chance finds.
+TEX = st.lists(
+    st.sampled_from(
+        [
+            *("\\", "{", "}", "$", "$$", "^", "_", "~", "%", "&", "``", "''", "--"),
+            *("\\frac", "\\textbf", "\\href", "\\url", '\\"', "\\'", "\\c", "\\H"),
+            *("\\alpha", "\\method", "\\begin{x}", "\\sqrt", "\\[", "\\\\", "\\{"),
+            *("word", " ", "o", "10times", "https://example.org/a_b", "&#945;", "\n"),
+            *("\ue000", "\ue0010\ue001", "\x00", "\u202e", "\u200b", "é", "漢"),
+        ]
+    ),
+    max_size=40,
+).map("".join)
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        # signs and accents
+        (r"50\% of R\&D", "50% of R&D"),
+        (r"Schr\"odinger, na\"ive, \`a la L\"owner", "Schrödinger, naïve, à la Löwner"),
+        (r"Erd\H{o}s and \c{C}elik, Dvo\v r\'ak", "Erdős and Çelik, Dvořák"),
+        (r"na\"{\i}ve and \o re, {\ss}", "naïve and øre, ß"),
+        (r"syst{è}me and Fran{\c c}ois", "système and François"),
+        (r'a \"quoted\" word', 'a "quoted" word'),
+        # commands
+        (r"\textit{slow} {\it and} {\sc steady} \emph{wins \textbf{it}}",
+         "slow and steady wins it"),
+        (r"our \method is \textsc{Best}", "our method is Best"),
+        (r"\href{https://example.org}{here}, \href", "here (https://example.org),"),
+        (r"a \textcolor{red}{red} word", "a red word"),
+        (r"\begin{itemize} one \end{itemize}", "one"),
+        # mathematics
+        (r"$\alpha_t \leq 10^{-3}$", "αₜ ≤ 10⁻³"),
+        (r"$1.13\times$ faster", "1.13× faster"),
+        (r"$\mathbb{E}[x_{max}]$ in $\mathbb{R}^{d \times d}$", "𝔼[x_max] in ℝ^(d × d)"),
+        (r"$\frac{a+b}{2}$ and $\frac{1}{3}$", "(a+b)/2 and 1/3"),
+        (r"$O(n\log n)$, $\sqrt{\kappa}$, $\{0\}$", "O(n log n), √κ, {0}"),
+        (r"K$_3$H(SO$_4$)$_2$", "K₃H(SO₄)₂"),
+        (r"$a\quad\hbox{in } M$", "a in M"),
+        ("10^5 and 10^{-3} and R^2", "10⁵ and 10⁻³ and R²"),
+        ("UNIT_{cut}", "UNIT_cut"),
+        # punctuation
+        ("``quotes'' and `one'", "“quotes” and ‘one’"),
+        ("MiMo -- From 3--4 --- on", "MiMo – From 3–4 — on"),
+        ("GPT~4 costs ~10", "GPT 4 costs ~10"),
+        # what copies without backslashes look like
+        ("10times faster", "10× faster"),
+        ("Mixtral-8times7B, 3Dtimes3D", "Mixtral-8×7B, 3D×3D"),
+        ("3.5 times speedup, sometimes", "3.5 times speedup, sometimes"),
+        ("see url{https://example.org/a_b}.", "see https://example.org/a_b."),
+        ("at https://example.org/a/{https://example.org/a/}.",
+         "at https://example.org/a/."),
+        ("https://example.org/a{our code} is", "our code (https://example.org/a) is"),
+        # one line of shown signs
+        ("hard\n  wrapped\ttitle", "hard wrapped title"),
+        ("zero\u200bwidth \u202ereversed\u202c \x00nul Schr\x7fodinger",
+         "zerowidth reversed nul Schrodinger"),
+        ("half \ud800 a character", "half a character"),
+        ("&#945;-decay", "α-decay"),
+    ],
+)  # fmt: skip
+def test_text_is_shown_as_its_authors_meant_it(raw, shown):
+    assert plain(raw) == shown
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "<eos> and <unit, speech> & KV_{<=i}",
+        "plain_text and model_1 and --flag and a<b>c",
+        "$5 and $6, or $5-$6",
+        "R&D, AT&T, &amp;, A & B",
+        "https://example.org/a_b~c_{1}",
+        "see github.com/invented/re_po.",
+        '<img src=x onerror=alert(1)> & "A" {{ template }} {% tag %}',
+        "100% of a_b",
+        "",
+    ],
+)
+def test_what_is_no_latex_stays_as_it_is(raw):
+    assert plain(raw) == raw
+
+
+def test_a_hostile_title_becomes_one_line_and_loses_nothing():
+    raw = '<img src=x onerror=alert(1)> & "A\nBcc: x@y"'
+
+    assert plain(raw) == '<img src=x onerror=alert(1)> & "A Bcc: x@y"'
+
+
+def test_trouble_shows_the_raw_words(monkeypatch, caplog):
+    def fail(_):
+        raise RecursionError
+
+    monkeypatch.setattr(plain_module, "unicode_of", fail)
+
+    assert plain("a \\bad \n abstract") == "a \\bad abstract"
+    assert "text left raw" in caplog.text
+
+
+@given(st.text())
+def test_any_text_becomes_one_line_of_shown_signs(raw):
+    assert_one_shown_line(plain(raw))
+
+
+@given(TEX)
+def test_any_heap_of_tex_becomes_one_line_of_shown_signs(raw):
+    assert_one_shown_line(plain(raw))
+
+
+def assert_one_shown_line(shown):
+    assert shown == " ".join(shown.split())
+    assert not [c for c in shown if unicodedata.category(c) in {"Cc", "Cf", "Co", "Cs"}]
+
+
+@given(st.text(st.characters(exclude_characters="\\$~^_{}`-&")))
+def test_plain_text_is_plain_already(raw):
+    once = plain(raw)
+
+    assert plain(once) == once
+
+
+@given(TEX)
+def test_words_between_commands_survive(raw):
+    seen = raw.translate(dict.fromkeys(map(ord, "\ue000\ue001\x00\u202e\u200b")))
+
+    assert_words_survive(seen, plain(raw))
+
+
+def test_a_long_heap_of_openings_takes_no_long_time():
+    for piece in ("{", "\\textbf{", "``", "$a", "\\frac{", "`", "x_{", "\\'{", "]("):
+        assert_one_shown_line(plain(piece * 5_000))
+
+
+def assert_words_survive(raw, shown):
+    for word in words(raw):
+        assert word in shown, (word, raw[:300])
+
+
+def words(raw):
+    """Runs of three letters or more that no TeX command owns."""
+    for command in (
+        r"(?<=\d)times|(?<=\dD)times",  # \times without its backslash
+        r"\burl\{",
+        r"&#[xX]?[0-9a-fA-F]+;",
+        r"\\(?:begin|end)\s*\{[A-Za-z*]*\}",
+        r"\\(?:text)?color\s*\{[A-Za-z]*\}",
+        r"\\[`'^~=\".]\s*\{?\s*(?:\\[A-Za-z]+|[A-Za-z]?)",  # only the accented letter
+        r"\\[uvHcdbkr]\s*\{\s*(?:\\[A-Za-z]+|[A-Za-z]?)",
+        r"\\[uvHcdbkr]\s+[A-Za-z]",
+        r"\\[A-Za-z]+",
+    ):
+        raw = re.sub(command, "|", raw)
+    return re.findall(r"[A-Za-z]{3,}", raw)
+
+
+@needs_data
+@pytest.mark.parametrize("name", ["seed_papers.jsonl", "corpus/edge_cases.jsonl"])
+def test_no_word_of_any_recorded_paper_is_lost(name):
+    lines = (DATA / name).read_text("utf-8").strip().split("\n")
+    rows = [json.loads(line) for line in lines]
+
+    assert len(rows) in {810, 468}
+    for row in rows:
+        for raw in (row["title"], row["abstract"] or ""):
+            shown = plain(raw)
+            assert_one_shown_line(shown)
+            assert_words_survive(raw, shown)
+
+
+@pytest.mark.parametrize(
+    ("raw", "url"),
+    [
+        ("Code: https://github.com/inv/rep.", "https://github.com/inv/rep"),
+        (r"(\url{https://github.com/inv/re\_po})", "https://github.com/inv/re_po"),
+        ("at github.com/inv/rep, and", "https://github.com/inv/rep"),
+        ("https://gitlab.com/inv/rep/-/tree/a", "https://gitlab.com/inv/rep/-/tree/a"),
+        ("https://github.com/inv alone", ""),
+        ("https://notgithub.com/inv/rep", ""),
+        ("https://example.org/?q=github.com", ""),
+        ("nothing", ""),
+    ],
+)
+def test_a_repository_is_found_in_an_abstract(raw, url):
+    assert code_url(raw) == url
+
+
+def test_names_with_nothing_to_read_are_none():
+    assert people([r"M\"uller", " ", "Ada Okafor"]) == ["Müller", "Ada Okafor"]
