@@ -161,10 +161,10 @@ class SubscriberAdmin(ModelAdmin):
         "hour",
         "zone",
         "length",
-        "balance",
+        "fill_mode",
         "confirmed_at",
     )
-    list_filter = ("state", "frequency", "balance")
+    list_filter = ("state", "frequency", "fill_mode")
     search_fields = ("email",)
     search_help_text = "The beginning of an address"
     show_full_result_count = False
@@ -196,7 +196,7 @@ class SubscriberAdmin(ModelAdmin):
         ),
         (
             "What fills it",
-            {"fields": ("balance", ("note_when_empty", "learns"))},
+            {"fields": ("fill_mode", ("note_when_empty", "learns_from_clicks"))},
         ),
         (
             "What they agreed to",
@@ -268,7 +268,7 @@ class SubscriberAdmin(ModelAdmin):
         if "sure" not in request.POST:
             return self.ask(request, queryset, "Never mail", NEVER_MAILED)
         for subscriber in queryset:
-            Suppression.add(subscriber.email, Suppression.Reason.HAND)
+            Suppression.add(subscriber.email, Suppression.Reason.MANUAL)
             self.log_change(request, subscriber, "Suppressed by an operator.")
         messages.success(request, f"Suppressed: {len(queryset)}.")
         return None
@@ -307,7 +307,7 @@ class SuppressionForm(ModelForm):
     )
     reason = forms.ChoiceField(
         choices=Suppression.Reason.choices,
-        initial=Suppression.Reason.HAND,
+        initial=Suppression.Reason.MANUAL,
         widget=SelectWidget(),
     )
 
@@ -354,5 +354,5 @@ class SuppressionAdmin(Ledger):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """What an operator said may be taken back; what a provider reported may not."""
-        by_hand = obj is not None and obj.reason == Suppression.Reason.HAND
+        by_hand = obj is not None and obj.reason == Suppression.Reason.MANUAL
         return by_hand and ModelAdmin.has_delete_permission(self, request, obj)

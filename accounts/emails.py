@@ -33,7 +33,10 @@ def send_confirmation(subscriber: Subscriber, link: Link) -> None:
 def send_preferences_link(subscriber: Subscriber, link: Link) -> None:
     """A way back in, for a reader who asked or who signed up twice."""
     path = reverse("preferences", args=[link.key])
-    known = {"active": subscriber.is_active, "wished": bool(link.payload.get("wishes"))}
+    known = {
+        "active": subscriber.is_active,
+        "wished": bool(link.payload.get("requested_interests")),
+    }
     send("preferences_link", subscriber.email, path, **known)
 
 

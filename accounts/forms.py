@@ -1,4 +1,4 @@
-"""What strangers type: addresses and wishes, read and bounded."""
+"""What strangers type: addresses and requested_interests, read and bounded."""
 
 import functools
 import zoneinfo
@@ -10,7 +10,7 @@ from email_validator import EmailNotValidError, validate_email
 
 from accounts.models import normal
 
-# More than thirty wishes, or a longer one, comes from a program. The longest
+# More than thirty requested_interests, or a longer one, comes from a program. The longest
 # honest wish is a search of 250 characters behind its kind.
 WISHES = 30
 WISH_LENGTH = 260

@@ -7,14 +7,20 @@ from accounts.models import Link, Subscriber, Suppression
 Purpose = Link.Purpose
 
 
-def for_sign_up(email: str, wishes: list[str], zone: str, now: datetime) -> Link | None:
-    """A confirmation for a new reader; preferences, which offer these wishes, for one who has confirmed; None where mail is forbidden."""
+def for_sign_up(
+    email: str, requested_interests: list[str], zone: str, now: datetime
+) -> Link | None:
+    """A confirmation for a new reader; preferences, which offer these requested_interests, for one who has confirmed; None where mail is forbidden."""
     if Suppression.objects.forbids(email, now):
         return None
     reader, _ = Subscriber.objects.get_or_create(email=email)
     if reader.is_active:
-        return Link.issue(reader, Purpose.PREFERENCES, now, wishes=wishes)
-    return Link.issue(reader, Purpose.CONFIRM, now, wishes=wishes, zone=zone)
+        return Link.issue(
+            reader, Purpose.PREFERENCES, now, requested_interests=requested_interests
+        )
+    return Link.issue(
+        reader, Purpose.CONFIRM, now, requested_interests=requested_interests, zone=zone
+    )
 
 
 def for_reader(email: str, now: datetime) -> Link | None:

@@ -59,14 +59,16 @@ def confirm(link: Link, now: datetime) -> Link | None:
             if first:
                 reader.zone = asked.get("zone", reader.zone)
                 reader.save(update_fields=["zone"])
-            announce(reader, asked.get("wishes", []))
+            announce(reader, asked.get("requested_interests", []))
         return Link.issue(reader, Link.Purpose.PREFERENCES, now)
 
 
-def announce(reader: Subscriber, wishes: list[str]) -> None:
+def announce(reader: Subscriber, requested_interests: list[str]) -> None:
     """Send `confirmed` once the consent is stored; a listener that fails is logged, not shown."""
     transaction.on_commit(
-        lambda: confirmed.send_robust(Subscriber, subscriber=reader, wishes=wishes)
+        lambda: confirmed.send_robust(
+            Subscriber, subscriber=reader, requested_interests=requested_interests
+        )
     )
 
 

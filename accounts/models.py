@@ -138,10 +138,13 @@ class Subscriber(models.Model):
         SATURDAY = 5, "Saturday"
         SUNDAY = 6, "Sunday"
 
-    class Balance(models.TextChoices):
-        OWN = "own", "only papers that match what they follow"
-        FIRST = "first", "what they follow first, trending papers fill the rest"
-        EVEN = "even", "half what they follow, half trending"
+    class FillMode(models.TextChoices):
+        FOLLOWED_ONLY = "followed_only", "only papers that match what they follow"
+        FOLLOWED_FIRST = (
+            "followed_first",
+            "what they follow first, trending papers fill the rest",
+        )
+        HALF = "half", "half what they follow, half trending"
 
     UNCONFIRMED_KEPT = timedelta(days=30)
 
@@ -184,10 +187,10 @@ class Subscriber(models.Model):
         validators=[MinValueValidator(1), MaxValueValidator(30)],
         help_text="At most this many papers in a digest, 1 to 30.",
     )
-    balance = models.CharField(
-        max_length=5,
-        choices=Balance.choices,
-        default=Balance.FIRST,
+    fill_mode = models.CharField(
+        max_length=14,
+        choices=FillMode.choices,
+        default=FillMode.FOLLOWED_FIRST,
         help_text="How much of a digest comes for its trend alone.",
     )
     note_when_empty = models.BooleanField(
@@ -195,8 +198,8 @@ class Subscriber(models.Model):
         default=False,
         help_text="A day without a paper for them is a short note; otherwise silence.",
     )
-    learns = models.BooleanField(
-        "learns from what they open",
+    learns_from_clicks = models.BooleanField(
+        "learns from clicks",
         default=True,
         help_text="Papers they open count as a weak sign of what they like.",
     )
@@ -239,7 +242,7 @@ class Subscriber(models.Model):
     @property
     def wants_note(self) -> bool:
         """Whether a day with nothing for this reader is a short note; only who gets nothing but their own has such days."""
-        return self.note_when_empty and self.balance == self.Balance.OWN
+        return self.note_when_empty and self.fill_mode == self.FillMode.FOLLOWED_ONLY
 
     def may_be_mailed(self, now: datetime) -> bool:
         """Whether this reader agreed, is not paused at `now`, and is not suppressed."""
@@ -268,7 +271,7 @@ class Subscriber(models.Model):
 
 
 class LinkQuerySet(models.QuerySet["Link"]):
-    """Doors by key."""
+    """DigestLinks by key."""
 
     def stale(self, now: datetime) -> Self:
         """Links closed for a month: until then their pages say that they are old."""
@@ -358,7 +361,7 @@ class Suppression(models.Model):
         BOUNCE = "bounce", "does not exist"
         COMPLAINT = "complaint", "reported our mail as spam"
         INVALID = "invalid", "is not an address"
-        HAND = "hand", "an operator said so"
+        MANUAL = "manual", "suppressed by an operator"
 
     FORGIVABLE = [Reason.BOUNCE, Reason.INVALID]
     # A mailbox that bounced may have been repaired a month later.

@@ -43,9 +43,11 @@ def run_here(task: Any, arguments: tuple[Any, ...]) -> None:
 
 
 @shared_task
-def sign_up(email: str, wishes: list[str], zone: str) -> None:
+def sign_up(email: str, requested_interests: list[str], zone: str) -> None:
     """Somebody typed this address into the sign-up form."""
-    if link := link_policy.for_sign_up(email, wishes, zone, timezone.now()):
+    if link := link_policy.for_sign_up(
+        email, requested_interests, zone, timezone.now()
+    ):
         emails.send_link(link)
 
 

@@ -1,4 +1,4 @@
-"""Doors in and out for readers."""
+"""DigestLinks in and out for readers."""
 
 from django.urls import URLPattern, path
 

@@ -1,4 +1,4 @@
-"""Doors in and out. GET shows, POST acts.
+"""DigestLinks in and out. GET shows, POST acts.
 
 None of them rests on a cookie: what one may do is in the key of its address, or open
 to anybody. So there is nothing to forge, and no form here needs a token: a mail

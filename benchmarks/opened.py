@@ -25,7 +25,7 @@ from digest.ranking.evaluation import (
     rows,
 )
 from digest.ranking.lsa import Rows
-from digest.ranking.relevance import MUTE_FROM, Wish
+from digest.ranking.relevance import MUTE_FROM, InterestQuery
 from digest.ranking.selection import Block, Slate, select
 
 Groups = list[list[int]]
@@ -82,14 +82,18 @@ def _ten(
     papers: Papers, slate: Slate, reader: Reader, seen: Whole, groups: Groups
 ) -> list[int]:
     """The digest of a reader of whom nothing else is known."""
-    wishes = [
-        Wish("paper", str(i), examples=tuple(papers.texts[seen[k]] for k in group))
+    requested_interests = [
+        InterestQuery(
+            "paper", str(i), examples=tuple(papers.texts[seen[k]] for k in group)
+        )
         for i, group in enumerate(groups)
     ]
-    relevance = papers.relevance(wishes)
+    relevance = papers.relevance(requested_interests)
     closed = np.flatnonzero(~reader.open).tolist()
     block = Block(csr_matrix([clustering.weights(groups)]), [closed], [LENGTH])
-    picks = select(slate, relevance, [MUTE_FROM["paper"]] * len(wishes), block)[0]
+    picks = select(
+        slate, relevance, [MUTE_FROM["paper"]] * len(requested_interests), block
+    )[0]
     return [pick.candidate for pick in picks]
 
 

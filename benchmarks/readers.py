@@ -21,7 +21,7 @@ import tests.ground  # noqa: F401  PostgreSQL, and Django on it
 from accounts.models import Subscriber
 from digest import follows, tasks
 from digest.ingest import run_source
-from digest.models import Candidate, Digest, Edition, Interest, Paper, Signal
+from digest.models import AttentionSample, Candidate, Digest, Edition, Interest, Paper
 from digest.ranking import rank_edition
 from digest.reasons import names_of, reason
 from tests import make, replay
@@ -100,7 +100,7 @@ def take_in(
     }
     for name, (at, value) in latest.items():
         found = {"paper": known[name], "source": "huggingface", "kind": "upvotes"}
-        Signal.objects.get_or_create(**found, at=at, defaults={"value": value})
+        AttentionSample.objects.get_or_create(**found, at=at, defaults={"value": value})
         Paper.objects.filter(identifier=name).update(votes=value)
 
 

@@ -18,7 +18,7 @@ from scipy.sparse import csr_matrix
 from sklearn.svm import LinearSVC
 
 from digest.ranking import lsa
-from digest.ranking.relevance import MUTE_FROM, Field, PaperText, Wish
+from digest.ranking.relevance import MUTE_FROM, Field, InterestQuery, PaperText
 from digest.ranking.selection import CLAIMED_FROM, Block, Relevance, Slate, select
 
 CANDIDATES = 1_500
@@ -165,18 +165,20 @@ def _paper(chance: np.random.Generator, subject: int) -> PaperText:
     return PaperText(title, abstract, authors, ("cs.LG",))
 
 
-def _wish(chance: np.random.Generator, papers: list[PaperText], number: int) -> Wish:
+def _wish(
+    chance: np.random.Generator, papers: list[PaperText], number: int
+) -> InterestQuery:
     """A topic with words and examples, or a word that some titles have."""
     paper = papers[int(chance.integers(len(papers)))]
     if number % 2:
-        return Wish("keyword", f"word{chance.integers(20, 2_000)}")
-    return Wish("topic", paper.title, examples=(paper,))
+        return InterestQuery("keyword", f"word{chance.integers(20, 2_000)}")
+    return InterestQuery("topic", paper.title, examples=(paper,))
 
 
-def _taste(chance: np.random.Generator, papers: list[PaperText]) -> Wish:
+def _taste(chance: np.random.Generator, papers: list[PaperText]) -> InterestQuery:
     subject = range(int(chance.integers(SUBJECTS)), len(papers), SUBJECTS)
     group = chance.choice(subject, EXAMPLES, replace=False)
-    return Wish("paper", "", examples=tuple(papers[i] for i in group))
+    return InterestQuery("paper", "", examples=tuple(papers[i] for i in group))
 
 
 def _slate(chance: np.random.Generator) -> Slate:

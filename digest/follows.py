@@ -151,21 +151,27 @@ def unfollow(subscriber: Subscriber, interest_id: int) -> None:
     subscriber.follows.filter(interest_id=interest_id).delete()
 
 
-def read_wishes(wishes: Any) -> list[tuple[str, str]]:
+def read_wishes(requested_interests: Any) -> list[tuple[str, str]]:
     """What a sign-up form asked for: "kind:value" strings from a stranger, at most LIMIT."""
-    if not isinstance(wishes, list):
+    if not isinstance(requested_interests, list):
         return []
-    pairs = [wish.partition(":") for wish in wishes[:LIMIT] if isinstance(wish, str)]
+    pairs = [
+        wish.partition(":")
+        for wish in requested_interests[:LIMIT]
+        if isinstance(wish, str)
+    ]
     return [(kind, value) for kind, _, value in pairs if kind in Kind.values]
 
 
-def interests(wishes: Any) -> list[Interest]:
+def interests(requested_interests: Any) -> list[Interest]:
     """Wishes as interests that are not stored: for a preview without an account."""
-    cleaned = [(kind, clean(kind, value)) for kind, value in read_wishes(wishes)]
+    cleaned = [
+        (kind, clean(kind, value)) for kind, value in read_wishes(requested_interests)
+    ]
     return [Interest(kind=kind, value=value) for kind, value in cleaned if value]
 
 
-def follow_wishes(subscriber: Subscriber, wishes: Any) -> None:
-    """Follow whatever of these wishes is an interest."""
-    for kind, value in read_wishes(wishes):
+def follow_wishes(subscriber: Subscriber, requested_interests: Any) -> None:
+    """Follow whatever of these requested_interests is an interest."""
+    for kind, value in read_wishes(requested_interests):
         follow(subscriber, kind, value)

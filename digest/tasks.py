@@ -129,9 +129,9 @@ def ingest_attention() -> None:
 
 def rank_newest(now: datetime) -> Edition | None:
     """Fill and re-score the edition of the newest announced day, unless it froze."""
-    announced = Paper.objects.exclude(announce_type=Paper.Announced.BROUGHT).filter(
-        announced_on__lte=(now + EARLIEST_ZONE).date()
-    )
+    announced = Paper.objects.exclude(
+        announce_type=Paper.Announced.ADDED_BY_READER
+    ).filter(announced_on__lte=(now + EARLIEST_ZONE).date())
     newest = (
         announced.order_by("-announced_on")
         .values_list("announced_on", flat=True)
@@ -207,7 +207,7 @@ def send(
     freeze.freeze(edition, now)
     edition.refresh_from_db()
     if subscriber:
-        plan.plan_one(edition, subscriber, now, Slot.Kind.HAND)
+        plan.plan_one(edition, subscriber, now, Slot.Kind.MANUAL)
     else:
         plan.plan_everyone(edition, now)
     send_planned(edition, report)
@@ -220,9 +220,11 @@ def send(
 # Readers come, click and leave.
 
 
-def on_confirmed(sender: Any, subscriber: Subscriber, wishes: Any, **_: Any) -> None:
+def on_confirmed(
+    sender: Any, subscriber: Subscriber, requested_interests: Any, **_: Any
+) -> None:
     """A reader confirmed: follow what they asked for, and send the welcome digest at once."""
-    follows.follow_wishes(subscriber, wishes)
+    follows.follow_wishes(subscriber, requested_interests)
     soon(send_welcome, subscriber.pk)
 
 

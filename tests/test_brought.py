@@ -66,11 +66,11 @@ def test_papers_of_a_list_choose_new_ones_and_are_named_as_the_reason(
     assert reasons
     assert all("quantized language models" in title for title in reasons)
     assert not Candidate.objects.filter(paper__identifier=old.identifier).exists()
-    assert Paper.objects.get(identifier=old.identifier).announce_type == "brought"
+    assert Paper.objects.get(identifier=old.identifier).announce_type == "added"
 
 
 def test_a_paper_that_was_brought_does_not_hide_the_newest_edition(edition):
-    make.paper(announce_type="brought", announced_on=today() + timedelta(days=1))
+    make.paper(announce_type="added", announced_on=today() + timedelta(days=1))
 
     assert tasks.rank_newest(timezone.now()) == edition
 

@@ -53,12 +53,12 @@ def titles_of(digest):
     return [papers[pick.candidate] for pick in digest.picks]
 
 
-@pytest.mark.parametrize("learns", [True, False])
+@pytest.mark.parametrize("learns_from_clicks", [True, False])
 def test_papers_opened_one_day_bring_their_like_the_next(
-    client, settings, tmp_path, learns
+    client, settings, tmp_path, learns_from_clicks
 ):
     settings.MAIL_DIR = tmp_path
-    ada = make.subscriber("ada@example.org", learns=learns)
+    ada = make.subscriber("ada@example.org", learns_from_clicks=learns_from_clicks)
     announce(THURSDAY, storks=3)
     digest, _ = send(THURSDAY, tmp_path)
     titles = titles_of(digest)
@@ -75,10 +75,10 @@ def test_papers_opened_one_day_bring_their_like_the_next(
 
     learned = [pick for pick in second.picks if pick.opened]
     assert sum(title.startswith("Storks") for title in titles) == 3
-    assert ada.follows.count() == (3 if learns else 0)
-    assert len(learned) == (2 if learns else 0)
-    assert ("of Thursday”, which you opened" in text) is learns
-    if learns:
+    assert ada.follows.count() == (3 if learns_from_clicks else 0)
+    assert len(learned) == (2 if learns_from_clicks else 0)
+    assert ("of Thursday”, which you opened" in text) is learns_from_clicks
+    if learns_from_clicks:
         assert {title[:8] for title in titles_of(second)[:2]} == {
             "Storks 0",
             "Storks 1",

@@ -66,7 +66,7 @@ def three_batches(settings, tmp_path):
     settings.MAIL_DIR = tmp_path
     edition = make.frozen(make.edition(papers=1))
     for _ in range(3):
-        make.batch(edition, [make.subscriber()], kind="hand")
+        make.batch(edition, [make.subscriber()], kind="manual")
     return edition
 
 

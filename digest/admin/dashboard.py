@@ -12,7 +12,7 @@ from digest.admin import run_summaries
 from digest.admin.editions import list_of, numbers, recipients
 from digest.ingest import monitoring
 from digest.mailer import ledger, progress
-from digest.models import Batch, Candidate, Edition, Event, Pause, Submission
+from digest.models import Batch, Candidate, Edition, Event, SendingPause, Submission
 from digest.ranking import freeze
 
 READINGS, SENDINGS = 8, 3
@@ -20,7 +20,7 @@ READINGS, SENDINGS = 8, 3
 UNFINISHED = (
     Batch.State.PLANNED,
     Batch.State.CLAIMED,
-    Batch.State.HANDING,
+    Batch.State.SENDING,
     Batch.State.UNKNOWN,
     Batch.State.FAILED,
 )
@@ -37,7 +37,9 @@ def today(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "alarms": monitoring.alarms(now),
         "checked": monitoring.checked(now),
         "may_submit": request.user.has_perm("digest.add_ingestrun"),
-        "pauses": Pause.objects.in_force().select_related("edition").order_by("pk"),
+        "pauses": SendingPause.objects.in_force()
+        .select_related("edition")
+        .order_by("pk"),
         "sendings": (sendings := sending_now(now)),
         "is_moving": any(row["progress"].pace for row in sendings),
         "readers": readers(),

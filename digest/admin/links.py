@@ -21,7 +21,7 @@ def door(
     pk: int | None = None,
     **asked: Any,
 ) -> SafeString:
-    """`{% door "digest.batch" "plain" state__exact="handing" %}3 in hand{% enddoor %}`.
+    """`{% door "digest.batch" "plain" state__exact="sending" %}3 in hand{% enddoor %}`.
 
     Leads to the list of these rows, as asked, or to the one with this `pk`; without the
     permission to view them its text is only shown.

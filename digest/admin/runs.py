@@ -17,7 +17,7 @@ from digest import tasks
 from digest.admin import run_summaries
 from digest.ingest import rerun, run_source
 from digest.ingest.sources.listing import Refused
-from digest.models import IngestRun, VectorModel
+from digest.models import EmbeddingModel, IngestRun
 
 LOOKS = {"done": "success", "failed": "danger", "running": "warning"}
 MOST_AGAIN = 20  # runs at once; arXiv gets one request in three seconds
@@ -121,7 +121,7 @@ class IngestRunAdmin(Ledger):
         return HttpResponseRedirect(reverse("admin:digest_ingestrun_changelist"))
 
 
-@admin.register(VectorModel)
+@admin.register(EmbeddingModel)
 class VectorModelAdmin(Ledger):
     """The newest one is in use."""
 

@@ -215,7 +215,7 @@ def _crowded_out(found: Explanation, reader: Subscriber) -> str:
         return f"Nearly the same text as number {found.twin_place}, which they get."
     if found.circle_is_full:
         return f"The digest has {found.circle} papers of the same group of authors already."
-    own = reader.balance == Subscriber.Balance.OWN and found.only_followed
+    own = reader.fill_mode == Subscriber.FillMode.FOLLOWED_ONLY and found.only_followed
     if own and not found.account.is_claimed:
         return "No interest claims it, and they want only what they follow."
     return f"{found.before} of {found.open} papers open to them come before it, and the digest holds {found.length}."

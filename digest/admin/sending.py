@@ -23,7 +23,7 @@ from digest.models import (
     Edition,
     Event,
     Interest,
-    Pause,
+    SendingPause,
     Slot,
 )
 from digest.reasons import names_of, reason
@@ -62,7 +62,7 @@ class BatchAdmin(Ledger):
         "slot",
         "state",
         "recipients",
-        "handed",
+        "last_position",
         "attempts",
         "lease_until",
         "error",
@@ -104,7 +104,7 @@ class DigestAdmin(Ledger):
         "message_id",
         "batch",
         "created_at",
-        "told_at",
+        "outcome_at",
         "resent_at",
         "picks_shown",
     )
@@ -125,7 +125,7 @@ class DigestAdmin(Ledger):
     def send_once_more(self, request: HttpRequest, chosen: QuerySet[Digest]) -> None:
         ids, now = list(chosen.values_list("pk", flat=True)), timezone.now()
         editions = Edition.objects.filter(digests__in=ids).distinct()
-        planned = [resend.resend(one, ids, now, Slot.Kind.HAND) for one in editions]
+        planned = [resend.resend(one, ids, now, Slot.Kind.MANUAL) for one in editions]
         tasks.soon(tasks.drain)
         self.say(request, sum(planned), len(ids), "will be sent once more")
 
@@ -196,25 +196,25 @@ class EventAdmin(Ledger):
     ordering = ("-pk",)
 
 
-@admin.register(Pause)
+@admin.register(SendingPause)
 class PauseAdmin(ModelAdmin):
     """The brakes: pulled by hand or by themselves, and lifted by hand."""
 
-    list_display = ("stopped", "reason", "is_automatic", "at", "lifted_at")
-    list_filter = ("is_automatic", ("lifted_at", admin.EmptyFieldListFilter))
+    list_display = ("stopped", "reason", "is_automatic", "at", "released_at")
+    list_filter = ("is_automatic", ("released_at", admin.EmptyFieldListFilter))
     list_select_related = ("edition",)
     fields = ("edition", "reason")
     actions = ("lift",)
     ordering = ("-pk",)
 
     @admin.display(description="stands still")
-    def stopped(self, pause: Pause) -> str:
+    def stopped(self, pause: SendingPause) -> str:
         return str(pause.edition or "everything")
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.lift_view)
         return [
-            path("<int:pk>/lift/", view, name="digest_pause_lift"),
+            path("<int:pk>/lift/", view, name="digest_sendingpause_lift"),
             *super().get_urls(),
         ]
 
@@ -226,7 +226,7 @@ class PauseAdmin(ModelAdmin):
         return False
 
     def has_lift_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("digest.change_pause")
+        return request.user.has_perm("digest.change_sendingpause")
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """`?edition=<pk>` from the dashboard."""
@@ -234,9 +234,9 @@ class PauseAdmin(ModelAdmin):
         return {"edition": given} if given.isdigit() else {}
 
     @admin.action(description="Lift: let workers go on", permissions=["lift"])
-    def lift(self, request: HttpRequest, chosen: QuerySet[Pause]) -> None:
+    def lift(self, request: HttpRequest, chosen: QuerySet[SendingPause]) -> None:
         ids = list(chosen.values_list("pk", flat=True))
-        lifted = Pause.objects.filter(pk__in=ids).lift(timezone.now())
+        lifted = SendingPause.objects.filter(pk__in=ids).lift(timezone.now())
         tasks.soon(tasks.drain)
         messages.success(request, f"{lifted} lifted; workers go on.")
 
@@ -244,7 +244,7 @@ class PauseAdmin(ModelAdmin):
         """The button on the dashboard."""
         if request.method != "POST" or not self.has_lift_permission(request):
             raise PermissionDenied
-        pause = get_object_or_404(Pause, pk=pk)
-        self.lift(request, Pause.objects.filter(pk=pause.pk))
+        pause = get_object_or_404(SendingPause, pk=pk)
+        self.lift(request, SendingPause.objects.filter(pk=pause.pk))
         self.log_change(request, pause, "Lifted.")
         return HttpResponseRedirect(reverse("admin:index"))

@@ -26,11 +26,11 @@ DOORS: dict[str, list[Door]] = {
     "Ledgers": [
         ("Ingest", "download", "digest_ingestrun", "ingestrun"),
         ("Digests", "mail", "digest_digest", "digest"),
-        ("Brakes", "front_hand", "digest_pause", "pause"),
+        ("Brakes", "front_hand", "digest_sendingpause", "sendingpause"),
         ("Batches", "stacks", "digest_batch", "batch"),
         ("Slots", "schedule", "digest_slot", "slot"),
         ("Events", "notifications", "digest_event", "event"),
-        ("Vector models", "scatter_plot", "digest_vectormodel", "vectormodel"),
+        ("Vector models", "scatter_plot", "digest_embeddingmodel", "embeddingmodel"),
     ],
     "Editors": [
         ("Editors", "badge", "accounts_user", "user"),

@@ -18,7 +18,7 @@ from accounts.admin import Ledger, counted
 from accounts.models import Subscriber
 from digest import tasks
 from digest.ingest.reader_requests import submissions
-from digest.models import Asked, Paper, Submission
+from digest.models import Paper, Submission, SubmissionRequest
 
 LIST = "admin:digest_submission_changelist"
 # What those who asked read, where the editor gives no reason of their own.
@@ -69,7 +69,7 @@ class SubmissionAdmin(Ledger):
         ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        own = Asked.objects.filter(submission=OuterRef("pk"))
+        own = SubmissionRequest.objects.filter(submission=OuterRef("pk"))
         rows: QuerySet[Any] = (
             super()
             .get_queryset(request)
@@ -172,7 +172,9 @@ def who_asked(request: HttpRequest, pk: str) -> list[tuple[str, datetime]]:
     """Who asked for a submission, and when; editors who may not see readers see that it is the same one."""
     if not pk.isdecimal():
         return []
-    rows = Asked.objects.filter(submission=int(pk)).select_related("subscriber")
+    rows = SubmissionRequest.objects.filter(submission=int(pk)).select_related(
+        "subscriber"
+    )
     may_see = request.user.has_perm("accounts.view_subscriber")
     return [
         (row.subscriber.email if may_see else hashed(row.subscriber), row.at)

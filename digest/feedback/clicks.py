@@ -8,10 +8,10 @@ from django.db.models import QuerySet
 from digest.feedback import implicit_follows
 from digest.feedback.picked import picked
 from digest.feedback.record import Report, record
-from digest.models import Digest, Event, Paper, Signal
+from digest.models import AttentionSample, Digest, Event, Paper
 
 SOURCE = "click"
-READERS = "readers"  # who measured, in Signal.source
+READERS = "readers"  # who measured, in AttentionSample.source
 
 # Programs that check mail open every link of it. A digest of ten has fifty links
 # and more; a person opens a few.
@@ -50,21 +50,21 @@ def sum_up(now: datetime) -> int:
 
 
 def sum_day(day: date) -> None:
-    """One Signal per paper: how many readers opened it that day, measured at the midnight that ended it."""
+    """One AttentionSample per paper: how many readers opened it that day, measured at the midnight that ended it."""
     by_people = opened_by_people(day).values()
     sums = Counter(paper for papers in by_people for paper in papers)
     papers = Paper.objects.in_bulk(list(sums), field_name="identifier")
     signals = [
-        Signal(
+        AttentionSample(
             paper=paper,
             source=READERS,
-            kind=Signal.Kind.CLICKS,
+            kind=AttentionSample.Kind.CLICKS,
             value=sums[identifier],
             at=midnight(day + timedelta(days=1)),
         )
         for identifier, paper in papers.items()
     ]
-    Signal.objects.bulk_create(
+    AttentionSample.objects.bulk_create(
         signals,
         update_conflicts=True,  # a click stored late, at midnight, corrects the sum
         unique_fields=["paper", "source", "kind", "at"],

@@ -33,7 +33,7 @@ def learn(opened: Mapping[str, Collection[str]], at: datetime) -> None:
     for keys in _portions(sorted(opened)):
         learners = Digest.objects.filter(
             key__in=keys,
-            subscriber__learns=True,
+            subscriber__learns_from_clicks=True,
             subscriber__state=Subscriber.State.ACTIVE,
         ).exclude(moved_since())
         readers = learners.values_list("key", "subscriber_id")
@@ -50,7 +50,9 @@ def forget(reader: Subscriber) -> None:
 def trim(now: datetime) -> None:
     """Forget what was opened so long ago that it no longer counts, and what should not have been learned."""
     rows = Follow.objects.filter(source=Follow.Source.OPENED)
-    rows.filter(Q(created_at__lt=now - KEPT) | Q(subscriber__learns=False)).delete()
+    rows.filter(
+        Q(created_at__lt=now - KEPT) | Q(subscriber__learns_from_clicks=False)
+    ).delete()
 
 
 def of_readers(readers: Iterable[int]) -> QuerySet[Follow]:

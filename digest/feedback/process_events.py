@@ -24,7 +24,7 @@ GRAVE = ("bounce", "dropped", "spamreport", "unsubscribe", "group_unsubscribe")
 UNSETTLED = (
     Batch.State.PLANNED,
     Batch.State.CLAIMED,
-    Batch.State.HANDING,
+    Batch.State.SENDING,
     Batch.State.UNKNOWN,
 )
 
@@ -73,10 +73,10 @@ def close(events: list[int], now: datetime) -> int:
 def settle_doubts(page: list[Event], now: datetime) -> None:
     """Digests of which nobody knew whether the provider took them: these events know."""
     taken = [event.digest_id for event in page if event.kind in PROOFS]
-    doubtful(taken).update(outcome=Digest.Outcome.ACCEPTED, told_at=now)
+    doubtful(taken).update(outcome=Digest.Outcome.ACCEPTED, outcome_at=now)
     dropped = [event.digest_id for event in page if event.kind == "dropped"]
     doubtful(dropped).update(
-        outcome=Digest.Outcome.FAILED, reason=Digest.Reason.REFUSED, told_at=now
+        outcome=Digest.Outcome.FAILED, reason=Digest.Reason.REFUSED, outcome_at=now
     )
 
 

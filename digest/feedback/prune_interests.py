@@ -31,20 +31,20 @@ def forget(now: datetime) -> int:
 def _named(now: datetime) -> set[int]:
     """The interests that digests name which can still be opened."""
     recent = Digest.objects.filter(edition__day__gte=(now - NAMED_FOR - LATE).date())
-    columns = recent.exclude(packed=b"").values_list("packed", flat=True)
+    columns = recent.exclude(packed_picks=b"").values_list("packed_picks", flat=True)
     found: set[int] = set()
-    packed = bytearray()
+    packed_picks = bytearray()
     for column in columns.iterator(chunk_size=PORTION):
-        packed += column
-        if len(packed) > PORTION * PICK.size * 10:
-            found |= _interests(packed)
-            packed.clear()
-    return found | _interests(packed)
+        packed_picks += column
+        if len(packed_picks) > PORTION * PICK.size * 10:
+            found |= _interests(packed_picks)
+            packed_picks.clear()
+    return found | _interests(packed_picks)
 
 
-def _interests(packed: bytearray) -> set[int]:
+def _interests(packed_picks: bytearray) -> set[int]:
     """The interests of joined columns of picks; millions of them, so not pick by pick."""
-    pairs = np.frombuffer(bytes(packed), "<i4").reshape(-1, 2)
+    pairs = np.frombuffer(bytes(packed_picks), "<i4").reshape(-1, 2)
     return set(np.unique(np.abs(pairs[:, 1])).tolist())
 
 

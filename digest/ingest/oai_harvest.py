@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from digest.ingest import holder, monitoring, reconcile
+from digest.ingest import monitoring, reconcile, worker_identity
 from digest.ingest.sources import arxiv_calendar, arxiv_oai, http
 from digest.ingest.sources.arxiv_oai import Expired, Page, Window
 from digest.ingest.sources.listing import Listing, Refused
@@ -152,11 +152,11 @@ def _claim(run: IngestRun) -> bool:
     """Make it ours: a fresh one, one that failed, or one whose worker is gone."""
     at = timezone.now()
     free = Q(state=IngestRun.State.FAILED) | abandoned(at)
-    if run.holder and holder.is_gone(run.holder):
-        free |= Q(holder=run.holder)
-    ours = {"state": IngestRun.State.RUNNING, "holder": holder.me()}
+    if run.worker_id and worker_identity.is_gone(run.worker_id):
+        free |= Q(worker_id=run.worker_id)
+    ours = {"state": IngestRun.State.RUNNING, "worker_id": worker_identity.me()}
     rows = IngestRun.objects.filter(pk=run.pk).filter(free)
-    if not rows.update(**ours, touched_at=at, error=""):
+    if not rows.update(**ours, heartbeat_at=at, error=""):
         return False
     run.refresh_from_db()
     return True
@@ -164,7 +164,7 @@ def _claim(run: IngestRun) -> bool:
 
 def abandoned(at: datetime) -> Q:
     """Runs that nobody has stored a page of for long, or ever; a clock may have jumped."""
-    return Q(touched_at=None) | ~Q(touched_at__range=(at - IDLE, at + IDLE))
+    return Q(heartbeat_at=None) | ~Q(heartbeat_at__range=(at - IDLE, at + IDLE))
 
 
 def harvest(
@@ -230,7 +230,7 @@ def _keep(run: IngestRun, page: Page, now: datetime) -> None:
     run.records += len(page.listings) + len(page.deleted)
     run.expected_records = page.size or run.expected_records
     _go_on(run, page.token)
-    run.touched_at = timezone.now()
+    run.heartbeat_at = timezone.now()
     listings = list(_wanted(page))
     with transaction.atomic():
         if run.is_check:

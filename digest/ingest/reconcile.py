@@ -78,7 +78,7 @@ def _in(listing: Listing, begin: date, today: date) -> bool:
 def _is_missed(listing: Listing, known: Mapping[str, Paper]) -> bool:
     """Whether no feed told of it."""
     paper = known.get(listing.identifier)
-    quiet = (Paper.Announced.LISTED, Paper.Announced.BROUGHT)
+    quiet = (Paper.Announced.LISTED, Paper.Announced.ADDED_BY_READER)
     return paper is None or paper.announce_type in quiet
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from django.conf import settings
 from django.utils import timezone
 
-from digest.ingest import holder, oai_harvest, run_source
+from digest.ingest import oai_harvest, run_source, worker_identity
 from digest.ingest.reader_requests import pending_papers
 from digest.ingest.sources import arxiv_calendar
 from digest.models import IngestRun
@@ -86,9 +86,9 @@ def is_lying(run: IngestRun, now: datetime) -> bool:
     """Whether this run says that it is running, and nobody is at it."""
     if run.state != IngestRun.State.RUNNING or run.started_at > now:
         return False
-    if run.holder and holder.is_gone(run.holder):
+    if run.worker_id and worker_identity.is_gone(run.worker_id):
         return True
-    since = run.touched_at or run.started_at
+    since = run.heartbeat_at or run.started_at
     return since < now - max(WAITING, oai_harvest.IDLE)
 
 
@@ -105,7 +105,7 @@ def _claim(run: IngestRun) -> bool:
     at = timezone.now()
     ours = IngestRun.objects.filter(pk=run.pk, state=IngestRun.State.RUNNING)
     free = ours.filter(oai_harvest.abandoned(at))
-    return free.update(touched_at=at, holder=holder.me()) == 1
+    return free.update(heartbeat_at=at, worker_id=worker_identity.me()) == 1
 
 
 def _close(run: IngestRun, now: datetime) -> IngestRun:

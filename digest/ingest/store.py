@@ -10,12 +10,12 @@ from django.db import transaction
 
 from digest.ingest.pg_copy import Overtaken, Row, insert, update
 from digest.ingest.sources.listing import Listing, Measurement
-from digest.models import IngestRun, Paper, Recall, Signal
+from digest.models import AttentionSample, IngestRun, Paper, Recall
 from digest.text.plain import people, plain
 
 # How a paper is best known, first to last: as new in its primary category.
-_BEST = ("new", "cross", "replace", "replace-cross", "", "brought")
-# Signal kinds and the columns of Paper that repeat the newest of them.
+_BEST = ("new", "cross", "replace", "replace-cross", "", "added")
+# AttentionSample kinds and the columns of Paper that repeat the newest of them.
 _COLUMNS = {"upvotes": "votes", "comments": "comments", "stars": "stars"}
 _FILLED = (
     *("organization", "code_url", "project_url", "doi", "license", "published_at"),
@@ -83,7 +83,7 @@ def _store(
     history = _history(merged, known)
     signals = _measured(merged, keys, history)
     revised = _revise(_changes(merged, known, history), now)
-    Signal.objects.bulk_create(signals, ignore_conflicts=True, batch_size=1000)
+    AttentionSample.objects.bulk_create(signals, ignore_conflicts=True, batch_size=1000)
     moved = revised | {signal.paper_id for signal in signals}
     updated = sum(row["pk"] in moved for row in known.values())
     unchanged, withdrawn = len(known) - updated, _recall(merged, deleted)
@@ -181,7 +181,7 @@ def _history(merged: Mapping[str, Listing], known: Mapping[str, Row]) -> _Histor
     """What was measured before of the papers that are measured now."""
     history: _History = {}
     keys = [row["pk"] for name, row in known.items() if merged[name].measurements]
-    signals = Signal.objects.filter(paper__in=keys, kind__in=_COLUMNS)
+    signals = AttentionSample.objects.filter(paper__in=keys, kind__in=_COLUMNS)
     for paper, source, kind, at, value in signals.values_list(
         "paper", "source", "kind", "at", "value"
     ):
@@ -191,7 +191,7 @@ def _history(merged: Mapping[str, Listing], known: Mapping[str, Row]) -> _Histor
 
 def _measured(
     merged: Mapping[str, Listing], keys: Mapping[str, int], history: _History
-) -> list[Signal]:
+) -> list[AttentionSample]:
     """The measurements that tell more than the history, which holds them from now on."""
     signals = []
     for name, listing in merged.items():
@@ -211,8 +211,8 @@ def _tells_more(one: Measurement, counts: Mapping[datetime, int]) -> bool:
     return not earlier or counts[max(earlier)] != one.value
 
 
-def _signal(paper: int, source: str, one: Measurement) -> Signal:
-    return Signal(
+def _signal(paper: int, source: str, one: Measurement) -> AttentionSample:
+    return AttentionSample(
         paper_id=paper, source=source, kind=one.kind, value=one.value, at=one.at
     )
 
@@ -238,7 +238,7 @@ def _added(listing: Listing, row: Row) -> Row:
         # Only arXiv names categories, so without them the text is another's.
         if listing.version > row["version"] or not row["categories"]:
             found |= _text(listing)
-    if row["announce_type"] == Paper.Announced.BROUGHT != listing.announce_type:
+    if row["announce_type"] == Paper.Announced.ADDED_BY_READER != listing.announce_type:
         found |= _met(listing, row)
     return found
 

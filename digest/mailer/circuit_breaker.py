@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import structlog
 from django.db.models import Max, Q, Sum
 
-from digest.models import Batch, Digest, Event, Pause
+from digest.models import Batch, Digest, Event, SendingPause
 
 log = structlog.get_logger(__name__)
 
@@ -22,7 +22,7 @@ BOUNCED_WITHIN, BOUNCED_SHARE, BOUNCED_FROM = timedelta(hours=1), 0.05, 200
 
 def pull(reason: str, now: datetime) -> None:
     """Stop everything until somebody looks, and say so loudly."""
-    if Pause.objects.pull(reason, now):
+    if SendingPause.objects.pull(reason, now):
         log.error("sending stands still", reason=reason)
 
 
@@ -38,7 +38,7 @@ def check(now: datetime) -> None:
 
 def since(start: datetime) -> datetime:
     """From here on things count: an operator who lifted a brake has seen what was before."""
-    lifted = Pause.objects.aggregate(at=Max("lifted_at"))["at"]
+    lifted = SendingPause.objects.aggregate(at=Max("released_at"))["at"]
     return max(start, lifted) if lifted else start
 
 
@@ -51,13 +51,13 @@ def handed(start: datetime) -> int:
 
     What went wrong in other workers' hands counts at once, so what went well there must.
     """
-    going = Q(rested_at__gt=start) | Q(state=Batch.State.HANDING)
-    return Batch.objects.filter(going).aggregate(n=Sum("handed"))["n"] or 0
+    going = Q(released_at__gt=start) | Q(state=Batch.State.SENDING)
+    return Batch.objects.filter(going).aggregate(n=Sum("last_position"))["n"] or 0
 
 
 def went_wrong(start: datetime) -> int:
     wrong = (Digest.Outcome.FAILED, Digest.Outcome.UNKNOWN)
-    return Digest.objects.filter(outcome__in=wrong, told_at__gt=start).count()
+    return Digest.objects.filter(outcome__in=wrong, outcome_at__gt=start).count()
 
 
 def bounced(start: datetime) -> int:

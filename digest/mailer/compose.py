@@ -42,7 +42,7 @@ INLINER = css_inline.CSSInliner(keep_at_rules=True, load_remote_stylesheets=Fals
 
 
 @dataclass(frozen=True)
-class Shelf:
+class RenderData:
     """What the mails of some digests show, read in a few queries: candidates and interests by id, names by value, days with nothing by reader."""
 
     candidates: dict[int, Candidate]
@@ -80,7 +80,7 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Doors:
+class DigestLinks:
     """The addresses that a digest's key opens, or a preview's direct ones."""
 
     key: str
@@ -97,11 +97,11 @@ class Doors:
         return absolute(url(name, self.key))
 
 
-def compose(digest: Digest, shelf: Shelf | None = None) -> Mail:
-    """The mail of one digest; `shelf` saves the queries where many are composed."""
-    doors = Doors(digest.key, settings.CLICK_REDIRECT)
+def compose(digest: Digest, render_data: RenderData | None = None) -> Mail:
+    """The mail of one digest; `render_data` saves the queries where many are composed."""
+    doors = DigestLinks(digest.key, settings.CLICK_REDIRECT)
     leave = absolute(url("unsubscribe", digest.subscriber.unsubscribe_key))
-    return written(digest, shelf or gather([digest]), doors, leave)
+    return written(digest, render_data or gather([digest]), doors, leave)
 
 
 def compose_preview(
@@ -111,26 +111,28 @@ def compose_preview(
     digest = Digest(subscriber=subscriber, edition=edition, key=NO_KEY, created_at=now)
     digest.picks = picks
     leave = absolute(url("unsubscribe", NO_KEY))
-    return written(digest, gather([digest]), Doors(NO_KEY, redirect=False), leave)
+    return written(digest, gather([digest]), DigestLinks(NO_KEY, redirect=False), leave)
 
 
-def gather(digests: Sequence[Digest]) -> Shelf:
+def gather(digests: Sequence[Digest]) -> RenderData:
     """Read what these digests of one edition name; six queries however many they are."""
     picks = [pick for digest in digests for pick in digest.picks]
     interests = Interest.objects.in_bulk({p.interest for p in picks if p.interest})
-    return Shelf(
+    return RenderData(
         Candidate.objects.in_bulk({pick.candidate for pick in picks}),
         interests,
         names_of(list(interests.values())),
-        empty_digest.gather([digest for digest in digests if not digest.packed]),
+        empty_digest.gather([digest for digest in digests if not digest.packed_picks]),
     )
 
 
-def written(digest: Digest, shelf: Shelf, doors: Doors, leave: str) -> Mail:
+def written(
+    digest: Digest, render_data: RenderData, doors: DigestLinks, leave: str
+) -> Mail:
     """Both bodies and the headers of one digest."""
-    nothing = shelf.empty_digests.get(digest.subscriber_id)
+    nothing = render_data.empty_digests.get(digest.subscriber_id)
     name = "nothing" if nothing else "digest"
-    context = {**told(digest, shelf, doors), "quiet": nothing, "leave": leave}
+    context = {**told(digest, render_data, doors), "quiet": nothing, "leave": leave}
     subject = one_line(render(f"{name}.subject.txt", context))
     text = render(f"{name}.txt", context)
     html = INLINER.inline(render(f"{name}.html", {**context, "subject": subject}))
@@ -146,14 +148,18 @@ def written(digest: Digest, shelf: Shelf, doors: Doors, leave: str) -> Mail:
     )
 
 
-def told(digest: Digest, shelf: Shelf, doors: Doors) -> dict[str, Any]:
+def told(digest: Digest, render_data: RenderData, doors: DigestLinks) -> dict[str, Any]:
     """What the templates are given of a digest."""
     papers = [
         shown(
-            number, shelf.candidates[pick.candidate], why_of(pick, shelf), digest, doors
+            number,
+            render_data.candidates[pick.candidate],
+            why_of(pick, render_data),
+            digest,
+            doors,
         )
         for number, pick in enumerate(digest.picks, start=1)
-        if pick.candidate in shelf.candidates
+        if pick.candidate in render_data.candidates
     ]
     return {
         **site(),
@@ -164,7 +170,7 @@ def told(digest: Digest, shelf: Shelf, doors: Doors) -> dict[str, Any]:
         "has_contents": len(papers) > CONTENTS_ABOVE,
         "preheader": preheader(papers),
         "day_page": absolute(url("day", digest.edition.day.isoformat())),
-        "why_you": why_you(digest, shelf),
+        "why_you": why_you(digest, render_data),
         "doors": doors,
         "wrap": wrap,
     }
@@ -174,17 +180,17 @@ def render(template: str, context: dict[str, Any]) -> str:
     return get_template(f"emails/{template}").render(context)
 
 
-def why_of(pick: Pick, shelf: Shelf) -> Reason:
+def why_of(pick: Pick, render_data: RenderData) -> Reason:
     """Why this paper; an interest that nobody follows any more is deleted, its old mails are not."""
-    candidate = shelf.candidates[pick.candidate]
-    interest = shelf.interests.get(pick.interest)
+    candidate = render_data.candidates[pick.candidate]
+    interest = render_data.interests.get(pick.interest)
     if pick.interest and not interest and not candidate.pin:
         return Reason("forgotten", "Matched what you followed then")
-    return reason(candidate, interest, shelf.names, pick.opened)
+    return reason(candidate, interest, render_data.names, pick.opened)
 
 
 def shown(
-    number: int, candidate: Candidate, why: Reason, digest: Digest, doors: Doors
+    number: int, candidate: Candidate, why: Reason, digest: Digest, doors: DigestLinks
 ) -> Shown:
     """One paper, from its card: everything in it was written by strangers."""
     card = candidate.card
@@ -267,21 +273,21 @@ def preheader(papers: list[Shown]) -> str:
     return papers[0].why if papers else ""
 
 
-def why_you(digest: Digest, shelf: Shelf) -> str:
+def why_you(digest: Digest, render_data: RenderData) -> str:
     """Why this reader gets this mail, from rows that do not change under it."""
     since = digest.subscriber.confirmed_at
     signed_up = f" on {since.day} {since:%B %Y}" if since else ""
     began = f"You get this because you signed up at {settings.SITE_NAME}{signed_up}."
-    return f"{began} {what_drew(digest, shelf)}"
+    return f"{began} {what_drew(digest, render_data)}"
 
 
-def what_drew(digest: Digest, shelf: Shelf) -> str:
+def what_drew(digest: Digest, render_data: RenderData) -> str:
     """Whose choice the papers are."""
     if not digest.picks:
         return "You asked for a short note where nothing matches what you follow."
     drawn = [pick for pick in digest.picks if pick.interest]
     chosen = sum(not pick.opened for pick in drawn)
-    known = [shelf.candidates.get(pick.candidate) for pick in digest.picks]
+    known = [render_data.candidates.get(pick.candidate) for pick in digest.picks]
     if chosen:
         return f"{share(chosen, len(digest.picks))} what you follow."
     if drawn:

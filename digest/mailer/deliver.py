@@ -9,13 +9,12 @@ import structlog
 from django.db.models import prefetch_related_objects
 
 from accounts.models import Subscriber
-from digest.mailer import circuit_breaker, compose, plan, rate, shutdown
+from digest.mailer import circuit_breaker, compose, plan, rate, shutdown, transports
 from digest.mailer.ledger import LEASE, Outcome, State, is_settled
-from digest.mailer.transports import chosen
-from digest.mailer.transports.result import Outcome as Answer
-from digest.mailer.transports.result import Send
-from digest.mailer.transports.result import State as Said
-from digest.models import Batch, Candidate, Digest, Pause, Slot
+from digest.mailer.transports import Result as Answer
+from digest.mailer.transports import ResultState as Said
+from digest.mailer.transports import Send
+from digest.models import Batch, Candidate, Digest, SendingPause, Slot
 
 log = structlog.get_logger(__name__)
 
@@ -99,11 +98,11 @@ def send_all(
     """Send digest after digest; why and how long the batch rests where some must wait."""
     if not going:
         return None
-    shelf = compose.gather([one for _, one in going])
+    render_data = compose.gather([one for _, one in going])
     rest = None
-    with chosen.chosen().connect() as send:
+    with transports.get_transport().connect() as send:
         for number, digest in going:
-            answer = send_one(batch, number, digest, shelf, send, clock)
+            answer = send_one(batch, number, digest, render_data, send, clock)
             if answer is None:  # an event has settled it meanwhile
                 continue
             if not must_wait(batch, answer):
@@ -122,7 +121,7 @@ def send_one(
     batch: Batch,
     number: int,
     digest: Digest,
-    shelf: compose.Shelf,
+    render_data: compose.RenderData,
     send: Send,
     clock: Clock,
 ) -> Answer | None:
@@ -134,7 +133,7 @@ def send_one(
     if digest.resent_at and not still_in_doubt(digest):
         return None
     try:
-        mail = compose.compose(digest, shelf)
+        mail = compose.compose(digest, render_data)
     except Exception as error:
         log.exception("digest cannot be composed", digest=digest.pk)
         return Answer(Said.REFUSED, f"not composed: {type(error).__name__}: {error}")
@@ -157,7 +156,7 @@ def wait_for_turn() -> None:
 
 def still_in_doubt(digest: Digest) -> bool:
     """Whether a digest that is sent once more is still without an answer to the first time."""
-    rows = Digest.objects.filter(pk=digest.pk, outcome=Outcome.AS_BATCH)
+    rows = Digest.objects.filter(pk=digest.pk, outcome=Outcome.PENDING)
     return rows.filter(message_id="").exists()
 
 
@@ -168,13 +167,16 @@ def mark(batch: Batch, number: int, digest: Digest, now: datetime) -> None:
     """
     edition = batch.slot.edition_id
     mine = Batch.objects.held_by(batch).unstopped(edition)
-    mine = mine.filter(state__in=(State.CLAIMED, State.HANDING))
+    mine = mine.filter(state__in=(State.CLAIMED, State.SENDING))
     until = now + LEASE
     if mine.update(
-        state=State.HANDING, handed=number, marked=digest.pk, lease_until=until
+        state=State.SENDING,
+        last_position=number,
+        last_digest_id=digest.pk,
+        lease_until=until,
     ):
-        batch.handed, batch.lease_until = number, until
-    elif pause := Pause.objects.of(edition).first():
+        batch.last_position, batch.lease_until = number, until
+    elif pause := SendingPause.objects.of(edition).first():
         raise Stopped(f"stopped: {pause.reason}")
     else:
         raise Lost
@@ -216,18 +218,18 @@ def postpone(digest: Digest, answer: Answer) -> None:
 
 def record(digest: Digest, answer: Answer, now: datetime, done: Outcomes) -> None:
     """What came of it, unless an event of the provider has told already."""
-    row = Digest.objects.filter(pk=digest.pk, outcome=Outcome.AS_BATCH)
+    row = Digest.objects.filter(pk=digest.pk, outcome=Outcome.PENDING)
     detail = cut(answer.detail)
     match answer.state:
         case Said.ACCEPTED:
             # Also where another worker thought that this one had died.
             known = Digest.objects.filter(
                 pk=digest.pk,
-                outcome__in=(Outcome.AS_BATCH, Outcome.UNKNOWN, Outcome.ACCEPTED),
+                outcome__in=(Outcome.PENDING, Outcome.UNKNOWN, Outcome.ACCEPTED),
             )
             name = answer.message_id[:120]
             known.update(
-                outcome=Outcome.AS_BATCH, message_id=name, detail="", told_at=now
+                outcome=Outcome.PENDING, message_id=name, detail="", outcome_at=now
             )
             done.accepted += 1
         case Said.REFUSED:
@@ -235,11 +237,11 @@ def record(digest: Digest, answer: Answer, now: datetime, done: Outcomes) -> Non
                 outcome=Outcome.FAILED,
                 reason=Reason.REFUSED,
                 detail=detail,
-                told_at=now,
+                outcome_at=now,
             )
             done.failed += 1
         case Said.UNKNOWN:
-            row.update(outcome=Outcome.UNKNOWN, detail=detail, told_at=now)
+            row.update(outcome=Outcome.UNKNOWN, detail=detail, outcome_at=now)
             done.unknown += 1
 
 
@@ -247,7 +249,7 @@ def finish(batch: Batch, rest: Rest | None, now: datetime) -> None:
     """Lay the batch down: for good, or until the provider may be asked again."""
     mine = Batch.objects.held_by(batch)
     if rest is None:
-        mine.update(state=State.ACCEPTED, lease_until=None, error="", rested_at=now)
+        mine.update(state=State.ACCEPTED, lease_until=None, error="", released_at=now)
         return
     counts = rest.wait is None
     wait = BACKOFF * 2**batch.attempts if rest.wait is None else rest.wait
@@ -256,7 +258,7 @@ def finish(batch: Batch, rest: Rest | None, now: datetime) -> None:
         attempts=batch.attempts + counts,
         lease_until=now + wait,
         error=cut(rest.why),
-        rested_at=now,
+        released_at=now,
     )
 
 
@@ -291,7 +293,9 @@ def excluded(batch: Batch, pending: list[Digest], now: datetime) -> set[int]:
 def silent(batch: Batch, pending: list[Digest]) -> list[Digest]:
     """Those that hold nothing, recalled papers taken out, and whose readers want no note about that."""
     take_out_recalled(batch, pending)
-    return [one for one in pending if not one.packed and not one.subscriber.wants_note]
+    return [
+        one for one in pending if not one.packed_picks and not one.subscriber.wants_note
+    ]
 
 
 def take_out_recalled(batch: Batch, pending: list[Digest]) -> None:
@@ -304,13 +308,13 @@ def take_out_recalled(batch: Batch, pending: list[Digest]) -> None:
         kept = [pick for pick in one.picks if pick.candidate not in recalled]
         if len(kept) < len(one.picks):
             one.picks = kept
-            one.save(update_fields=["packed"])
+            one.save(update_fields=["packed_picks"])
 
 
 def too_late(batch: Batch, now: datetime) -> bool:
     """Whether this batch's edition has expired; what an operator or a new reader asked for never does."""
     slot = batch.slot
-    by_itself = slot.kind in (Slot.Kind.HOUR, Slot.Kind.AGAIN)
+    by_itself = slot.kind in (Slot.Kind.HOUR, Slot.Kind.RESEND)
     return by_itself and now > plan.deadline(slot.edition, slot.at)
 
 
@@ -318,7 +322,7 @@ def skip(digests: list[Digest], reason: str) -> set[int]:
     """Record that these are not sent, and why; the first reason stays."""
     ids = {one.pk for one in digests}
     if ids:
-        Digest.objects.filter(pk__in=ids, outcome=Outcome.AS_BATCH).update(
+        Digest.objects.filter(pk__in=ids, outcome=Outcome.PENDING).update(
             outcome=Outcome.SKIPPED, reason=reason
         )
     return ids

@@ -61,7 +61,7 @@ def days_before(
     )
     days = earlier.values("subscriber").annotate(
         last=Max("edition__day"),
-        full=Max("edition__day", filter=~Q(packed=b"")),
+        full=Max("edition__day", filter=~Q(packed_picks=b"")),
     )
     rows = days.values_list("subscriber", "last", "full").order_by()
     return {reader: (last, full) for reader, last, full in rows}

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from django.db.models import Case, Count, Max, QuerySet, Value, When
 
 from accounts.models import Subscriber
-from digest.mailer.transports import chosen
-from digest.models import Batch, Digest, Edition, Pause
+from digest.mailer import transports
+from digest.models import Batch, Digest, Edition, SendingPause
 from digest.models.editions import EXPIRES_AFTER
 
 # How long a worker owns a batch after its last sign of life, each digest being one.
@@ -66,7 +66,7 @@ def claim_next(now: datetime, edition: Edition | None = None) -> Batch | None:
 def held(edition: Edition) -> bool:
     """Whether some batch of this edition is in a worker's hands, or in a dead one's."""
     batches = Batch.objects.filter(slot__edition=edition)
-    return batches.filter(state__in=(State.CLAIMED, State.HANDING)).exists()
+    return batches.filter(state__in=(State.CLAIMED, State.SENDING)).exists()
 
 
 def reclaim(now: datetime) -> list[Batch]:
@@ -76,14 +76,14 @@ def reclaim(now: datetime) -> list[Batch]:
     finds it, goes again where it can look and finds nothing, and else is unknown:
     never sent again blindly.
     """
-    left = Batch.objects.filter(state=State.HANDING, lease_until__lt=now)
+    left = Batch.objects.filter(state=State.SENDING, lease_until__lt=now)
     return [batch for batch in left if take_over(batch, now) and settle(batch, now)]
 
 
 def take_over(batch: Batch, now: datetime) -> bool:
     """Own a batch whose worker is gone; False if another was quicker, or the worker lives."""
     mine = Batch.objects.filter(
-        pk=batch.pk, state=State.HANDING, lease_until=batch.lease_until
+        pk=batch.pk, state=State.SENDING, lease_until=batch.lease_until
     )
     batch.lease_until = now + LEASE
     return mine.update(lease_until=batch.lease_until) == 1
@@ -94,11 +94,11 @@ def settle(batch: Batch, now: datetime) -> bool:
 
     Normally that is the last one marked.
     """
-    marked = batch.digests.filter(pk__lte=batch.marked).order_by("pk")
+    marked = batch.digests.filter(pk__lte=batch.last_digest_id).order_by("pk")
     absent = [n for n, one in enumerate(marked) if in_doubt(one) and not look(one, now)]
-    handed = absent[0] if absent else batch.handed
+    handed = absent[0] if absent else batch.last_position
     mine = Batch.objects.held_by(batch)
-    return mine.update(state=State.PLANNED, handed=handed, lease_until=None) == 1
+    return mine.update(state=State.PLANNED, last_position=handed, lease_until=None) == 1
 
 
 def in_doubt(digest: Digest) -> bool:
@@ -113,14 +113,14 @@ def is_settled(digest: Digest) -> bool:
 
 def look(digest: Digest, now: datetime) -> bool:
     """Record what the transport finds; False where it looked and nothing was sent."""
-    found = chosen.chosen().find(digest.key)
+    found = transports.get_transport().find(digest.key)
     # An event, or the worker that we think dead, may have told meanwhile.
-    row = Digest.objects.filter(pk=digest.pk, outcome=Outcome.AS_BATCH, message_id="")
+    row = Digest.objects.filter(pk=digest.pk, outcome=Outcome.PENDING, message_id="")
     if found is None:
         detail = "the worker ended while it handed this over"
-        row.update(outcome=Outcome.UNKNOWN, detail=detail, told_at=now)
+        row.update(outcome=Outcome.UNKNOWN, detail=detail, outcome_at=now)
     elif found:
-        row.update(outcome=Outcome.ACCEPTED, told_at=now)
+        row.update(outcome=Outcome.ACCEPTED, outcome_at=now)
     return found is not False
 
 
@@ -195,7 +195,7 @@ def forgotten(edition: Edition, batches: QuerySet[Batch]) -> int:
 def is_over(edition: Edition, now: datetime) -> bool:
     """Whether nothing of this edition leaves any more: its last quarter hour expired with nobody stopping it."""
     last = edition.slots.aggregate(at=Max("at"))["at"]
-    if last is None or Pause.objects.of(edition.pk).exists():
+    if last is None or SendingPause.objects.of(edition.pk).exists():
         return False
     return bool(now > last + EXPIRES_AFTER)
 

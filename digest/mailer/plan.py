@@ -174,10 +174,10 @@ def begin_by_hand(edition: Edition, audience: Audience, now: datetime) -> Slot |
     """The sending by hand that was interrupted or that another process is planning, else a new one."""
     with transaction.atomic():
         Edition.objects.select_for_update().get(pk=edition.pk)
-        begun = edition.slots.filter(kind=Slot.Kind.HAND, planned_at=None).first()
+        begun = edition.slots.filter(kind=Slot.Kind.MANUAL, planned_at=None).first()
         if begun or not audience.exists():
             return begun
-        return new_slot(edition, Slot.Kind.HAND, now)
+        return new_slot(edition, Slot.Kind.MANUAL, now)
 
 
 def plan_one(

@@ -46,7 +46,7 @@ def of(edition: Edition, now: datetime) -> Progress:
     tally = ledger.tally(edition)
     if not tally.waiting:
         return Progress(tally)
-    recent = Digest.objects.filter(edition=edition, told_at__gt=now - WINDOW)
+    recent = Digest.objects.filter(edition=edition, outcome_at__gt=now - WINDOW)
     return Progress(tally, recent.count() / WINDOW.total_seconds())
 
 

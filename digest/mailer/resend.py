@@ -28,14 +28,14 @@ def resend_due(now: datetime) -> int:
         if now <= plan.froze(digest.edition) + EXPIRES_AFTER:
             due.setdefault(digest.edition, []).append(digest.pk)
     return sum(
-        resend(edition, ids, now, Slot.Kind.AGAIN) for edition, ids in due.items()
+        resend(edition, ids, now, Slot.Kind.RESEND) for edition, ids in due.items()
     )
 
 
 def silent(since: datetime) -> QuerySet[Digest]:
     """Unknown digests, never sent again, of which no event has told anything."""
     told = Event.objects.filter(digest=OuterRef("pk"))
-    return unknown().filter(~Exists(told), resent_at=None, told_at__lte=since)
+    return unknown().filter(~Exists(told), resent_at=None, outcome_at__lte=since)
 
 
 def unknown() -> QuerySet[Digest]:
@@ -62,12 +62,12 @@ def move(digests: Sequence[Digest], slot: Slot, now: datetime) -> None:
     readers = [digest.subscriber_id for digest in digests]
     batch = Batch.objects.create(slot=slot, readers=readers)
     Digest.objects.filter(pk__in=[digest.pk for digest in digests]).update(
-        batch=batch, outcome=Outcome.AS_BATCH, detail="", told_at=None, resent_at=now
+        batch=batch, outcome=Outcome.PENDING, detail="", outcome_at=None, resent_at=now
     )
 
 
 def mark_accepted(ids: Sequence[int], now: datetime) -> int:
     """An operator looked, and found that these were accepted; how many were unknown."""
     return Digest.objects.filter(pk__in=ids, outcome=Outcome.UNKNOWN).update(
-        outcome=Outcome.ACCEPTED, told_at=now
+        outcome=Outcome.ACCEPTED, outcome_at=now
     )

@@ -55,7 +55,7 @@ def trim(now: datetime) -> int:
 
 def settled(now: datetime) -> QuerySet[Digest]:
     """Old digests of which nothing is in doubt."""
-    told = ~Q(outcome=Outcome.AS_BATCH) | ~Q(message_id="")
+    told = ~Q(outcome=Outcome.PENDING) | ~Q(message_id="")
     old = Digest.objects.filter(edition__in=forgotten(now), batch__state__in=FINAL)
     return old.filter(told).exclude(outcome=Outcome.UNKNOWN)
 

@@ -10,17 +10,17 @@ from digest.models.digests import (
     moved_since,
 )
 from digest.models.editions import CURATED, Candidate, Edition, Frozen, Recall
-from digest.models.embedding_models import VectorModel
+from digest.models.embedding_models import EmbeddingModel
 from digest.models.events import Event
 from digest.models.ingest_runs import IngestRun
-from digest.models.papers import Paper, Signal
-from digest.models.reader_requests import Asked, Submission, Wanted
-from digest.models.sending_pauses import Pause
+from digest.models.papers import AttentionSample, Paper
+from digest.models.reader_requests import PendingPaper, Submission, SubmissionRequest
+from digest.models.sending_pauses import SendingPause
 from digest.models.topics import Follow, Interest, Topic
 
 __all__ = [
     "CURATED",
-    "Asked",
+    "SubmissionRequest",
     "Batch",
     "Candidate",
     "Digest",
@@ -31,15 +31,15 @@ __all__ = [
     "IngestRun",
     "Interest",
     "Paper",
-    "Pause",
+    "SendingPause",
     "Pick",
     "Recall",
-    "Signal",
+    "AttentionSample",
     "Slot",
     "Submission",
     "Topic",
-    "VectorModel",
-    "Wanted",
+    "EmbeddingModel",
+    "PendingPaper",
     "decode_picks",
     "encode_picks",
     "moved_since",

@@ -10,7 +10,7 @@ from django.db.models import Exists, OuterRef, Q
 
 from accounts.models import Link, Subscriber, new_key
 from digest.models.editions import Edition
-from digest.models.sending_pauses import Pause
+from digest.models.sending_pauses import SendingPause
 
 
 class Slot(models.Model):
@@ -19,8 +19,8 @@ class Slot(models.Model):
     class Kind(models.TextChoices):
         HOUR = "hour", "at the readers' hour"
         WELCOME = "welcome", "after a sign-up"
-        HAND = "hand", "sent by hand"
-        AGAIN = "again", "once more, after a doubt"
+        MANUAL = "manual", "sent manually"
+        RESEND = "resend", "resent after an unknown outcome"
 
     edition = models.ForeignKey(Edition, models.PROTECT, related_name="slots")
     at = models.DateTimeField(
@@ -55,7 +55,7 @@ class BatchQuerySet(models.QuerySet["Batch"]):
         )
         dropped = Q(state=Batch.State.CLAIMED, lease_until__lt=now)
         ready = Slot.objects.filter(pk=OuterRef("slot"), planned_at__isnull=False)
-        pauses = Pause.objects.in_force()
+        pauses = SendingPause.objects.in_force()
         stopped = pauses.filter(
             Q(edition=None) | Q(edition__slots=OuterRef("slot")),
         )
@@ -76,7 +76,7 @@ class BatchQuerySet(models.QuerySet["Batch"]):
 
     def unstopped(self, edition: int) -> Self:
         """Nothing while a brake stops this edition."""
-        return self.filter(~Exists(Pause.objects.of(edition)))
+        return self.filter(~Exists(SendingPause.objects.of(edition)))
 
 
 class Batch(models.Model):
@@ -85,7 +85,7 @@ class Batch(models.Model):
     class State(models.TextChoices):
         PLANNED = "planned", "waiting"
         CLAIMED = "claimed", "a worker has it; nothing sent yet"
-        HANDING = "handing", "being handed to the provider"
+        SENDING = "sending", "being sent"
         ACCEPTED = "accepted", "accepted by the provider"
         FAILED = "failed", "failed"
         UNKNOWN = "unknown", "nobody knows"
@@ -102,11 +102,11 @@ class Batch(models.Model):
     attempts = models.PositiveSmallIntegerField(
         default=0, help_text="How often the provider refused and we waited."
     )
-    handed = models.PositiveSmallIntegerField(
+    last_position = models.PositiveSmallIntegerField(
         default=0,
         help_text="How many of its digests, in the order of their ids, were given to the provider.",
     )
-    marked = models.BigIntegerField(
+    last_digest_id = models.BigIntegerField(
         default=0,
         help_text="The digest that was given to the provider last: where readers are erased, positions move.",
     )
@@ -114,7 +114,7 @@ class Batch(models.Model):
         max_length=300, blank=True, help_text="What the provider said last."
     )
 
-    rested_at = models.DateTimeField(
+    released_at = models.DateTimeField(
         null=True, help_text="When a worker laid it down last."
     )
 
@@ -174,7 +174,7 @@ class Digest(models.Model):
     """One reader's mail for one edition: the picks, the key that its links carry, and what differs from its batch."""
 
     class Outcome(models.TextChoices):
-        AS_BATCH = "", "as its batch"
+        PENDING = "", "as its batch"
         ACCEPTED = "accepted", "accepted by the provider"
         FAILED = "failed", "failed"
         UNKNOWN = "unknown", "nobody knows"
@@ -192,10 +192,10 @@ class Digest(models.Model):
     edition = models.ForeignKey(Edition, models.PROTECT, related_name="digests")
     batch = models.ForeignKey(Batch, models.PROTECT, related_name="digests")
     key = models.CharField(max_length=22, unique=True, default=new_key, editable=False)
-    packed = models.BinaryField(default=b"", editable=False)
+    packed_picks = models.BinaryField(default=b"", editable=False)
     created_at = models.DateTimeField()
     outcome = models.CharField(
-        max_length=8, choices=Outcome.choices, default=Outcome.AS_BATCH, blank=True
+        max_length=8, choices=Outcome.choices, default=Outcome.PENDING, blank=True
     )
     reason = models.CharField(
         max_length=10, choices=Reason.choices, default=Reason.NONE, blank=True
@@ -209,7 +209,7 @@ class Digest(models.Model):
         db_index=True,
         help_text="The provider's name for this mail.",
     )
-    told_at = models.DateTimeField(
+    outcome_at = models.DateTimeField(
         null=True, help_text="When its outcome was recorded, be it that nobody knows."
     )
     resent_at = models.DateTimeField(
@@ -225,7 +225,7 @@ class Digest(models.Model):
         ]
         indexes = [
             models.Index(
-                "told_at",
+                "outcome_at",
                 condition=Q(outcome__in=["failed", "unknown"]),
                 name="digests_that_went_wrong",
             ),
@@ -236,16 +236,16 @@ class Digest(models.Model):
 
     @property
     def picks(self) -> list[Pick]:
-        return decode_picks(self.packed)
+        return decode_picks(self.packed_picks)
 
     @picks.setter
     def picks(self, picks: Iterable[Pick]) -> None:
-        self.packed = encode_picks(picks)
+        self.packed_picks = encode_picks(picks)
 
     @property
     def is_note(self) -> bool:
         """Whether it tells of a day with nothing, to a reader who asked for that."""
-        return not self.packed and self.outcome != self.Outcome.SKIPPED
+        return not self.packed_picks and self.outcome != self.Outcome.SKIPPED
 
     @property
     def state(self) -> str:

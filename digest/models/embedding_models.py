@@ -3,7 +3,7 @@
 from django.db import models
 
 
-class VectorModel(models.Model):
+class EmbeddingModel(models.Model):
     """One fitted model. `Paper.vector_version` names the one that made its vector; the newest row is in use."""
 
     version = models.CharField(

@@ -64,7 +64,7 @@ class IngestRun(models.Model):
     expected_records = models.PositiveIntegerField(
         null=True, blank=True, help_text="How many the source said there are."
     )
-    touched_at = models.DateTimeField(
+    heartbeat_at = models.DateTimeField(
         null=True, help_text="When it last stored a page."
     )
     is_check = models.BooleanField(
@@ -87,7 +87,7 @@ class IngestRun(models.Model):
     )
     # Short fingerprints: a token that comes again leads round in a circle.
     tokens = models.JSONField(default=list, blank=True, editable=False)
-    holder = models.CharField(max_length=80, blank=True, editable=False)
+    worker_id = models.CharField(max_length=80, blank=True, editable=False)
     etag = models.CharField(max_length=200, blank=True, editable=False)
     last_modified = models.CharField(max_length=64, blank=True, editable=False)
 

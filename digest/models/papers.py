@@ -13,7 +13,7 @@ class Paper(models.Model):
         REPLACE = "replace", "replaced"
         REPLACE_CROSS = "replace-cross", "replaced cross-list"
         LISTED = "listed", "listed by Hugging Face"
-        BROUGHT = "brought", "brought by a reader"
+        ADDED_BY_READER = "added", "added by a reader"
 
     identifier = models.CharField(
         max_length=64,
@@ -120,7 +120,7 @@ class Paper(models.Model):
         return f"https://arxiv.org/pdf/{self.identifier}"
 
 
-class Signal(models.Model):
+class AttentionSample(models.Model):
     """One dated measurement of a paper's attention. Append-only, so that growth can be computed."""
 
     class Kind(models.TextChoices):
@@ -129,7 +129,7 @@ class Signal(models.Model):
         STARS = "stars", "stars of its repository"
         CLICKS = "clicks", "clicks of our readers that day"
 
-    paper = models.ForeignKey(Paper, models.CASCADE, related_name="signals")
+    paper = models.ForeignKey(Paper, models.CASCADE, related_name="attention_samples")
     source = models.CharField(
         max_length=16, help_text="Who measured: huggingface, or ourselves."
     )

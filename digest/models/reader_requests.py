@@ -11,7 +11,7 @@ from digest.models.papers import Paper
 
 def is_here() -> models.Exists:
     """Whether the paper of a submission was announced to us."""
-    known = Paper.objects.exclude(announce_type=Paper.Announced.BROUGHT)
+    known = Paper.objects.exclude(announce_type=Paper.Announced.ADDED_BY_READER)
     return models.Exists(known.filter(identifier=models.OuterRef("identifier")))
 
 
@@ -76,7 +76,7 @@ class Submission(models.Model):
     created_at = models.DateTimeField()
     decided_at = models.DateTimeField(null=True, blank=True)
     readers = models.ManyToManyField(
-        Subscriber, through="Asked", related_name="submissions"
+        Subscriber, through="SubmissionRequest", related_name="submissions"
     )
 
     objects = SubmissionQuerySet.as_manager()
@@ -97,7 +97,7 @@ def is_young(announced_on: date | None, today: date) -> bool:
     return announced_on is not None and announced_on > today - Submission.YOUNG
 
 
-class Asked(models.Model):
+class SubmissionRequest(models.Model):
     """Who asked for a submission, and when; it goes with its reader."""
 
     submission = models.ForeignKey(Submission, models.CASCADE, related_name="asked")
@@ -116,13 +116,15 @@ class Asked(models.Model):
         return f"{self.submission.identifier}, asked for by {self.subscriber}"
 
 
-class Wanted(models.Model):
+class PendingPaper(models.Model):
     """A paper of a reader's list that has to be fetched before they can follow it."""
 
-    subscriber = models.ForeignKey(Subscriber, models.CASCADE, related_name="wanted")
+    subscriber = models.ForeignKey(
+        Subscriber, models.CASCADE, related_name="pending_papers"
+    )
     identifier = models.CharField(max_length=64)
     at = models.DateTimeField()
-    is_unknown = models.BooleanField(
+    not_found = models.BooleanField(
         default=False, help_text="arXiv knows no such paper."
     )
 

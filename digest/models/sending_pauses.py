@@ -12,11 +12,11 @@ from django.utils import timezone
 from digest.models.editions import Edition
 
 
-class PauseQuerySet(models.QuerySet["Pause"]):
+class SendingPauseQuerySet(models.QuerySet["SendingPause"]):
     """Brakes, pulled and released."""
 
     def in_force(self) -> Self:
-        return self.filter(lifted_at=None)
+        return self.filter(released_at=None)
 
     def of(self, edition: int) -> Self:
         """Those in force that stop the edition with this id: its own, and the one for everything."""
@@ -32,7 +32,7 @@ class PauseQuerySet(models.QuerySet["Pause"]):
         """Stop an edition, or everything; False where it was stopped already."""
         if self.in_force().filter(edition=edition).exists():
             return False
-        pause = Pause(
+        pause = SendingPause(
             edition=edition, reason=reason[:300], is_automatic=is_automatic, at=now
         )
         self.bulk_create([pause], ignore_conflicts=True)
@@ -40,10 +40,10 @@ class PauseQuerySet(models.QuerySet["Pause"]):
 
     def lift(self, now: datetime) -> int:
         """Let workers go on; how many were in force."""
-        return self.in_force().update(lifted_at=now)
+        return self.in_force().update(released_at=now)
 
 
-class Pause(models.Model):
+class SendingPause(models.Model):
     """Sending stands still, of one edition or of all, until somebody lifts this."""
 
     edition = models.ForeignKey(
@@ -61,15 +61,15 @@ class Pause(models.Model):
         "pulled by itself", default=False, editable=False
     )
     at = models.DateTimeField("since", default=timezone.now, editable=False)
-    lifted_at = models.DateTimeField("lifted", null=True, editable=False)
+    released_at = models.DateTimeField("lifted", null=True, editable=False)
 
-    objects = PauseQuerySet.as_manager()
+    objects = SendingPauseQuerySet.as_manager()
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
                 Coalesce("edition", Value(0)),
-                condition=Q(lifted_at=None),
+                condition=Q(released_at=None),
                 name="a_brake_is_pulled_once",
                 violation_error_message="This stands still already: lift that first.",
             ),
@@ -80,6 +80,6 @@ class Pause(models.Model):
 
     def clean(self) -> None:
         """Say in a form what the constraint would: no form shows its condition."""
-        known = Pause.objects.in_force().filter(edition=self.edition)
-        if self.lifted_at is None and known.exclude(pk=self.pk).exists():
+        known = SendingPause.objects.in_force().filter(edition=self.edition)
+        if self.released_at is None and known.exclude(pk=self.pk).exists():
             raise ValidationError("This stands still already: lift that first.")

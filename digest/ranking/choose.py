@@ -21,10 +21,10 @@ from digest.models import (
 from digest.ranking import edition_index, reader_profiles
 from digest.ranking.rank_edition import DAYS
 from digest.ranking.reader_profiles import Key, Stances
-from digest.ranking.relevance import Wish
+from digest.ranking.relevance import InterestQuery
 from digest.ranking.selection import Block, Choice, select
 
-Balance = Subscriber.Balance
+FillMode = Subscriber.FillMode
 
 LENGTH = 10  # of a preview, as a reader's own default
 
@@ -55,12 +55,15 @@ def choose(
     """
     readers = list(subscribers)
     known, sent = reader_profiles.of(readers, now), known_papers(edition, readers)
-    wishes, picks = known.wishes(known.keys), dict[int, list[Pick]]()
+    requested_interests, picks = (
+        known.requested_interests(known.keys),
+        dict[int, list[Pick]](),
+    )
     for weekly in (False, True):
         group = [reader for reader in readers if is_weekly(reader) == weekly]
         if group:
             table = edition_index.table(edition, weekly)
-            picks |= _choose(table, group, known, wishes, sent)
+            picks |= _choose(table, group, known, requested_interests, sent)
     return picks
 
 
@@ -68,7 +71,7 @@ def _choose(
     table: edition_index.Table,
     readers: Sequence[Subscriber],
     known: Stances,
-    wishes: Sequence[Wish],
+    requested_interests: Sequence[InterestQuery],
     sent: Mapping[int, set[int]],
 ) -> dict[int, list[Pick]]:
     places = {paper: i for i, paper in enumerate(table.papers)}
@@ -82,9 +85,9 @@ def _choose(
             for reader in readers
         ],
         [reader.length for reader in readers],
-        _balances(readers),
+        _fill_modes(readers),
     )
-    found = _select(table, wishes, block)
+    found = _select(table, requested_interests, block)
     return {
         reader.pk: [_pick(choice, reader.pk, table, known, keys) for choice in choices]
         for reader, choices in zip(readers, found, strict=True)
@@ -97,15 +100,15 @@ def is_weekly(reader: Subscriber) -> bool:
 
 def preview(
     edition: Edition,
-    wishes: Sequence[Interest],
+    requested_interests: Sequence[Interest],
     length: int = LENGTH,
     muted: Sequence[Interest] = (),
 ) -> list[tuple[Candidate, Interest | None]]:
     """What somebody with these interests, stored or not, would get; stores nothing."""
-    interests = [*wishes, *muted]
-    weights = csr_matrix([[1.0] * len(wishes) + [-1.0] * len(muted)])
+    interests = [*requested_interests, *muted]
+    weights = csr_matrix([[1.0] * len(requested_interests) + [-1.0] * len(muted)])
     table = edition_index.table(edition)
-    wanted = edition_index.wishes(interests)
+    wanted = edition_index.requested_interests(interests)
     choices = _select(table, wanted, Block(weights, [[]], [length]))[0]
     rows = Candidate.objects.select_related("paper").in_bulk(
         [table.candidates[choice.candidate] for choice in choices]
@@ -132,7 +135,7 @@ def _digests(
     for reader in readers:
         digest = Digest(subscriber=reader, edition=edition, batch=batch, created_at=now)
         digest.picks = picks.get(reader.pk, [])
-        digest.reason = _reason(reader, awake, allowed, bool(digest.packed))
+        digest.reason = _reason(reader, awake, allowed, bool(digest.packed_picks))
         if digest.reason:
             digest.outcome = Digest.Outcome.SKIPPED
         made.append(digest)
@@ -159,31 +162,35 @@ def followers(readers: Iterable[Subscriber]) -> set[int]:
     return set(followed.values_list("subscriber_id", flat=True))
 
 
-def _balances(readers: Sequence[Subscriber]) -> list[tuple[int, int]]:
+def _fill_modes(readers: Sequence[Subscriber]) -> list[tuple[int, int]]:
     """Of each reader the least and the most picks that may come for their trend alone.
 
     Whoever follows nothing gets what trends, even if they chose only their own: no paper
     can match, and silence for ever looks like a service that is broken.
     """
-    known = followers(r for r in readers if r.balance == Balance.OWN)
-    return [_balance(reader, reader.pk in known) for reader in readers]
+    known = followers(r for r in readers if r.fill_mode == FillMode.FOLLOWED_ONLY)
+    return [_fill_mode(reader, reader.pk in known) for reader in readers]
 
 
-def _balance(reader: Subscriber, follows: bool) -> tuple[int, int]:
-    match reader.balance:
-        case Balance.OWN if follows:
+def _fill_mode(reader: Subscriber, follows: bool) -> tuple[int, int]:
+    match reader.fill_mode:
+        case FillMode.FOLLOWED_ONLY if follows:
             return 0, 0
-        case Balance.EVEN:
+        case FillMode.HALF:
             return reader.length // 2, reader.length
         case _:
             return 0, reader.length
 
 
 def _select(
-    table: edition_index.Table, wishes: Sequence[Wish], block: Block
+    table: edition_index.Table,
+    requested_interests: Sequence[InterestQuery],
+    block: Block,
 ) -> list[list[Choice]]:
-    relevance = table.relevance(wishes)
-    return select(table.slate, relevance, reader_profiles.mute_from(wishes), block)
+    relevance = table.relevance(requested_interests)
+    return select(
+        table.slate, relevance, reader_profiles.mute_from(requested_interests), block
+    )
 
 
 def _pick(
@@ -232,8 +239,8 @@ def sent_papers(edition: Edition, readers: Sequence[Subscriber]) -> dict[int, se
         edition__day__gt=edition.day - timedelta(days=DAYS),
     ).exclude(outcome=Digest.Outcome.SKIPPED)
     picked: dict[int, set[int]] = defaultdict(set)
-    for reader, packed in recent.values_list("subscriber_id", "packed"):
-        picked[reader].update(pick.candidate for pick in decode_picks(packed))
+    for reader, packed_picks in recent.values_list("subscriber_id", "packed_picks"):
+        picked[reader].update(pick.candidate for pick in decode_picks(packed_picks))
     papers = _papers(set().union(*picked.values()))
     sent = {
         reader: {papers[pk] for pk in pks if pk in papers}

@@ -10,7 +10,7 @@ import numpy as np
 
 from digest.models import Candidate, Edition, Interest, Paper, Recall, Topic
 from digest.ranking import embeddings, trend
-from digest.ranking.relevance import Field, PaperText, Row, Wish
+from digest.ranking.relevance import Field, InterestQuery, PaperText, Row
 from digest.ranking.selection import Slate, Whole
 
 # Interests kept evaluated while their edition is in use: 8 KB each at 2,000 candidates.
@@ -25,12 +25,12 @@ class Table:
     candidates: list[int]
     papers: list[int]
     vectors: Row  # of the candidates, [n, d]
-    evaluate: Callable[[Wish], Row]
+    evaluate: Callable[[InterestQuery], Row]
 
-    def relevance(self, wishes: Sequence[Wish]) -> Row:
-        """Each wish against all candidates: float32 [wishes, candidates]."""
-        found = np.zeros((len(wishes), len(self.candidates)), np.float32)
-        for i, wish in enumerate(wishes):
+    def relevance(self, requested_interests: Sequence[InterestQuery]) -> Row:
+        """Each wish against all candidates: float32 [requested_interests, candidates]."""
+        found = np.zeros((len(requested_interests), len(self.candidates)), np.float32)
+        for i, wish in enumerate(requested_interests):
             found[i] = self.evaluate(wish)
         return found
 
@@ -79,7 +79,7 @@ def _trends(rows: Sequence[Sequence[Any]], weekly: bool) -> list[float]:
 class Known:
     """What only the texts of an edition decide: kept until they change."""
 
-    evaluate: Callable[[Wish], Row]  # each wish once
+    evaluate: Callable[[InterestQuery], Row]  # each wish once
     vectors: Row
     twin: Whole
     circle: Whole
@@ -113,7 +113,7 @@ def _text(candidate: Candidate) -> PaperText:
     )
 
 
-def wishes(interests: Iterable[Interest]) -> list[Wish]:
+def requested_interests(interests: Iterable[Interest]) -> list[InterestQuery]:
     """Interests, stored or not, with what they stand for; at most four queries."""
     rows, model = list(interests), embeddings.current()
     version = model.version if model else ""
@@ -127,22 +127,24 @@ def wishes(interests: Iterable[Interest]) -> list[Wish]:
 
 
 def _wish(
-    interest: Interest, topics: dict[str, Wish], papers: dict[str, PaperText]
-) -> Wish:
+    interest: Interest, topics: dict[str, InterestQuery], papers: dict[str, PaperText]
+) -> InterestQuery:
     if interest.kind == Interest.Kind.TOPIC and interest.value in topics:
         return topics[interest.value]
     if interest.kind == Interest.Kind.PAPER and interest.value in papers:
-        return Wish(interest.kind, interest.value, examples=(papers[interest.value],))
-    return Wish(interest.kind, interest.value)
+        return InterestQuery(
+            interest.kind, interest.value, examples=(papers[interest.value],)
+        )
+    return InterestQuery(interest.kind, interest.value)
 
 
-def _topics(slugs: Sequence[str], version: str) -> dict[str, Wish]:
+def _topics(slugs: Sequence[str], version: str) -> dict[str, InterestQuery]:
     found = Topic.objects.filter(slug__in=slugs).prefetch_related("examples")
     return {topic.slug: _topic(topic, version) for topic in found}
 
 
-def _topic(topic: Topic, version: str) -> Wish:
-    return Wish(
+def _topic(topic: Topic, version: str) -> InterestQuery:
+    return InterestQuery(
         kind=Interest.Kind.TOPIC,
         value=topic.name,
         description=topic.description,

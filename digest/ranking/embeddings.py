@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from digest.models import Paper, VectorModel
+from digest.models import EmbeddingModel, Paper
 from digest.ranking import lsa, onnx_model
 from digest.ranking.lsa import Model, Rows
 from digest.ranking.onnx_model import Folder, Unusable, of_a_folder
@@ -34,7 +34,7 @@ def current() -> Model | None:
     A folder's model gets its row only when papers have its vectors, so that whoever mails
     or shows papers never has to wait for them.
     """
-    version = _newest(VectorModel.objects.all())
+    version = _newest(EmbeddingModel.objects.all())
     if version and of_a_folder(version):
         with suppress(Unusable):  # `refresh` says it
             folder = _folder()
@@ -91,21 +91,21 @@ def _due(folder: Folder | None) -> Model | None:
     return _fit(folder) if count and outgrown else model
 
 
-def _rows(folder: Folder | None) -> QuerySet[VectorModel]:
+def _rows(folder: Folder | None) -> QuerySet[EmbeddingModel]:
     """The rows of this folder's models, or of those that were fitted here."""
     if folder:
-        return VectorModel.objects.filter(version__startswith=folder.mark)
-    return VectorModel.objects.exclude(version__contains="-")
+        return EmbeddingModel.objects.filter(version__startswith=folder.mark)
+    return EmbeddingModel.objects.exclude(version__contains="-")
 
 
-def _newest(rows: QuerySet[VectorModel]) -> str | None:
+def _newest(rows: QuerySet[EmbeddingModel]) -> str | None:
     return rows.order_by("created_at", "pk").values_list("version", flat=True).last()
 
 
 @lru_cache(maxsize=2)
 def _load(version: str, folder: Folder | None) -> Model:
     # A version names its content, so what is once read stays right.
-    content = bytes(VectorModel.objects.get(version=version).content)
+    content = bytes(EmbeddingModel.objects.get(version=version).content)
     return onnx_model.loads(folder, content) if folder else lsa.loads(content)
 
 
@@ -151,8 +151,8 @@ def _write(papers: Sequence[Paper]) -> None:
 
 def _use(model: Model) -> None:
     """From now on this is everybody's model: its row is the newest."""
-    if _newest(VectorModel.objects.all()) != model.version:
+    if _newest(EmbeddingModel.objects.all()) != model.version:
         content = {"content": model.dumps(), "papers": model.documents}
-        VectorModel.objects.update_or_create(
+        EmbeddingModel.objects.update_or_create(
             version=model.version, defaults={**content, "created_at": timezone.now()}
         )

@@ -25,7 +25,7 @@ from digest.ranking import clustering, lsa
 from digest.ranking.bm25 import Lexicon
 from digest.ranking.co_readership import Company, related
 from digest.ranking.lsa import Model
-from digest.ranking.relevance import MUTE_FROM, Field, PaperText, Wish
+from digest.ranking.relevance import MUTE_FROM, Field, InterestQuery, PaperText
 from digest.ranking.selection import Block, Slate, select
 from digest.ranking.trend import Attention, growth, trend
 
@@ -146,10 +146,12 @@ class Papers:
         twin[self.candidates] = self.candidates[self.field.twins()]
         return Slate(self.tie, level, none, none, hidden, twin, circle)
 
-    def relevance(self, wishes: Sequence[Wish]) -> npt.NDArray[np.float32]:
+    def relevance(
+        self, requested_interests: Sequence[InterestQuery]
+    ) -> npt.NDArray[np.float32]:
         """Each wish against all papers; nothing is relevant that is no candidate."""
-        found = np.zeros((len(wishes), len(self.ids)), np.float32)
-        for i, wish in enumerate(wishes):
+        found = np.zeros((len(requested_interests), len(self.ids)), np.float32)
+        for i, wish in enumerate(requested_interests):
             found[i, self.candidates] = self.field.evaluate(wish)
         return found
 
@@ -232,9 +234,9 @@ def _related(papers: Papers, readers: Sequence[Reader], others: int) -> Ranker:
 
 def _production(papers: Papers, slate: Slate, reader: Reader) -> Whole:
     """What the reader's digest of ten would hold, then what the next ones would."""
-    wishes, weights = _wishes(papers, reader)
-    relevance = papers.relevance(wishes)
-    limits = [MUTE_FROM[wish.kind] for wish in wishes]
+    requested_interests, weights = _wishes(papers, reader)
+    relevance = papers.relevance(requested_interests)
+    limits = [MUTE_FROM[wish.kind] for wish in requested_interests]
     closed = np.flatnonzero(~reader.open).tolist()
 
     def choose(sent: list[int], length: int) -> list[int]:
@@ -247,7 +249,7 @@ def _production(papers: Papers, slate: Slate, reader: Reader) -> Whole:
     return np.array(ten + choose(closed + ten, len(papers.ids)), np.int64)
 
 
-def _wishes(papers: Papers, reader: Reader) -> tuple[list[Wish], list[float]]:
+def _wishes(papers: Papers, reader: Reader) -> tuple[list[InterestQuery], list[float]]:
     """One topic with papers is a topic with examples; papers alone are grouped by taste."""
     examples = tuple(papers.texts[i] for i in reader.follows)
     topics = [_topic(topic) for topic in reader.topics]
@@ -255,15 +257,15 @@ def _wishes(papers: Papers, reader: Reader) -> tuple[list[Wish], list[float]]:
         return [_topic(reader.topics[0], examples)], [1.0]
     grouped = clustering.groups(papers.rows[reader.follows]) if examples else []
     tastes = [
-        Wish("paper", str(i), examples=tuple(examples[k] for k in group))
+        InterestQuery("paper", str(i), examples=tuple(examples[k] for k in group))
         for i, group in enumerate(grouped)
     ]
     return topics + tastes, [1.0] * len(topics) + clustering.weights(grouped)
 
 
-def _topic(topic: Json, examples: tuple[PaperText, ...] = ()) -> Wish:
+def _topic(topic: Json, examples: tuple[PaperText, ...] = ()) -> InterestQuery:
     words = tuple(topic.get("keywords") or ())
-    return Wish(
+    return InterestQuery(
         "topic", topic["name"], topic.get("description") or "", words, (), examples
     )
 

@@ -144,10 +144,10 @@ def _weighed(
     stance: reader_profiles.Stance,
 ) -> Weighed:
     keys = sorted(stance)
-    wishes = known.wishes(keys)
-    limits = reader_profiles.mute_from(wishes)
+    requested_interests = known.requested_interests(keys)
+    limits = reader_profiles.mute_from(requested_interests)
     weights = [stance[key] for key in keys]
-    return Weighed(keys, weights, limits, table.relevance(wishes))
+    return Weighed(keys, weights, limits, table.relevance(requested_interests))
 
 
 def _parts(

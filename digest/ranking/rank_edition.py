@@ -11,11 +11,11 @@ from django.db.models import QuerySet
 from digest.cards import card
 from digest.models import (
     CURATED,
+    AttentionSample,
     Candidate,
     Edition,
     Frozen,
     Paper,
-    Signal,
     Submission,
 )
 from digest.ranking import attention_prior, embeddings
@@ -132,7 +132,7 @@ def _trends(
 def _measured(papers: Sequence[Paper], day: date, now: datetime) -> dict[int, Measured]:
     """The signals of the eligible papers up to `now`, oldest first."""
     first = day - timedelta(days=DAYS - 1)
-    signals = Signal.objects.filter(
+    signals = AttentionSample.objects.filter(
         paper__announced_on__range=(first, day), at__lte=now
     )
     found: dict[int, Measured] = defaultdict(list)
@@ -152,7 +152,7 @@ def _attention(
     votes = [
         (at, float(value))
         for kind, at, value in measured
-        if kind == Signal.Kind.UPVOTES
+        if kind == AttentionSample.Kind.UPVOTES
     ]
     counts = _counts(measured)
     return Attention(paper.primary, age, counts, growth(votes), expected)
@@ -162,7 +162,7 @@ def _counts(measured: Measured) -> dict[str, float]:
     """The latest count of each kind; our readers' clicks are daily sums and add up."""
     counts: dict[str, float] = {}
     for kind, _, value in measured:
-        before = counts.get(kind, 0.0) if kind == Signal.Kind.CLICKS else 0.0
+        before = counts.get(kind, 0.0) if kind == AttentionSample.Kind.CLICKS else 0.0
         counts[kind] = before + value
     return counts
 

@@ -17,7 +17,7 @@ from scipy.sparse import csr_matrix
 from accounts.models import Subscriber
 from digest.models import Follow, Interest
 from digest.ranking import clustering, edition_index
-from digest.ranking.relevance import MUTE_FROM, Row, Wish
+from digest.ranking.relevance import MUTE_FROM, InterestQuery, Row
 
 # A press of "more" says what a reader liked that day: half of it is left after two months.
 # What they chose, and what they want no more of, holds until they change it.
@@ -61,10 +61,14 @@ class Stances:
     def keys(self) -> list[Key]:
         return sorted({key for stance in self.readers.values() for key in stance})
 
-    def wishes(self, keys: Sequence[Key]) -> list[Wish]:
+    def requested_interests(self, keys: Sequence[Key]) -> list[InterestQuery]:
         rows = [self.interests[pk] for pk in sorted({pk for key in keys for pk in key})]
         single = dict(
-            zip((row.pk for row in rows), edition_index.wishes(rows), strict=True)
+            zip(
+                (row.pk for row in rows),
+                edition_index.requested_interests(rows),
+                strict=True,
+            )
         )
         return [_joined([single[pk] for pk in key]) for key in keys]
 
@@ -103,9 +107,9 @@ def matrix(stances: Sequence[Mapping[Key, float]], keys: Sequence[Key]) -> csr_m
     )
 
 
-def mute_from(wishes: Iterable[Wish]) -> list[float]:
+def mute_from(requested_interests: Iterable[InterestQuery]) -> list[float]:
     """From which relevance each of them mutes where its weight is negative."""
-    return [MUTE_FROM[wish.kind] for wish in wishes]
+    return [MUTE_FROM[wish.kind] for wish in requested_interests]
 
 
 def _said(readers: Sequence[int], now: datetime) -> dict[int, Said]:
@@ -165,8 +169,14 @@ def _kinds(opened: Mapping[int, float], vectors: Mapping[int, Row]) -> Stance:
     return found
 
 
-def _joined(wishes: Sequence[Wish]) -> Wish:
-    if len(wishes) == 1:
-        return wishes[0]
-    examples = tuple(example for wish in wishes for example in wish.examples)
-    return Wish(wishes[0].kind, " ".join(w.value for w in wishes), examples=examples)
+def _joined(requested_interests: Sequence[InterestQuery]) -> InterestQuery:
+    if len(requested_interests) == 1:
+        return requested_interests[0]
+    examples = tuple(
+        example for wish in requested_interests for example in wish.examples
+    )
+    return InterestQuery(
+        requested_interests[0].kind,
+        " ".join(w.value for w in requested_interests),
+        examples=examples,
+    )

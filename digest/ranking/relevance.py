@@ -95,7 +95,7 @@ class PaperText:
 
 
 @dataclass(frozen=True)
-class Wish:
+class InterestQuery:
     """One interest with all that it stands for.
 
     `kind` and `value` are those of the Interest row; a topic brings its words, keywords,
@@ -144,7 +144,7 @@ class Field:
         self._place = {paper.text: i for i, paper in enumerate(papers)}
         self._vector = lru_cache(KEPT)(self._embed)
 
-    def evaluate(self, wish: Wish) -> Row:
+    def evaluate(self, wish: InterestQuery) -> Row:
         """The relevance of every candidate to one interest: float32 [n] in [0, 1]."""
         if not self.papers:
             return np.zeros(0, np.float32)
@@ -169,7 +169,7 @@ class Field:
         known = {head: i for i, head in enumerate(heads)}
         return np.array([known[head] for head in heads], np.int64)
 
-    def topic(self, wish: Wish) -> Scores:
+    def topic(self, wish: InterestQuery) -> Scores:
         """Likeness to its examples, or its words and keywords; less outside its categories."""
         asked = " ".join([wish.value, *wish.keywords, wish.description])
         if wish.examples:
@@ -181,18 +181,18 @@ class Field:
         found = _lifted(found, self._feedback(found, wish.examples))
         return found * self._inside(wish.categories)
 
-    def category(self, wish: Wish) -> Scores:
+    def category(self, wish: InterestQuery) -> Scores:
         """The category itself, or with `cs` or `cs.*` everything of the archive."""
         archive = wish.value.removesuffix(".*")
         return np.array([_category(paper.categories, archive) for paper in self.papers])
 
-    def keyword(self, wish: Wish) -> Scores:
+    def keyword(self, wish: InterestQuery) -> Scores:
         """A word or phrase as whole words, hyphens and simple plurals aside."""
         phrase = spellings(wish.value)
         apart = [f" {word} " for word in tokens(wish.value)]
         return self._phrases([phrase], apart)
 
-    def author(self, wish: Wish) -> Scores:
+    def author(self, wish: InterestQuery) -> Scores:
         """Authors by name: accents and case aside, initials count less."""
         found = np.zeros(len(self.papers))
         wanted = name_parts(wish.value)
@@ -201,7 +201,7 @@ class Field:
                 found[i] = max(found[i], _same_name(wanted, name))
         return found
 
-    def paper(self, wish: Wish) -> Scores:
+    def paper(self, wish: InterestQuery) -> Scores:
         """Likeness to one paper or a group; only themselves and near-duplicates near 1.0."""
         if not wish.examples:
             return np.zeros(len(self.papers))
@@ -211,7 +211,7 @@ class Field:
         same = self._lexicon.duplicates(texts, DUPLICATE[0])
         return np.maximum(found * SIMILAR_AT_MOST, _ramp(same, *DUPLICATE))
 
-    def search(self, wish: Wish) -> Scores:
+    def search(self, wish: InterestQuery) -> Scores:
         """Words and meaning of a query; surer where it stands verbatim."""
         verbatim = VERBATIM * self.keyword(wish)
         found = _surer(_relevance(self._answer(wish.value)), verbatim)

@@ -130,7 +130,7 @@ def _company(hour: int) -> Company:
     told = Follow.objects.filter(interest__kind=Interest.Kind.PAPER, weight__gt=0)
     told = told.exclude(source=Follow.Source.OPENED)
     ours = told.filter(
-        subscriber__state=Subscriber.State.ACTIVE, subscriber__learns=True
+        subscriber__state=Subscriber.State.ACTIVE, subscriber__learns_from_clicks=True
     )
     newest = ours.order_by("-pk").values_list("subscriber_id", "interest_id")[:LATEST]
     pairs = np.fromiter(chain.from_iterable(newest.iterator(10_000)), np.int64)

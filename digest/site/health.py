@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 
 from digest.ingest import monitoring
 from digest.ingest.sources import arxiv_calendar
-from digest.models import IngestRun, Pause
+from digest.models import IngestRun, SendingPause
 
 # Votes are read every two hours: a day and a half without success is our fault,
 # not a source's bad evening.
@@ -74,7 +74,7 @@ def alive(request: HttpRequest) -> JsonResponse:
 
 def how_sending_goes() -> str:
     """Whether a brake is in force. Why is for the admin and the log: whoever asks here may be anybody."""
-    pulled = Pause.objects.in_force().values_list("is_automatic", flat=True)
+    pulled = SendingPause.objects.in_force().values_list("is_automatic", flat=True)
     return STANDS_STILL if any(pulled) else "stopped by hand" if pulled else "ok"
 
 

@@ -38,7 +38,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "topics": topics,
         "chosen": slugs,
         "chosen_names": ", ".join(one.name for one in topics if one.slug in slugs),
-        "wishes": [f"{one.kind}:{one.value}" for one in interests],
+        "requested_interests": [f"{one.kind}:{one.value}" for one in interests],
         "edition": edition,
         "today": timezone.localdate(),
         "asked": in_words(interests),

@@ -37,12 +37,12 @@ def newest() -> Edition | None:
 
 
 def answer(
-    edition: Edition | None, wishes: list[Interest], length: int = TEN
+    edition: Edition | None, requested_interests: list[Interest], length: int = TEN
 ) -> list[Shown]:
-    """The papers that somebody with these wishes would get, as production selects them."""
+    """The papers that somebody with these requested_interests would get, as production selects them."""
     if edition is None:
         return []
-    found = choose.preview(edition, wishes, length=length)
+    found = choose.preview(edition, requested_interests, length=length)
     return with_reasons([(one, interest, False) for one, interest in found])
 
 

@@ -37,7 +37,7 @@ def papers(request: HttpRequest) -> HttpResponse:
     context = {
         "q": q,
         "cards": [card(paper) for paper, _ in found],
-        "wishes": [f"search:{q}"] if q else [],
+        "requested_interests": [f"search:{q}"] if q else [],
     }
     return render(request, "pages/search.html", context)
 

@@ -13,7 +13,7 @@ from digest.site.link_access import by_link, expired, private
 
 PERSONAL = [
     *("email", "state", "zone", "hour", "frequency", "weekday", "length"),
-    *("balance", "note_when_empty", "learns"),
+    *("fill_mode", "note_when_empty", "learns_from_clicks"),
     *("paused_until", "created_at", "confirmed_at", "left_at"),
     *("consent_text", "consent_how"),
 ]
@@ -67,7 +67,9 @@ def kept_of(subscriber: Subscriber) -> dict[str, Any]:
         "submissions": list(
             subscriber.asked.values("submission__identifier", "submission__state", "at")
         ),
-        "wanted": list(subscriber.wanted.values("identifier", "at", "is_unknown")),
+        "wanted": list(
+            subscriber.pending_papers.values("identifier", "at", "not_found")
+        ),
     }
 
 

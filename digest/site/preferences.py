@@ -25,7 +25,7 @@ from digest.site import paper_rows
 from digest.site.link_access import Opened, expired, opened, private
 
 Kind = Interest.Kind
-Balance = Subscriber.Balance
+FillMode = Subscriber.FillMode
 Change = Callable[[Subscriber, QueryDict, datetime], str]
 
 # Longer than a holiday is leaving, and the page offers that too.
@@ -51,20 +51,20 @@ BAD = {"refused", "category", "wrong", "forbidden"}
 # The parts of the page that have forms of their own: who presses a button there reads
 # the answer there. What changes whether mail comes is told at the top.
 PLACES = {"topics", "words", "mutes", "liked", "fill", "times", "address"}
-# The three balances as readers read them: a name, and what follows from it.
-BALANCES = [
+# The three fill_modes as readers read them: a name, and what follows from it.
+FILL_MODES = [
     (
-        Balance.OWN,
+        FillMode.FOLLOWED_ONLY,
         "Only what I follow",
         "Every paper matches something above, unless the editors picked it for everybody. Some days that is fewer than you asked for, or none.",
     ),
     (
-        Balance.FIRST,
+        FillMode.FOLLOWED_FIRST,
         "What I follow first",
         "Trending papers fill the places that are left.",
     ),
     (
-        Balance.EVEN,
+        FillMode.HALF,
         "Half and half",
         "Half of the places are for trending papers, whatever you follow.",
     ),
@@ -84,7 +84,7 @@ class Filling(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stub
 
     class Meta:
         model = Subscriber
-        fields = ["balance", "note_when_empty", "learns"]
+        fields = ["fill_mode", "note_when_empty", "learns_from_clicks"]
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -106,7 +106,7 @@ def preferences(request: HttpRequest, key: str) -> HttpResponse:
 def change(found: Opened, sent: QueryDict, now: datetime) -> str:
     """Do the one thing that the form asks for; returns the name of what to say."""
     asked = sent.get("do", "")
-    if asked == "wishes":
+    if asked == "requested_interests":
         return follow_wishes(found)
     if asked not in CHANGES or (asked in OWN and found.link is None):
         return "wrong"
@@ -135,7 +135,7 @@ def page(request: HttpRequest, found: Opened, key: str) -> dict[str, Any]:
         "stances": stances(subscriber),
         "topics": offered(subscriber),
         "zones": sorted({*zones(), subscriber.zone}),
-        "balances": BALANCES,
+        "fill_modes": FILL_MODES,
         "follows_nothing": not choose.followers([subscriber]),
         "counts_clicks": settings.CLICK_REDIRECT,
         "frequencies": Subscriber.Frequency.choices,
@@ -146,7 +146,9 @@ def page(request: HttpRequest, found: Opened, key: str) -> dict[str, Any]:
 
 def wished(found: Opened) -> list[str]:
     """What was asked for when somebody signed this reader up again, and is not followed yet, in words."""
-    asked = follows.interests(found.link.payload.get("wishes") if found.link else [])
+    asked = follows.interests(
+        found.link.payload.get("requested_interests") if found.link else []
+    )
     mine = found.subscriber.follows.values_list("interest__kind", "interest__value")
     held = set(mine)
     new = [one for one in asked if (one.kind, one.value) not in held]
@@ -210,7 +212,7 @@ def schedule(subscriber: Subscriber, sent: QueryDict, now: datetime) -> str:
 
 def fill(subscriber: Subscriber, sent: QueryDict, now: datetime) -> str:
     said = keep(Filling(sent, instance=subscriber))
-    if said == "saved" and not subscriber.learns:
+    if said == "saved" and not subscriber.learns_from_clicks:
         forget(subscriber)
     return said
 
@@ -272,7 +274,7 @@ def follow_wishes(found: Opened) -> str:
     """Follow what the link was asked with; read from its row, never from the form."""
     if not wished(found) or found.link is None:
         return "wrong"
-    follows.follow_wishes(found.subscriber, found.link.payload["wishes"])
+    follows.follow_wishes(found.subscriber, found.link.payload["requested_interests"])
     return "refused" if wished(found) else "saved"
 
 

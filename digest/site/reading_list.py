@@ -13,7 +13,7 @@ from accounts.models import Subscriber
 from digest import follows, tasks
 from digest.ingest.reader_requests import reading_lists
 from digest.ingest.reader_requests.reading_lists import Report
-from digest.models import Follow, Interest, Paper, Wanted
+from digest.models import Follow, Interest, Paper, PendingPaper
 from digest.ranking import search
 from digest.site.errors import too_many
 from digest.site.limits import lists_used_up
@@ -89,16 +89,16 @@ def words(report: Report) -> str:
 
 def page(reader: Subscriber, key: str) -> dict[str, Any]:
     """The papers that a reader likes, what is related, those on their way, and unknown ones."""
-    rows = Wanted.objects.filter(subscriber=reader).order_by("pk")
-    asked_for = list(rows.values_list("identifier", "is_unknown"))
+    rows = PendingPaper.objects.filter(subscriber=reader).order_by("pk")
+    asked_for = list(rows.values_list("identifier", "not_found"))
     liked, known = examples(reader)
     return {
         "key": key,
         "examples": [(one, known[one].title if one in known else one) for one in liked],
         "related": related(reader, list(known.values())),
         "few": FEW,
-        "fetching": [one for one, is_unknown in asked_for if not is_unknown],
-        "unknown": [one for one, is_unknown in asked_for if is_unknown],
+        "fetching": [one for one, not_found in asked_for if not not_found],
+        "unknown": [one for one, not_found in asked_for if not_found],
         "named": NAMED,
         "most": follows.EXAMPLES,
     }
@@ -163,9 +163,9 @@ def follow(reader: Subscriber, asked: str) -> str:
 def remove(reader: Subscriber, asked: str) -> str:
     """One paper by its identifier, "all" of them, or what is "unknown" to arXiv."""
     if asked == "unknown":
-        Wanted.objects.filter(subscriber=reader, is_unknown=True).delete()
+        PendingPaper.objects.filter(subscriber=reader, not_found=True).delete()
     elif asked == "all":
-        Wanted.objects.filter(subscriber=reader).delete()
+        PendingPaper.objects.filter(subscriber=reader).delete()
         follows.unfollow_papers(reader)
     elif not follows.unfollow_paper(reader, asked):
         return "wrong"

@@ -16,7 +16,7 @@ from accounts.models import Subscriber
 from digest import tasks
 from digest.ingest.reader_requests import submissions
 from digest.ingest.reader_requests.submissions import Answer
-from digest.models import Asked, Paper, Submission
+from digest.models import Paper, Submission, SubmissionRequest
 from digest.site.errors import not_found, too_many
 from digest.site.limits import submissions_used_up
 from digest.site.link_access import expired, opened, private
@@ -97,7 +97,9 @@ def show(
 
 def own(reader: Subscriber) -> list[dict[str, Any]]:
     """What this reader asked for, the latest first, and whether it is here by now."""
-    asked = Asked.objects.filter(subscriber=reader).select_related("submission")
+    asked = SubmissionRequest.objects.filter(subscriber=reader).select_related(
+        "submission"
+    )
     rows = [one.submission for one in asked.order_by("-at", "-pk")[:OWN]]
     known = Paper.objects.filter(identifier__in=[row.identifier for row in rows])
     here = set(known.values_list("identifier", flat=True))

@@ -28,7 +28,7 @@ def topic(request: HttpRequest, slug: str) -> HttpResponse:
     best = paper_rows.answer(paper_rows.newest(), follows.interests([wish]), LENGTH)
     context = {
         "topic": one,
-        "wishes": [wish],
+        "requested_interests": [wish],
         "papers": [paper for paper in best if paper.interest],
     }
     return render(request, "pages/topic.html", context)

@@ -62,12 +62,17 @@ def test_only_an_installation_that_mails_into_files_shows_its_mailbox(
 
 
 def test_who_never_confirmed_gets_the_confirmation_again_wishes_and_all(visitor, bob):
-    Link.issue(bob, "confirm", timezone.now(), wishes=["topic:robots"], zone="UTC")
+    Link.issue(
+        bob, "confirm", timezone.now(), requested_interests=["topic:robots"], zone="UTC"
+    )
 
     visitor.post("/fresh-link", {"email": bob.email})
 
     again = Link.objects.latest("pk")
-    assert (again.purpose, again.payload["wishes"]) == ("confirm", ["topic:robots"])
+    assert (again.purpose, again.payload["requested_interests"]) == (
+        "confirm",
+        ["topic:robots"],
+    )
     assert last_path() == f"/confirm/{again.key}"
 
 

@@ -21,8 +21,8 @@ def heard():
     """What `confirmed` told whoever cares."""
     said = []
 
-    def listen(sender, subscriber, wishes, **_):
-        said.append((subscriber, wishes))
+    def listen(sender, subscriber, requested_interests, **_):
+        said.append((subscriber, requested_interests))
 
     confirmed.connect(listen)
     yield said
@@ -86,7 +86,7 @@ def test_an_active_reader_is_mailed_their_preferences_instead(visitor, ada):
     assert "already gets digests" in letter.body
     assert "What was just asked for is\noffered there" in letter.body
     assert "quantization" not in letter.body
-    assert Link.objects.get().payload["wishes"] == WISHES
+    assert Link.objects.get().payload["requested_interests"] == WISHES
     assert last_path().startswith("/preferences/")
     assert not Link.objects.filter(purpose="confirm").exists()
 
@@ -197,7 +197,7 @@ def test_wishes_are_bounded(visitor):
 
     sign_up(visitor, wish=["keyword:" + "x" * 300, "no kind", "search:\0", *good])
 
-    assert Link.objects.get().payload["wishes"] == good[:30]
+    assert Link.objects.get().payload["requested_interests"] == good[:30]
 
 
 def test_an_unknown_zone_is_utc(visitor):

@@ -13,15 +13,15 @@ from digest.admin.sidebar import navigation
 from digest.models import (
     Candidate,
     Edition,
+    EmbeddingModel,
     Event,
     Follow,
     IngestRun,
     Paper,
-    Pause,
     Recall,
+    SendingPause,
     Submission,
     Topic,
-    VectorModel,
 )
 from tests import make
 
@@ -86,9 +86,9 @@ def world(rows=1):
         )
         submission.asked.create(subscriber=reader, at=make.NOW)
         Recall.objects.create(paper=old.candidates.get().paper, reason=HOSTILE)
-        Suppression.add(f"gone{number}@example.org", "hand")
-        Pause.objects.pull(HOSTILE, make.NOW, old)
-        VectorModel.objects.create(version=f"v{number}", content=b"model", papers=1)
+        Suppression.add(f"gone{number}@example.org", "manual")
+        SendingPause.objects.pull(HOSTILE, make.NOW, old)
+        EmbeddingModel.objects.create(version=f"v{number}", content=b"model", papers=1)
         User.objects.create_user(f"staff{number}@example.org", is_staff=True)
     return edition
 
@@ -142,7 +142,7 @@ def test_every_form_for_a_new_row_opens_where_rows_are_made_by_hand(room, model)
         "accounts_suppression",
         "accounts_user",
         "auth_group",
-        "digest_pause",
+        "digest_sendingpause",
         "digest_recall",
         "digest_topic",
     }
@@ -191,14 +191,14 @@ def clear():
         Batch,
         Slot,
         Candidate,
-        Pause,
+        SendingPause,
         Edition,
         Recall,
         Topic,
         Paper,
         Follow,
         IngestRun,
-        VectorModel,
+        EmbeddingModel,
         Submission,
         Suppression,
         Subscriber,

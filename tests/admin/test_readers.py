@@ -78,7 +78,7 @@ def test_nobody_consents_for_a_reader_here(room, reader):
             "hour": "9",
             "zone": "Europe/Berlin",
             "length": "5",
-            "balance": "own",
+            "fill_mode": "followed_only",
             "note_when_empty": "on",
         },
     )
@@ -90,7 +90,11 @@ def test_nobody_consents_for_a_reader_here(room, reader):
         "",
     )
     assert (reader.frequency, reader.hour, reader.length) == ("weekly", 9, 5)
-    assert (reader.balance, reader.wants_note, reader.learns) == ("own", True, False)
+    assert (reader.fill_mode, reader.wants_note, reader.learns_from_clicks) == (
+        "followed_only",
+        True,
+        False,
+    )
 
 
 def test_a_preview_shows_the_mail_and_why_and_stores_nothing(room, reader):
@@ -137,7 +141,7 @@ def test_a_preview_of_nothing_says_so(room, reader, editions):
 def test_an_empty_day_of_who_asked_for_a_note_is_previewed_and_listed_as_one(
     room, reader
 ):
-    Subscriber.objects.update(balance="own", note_when_empty=True)
+    Subscriber.objects.update(fill_mode="followed_only", note_when_empty=True)
     edition = make.edition(papers=2)
     make.digest(make.batch(edition, [reader]), reader)
 
@@ -152,7 +156,7 @@ def test_an_empty_day_of_who_asked_for_a_note_is_previewed_and_listed_as_one(
 
 
 def test_who_wants_only_their_own_and_no_note_is_previewed_as_silent(room, reader):
-    Subscriber.objects.update(balance="own")
+    Subscriber.objects.update(fill_mode="followed_only")
     make.edition(papers=2)
 
     page = room.get(preview_of(reader)).content.decode()
@@ -242,7 +246,7 @@ def test_an_operator_suppresses_a_readers_address(room, reader):
 
 def test_an_address_is_suppressed_by_hand_and_only_its_hash_is_kept(room):
     address = reverse("admin:accounts_suppression_add")
-    form = {"email": "Gone@Example.org", "reason": "hand"}
+    form = {"email": "Gone@Example.org", "reason": "manual"}
 
     room.post(address, form)
     again = room.post(address, form)
@@ -252,7 +256,7 @@ def test_an_address_is_suppressed_by_hand_and_only_its_hash_is_kept(room):
 
 
 def test_a_suppression_is_found_by_its_address(room):
-    Suppression.add("gone@example.org", "hand")
+    Suppression.add("gone@example.org", "manual")
     Suppression.add("other@example.org", "bounce")
 
     page = room.get(
@@ -263,7 +267,7 @@ def test_a_suppression_is_found_by_its_address(room):
     assert address_hash("other@example.org") not in page
 
 
-@pytest.mark.parametrize(("reason", "left"), [("hand", 0), ("complaint", 1)])
+@pytest.mark.parametrize(("reason", "left"), [("manual", 0), ("complaint", 1)])
 def test_only_what_an_operator_said_is_taken_back(room, reason, left):
     Suppression.add("gone@example.org", reason)
     row = Suppression.objects.get()

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from digest.admin import score_lines
-from digest.models import Edition, Recall, Signal
+from digest.models import AttentionSample, Edition, Recall
 from digest.ranking import choose, rank_edition
 from tests import make
 from tests.make import DAY, NOW
@@ -42,7 +42,7 @@ def edition(db):
         if number == 0:
             for hours, votes in ((20, 4), (1, 12)):
                 at = NOW - make.hours(hours)
-                Signal.objects.create(
+                AttentionSample.objects.create(
                     paper=paper,
                     source="huggingface",
                     kind="upvotes",
@@ -202,7 +202,7 @@ def test_a_paper_that_does_not_come_says_why(room, edition, ada, change, sentenc
 
 
 def test_who_wants_only_their_own_is_told_that_nothing_claims_it(room, edition, ada):
-    type(ada).objects.filter(pk=ada.pk).update(balance="own")
+    type(ada).objects.filter(pk=ada.pk).update(fill_mode="followed_only")
     follow(ada, "keyword", "storks")
     one = named(edition, "Subject3 alone")
 

@@ -8,7 +8,7 @@ from django.contrib.auth.models import Permission
 from django.urls import reverse
 
 from accounts.models import User
-from digest.models import Batch, Digest, Pause, Slot
+from digest.models import Batch, Digest, SendingPause, Slot
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -26,7 +26,7 @@ def clerk(client):
     """Somebody who may look at digests and brakes, and touch none."""
     user = User.objects.create_user("clerk@example.org", is_staff=True)
     user.user_permissions.set(
-        Permission.objects.filter(codename__in=["view_digest", "view_pause"])
+        Permission.objects.filter(codename__in=["view_digest", "view_sendingpause"])
     )
     client.force_login(user)
     return client
@@ -59,24 +59,26 @@ def act(client, name, rows, model="digest"):
 def test_an_operator_stops_everything_sees_it_first_and_lifts_it(room):
     batch = make.batch(make.frozen(make.edition()), [make.subscriber()])
 
-    room.post(reverse("admin:digest_pause_add"), {"reason": "a wrong <b>note</b>"})
-    pause = Pause.objects.get()
+    room.post(
+        reverse("admin:digest_sendingpause_add"), {"reason": "a wrong <b>note</b>"}
+    )
+    pause = SendingPause.objects.get()
     page = room.get(reverse("admin:index")).content.decode()
     assert "Sending stands still" in page
     assert "a wrong &lt;b&gt;note&lt;/b&gt;" in page
     assert not Batch.objects.free(make.NOW).exists()
-    room.post(reverse("admin:digest_pause_lift", args=[pause.pk]))
+    room.post(reverse("admin:digest_sendingpause_lift", args=[pause.pk]))
 
     pause.refresh_from_db()
     batch.refresh_from_db()
-    assert pause.lifted_at
+    assert pause.released_at
     assert "stands still" not in room.get(reverse("admin:index")).content.decode()
     assert batch.state == "accepted"  # sent at once: nobody waits for a tick
 
 
 def test_one_edition_is_stopped_from_the_dashboard_and_not_twice(room):
     edition = make.frozen(make.edition())
-    address = reverse("admin:digest_pause_add")
+    address = reverse("admin:digest_sendingpause_add")
     form = room.get(address, {"edition": edition.pk}).content.decode()
     assert f'<option value="{edition.pk}" selected>' in form
 
@@ -84,24 +86,26 @@ def test_one_edition_is_stopped_from_the_dashboard_and_not_twice(room):
     room.post(address, said)
     again = room.post(address, said).content.decode()
 
-    assert Pause.objects.count() == 1
+    assert SendingPause.objects.count() == 1
     assert "This stands still already" in again
 
 
 def test_a_link_alone_lifts_nothing(room):
-    Pause.objects.pull("an operator", make.NOW)
+    SendingPause.objects.pull("an operator", make.NOW)
 
-    page = room.get(reverse("admin:digest_pause_lift", args=[Pause.objects.get().pk]))
+    page = room.get(
+        reverse("admin:digest_sendingpause_lift", args=[SendingPause.objects.get().pk])
+    )
 
     assert page.status_code == 403
-    assert Pause.objects.in_force().exists()
+    assert SendingPause.objects.in_force().exists()
 
 
 def test_who_may_only_look_lifts_nothing_and_decides_nothing(clerk, doubtful):
-    Pause.objects.pull("an operator", make.NOW)
-    pause = Pause.objects.get()
+    SendingPause.objects.pull("an operator", make.NOW)
+    pause = SendingPause.objects.get()
 
-    page = clerk.post(reverse("admin:digest_pause_lift", args=[pause.pk]))
+    page = clerk.post(reverse("admin:digest_sendingpause_lift", args=[pause.pk]))
     act(clerk, "mark_accepted", [doubtful])
     act(clerk, "send_once_more", [doubtful])
     act(clerk, "lift", [pause], "pause")
@@ -109,7 +113,7 @@ def test_who_may_only_look_lifts_nothing_and_decides_nothing(clerk, doubtful):
     assert page.status_code == 403
     doubtful.refresh_from_db()
     assert doubtful.outcome == "unknown"
-    assert Pause.objects.in_force().exists()
+    assert SendingPause.objects.in_force().exists()
 
 
 def test_the_dashboard_leads_to_the_doubts_of_an_edition(room, doubtful):

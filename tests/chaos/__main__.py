@@ -136,7 +136,7 @@ class Chaos:
         """Counted from the sink's own log, and held against what the rows say."""
         from accounts.models import Subscriber
         from digest.mailer import ledger
-        from digest.models import Digest, Pause
+        from digest.models import Digest, SendingPause
 
         times = self.provider.log.times()
         everybody = set(Subscriber.objects.values_list("email", flat=True))
@@ -152,14 +152,14 @@ class Chaos:
             "taken": sum(times.values()),
             "lost": sum(told.get(one) in (None, "accepted") for one in missing),
             "doubled": sum(n - 1 for n in times.values()),
-            "notes": Digest.objects.filter(packed=b"").count(),
+            "notes": Digest.objects.filter(packed_picks=b"").count(),
             "unknown": tally.unknown,
             "failed": tally.failed,
             "unknown_but_taken": sum(
                 told[one] == "unknown" for one in everybody & set(times)
             ),
             "mismatch": mismatch(tally, len(everybody), told, times),
-            "pauses": Pause.objects.count(),
+            "pauses": SendingPause.objects.count(),
         }
 
 
@@ -229,8 +229,8 @@ def make_readers(number, now):
     from digest.models import Follow
     from tests import make
 
-    wishes = [make.interest("keyword", word) for word in WORDS]
-    wishes.append(make.interest("keyword", "nothing that any paper says"))
+    requested_interests = [make.interest("keyword", word) for word in WORDS]
+    requested_interests.append(make.interest("keyword", "nothing that any paper says"))
     emails = [f"reader{n}@example.org" for n in range(number)]
     readers = Subscriber.objects.bulk_create(
         Subscriber(
@@ -240,13 +240,19 @@ def make_readers(number, now):
             confirmed_at=now,
             hour=now.hour,
             # One in nine gets a note without papers, all others get ten.
-            balance="own" if n % len(wishes) == len(WORDS) else "first",
+            fill_mode="followed_only"
+            if n % len(requested_interests) == len(WORDS)
+            else "followed_first",
             note_when_empty=True,
         )
         for n, email in enumerate(emails)
     )
     Follow.objects.bulk_create(
-        Follow(subscriber=reader, interest=wishes[n % len(wishes)], weight=1)
+        Follow(
+            subscriber=reader,
+            interest=requested_interests[n % len(requested_interests)],
+            weight=1,
+        )
         for n, reader in enumerate(readers)
     )
 

@@ -6,7 +6,7 @@ import pytest
 
 from digest.feedback.clicks import PERSON_OPENS, click
 from digest.feedback.process_events import act
-from digest.models import Event, Signal
+from digest.models import AttentionSample, Event
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -30,7 +30,7 @@ def letters(edition):
 
 
 def sums():
-    return dict(Signal.objects.values_list("paper__title", "value"))
+    return dict(AttentionSample.objects.values_list("paper__title", "value"))
 
 
 @pytest.mark.both
@@ -41,12 +41,12 @@ def test_a_papers_clicks_become_one_signal_when_their_day_is_over(edition, lette
     click(letters[0], 1, "pdf", make.NOW)
     click(letters[0], 2, "paper", make.NOW)
     assert act(make.NOW) == 0
-    assert not Signal.objects.exists()
+    assert not AttentionSample.objects.exists()
 
     assert act(TOMORROW) == 5
 
     assert sums() == {first.title: 3, second.title: 1}
-    signal = first.signals.get()
+    signal = first.attention_samples.get()
     assert (signal.source, signal.kind, signal.at) == ("readers", "clicks", MIDNIGHT)
     assert act(TOMORROW) == 0
     assert sums() == {first.title: 3, second.title: 1}
@@ -60,7 +60,7 @@ def test_a_second_click_that_day_changes_nothing(letters):
     act(TOMORROW + timedelta(days=1))
 
     assert Event.objects.count() == 2
-    assert list(Signal.objects.values_list("value", flat=True)) == [1, 1]
+    assert list(AttentionSample.objects.values_list("value", flat=True)) == [1, 1]
 
 
 def test_a_click_that_was_stored_late_corrects_its_days_sum(letters):
@@ -70,7 +70,7 @@ def test_a_click_that_was_stored_late_corrects_its_days_sum(letters):
 
     act(TOMORROW)
 
-    assert list(Signal.objects.values_list("value", flat=True)) == [2]
+    assert list(AttentionSample.objects.values_list("value", flat=True)) == [2]
 
 
 def test_a_program_that_opens_every_link_is_no_reader(letters):
@@ -80,7 +80,7 @@ def test_a_program_that_opens_every_link_is_no_reader(letters):
 
     act(TOMORROW)
 
-    assert list(Signal.objects.values_list("value", flat=True)) == [1]
+    assert list(AttentionSample.objects.values_list("value", flat=True)) == [1]
 
 
 @pytest.mark.parametrize("number", [-1, 0, 21, 10**9])
@@ -97,7 +97,7 @@ def test_days_are_counted_in_utc(letters):
 
     act(late + timedelta(days=2))
 
-    assert list(Signal.objects.order_by("at").values_list("at", "value")) == [
+    assert list(AttentionSample.objects.order_by("at").values_list("at", "value")) == [
         (MIDNIGHT, 1),
         (MIDNIGHT + timedelta(days=1), 1),
     ]

@@ -68,7 +68,7 @@ def test_nothing_is_learned_from_a_program_that_opens_every_link(letter, ada):
     assert learned(ada) == []
 
 
-@pytest.mark.parametrize("changes", [{"learns": False}, {"state": "left"}])
+@pytest.mark.parametrize("changes", [{"learns_from_clicks": False}, {"state": "left"}])
 def test_nothing_is_learned_from_who_does_not_want_it(letter, ada, changes):
     type(ada).objects.filter(pk=ada.pk).update(**changes)
     click(letter, 1, "paper", make.NOW)
@@ -208,7 +208,7 @@ def test_what_was_opened_long_ago_is_not_kept_nor_what_must_not_be_learned(
     now = MIDNIGHT + KEPT
     learn({"letter": papers_of(edition, 1)}, MIDNIGHT - timedelta(hours=1))
     learn({"letter": papers_of(edition, 2), "shy": papers_of(edition, 3)}, now)
-    type(shy).objects.filter(pk=shy.pk).update(learns=False)
+    type(shy).objects.filter(pk=shy.pk).update(learns_from_clicks=False)
 
     trim(now)
 

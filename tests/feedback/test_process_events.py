@@ -303,7 +303,7 @@ def test_an_address_that_was_left_behind_does_not_count_against_the_new_one(ada)
 
 
 def test_what_a_provider_tells_before_its_answer_was_recorded_is_kept(digests):
-    Batch.objects.update(state="handing", handed=5)
+    Batch.objects.update(state="sending", last_position=5)
     report("processed", digests["ada"])
     report("dropped", digests["dora"], reason="Invalid")
 

@@ -48,7 +48,7 @@ def take(one):
 def test_a_paper_that_was_brought_is_announced_as_if_nobody_had(
     brought_on, kind, source, met
 ):
-    take(listing("brought", brought_on))
+    take(listing("added", brought_on))
 
     paper = take(listing(kind, DAY + timedelta(days=1), source))
 
@@ -60,7 +60,7 @@ def test_a_paper_that_was_brought_is_announced_as_if_nobody_had(
 def test_bringing_a_known_paper_changes_nothing(kind):
     take(listing(kind, DAY))
 
-    paper = take(listing("brought", OLD))
+    paper = take(listing("added", OLD))
 
     assert (paper.announce_type, paper.announced_on) == (kind, DAY)
 
@@ -68,7 +68,7 @@ def test_bringing_a_known_paper_changes_nothing(kind):
 @pytest.mark.parametrize("day", [DAY, OLD])
 def test_a_brought_paper_is_no_candidate_however_young(day):
     make.paper()
-    brought = take(listing("brought", day))
+    brought = take(listing("added", day))
 
     edition = rank_edition.rescore(DAY, NOW)
 
@@ -77,6 +77,6 @@ def test_a_brought_paper_is_no_candidate_however_young(day):
 
 
 def test_a_day_on_which_papers_were_only_brought_has_no_edition():
-    take(listing("brought", DAY))
+    take(listing("added", DAY))
 
     assert rank_edition.rescore(DAY, NOW) is None

@@ -85,8 +85,8 @@ def test_a_page_stored_in_a_time_to_come_holds_nobody_up(sources, settings):
         window_until=DAY,
         part="cs",
         started_at=NOW - HOUR,
-        touched_at=timezone.now() + AHEAD,
-        holder="another machine:7",
+        heartbeat_at=timezone.now() + AHEAD,
+        worker_id="another machine:7",
     )
 
     (run,) = oai_harvest.backfill(DAY, NOW)

@@ -57,7 +57,7 @@ def test_what_the_feed_missed_is_announced_and_counted(told):
     assert (late.announced_on, late.announce_type) == (DAY, "new")
 
 
-@pytest.mark.parametrize("kind", ["listed", "brought"])
+@pytest.mark.parametrize("kind", ["listed", "added"])
 def test_what_only_another_road_told_of_was_missed_by_the_feed(told, kind):
     make.paper(identifier="2611.20041", announce_type=kind, categories=[], primary="")
     told.records.append(Record(paper(41, DAY), DAY))
@@ -210,7 +210,7 @@ def test_what_was_taken_back_is_recalled_and_said(told):
 def test_of_old_papers_that_we_know_changes_are_taken_and_are_no_news(told):
     long_ago = date(2026, 10, 5)
     first, second, third = batch(long_ago, 3, first=60)
-    for one, kind in ((first, "new"), (second, "new"), (third, "brought")):
+    for one, kind in ((first, "new"), (second, "new"), (third, "added")):
         make.paper(identifier=one.identifier, announced_on=long_ago, announce_type=kind)
     told.records += [
         Record(replace(first, version=2, title_raw="A Second Title"), DAY),

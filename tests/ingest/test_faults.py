@@ -239,7 +239,11 @@ def test_hugging_face_votes_are_measured_for_two_weeks_and_grow(sources, db):
 
     run_source.collect_attention(NOW + timedelta(days=13))
 
-    counted = Paper.objects.filter(votes__gt=0).first().signals.filter(kind="upvotes")
+    counted = (
+        Paper.objects.filter(votes__gt=0)
+        .first()
+        .attention_samples.filter(kind="upvotes")
+    )
     first, second = counted.order_by("at").values_list("value", flat=True)
     assert second == first + 20
 

@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from digest import tasks
-from digest.ingest import holder, oai_harvest, rerun, run_source
+from digest.ingest import oai_harvest, rerun, run_source, worker_identity
 from digest.ingest.reader_requests import pending_papers
 from digest.ingest.sources import arxiv_calendar
 from digest.models import IngestRun, Paper
@@ -42,7 +42,7 @@ def dead():
     """The name of a program that has ended."""
     with subprocess.Popen([sys.executable, "-c", ""]) as program:
         program.wait()
-    return holder.me().replace(f":{os.getpid()}", f":{program.pid}")
+    return worker_identity.me().replace(f":{os.getpid()}", f":{program.pid}")
 
 
 def test_a_paper_whose_task_was_lost_is_fetched(sources, now):
@@ -65,7 +65,7 @@ def test_a_paper_that_was_just_submitted_is_left_to_its_task(sources, now):
 
 def test_a_paper_that_another_worker_has_just_taken_up_is_left_to_it(sources, now):
     run_source.submitted("2611.20007", now - 11 * MINUTE)
-    IngestRun.objects.update(touched_at=now)
+    IngestRun.objects.update(heartbeat_at=now)
 
     assert rerun.take_up(now) == []
     assert not sources.asked["api"]
@@ -85,7 +85,7 @@ def test_two_workers_do_not_fetch_the_same_paper(sources, now):
 def test_a_harvest_of_a_dead_worker_goes_on_at_its_page(sources, settings, now):
     sources.records = [Record(one, DAY) for one in batch(DAY, 8)]
     left = begun(
-        settings, now, MINUTE, touched_at=now, holder=dead(), token=f"{DAY}||cs|3"
+        settings, now, MINUTE, heartbeat_at=now, worker_id=dead(), token=f"{DAY}||cs|3"
     )
 
     (run,) = rerun.take_up(now)
@@ -97,7 +97,7 @@ def test_a_harvest_whose_worker_nobody_knows_goes_on_after_a_while(
     sources, settings, now
 ):
     sources.records = [Record(one, DAY) for one in batch(DAY, 8)]
-    begun(settings, now, 30 * MINUTE, touched_at=now - 9 * MINUTE, holder="else:1")
+    begun(settings, now, 30 * MINUTE, heartbeat_at=now - 9 * MINUTE, worker_id="else:1")
     assert rerun.take_up(now) == []
 
     (run,) = rerun.take_up(now + 2 * MINUTE)
@@ -106,7 +106,7 @@ def test_a_harvest_whose_worker_nobody_knows_goes_on_after_a_while(
 
 
 def test_a_harvest_that_lay_for_a_day_is_closed_with_its_reason(sources, settings, now):
-    left = begun(settings, now, timedelta(days=1), touched_at=now - timedelta(days=1))
+    left = begun(settings, now, timedelta(days=1), heartbeat_at=now - timedelta(days=1))
 
     rerun.take_up(now)
 
@@ -147,13 +147,13 @@ def test_a_paper_that_waits_is_read_again_in_its_own_run(sources, now):
 
 
 def test_a_run_that_nobody_is_at_says_that_it_is_taken_up(settings, now):
-    run = begun(settings, now, MINUTE, touched_at=now, holder=dead())
+    run = begun(settings, now, MINUTE, heartbeat_at=now, worker_id=dead())
 
     assert "taken up within ten minutes" in rerun.what_next(run, now)
 
 
 def test_a_run_at_work_says_how_far_it_is(settings, now):
-    run = begun(settings, now, touched_at=now, records=3000, expected_records=8200)
+    run = begun(settings, now, heartbeat_at=now, records=3000, expected_records=8200)
 
     assert rerun.what_next(run, now) == "At work: 3,000 of 8,200 records so far."
 

@@ -14,12 +14,20 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from digest import tasks
-from digest.ingest import holder, oai_harvest
+from digest.ingest import oai_harvest, worker_identity
 from digest.ingest.oai_harvest import backfill, fill_gaps
 from digest.ingest.sources import arxiv_calendar, arxiv_oai, http
 from digest.models import IngestRun, Paper, Recall
 from tests import live, make
-from tests.ingest.fake_sources import Record, Response, batch, busy, cut, oai_error, paper
+from tests.ingest.fake_sources import (
+    Record,
+    Response,
+    batch,
+    busy,
+    cut,
+    oai_error,
+    paper,
+)
 from tests.make import DAY, NOW
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both]
@@ -145,7 +153,7 @@ def test_after_each_page_the_run_is_held_for_longer_and_reported(sources):
 
     def report(run):
         kept = IngestRun.objects.get()
-        seen.append((kept.pages, kept.records, kept.touched_at))
+        seen.append((kept.pages, kept.records, kept.heartbeat_at))
 
     backfill(DAY, NOW, report=report)
 
@@ -363,7 +371,7 @@ def test_a_window_that_another_worker_is_at_is_left_to_it(sources, settings):
         window_from=DAY,
         window_until=DAY,
         started_at=NOW,
-        touched_at=timezone.now(),
+        heartbeat_at=timezone.now(),
     )
 
     (run,) = backfill(DAY, NOW)
@@ -380,8 +388,8 @@ def begun_by(name, settings):
         window_from=DAY,
         window_until=DAY,
         started_at=NOW,
-        touched_at=timezone.now(),
-        holder=name,
+        heartbeat_at=timezone.now(),
+        worker_id=name,
     )
 
 
@@ -390,12 +398,16 @@ def test_nobody_waits_for_a_worker_that_is_known_to_be_dead(sources, settings):
     with subprocess.Popen([sys.executable, "-c", ""]) as program:
         program.wait()
     begun = begun_by(
-        holder.me().replace(f":{os.getpid()}", f":{program.pid}"), settings
+        worker_identity.me().replace(f":{os.getpid()}", f":{program.pid}"), settings
     )
 
     (run,) = backfill(DAY, NOW)
 
-    assert (run.pk, run.state, run.holder) == (begun.pk, "done", holder.me())
+    assert (run.pk, run.state, run.worker_id) == (
+        begun.pk,
+        "done",
+        worker_identity.me(),
+    )
 
 
 @pytest.mark.parametrize("place", ["another machine", ""])
@@ -412,10 +424,12 @@ def test_of_another_machines_worker_nobody_knows(sources, settings, place):
 
 def test_a_worker_that_lives_is_not_gone():
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=-1) as program:
-        assert not holder.is_gone(f"{holder.me().rpartition(':')[0]}:{program.pid}")
+        assert not worker_identity.is_gone(
+            f"{worker_identity.me().rpartition(':')[0]}:{program.pid}"
+        )
         program.communicate(b"\n")
-    assert not holder.is_gone(holder.me())
-    assert not holder.is_gone(f"{holder.me().rpartition(':')[0]}:1")
+    assert not worker_identity.is_gone(worker_identity.me())
+    assert not worker_identity.is_gone(f"{worker_identity.me().rpartition(':')[0]}:1")
 
 
 def test_windows_are_weeks_of_every_archive():
@@ -469,7 +483,7 @@ def test_an_abandoned_window_is_not_running_for_ever(sources, settings):
         window_from=DAY,
         window_until=DAY,
         started_at=NOW - timedelta(days=2),
-        touched_at=NOW - timedelta(days=2),
+        heartbeat_at=NOW - timedelta(days=2),
     )
 
     (run,) = backfill(DAY, NOW)

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from digest.ingest.run_source import collect
-from digest.models import Paper, Signal
+from digest.models import AttentionSample, Paper
 from tests.conftest import DATA, needs_data
 from tests.make import NOW
 
@@ -141,7 +141,7 @@ def test_every_raw_day_becomes_papers_with_all_of_its_measurements(days):
     assert sum(run.new for run in runs) == Paper.objects.count() == len(votes) == 2720
     assert sum(run.updated + run.unchanged for run in runs) == len(rows) - len(votes)
     assert dict(Paper.objects.values_list("identifier", "votes")) == votes
-    kinds = Counter(Signal.objects.values_list("kind", flat=True))
+    kinds = Counter(AttentionSample.objects.values_list("kind", flat=True))
     assert kinds == {"upvotes": 2721, "comments": 2721, "stars": 511}
     filled = {
         "organization": 266,

@@ -13,7 +13,7 @@ from werkzeug import Response
 from digest.ingest import run_source as room
 from digest.ingest.run_source import collect, collect_attention, collect_network
 from digest.ingest.sources import huggingface
-from digest.models import IngestRun, Paper, Signal
+from digest.models import AttentionSample, IngestRun, Paper
 from tests.conftest import DATA, needs_data
 from tests.ingest.recorded import ATOM, DAY_2025, DAY_2026, QUERY, RSS
 from tests.make import NOW
@@ -169,7 +169,7 @@ def test_the_network_brings_announcements_and_two_weeks_of_lists(sources):
 
     assert [run.state for run in runs] == ["done"] * 15
     assert (runs[0].new, runs[1].new, runs[1].updated) == (4, 1, 1)
-    assert {signal.at for signal in Signal.objects.all()} == {NOW}
+    assert {signal.at for signal in AttentionSample.objects.all()} == {NOW}
 
 
 def votes_of(day, count):
@@ -196,10 +196,12 @@ def test_growth_is_seen_for_fourteen_days_and_then_no_more(sources):
         collect_attention(NOW + timedelta(days=later))
 
     seen = list(
-        Signal.objects.filter(kind="upvotes").order_by("at").values_list("value", "at")
+        AttentionSample.objects.filter(kind="upvotes")
+        .order_by("at")
+        .values_list("value", "at")
     )
     assert seen == [(5 + back, NOW + timedelta(days=back)) for back in range(14)]
-    stars = Signal.objects.filter(kind="stars").order_by("-at").first()
+    stars = AttentionSample.objects.filter(kind="stars").order_by("-at").first()
     assert (stars.value, Paper.objects.get().votes) == (180, 18)
 
 

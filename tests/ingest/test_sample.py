@@ -7,7 +7,7 @@ import pytest
 from digest.ingest import sample
 from digest.ingest.run_source import collect
 from digest.ingest.sources import arxiv_feed, huggingface
-from digest.models import Paper, Signal
+from digest.models import AttentionSample, Paper
 from tests.make import NOW
 
 SATURDAY = date(2026, 11, 21)
@@ -85,4 +85,4 @@ def test_a_look_on_the_next_day_adds_a_day_to_the_first_look(tmp_path):
     newest = Paper.objects.filter(announced_on=date(2026, 11, 20))
     assert Paper.objects.count() == before + newest.count()
     assert newest.count() >= 20
-    assert Signal.objects.filter(paper__in=newest).exists()
+    assert AttentionSample.objects.filter(paper__in=newest).exists()

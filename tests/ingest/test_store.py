@@ -10,7 +10,7 @@ from digest.ingest.pg_copy import Overtaken, insert
 from digest.ingest.sources import arxiv_feed, huggingface
 from digest.ingest.sources.listing import Listing, Measurement
 from digest.ingest.store import Counts, store
-from digest.models import IngestRun, Paper, Signal
+from digest.models import AttentionSample, IngestRun, Paper
 from tests import make
 from tests.ingest.recorded import ATOM, DAY_2026
 from tests.make import DAY, NOW
@@ -88,12 +88,18 @@ def test_storing_twice_changes_nothing():
     ]
     for listings in documents:
         store(listings, run(), NOW)
-    before = [list(table.objects.order_by("pk").values()) for table in (Paper, Signal)]
+    before = [
+        list(table.objects.order_by("pk").values())
+        for table in (Paper, AttentionSample)
+    ]
 
     again = [store(listings, run(), LATER) for listings in documents]
 
     assert again == [counts(unchanged=4), counts(unchanged=2)]
-    after = [list(table.objects.order_by("pk").values()) for table in (Paper, Signal)]
+    after = [
+        list(table.objects.order_by("pk").values())
+        for table in (Paper, AttentionSample)
+    ]
     assert after == before
 
 
@@ -202,7 +208,7 @@ def test_attention_is_remembered_where_it_changes():
     for at, value in zip(days, [5, 9, 9, 7], strict=True):
         store([from_huggingface(measurements=votes(value, at))], run(), at)
 
-    assert list(Signal.objects.order_by("at").values_list("at", "value")) == [
+    assert list(AttentionSample.objects.order_by("at").values_list("at", "value")) == [
         (days[0], 5),
         (days[1], 9),
         (days[3], 7),
@@ -216,19 +222,19 @@ def test_an_old_document_adds_history_and_does_not_turn_counts_back():
     result = store([from_huggingface(measurements=votes(5, NOW))], run(), LATER)
 
     assert result == counts(updated=1, signals=1)
-    assert Signal.objects.count() == 2
+    assert AttentionSample.objects.count() == 2
     assert Paper.objects.get().votes == 9
 
 
 def test_own_clicks_are_left_alone():
     store([listing()], run(), NOW)
-    Signal.objects.create(
+    AttentionSample.objects.create(
         paper=Paper.objects.get(), source="own", kind="clicks", value=3, at=NOW
     )
 
     store([from_huggingface(measurements=votes(5))], run(), LATER)
 
-    assert Signal.objects.filter(kind="clicks").get().value == 3
+    assert AttentionSample.objects.filter(kind="clicks").get().value == 3
 
 
 def test_hostile_and_huge_text_is_kept_raw_and_shown_in_one_line():
@@ -286,7 +292,7 @@ def test_a_feed_takes_the_same_number_of_queries_however_long(
 
 
 def test_a_brought_paper_that_is_listed_without_a_day_keeps_its_own():
-    store([listing(announce_type="brought")], run(), NOW)
+    store([listing(announce_type="added")], run(), NOW)
 
     store([from_huggingface(announced_on=None)], run(), LATER)
 
@@ -422,7 +428,10 @@ def test_the_newest_count_of_a_document_is_the_papers_own_and_the_first_of_a_mom
 
     assert result == counts(new=1, signals=2)
     assert Paper.objects.get().votes == 9
-    assert set(Signal.objects.values_list("at", "value")) == {(NOW, 5), (LATER, 9)}
+    assert set(AttentionSample.objects.values_list("at", "value")) == {
+        (NOW, 5),
+        (LATER, 9),
+    }
 
 
 def test_long_texts_are_compressed_in_the_quick_way_where_the_database_knows_it():

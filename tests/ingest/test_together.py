@@ -13,7 +13,7 @@ from digest.ingest.pg_copy import Overtaken, insert
 from digest.ingest.sources import arxiv_feed
 from digest.ingest.sources.listing import Measurement
 from digest.ingest.store import PATIENCE, store
-from digest.models import IngestRun, Paper, Signal
+from digest.models import AttentionSample, IngestRun, Paper
 from tests import make
 from tests.ingest.recorded import ATOM
 from tests.make import NOW
@@ -81,7 +81,7 @@ def test_what_another_worker_wrote_in_the_meantime_is_revised_not_written_twice(
 
     assert (account.new, account.updated, account.unchanged) == (1, 4, 0)
     assert set(Paper.objects.values_list("version", "votes")) == {(9, 7)}
-    assert Signal.objects.count() == Paper.objects.count() == 5
+    assert AttentionSample.objects.count() == Paper.objects.count() == 5
 
 
 def test_a_worker_that_is_always_overtaken_gives_up_and_says_so(monkeypatch):
@@ -136,4 +136,4 @@ def test_workers_that_store_the_same_papers_at_once_never_embrace():
 
     assert sum(account.new for account in accounts) == 200
     assert sum(account.signals for account in accounts) == 200
-    assert Paper.objects.count() == Signal.objects.count() == 300
+    assert Paper.objects.count() == AttentionSample.objects.count() == 300

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from digest.mailer import circuit_breaker, deliver, ledger, shutdown
-from digest.mailer.transports.result import accepted, refused, unknown
-from digest.models import Batch, Digest, Event, Pause
+from digest.mailer.transports import accepted, refused, unknown
+from digest.models import Batch, Digest, Event, SendingPause
 from tests import make
 from tests.mailer.test_deliver import LATER, NOW, outcomes, planned, provider, run
 
@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 
 def pauses():
-    return list(Pause.objects.in_force().values_list("reason", flat=True))
+    return list(SendingPause.objects.in_force().values_list("reason", flat=True))
 
 
 def test_a_revoked_key_stops_everything_and_fails_nobody(provider, caplog):
@@ -30,7 +30,7 @@ def test_a_revoked_key_stops_everything_and_fails_nobody(provider, caplog):
     assert pauses() == ["the provider refuses us: 401 the key was revoked"]
     assert "sending stands still" in caplog.text
     assert run(LATER) is None
-    Pause.objects.all().lift(LATER)
+    SendingPause.objects.all().lift(LATER)
     sink.answers.clear()
     run(LATER)
     assert outcomes() == ["sent"] * 3
@@ -42,7 +42,7 @@ def test_a_revoked_key_fails_nobody_however_often_it_is_tried(provider):
 
     for _ in range(deliver.ATTEMPTS + 2):
         run()
-        Pause.objects.all().lift(NOW)
+        SendingPause.objects.all().lift(NOW)
 
     assert outcomes() == [""]
     assert Batch.objects.get().attempts == 0
@@ -80,7 +80,7 @@ def test_a_brake_that_is_pulled_in_the_middle_stops_before_the_next_digest(
     send = sink.send
 
     def stopped_after_the_first(mail):
-        Pause.objects.pull("a wrong note", NOW, Batch.objects.get().slot.edition)
+        SendingPause.objects.pull("a wrong note", NOW, Batch.objects.get().slot.edition)
         return send(mail)
 
     monkeypatch.setattr(sink, "send", stopped_after_the_first)
@@ -110,15 +110,15 @@ def test_a_share_is_of_what_all_workers_have_in_hand(provider, monkeypatch):
     provider()
     run()
     readers = [make.subscriber() for _ in range(50)]
-    others = make.batch(first.slot.edition, readers, state="handing", handed=50)
+    others = make.batch(first.slot.edition, readers, state="sending", last_position=50)
     for reader in readers[:3]:  # of seventy, not of twenty
-        make.digest(others, reader, outcome="unknown", told_at=NOW)
+        make.digest(others, reader, outcome="unknown", outcome_at=NOW)
 
     circuit_breaker.check(NOW)
     assert pauses() == []
 
     for reader in readers[3:9]:
-        make.digest(others, reader, outcome="unknown", told_at=NOW)
+        make.digest(others, reader, outcome="unknown", outcome_at=NOW)
     circuit_breaker.check(NOW)
     assert pauses() == ["9 digests failed or are unknown within 0:15:00"]
 
@@ -143,7 +143,7 @@ def test_what_went_wrong_before_a_brake_was_lifted_does_not_pull_it_again(
     circuit_breaker.check(NOW)
     assert pauses()
 
-    Pause.objects.all().lift(NOW + timedelta(minutes=1))
+    SendingPause.objects.all().lift(NOW + timedelta(minutes=1))
     circuit_breaker.check(NOW + timedelta(minutes=2))
 
     assert pauses() == []
@@ -185,7 +185,7 @@ def test_a_worker_that_is_asked_to_end_finishes_its_digest_and_lays_the_batch_do
     batch = Batch.objects.get()
     assert sink.asked == ["r0@example.org"]
     assert outcomes() == ["sent", "", ""]
-    assert (batch.state, batch.handed, batch.attempts) == ("planned", 1, 0)
+    assert (batch.state, batch.last_position, batch.attempts) == ("planned", 1, 0)
     run(NOW)  # another worker need not wait for a lease
     assert outcomes() == ["sent"] * 3
 
@@ -252,5 +252,5 @@ def test_an_edition_that_is_still_sent_is_no_mismatch_until_it_has_expired():
     assert ledger.mismatch(edition, expired) == (
         "3 of 3 readers have no outcome: 1 batches never went"
     )
-    Pause.objects.pull("an operator stopped it", LATER, edition)
+    SendingPause.objects.pull("an operator stopped it", LATER, edition)
     assert ledger.mismatch(edition, expired) == ""

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection, transaction
 
 from digest.mailer import ledger
-from digest.models import Batch, Pause
+from digest.models import Batch, SendingPause
 from tests import make
 
 NOW = make.NOW + timedelta(hours=1)
@@ -47,11 +47,11 @@ def test_a_claim_that_waited_for_another_does_not_take_the_same_batch():
 @pytest.mark.django_db
 def test_a_brake_for_everything_lets_nobody_claim_until_it_is_lifted():
     batch = planned()
-    Pause.objects.pull("the domain is on a list", NOW)
+    SendingPause.objects.pull("the domain is on a list", NOW)
 
     assert ledger.claim_next(NOW) is None
     assert not Batch.objects.claim(batch.pk, NOW, NOW + timedelta(minutes=1))
-    Pause.objects.all().lift(NOW)
+    SendingPause.objects.all().lift(NOW)
     assert ledger.claim_next(NOW) == batch
 
 
@@ -59,7 +59,7 @@ def test_a_brake_for_everything_lets_nobody_claim_until_it_is_lifted():
 @pytest.mark.django_db
 def test_a_brake_of_one_edition_stops_no_other():
     stopped, free = planned(), planned(make.DAY - timedelta(days=1))
-    Pause.objects.pull("a wrong note", NOW, stopped.slot.edition)
+    SendingPause.objects.pull("a wrong note", NOW, stopped.slot.edition)
 
     assert ledger.claim_next(NOW) == free
     assert ledger.claim_next(NOW) is None
@@ -71,12 +71,12 @@ def test_a_brake_is_pulled_once_and_can_be_pulled_again_after_it_was_lifted():
     edition = planned().slot.edition
 
     pulled = [
-        Pause.objects.pull("one", NOW),
-        Pause.objects.pull("two", NOW),
-        Pause.objects.pull("of an edition", NOW, edition),
+        SendingPause.objects.pull("one", NOW),
+        SendingPause.objects.pull("two", NOW),
+        SendingPause.objects.pull("of an edition", NOW, edition),
     ]
-    Pause.objects.all().lift(NOW)
+    SendingPause.objects.all().lift(NOW)
 
     assert pulled == [True, False, True]
-    assert Pause.objects.pull("again", NOW)
-    assert Pause.objects.count() == 3
+    assert SendingPause.objects.pull("again", NOW)
+    assert SendingPause.objects.count() == 3

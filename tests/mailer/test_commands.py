@@ -6,7 +6,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from digest import follows
-from digest.models import Batch, Digest, Edition, Pause, Slot
+from digest.models import Batch, Digest, Edition, SendingPause, Slot
 from tests import make
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
@@ -122,7 +122,7 @@ def test_a_preview_prints_the_mail_and_stores_nothing(mails, format, begins, hol
 def test_a_sending_that_a_brake_stops_says_which_and_why(mails):
     make.edition(papers=2)
     readers(2)
-    Pause.objects.pull("a wrong note", make.NOW)
+    SendingPause.objects.pull("a wrong note", make.NOW)
 
     with pytest.raises(CommandError, match="everything stands still: a wrong note"):
         send()
@@ -148,7 +148,9 @@ def test_a_preview_of_an_empty_day_is_the_note_or_says_that_nothing_goes(
     note, told, warned
 ):
     make.edition(papers=2)
-    reader = make.subscriber("o@example.org", balance="own", note_when_empty=note)
+    reader = make.subscriber(
+        "o@example.org", fill_mode="followed_only", note_when_empty=note
+    )
     follows.follow(reader, "keyword", "nothing that any paper says")
     out, err = StringIO(), StringIO()
 
@@ -163,7 +165,7 @@ def test_a_preview_of_an_empty_day_is_the_note_or_says_that_nothing_goes(
 def test_sending_by_hand_on_an_empty_day_tells_who_asked_and_nobody_else(mails):
     make.edition(papers=2)
     for number, note in enumerate((True, False)):
-        reader = make.subscriber(balance="own", note_when_empty=note)
+        reader = make.subscriber(fill_mode="followed_only", note_when_empty=note)
         follows.follow(reader, "keyword", f"nothing that paper {number} says")
 
     told = [send(), send()]
@@ -176,11 +178,11 @@ def test_sending_by_hand_on_an_empty_day_tells_who_asked_and_nobody_else(mails):
 
 
 def test_the_brake_is_pulled_shown_and_lifted_from_a_shell():
-    Pause.objects.pull("a wrong note", make.NOW, make.frozen(make.edition()))
+    SendingPause.objects.pull("a wrong note", make.NOW, make.frozen(make.edition()))
 
     pulled = said("brake", "restored from a backup")
     again, shown = said("brake", "and again"), said("brake")
-    by_itself = dict(Pause.objects.values_list("reason", "is_automatic"))
+    by_itself = dict(SendingPause.objects.values_list("reason", "is_automatic"))
     lifted = said("brake", "--lift")
 
     assert "everything stands still: restored from a backup, since 20" in pulled

@@ -177,9 +177,9 @@ def test_the_same_rows_make_the_same_bytes_whenever_they_are_composed(ada):
     first = as_bytes(compose.compose(digest))
 
     again = Digest.objects.get(pk=digest.pk)
-    shelf = compose.gather([again])
+    render_data = compose.gather([again])
 
-    assert as_bytes(compose.compose(again, shelf)) == first
+    assert as_bytes(compose.compose(again, render_data)) == first
     assert b"Date: Fri, 20 Nov 2026 09:00:00 +0000" in first
 
 
@@ -430,9 +430,9 @@ def test_many_digests_cost_the_queries_of_one(ada, django_assert_num_queries):
     ready = Digest.objects.select_related("edition", "subscriber").get(pk=digest.pk)
 
     with django_assert_num_queries(3):  # four where papers are followed
-        shelf = compose.gather([ready])
+        render_data = compose.gather([ready])
     with django_assert_num_queries(0):
-        compose.compose(ready, shelf)
+        compose.compose(ready, render_data)
 
 
 def test_a_topic_may_be_called_anything_and_a_reader_too():

@@ -9,9 +9,8 @@ import pytest
 from accounts.models import Suppression
 from digest import follows
 from digest.feedback import process_events, record
-from digest.mailer import deliver, ledger, plan, resend
-from digest.mailer.transports import chosen
-from digest.mailer.transports.result import accepted
+from digest.mailer import deliver, ledger, plan, resend, transports
+from digest.mailer.transports import accepted
 from digest.models import Batch, Digest, Event, Slot
 from digest.ranking import choose
 from tests import make
@@ -49,7 +48,7 @@ class Provider:
 @pytest.fixture
 def provider(monkeypatch):
     made = Provider()
-    monkeypatch.setattr(chosen, "chosen", lambda: made)
+    monkeypatch.setattr(transports, "get_transport", lambda: made)
     return made
 
 
@@ -60,7 +59,7 @@ def edition(monkeypatch):
     for number in range(READERS):
         reader = make.subscriber(f"r{number}@example.org", hour=10)
         if number in NOTED:
-            reader.balance, reader.note_when_empty = "own", True
+            reader.fill_mode, reader.note_when_empty = "followed_only", True
             reader.save()
             follows.follow(reader, "keyword", "nothing that any paper says")
     return edition
@@ -140,7 +139,7 @@ def test_who_dies_here_costs_no_mail_and_doubles_none(
     assert provider.taken == Counter(f"r{n}@example.org" for n in range(READERS))
     tally = outcomes(edition)
     assert (tally.accepted, tally.recipients, tally.waiting) == (READERS, READERS, 0)
-    assert Digest.objects.filter(packed=b"").count() == len(NOTED)
+    assert Digest.objects.filter(packed_picks=b"").count() == len(NOTED)
 
 
 # From the mark to the record nobody knows.
@@ -266,4 +265,4 @@ def test_who_dies_while_it_plans_a_doubt_once_more_sends_it_once_more_only(
 
     assert provider.taken == Counter(f"r{n}@example.org" for n in range(READERS))
     assert outcomes(edition).accepted == READERS
-    assert Slot.objects.filter(kind="again").count() == 1
+    assert Slot.objects.filter(kind="resend").count() == 1

@@ -8,9 +8,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Suppression
-from digest.mailer import deliver, ledger
-from digest.mailer.transports import files
-from digest.mailer.transports.result import accepted, refused, unknown
+from digest.mailer import deliver, ledger, transports
+from digest.mailer.transports import accepted, files, refused, unknown
 from digest.models import Batch, Digest, Recall
 from tests import make
 
@@ -50,7 +49,7 @@ class Provider:
 def provider(monkeypatch):
     def chosen(answers=()):
         made = Provider(answers)
-        monkeypatch.setattr(chosen, "chosen", lambda: made)
+        monkeypatch.setattr(transports, "get_transport", lambda: made)
         return made
 
     return chosen
@@ -97,7 +96,7 @@ def test_every_digest_of_a_batch_becomes_one_file(mails):
     keys = sorted(Digest.objects.values_list("key", flat=True))
     names = sorted(path.name for path in mails.iterdir())
     assert names == sorted(f"2026-11-20-{key}.eml" for key in keys)
-    assert (done.accepted, batch.state, batch.handed) == (3, "accepted", 3)
+    assert (done.accepted, batch.state, batch.last_position) == (3, "accepted", 3)
     assert outcomes() == ["sent"] * 3
 
 
@@ -199,7 +198,7 @@ def test_files_are_looked_for_so_that_a_kill_costs_no_mail_and_doubles_none(
     batch.refresh_from_db()
     run(LATER)
 
-    assert batch.handed == (2 if when == "after the call" else 1)
+    assert batch.last_position == (2 if when == "after the call" else 1)
     assert len(list(mails.iterdir())) == 3
     assert len(written) == (1 if when == "after the call" else 2)
     tally = ledger.tally(Batch.objects.get().slot.edition)
@@ -218,12 +217,12 @@ def test_a_draft_that_was_being_written_is_never_seen_as_a_mail(mails, monkeypat
 def test_a_live_worker_is_not_reclaimed(provider):
     batch = planned()
     Batch.objects.update(
-        state="handing", handed=1, lease_until=NOW + timedelta(minutes=1)
+        state="sending", last_position=1, lease_until=NOW + timedelta(minutes=1)
     )
 
     assert ledger.reclaim(NOW) == []
     batch.refresh_from_db()
-    assert batch.state == "handing"
+    assert batch.state == "sending"
 
 
 def test_a_worker_that_lost_its_lease_sends_nothing_more(provider):
@@ -487,7 +486,7 @@ def test_a_digest_whose_papers_are_all_recalled_is_not_sent(provider):
     assert Digest.objects.get().reason == "nothing"
 
 
-@pytest.mark.parametrize(("kind", "sent"), [("hour", 0), ("hand", 2), ("welcome", 2)])
+@pytest.mark.parametrize(("kind", "sent"), [("hour", 0), ("manual", 2), ("welcome", 2)])
 def test_only_readers_of_an_hour_are_too_late_when_the_edition_expired(
     provider, kind, sent
 ):
@@ -532,7 +531,9 @@ def test_a_digest_costs_two_statements_however_many_there_are():
 def test_the_tally_counts_each_reader_once_and_says_who_waits(provider):
     batch = planned(5)
     edition = batch.slot.edition
-    make.batch(edition, [one.subscriber for one in edition.digests.all()], kind="hand")
+    make.batch(
+        edition, [one.subscriber for one in edition.digests.all()], kind="manual"
+    )
     provider({"r1@example.org": refused("550"), "r2@example.org": unknown("?")})
     before = ledger.tally(edition)
     edition.digests.last().subscriber.leave(NOW)

@@ -28,7 +28,7 @@ def ada():
     """Wants nothing but what she follows, and a word where there is nothing."""
     return make.subscriber(
         "ada@example.org",
-        balance="own",
+        fill_mode="followed_only",
         note_when_empty=True,
         confirmed_at=make.NOW - timedelta(days=40),
     )
@@ -182,7 +182,10 @@ def test_what_was_told_to_others_or_later_changes_no_note(ada):
 
 
 def test_the_notes_of_a_batch_cost_the_queries_of_one(django_assert_num_queries):
-    readers = [make.subscriber(balance="own", note_when_empty=True) for _ in range(9)]
+    readers = [
+        make.subscriber(fill_mode="followed_only", note_when_empty=True)
+        for _ in range(9)
+    ]
     found = edition()
     batch = make.batch(found, readers)
     for reader in readers:
@@ -205,19 +208,19 @@ def test_a_preview_of_nothing_is_the_note_and_none_of_its_links_acts(ada):
 
 
 @pytest.mark.parametrize(
-    ("balance", "asked", "outcome"),
+    ("fill_mode", "asked", "outcome"),
     [
-        ("own", True, "sent"),
-        ("own", False, "nothing"),
-        ("first", True, "nothing"),
-        ("even", True, "nothing"),
+        ("followed_only", True, "sent"),
+        ("followed_only", False, "nothing"),
+        ("followed_first", True, "nothing"),
+        ("half", True, "nothing"),
     ],
 )
 def test_whether_a_note_is_wanted_is_read_again_at_the_last_door(
-    ada, mails, balance, asked, outcome
+    ada, mails, fill_mode, asked, outcome
 ):
     note = told(ada, papers=0)
-    ada.balance, ada.note_when_empty = balance, asked
+    ada.fill_mode, ada.note_when_empty = fill_mode, asked
     ada.save()
 
     done = run()
@@ -250,7 +253,7 @@ def test_a_note_goes_once_however_often_its_batch_is_run(ada, mails):
     note = told(ada, papers=0)
     run()
 
-    again = make.batch(note.edition, [ada], kind="hand", at=NOW)
+    again = make.batch(note.edition, [ada], kind="manual", at=NOW)
     Digest.objects.filter(pk=note.pk).update(batch=again)
     run()
 

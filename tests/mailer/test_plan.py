@@ -175,7 +175,7 @@ def test_by_hand_everyone_without_the_edition_is_planned_whatever_their_hour():
 
     slot = plan.plan_everyone(edition, FRIDAY)
 
-    assert slot.kind == "hand"
+    assert slot.kind == "manual"
     assert slot.planned_at
     assert [batch.readers for batch in slot.batches.all()] == [[ada.pk, ben.pk]]
 
@@ -196,7 +196,7 @@ def test_a_sending_by_hand_that_was_interrupted_is_resumed(monkeypatch):
     monkeypatch.setattr(Batch, "SIZE", 2)
     edition = friday()
     readers = [make.subscriber().pk for _ in range(3)]
-    slot = Slot.objects.create(edition=edition, at=FRIDAY, kind="hand")
+    slot = Slot.objects.create(edition=edition, at=FRIDAY, kind="manual")
     plan.fill_batch(slot.pk, plan.everyone(edition, FRIDAY), FRIDAY)
 
     resumed = plan.plan_everyone(edition, FRIDAY + timedelta(hours=1))
@@ -216,9 +216,9 @@ def test_one_reader_is_planned_at_once_and_not_where_they_have_the_edition():
     assert slot.planned_at == FRIDAY
     assert slot.batches.get().readers == [ada.pk]
     assert other.at > slot.at
-    assert plan.plan_one(edition, left, FRIDAY, Slot.Kind.HAND) is None
+    assert plan.plan_one(edition, left, FRIDAY, Slot.Kind.MANUAL) is None
     make.digest(slot.batches.get(), ada)
-    assert plan.plan_one(edition, ada, FRIDAY, Slot.Kind.HAND) is None
+    assert plan.plan_one(edition, ada, FRIDAY, Slot.Kind.MANUAL) is None
     assert Digest.objects.count() == 1
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from digest.feedback import process_events, record
 from digest.mailer import ledger, progress, resend
-from digest.mailer.transports.result import unknown
+from digest.mailer.transports import unknown
 from digest.models import Batch, Digest, Slot
 from tests import make
 from tests.mailer.test_deliver import NOW, outcomes, planned, provider, run
@@ -71,7 +71,7 @@ def test_an_event_of_any_kind_forbids_it(doubt, acted):
 def test_an_event_that_comes_after_it_was_planned_stops_it(doubt):
     doubt.answers.clear()
     resend.resend_due(LATER)
-    digest = Digest.objects.get(batch__slot__kind="again")
+    digest = Digest.objects.get(batch__slot__kind="resend")
     record.record([record.Report("delivered", digest_key=digest.key)], "sendgrid", NOW)
     process_events.act(NOW)
 
@@ -103,11 +103,11 @@ def test_an_expired_edition_is_not_sent_again(doubt):
     resend.resend_due(LATER)
     run(make.NOW + timedelta(hours=27))
 
-    assert Digest.objects.get(batch__slot__kind="again").reason == "expired"
+    assert Digest.objects.get(batch__slot__kind="resend").reason == "expired"
 
 
 def test_what_a_worker_still_holds_is_not_sent_again(doubt):
-    Batch.objects.update(state="handing")
+    Batch.objects.update(state="sending")
 
     assert resend.resend_due(LATER) == 0
 
@@ -117,8 +117,8 @@ def test_an_operator_may_send_it_again_at_any_time_or_say_that_it_arrived(doubt)
     edition = digest.edition
     doubt.answers.clear()
 
-    assert resend.resend(edition, [digest.pk], NOW, Slot.Kind.HAND) == 1
-    assert resend.resend(edition, [digest.pk], NOW, Slot.Kind.HAND) == 0
+    assert resend.resend(edition, [digest.pk], NOW, Slot.Kind.MANUAL) == 1
+    assert resend.resend(edition, [digest.pk], NOW, Slot.Kind.MANUAL) == 0
     run(make.NOW + timedelta(days=3))
     assert sorted(outcomes()) == ["sent"] * 3
 

@@ -76,7 +76,7 @@ def test_nothing_of_the_last_thirty_days_goes_whatever_the_setting(
         ({"outcome": "failed"}, True),
         ({"outcome": "unknown"}, False),
         ({"outcome": ""}, False),  # nobody told what became of it
-        ({"outcome": "accepted", "state": "handing"}, False),
+        ({"outcome": "accepted", "state": "sending"}, False),
         ({"outcome": "", "state": "planned"}, False),
     ],
 )
@@ -145,7 +145,7 @@ def test_an_edition_of_which_nobody_knows_who_had_it_is_mailed_to_nobody():
     reader = make.subscriber()
 
     assert not plan.everyone(old, NOW).exists()
-    assert plan.plan_one(old, reader, NOW, Slot.Kind.HAND) is None
+    assert plan.plan_one(old, reader, NOW, Slot.Kind.MANUAL) is None
     assert plan.everyone(young, NOW).filter(pk=reader.pk).exists()
 
 

@@ -22,7 +22,7 @@ def batch():
     """Readers who are due, in one batch."""
     edition = make.frozen(make.edition(papers=3))
     readers = [make.subscriber() for _ in range(READERS)]
-    return make.batch(edition, readers, kind="hand")  # never too late
+    return make.batch(edition, readers, kind="manual")  # never too late
 
 
 def mails(folder):
@@ -35,7 +35,7 @@ def is_laid_down(batch, folder):
     sent = Digest.objects.exclude(message_id="").count()
     assert batch.state == Batch.State.PLANNED
     assert batch.error == "its worker was asked to end"
-    assert 5 <= sent == len(mails(folder)) == batch.handed < READERS
+    assert 5 <= sent == len(mails(folder)) == batch.last_position < READERS
     return True
 
 

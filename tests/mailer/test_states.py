@@ -18,10 +18,9 @@ from hypothesis.stateful import (
 
 from accounts.models import Subscriber
 from digest.feedback import process_events, record
-from digest.mailer import deliver, ledger, resend, shutdown
-from digest.mailer.transports import chosen
-from digest.mailer.transports.result import accepted, refused, unknown
-from digest.models import Batch, Digest, Edition, Event, Pause, Slot
+from digest.mailer import deliver, ledger, resend, shutdown, transports
+from digest.mailer.transports import accepted, refused, unknown
+from digest.models import Batch, Digest, Edition, Event, SendingPause, Slot
 from tests import make
 
 READERS, SIZE = 5, 2
@@ -48,7 +47,7 @@ class Sending(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        for model in (Event, Digest, Batch, Pause, Slot, Edition, Subscriber):
+        for model in (Event, Digest, Batch, SendingPause, Slot, Edition, Subscriber):
             model.objects.all().delete()
         self.now = make.NOW + timedelta(hours=1)
         self.taken, self.asked, self.fates, self.workers = Counter(), set(), [], []
@@ -56,12 +55,12 @@ class Sending(RuleBasedStateMachine):
         self.picks = [(one.pk, 0) for one in edition.candidates.all()]
         self.edition = make.frozen(edition)
         self.readers = [
-            make.subscriber(balance="own", note_when_empty=number in NOTED)
+            make.subscriber(fill_mode="followed_only", note_when_empty=number in NOTED)
             for number in range(READERS)
         ]
         for start in range(0, READERS, SIZE):
             make.batch(self.edition, self.readers[start : start + SIZE])
-        self.old, chosen.chosen = chosen.chosen, lambda: self
+        self.old, transports.get_transport = transports.get_transport, lambda: self
 
     # The provider
 
@@ -160,11 +159,11 @@ class Sending(RuleBasedStateMachine):
 
     @rule()
     def lift(self):
-        Pause.objects.all().lift(self.now)
+        SendingPause.objects.all().lift(self.now)
 
     @rule()
     def stop_everything(self):
-        Pause.objects.pull("an operator", self.now)
+        SendingPause.objects.pull("an operator", self.now)
 
     @rule(number=st.integers(0, READERS - 1))
     def leave(self, number):
@@ -194,12 +193,12 @@ class Sending(RuleBasedStateMachine):
             self.come_to_rest()
             self.verify()
         finally:
-            chosen.chosen = self.old
+            transports.get_transport = self.old
 
     def come_to_rest(self):
         """Whatever happened, ticks go on, and the provider recovers."""
         self.fates = []
-        Pause.objects.all().lift(self.now)
+        SendingPause.objects.all().lift(self.now)
         for _ in range(3):
             self.now += timedelta(minutes=20)
             while self.work([]):

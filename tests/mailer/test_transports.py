@@ -12,8 +12,9 @@ import pytest
 from django.core.mail import EmailMultiAlternatives
 from werkzeug import Response
 
+from digest.mailer import transports
 from digest.mailer.mail import Mail, as_bytes
-from digest.mailer.transports import chosen, files, sendgrid, smtp
+from digest.mailer.transports import files, sendgrid, smtp
 from tests.conftest import DATA, needs_data
 from tests.smtp_server import SmtpServer
 
@@ -52,14 +53,14 @@ def confirmation(to="ada@example.org"):
 def test_the_settings_choose_the_transport(settings, name, module):
     settings.MAIL_TRANSPORT = name
 
-    assert chosen.chosen() is module
+    assert transports.get_transport() is module
 
 
 def test_an_unknown_transport_is_refused_by_name(settings):
     settings.MAIL_TRANSPORT = "os"
 
     with pytest.raises(ValueError, match="use files, smtp or sendgrid"):
-        chosen.chosen()
+        transports.get_transport()
 
 
 # Files

@@ -7,7 +7,15 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Suppression
-from digest.models import Candidate, Digest, Edition, Follow, Interest, Recall, Signal
+from digest.models import (
+    AttentionSample,
+    Candidate,
+    Digest,
+    Edition,
+    Follow,
+    Interest,
+    Recall,
+)
 from digest.ranking import choose
 from digest.ranking.rank_edition import rescore
 from tests import make
@@ -176,9 +184,9 @@ def test_a_reader_gets_as_many_papers_as_they_asked_for(edition, ada):
     assert len(chosen(edition, ada)) == 3
 
 
-def balanced(edition, reader, balance, length=6):
+def balanced(edition, reader, fill_mode, length=6):
     """How many papers an interest chose, and how many came for their trend."""
-    reader.balance, reader.length = balance, length
+    reader.fill_mode, reader.length = fill_mode, length
     reader.save()
     claimed = [pick.interest > 0 for pick in chosen(edition, reader)]
     return sum(claimed), len(claimed) - sum(claimed)
@@ -186,16 +194,16 @@ def balanced(edition, reader, balance, length=6):
 
 @pytest.mark.both
 @pytest.mark.parametrize(
-    ("balance", "claimed", "trending"),
-    [("own", 2, 0), ("first", 2, 4), ("even", 2, 4)],
+    ("fill_mode", "claimed", "trending"),
+    [("followed_only", 2, 0), ("followed_first", 2, 4), ("half", 2, 4)],
 )
-def test_the_balance_says_how_many_papers_come_for_their_trend(
-    edition, ada, balance, claimed, trending
+def test_the_fill_mode_says_how_many_papers_come_for_their_trend(
+    edition, ada, fill_mode, claimed, trending
 ):
     follow(ada, "keyword", "storks")
     follow(ada, "keyword", "welds")
 
-    assert balanced(edition, ada, balance) == (claimed, trending)
+    assert balanced(edition, ada, fill_mode) == (claimed, trending)
 
 
 def test_half_and_half_keeps_half_of_the_places_for_what_trends(ada):
@@ -205,16 +213,16 @@ def test_half_and_half_keeps_half_of_the_places_for_what_trends(ada):
     edition = make.frozen(rescore(DAY, NOW))
     follow(ada, "keyword", "seen from orbit")
 
-    assert balanced(edition, ada, "first") == (6, 0)
-    assert balanced(edition, ada, "own") == (6, 0)
-    assert balanced(edition, ada, "even") == (3, 3)
-    assert balanced(edition, ada, "even", length=1) == (1, 0)
+    assert balanced(edition, ada, "followed_first") == (6, 0)
+    assert balanced(edition, ada, "followed_only") == (6, 0)
+    assert balanced(edition, ada, "half") == (3, 3)
+    assert balanced(edition, ada, "half", length=1) == (1, 0)
 
 
-@pytest.mark.parametrize("balance", ["own", "even"])
+@pytest.mark.parametrize("fill_mode", ["followed_only", "half"])
 @pytest.mark.parametrize("stance", [None, "muted", "opened"])
 def test_who_follows_nothing_gets_what_trends_whatever_they_chose(
-    edition, ada, balance, stance
+    edition, ada, fill_mode, stance
 ):
     if stance == "muted":
         follow(ada, "keyword", "storks", weight=-1)
@@ -223,11 +231,11 @@ def test_who_follows_nothing_gets_what_trends_whatever_they_chose(
         follow(ada, "paper", paper.identifier, weight=0.25)
         Follow.objects.update(source="opened")
 
-    assert sum(balanced(edition, ada, balance)) == 6
+    assert sum(balanced(edition, ada, fill_mode)) == 6
 
 
-def test_the_balance_of_one_reader_is_not_another_s(edition, ada):
-    bea = make.subscriber(balance="own")
+def test_the_fill_mode_of_one_reader_is_not_another_s(edition, ada):
+    bea = make.subscriber(fill_mode="followed_only")
     for reader in (ada, bea):
         follow(reader, "keyword", "storks")
 
@@ -239,7 +247,7 @@ def test_the_balance_of_one_reader_is_not_another_s(edition, ada):
 def test_a_pin_comes_also_to_who_wants_only_their_own(edition, ada):
     Candidate.objects.filter(paper__title=WELDS).update(pin=1)
     follow(ada, "keyword", "storks")
-    ada.balance = "own"
+    ada.fill_mode = "followed_only"
 
     assert titles(edition, chosen(edition, ada)) == [WELDS, STORKS]
 
@@ -252,7 +260,7 @@ def test_a_day_without_a_match_is_silence_or_a_note(
     edition, ada, note, outcome, reason
 ):
     follow(ada, "keyword", "nothing that any paper says")
-    ada.balance, ada.note_when_empty = "own", note
+    ada.fill_mode, ada.note_when_empty = "followed_only", note
     ada.save()
 
     (digest,) = choose.assemble(make.batch(edition, [ada]), NOW)
@@ -263,7 +271,7 @@ def test_a_day_without_a_match_is_silence_or_a_note(
 
 def test_a_note_is_for_who_is_mailed(edition, ada):
     follow(ada, "keyword", "nothing that any paper says")
-    ada.balance, ada.note_when_empty, ada.paused_until = "own", True, LATER
+    ada.fill_mode, ada.note_when_empty, ada.paused_until = "followed_only", True, LATER
     ada.save()
 
     (digest,) = choose.assemble(make.batch(edition, [ada]), NOW)
@@ -405,7 +413,7 @@ def test_who_reads_once_a_week_gets_the_best_of_the_week(ada):
     monday = make.paper("Much discussed", announced_on=DAY - timedelta(days=5))
     today = make.paper("Of this morning")
     for paper, votes in ((monday, 30), (today, 5)):
-        Signal.objects.create(paper=paper, kind="upvotes", at=NOW, value=votes)
+        AttentionSample.objects.create(paper=paper, kind="upvotes", at=NOW, value=votes)
     edition = rescore(DAY, NOW)
     weekly = make.subscriber(frequency="weekly", weekday=DAY.weekday())
 

@@ -19,7 +19,7 @@ from digest.ranking.evaluation import (
     ndcg,
     rows,
 )
-from digest.ranking.relevance import Wish
+from digest.ranking.relevance import InterestQuery
 
 THEMES = {
     "storks": "storks cross wetlands while volunteers count autumn nests",
@@ -84,7 +84,7 @@ def test_papers_that_are_only_followed_say_nothing_of_the_candidates():
         {"id": f"old-{n}", "title": "storks", "abstract": "quarks", "background": True}
         for n in range(9)
     ]
-    wish = Wish("topic", "storks and quarks")
+    wish = InterestQuery("topic", "storks and quarks")
 
     def relevance(recorded):
         return Papers(recorded, lambda texts: lsa.fit(texts[:36])).relevance([wish])

@@ -9,7 +9,7 @@ import pytest
 
 from digest.ranking import lsa
 from digest.ranking.co_readership import Company, related
-from digest.ranking.relevance import Field, PaperText, Wish
+from digest.ranking.relevance import Field, InterestQuery, PaperText
 from digest.ranking.trend import Attention, growth, trend
 from tests.conftest import DATA, needs_data
 
@@ -53,7 +53,7 @@ def precision_of(reader, topics):
     place = {paper["id"]: i for i, paper in enumerate(recorded)}
     followed = [place[name] for name in reader["follows"]["papers"]]
     (topic,) = reader["follows"]["topics"]
-    wish = Wish(
+    wish = InterestQuery(
         "topic",
         topic["name"],
         topic["description"],

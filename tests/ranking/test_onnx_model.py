@@ -22,7 +22,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 
-from digest.models import Interest, Paper, VectorModel
+from digest.models import EmbeddingModel, Interest, Paper
 from digest.ranking import edition_index, embeddings, onnx_model, rank_edition, search
 from digest.ranking.onnx_model import POOLING, POOLING_BEFORE, Unusable
 from tests import make
@@ -287,7 +287,7 @@ def test_nobody_is_told_which_model_is_loaded(folder, tmp_path):
     assert list(home.rglob("*")) == []
 
 
-LOAD = "import sys; from pathlib import Path; from digest.ranking import transformer; transformer.load(Path(sys.argv[1]))"
+LOAD = "import sys; from pathlib import Path; from digest.ranking import onnx_model; onnx_model.load(Path(sys.argv[1]))"
 
 
 # The model: a folder, less the mean.
@@ -634,7 +634,7 @@ def mark_of(folder):
 def test_with_a_folder_papers_have_its_vectors(papers, chosen):
     rank_edition.rescore(DAY, NOW)
 
-    row = VectorModel.objects.get()
+    row = EmbeddingModel.objects.get()
     assert row.version == f"{mark_of(chosen)}{len(papers)}"
     assert row.papers == len(papers)
     assert versions() == {row.version}
@@ -667,12 +667,12 @@ def test_one_can_switch_there_and_back(papers, folder, settings):
 def test_a_rank_without_new_papers_runs_no_graph(papers, chosen, monkeypatch):
     monkeypatch.setattr(onnx_model, "FIT_ON", 1)
     embeddings.refresh()
-    before = VectorModel.objects.values().get()
+    before = EmbeddingModel.objects.values().get()
     monkeypatch.setattr(onnxruntime.InferenceSession, "run", refuse)
 
     embeddings.refresh()
 
-    assert VectorModel.objects.values().get() == before
+    assert EmbeddingModel.objects.values().get() == before
 
 
 def test_a_paper_is_embedded_once(papers, chosen):
@@ -797,7 +797,9 @@ def test_words_alone_decide_where_the_only_model_has_gone(papers, chosen):
 
     table = edition_index.table(edition)
 
-    (wish,) = edition_index.wishes([Interest(kind="search", value="steel welds")])
+    (wish,) = edition_index.requested_interests(
+        [Interest(kind="search", value="steel welds")]
+    )
     assert embeddings.current() is None
     assert table.papers[int(table.evaluate(wish).argmax())] == papers[2].pk
 
@@ -808,7 +810,7 @@ def test_choosing_for_readers_embeds_no_paper(papers, chosen, monkeypatch):
     monkeypatch.setattr(onnxruntime.InferenceSession, "run", refuse)
 
     table = edition_index.table(edition)
-    found = table.relevance(edition_index.wishes(shown))[0]
+    found = table.relevance(edition_index.requested_interests(shown))[0]
 
     assert table.papers[int(found.argmax())] == papers[0].pk
     assert table.vectors.shape == (len(papers), SIZE)

@@ -5,7 +5,14 @@ from datetime import timedelta
 import pytest
 from django.core.management import CommandError, call_command
 
-from digest.models import Candidate, Edition, Frozen, Paper, Signal, VectorModel
+from digest.models import (
+    AttentionSample,
+    Candidate,
+    Edition,
+    EmbeddingModel,
+    Frozen,
+    Paper,
+)
 from digest.ranking import attention_prior, embeddings, rank_edition
 from tests import make
 from tests.make import DAY, NOW
@@ -15,7 +22,7 @@ pytestmark = pytest.mark.django_db
 
 def signal(paper, value, kind="upvotes", hours_ago=1.0):
     at = NOW - make.hours(hours_ago)
-    return Signal.objects.create(
+    return AttentionSample.objects.create(
         paper=paper, source="huggingface", kind=kind, value=value, at=at
     )
 
@@ -155,7 +162,7 @@ def test_papers_are_embedded_under_one_model():
 
     rank_edition.rescore(DAY, NOW)
 
-    model = VectorModel.objects.get()
+    model = EmbeddingModel.objects.get()
     assert model.papers == 3
     versions = {Paper.objects.get(pk=paper.pk).vector_version for paper in papers}
     assert versions == {model.version}

@@ -9,8 +9,8 @@ from digest.ranking.relevance import (
     FLOOR,
     MUTE_FROM,
     Field,
+    InterestQuery,
     PaperText,
-    Wish,
 )
 from digest.ranking.selection import CLAIMED_FROM
 
@@ -62,7 +62,7 @@ def field():
 
 def relevance(field, kind, value="", **fields):
     """Of the quantized, the pruned and the birds' paper, and the most of all others."""
-    row = field.evaluate(Wish(kind, value, **fields))
+    row = field.evaluate(InterestQuery(kind, value, **fields))
     return [*row[:3].tolist(), float(row[3:].max())]
 
 
@@ -220,10 +220,12 @@ def test_a_verbatim_search_is_surer_than_its_words_apart(field):
 
 
 def test_likeness_by_chance_is_nothing(field):
-    wishes = [Wish("search", paper.abstract) for paper in PAPERS]
-    wishes += [Wish("paper", "1", examples=(paper,)) for paper in PAPERS]
+    requested_interests = [InterestQuery("search", paper.abstract) for paper in PAPERS]
+    requested_interests += [
+        InterestQuery("paper", "1", examples=(paper,)) for paper in PAPERS
+    ]
 
-    found = np.array([field.evaluate(wish) for wish in wishes])
+    found = np.array([field.evaluate(wish) for wish in requested_interests])
 
     assert found[found > 0].min() >= FLOOR
     assert np.count_nonzero(found) < found.size / 5
@@ -235,7 +237,9 @@ def test_a_search_for_unknown_words_finds_nothing(field):
 
 @pytest.mark.parametrize("kind", MUTE_FROM)
 def test_every_kind_stays_between_zero_and_one(field, kind):
-    row = field.evaluate(Wish(kind, "language models", examples=(BIRDS, PRUNED)))
+    row = field.evaluate(
+        InterestQuery(kind, "language models", examples=(BIRDS, PRUNED))
+    )
 
     assert row.dtype == np.float32
     assert row.shape == (len(PAPERS),)
@@ -248,7 +252,7 @@ def test_every_kind_stays_between_zero_and_one(field, kind):
 def test_every_kind_bears_an_edition_without_words(kind, papers):
     empty = Field(papers, np.zeros((len(papers), 0), np.float32), None)
 
-    row = empty.evaluate(Wish(kind, "language models", examples=(BIRDS,)))
+    row = empty.evaluate(InterestQuery(kind, "language models", examples=(BIRDS,)))
 
     assert row.tolist() == [0.0] * len(papers)
 
@@ -274,8 +278,8 @@ def among(*papers):
 def test_what_the_best_matches_share_finds_more_but_claims_nothing(kind):
     field = among(BESIDE, *MATCHES)
 
-    beside, *matches = field.evaluate(Wish(kind, "storks autumn"))[:4]
-    others = field.evaluate(Wish(kind, "storks autumn"))[4:]
+    beside, *matches = field.evaluate(InterestQuery(kind, "storks autumn"))[:4]
+    others = field.evaluate(InterestQuery(kind, "storks autumn"))[4:]
 
     assert min(matches) > CLAIMED_FROM > beside > others.max() == 0
 
@@ -286,9 +290,9 @@ def test_much_that_the_best_matches_share_says_more_than_one_word_of_many():
     )
     field = among(BESIDE, autumn, *MATCHES)
 
-    beside, one_word = field.evaluate(Wish("search", "storks cross wetlands autumn"))[
-        :2
-    ]
+    beside, one_word = field.evaluate(
+        InterestQuery("search", "storks cross wetlands autumn")
+    )[:2]
 
     assert CLAIMED_FROM > beside > one_word > FLOOR
 
@@ -296,8 +300,8 @@ def test_much_that_the_best_matches_share_says_more_than_one_word_of_many():
 def test_the_more_examples_the_less_the_best_matches_say():
     field = among(BESIDE, *MATCHES)
 
-    few = field.evaluate(Wish("paper", "1", examples=(EXAMPLE,)))[0]
-    many = field.evaluate(Wish("paper", "1", examples=(EXAMPLE,) * 60))[0]
+    few = field.evaluate(InterestQuery("paper", "1", examples=(EXAMPLE,)))[0]
+    many = field.evaluate(InterestQuery("paper", "1", examples=(EXAMPLE,) * 60))[0]
 
     assert few >= FLOOR > many
 
@@ -306,7 +310,7 @@ def test_an_example_that_is_a_candidate_is_none_of_the_best_matches(monkeypatch)
     monkeypatch.setattr("digest.ranking.relevance.LEADERS", 1)
     field = among(BESIDE, *MATCHES, EXAMPLE)
 
-    beside = field.evaluate(Wish("paper", "1", examples=(EXAMPLE,)))[0]
+    beside = field.evaluate(InterestQuery("paper", "1", examples=(EXAMPLE,)))[0]
 
     assert beside >= FLOOR
 
@@ -314,7 +318,7 @@ def test_an_example_that_is_a_candidate_is_none_of_the_best_matches(monkeypatch)
 def test_a_keyword_with_a_hyphen_finds_the_word_without():
     field = among(PaperText("Posttraining of falcons", "They learn late."))
 
-    assert field.evaluate(Wish("keyword", "post-training"))[0] == 1.0
+    assert field.evaluate(InterestQuery("keyword", "post-training"))[0] == 1.0
 
 
 def test_a_topic_is_as_sure_as_its_best_keyword_is_verbatim(field):
@@ -332,7 +336,7 @@ def test_a_word_in_every_phrase_of_a_topic_counts_little_more_than_once():
     keywords = ("storks flight", "storks marsh", "storks call")
 
     one_word, two_words = among(storks, nests).evaluate(
-        Wish("topic", "storks nest", keywords=keywords)
+        InterestQuery("topic", "storks nest", keywords=keywords)
     )[:2]
 
     assert two_words > one_word > FLOOR

@@ -150,7 +150,7 @@ def only_opened(reader, paper):
 
 
 def learns_no_more(reader, paper):
-    reader.learns = False
+    reader.learns_from_clicks = False
     reader.save()
 
 

@@ -56,7 +56,7 @@ def test_an_unknown_key_s_page_says_how_long_digests_are_kept(
 
 
 def test_a_digest_that_was_not_sent_has_no_page(client, hers):
-    Digest.objects.update(outcome="skipped", reason="left", packed=b"")
+    Digest.objects.update(outcome="skipped", reason="left", packed_picks=b"")
 
     assert client.get(f"/d/{hers.key}").status_code == 404
 
@@ -221,7 +221,7 @@ def test_the_archive_lists_a_reader_s_own_digests(client, hers, key):
 
 
 def test_a_note_about_an_empty_day_has_its_page_and_its_line(client, hers, key):
-    Digest.objects.update(packed=b"")
+    Digest.objects.update(packed_picks=b"")
 
     archive = text(client.get(f"/digests/{key}"))
     page = text(client.get(f"/d/{hers.key}"))

@@ -6,7 +6,7 @@ from tests import make
 from tests.site.conftest import text
 
 
-def wishes(page):
+def requested_interests(page):
     return [part.partition('"')[0] for part in page.split('name="wish" value="')[1:]]
 
 
@@ -78,18 +78,18 @@ def test_the_sign_up_carries_the_question_and_the_topics(client, world):
         client.get("/?q=protein+design&topic=quantization&topic=robots&topic=gone")
     )
 
-    assert wishes(page) == [
+    assert requested_interests(page) == [
         "search:protein design",
         "topic:quantization",
         "topic:robots",
     ]
-    assert wishes(text(client.get("/"))) == []
+    assert requested_interests(text(client.get("/"))) == []
 
 
 def test_a_question_without_a_word_asks_nothing(client, world):
     page = text(client.get("/?q=???"))
 
-    assert wishes(page) == []
+    assert requested_interests(page) == []
     assert "Trending" in page
 
 

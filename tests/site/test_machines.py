@@ -17,7 +17,7 @@ from kombu.exceptions import OperationalError as BrokerAway
 from accounts.models import User
 from digest.celery import app
 from digest.ingest.sources import arxiv_calendar
-from digest.models import Event, IngestRun, Pause
+from digest.models import Event, IngestRun, SendingPause
 from tests import make
 from tests.site.conftest import HOSTILE, text
 
@@ -147,13 +147,15 @@ def test_health_is_bad_when_sending_has_stopped_by_itself(
     client, db, by_itself, told, status
 ):
     assert client.get("/health").json()["sending"] == "ok"
-    Pause.objects.pull("401 secret detail", timezone.now(), is_automatic=by_itself)
+    SendingPause.objects.pull(
+        "401 secret detail", timezone.now(), is_automatic=by_itself
+    )
 
     response = client.get("/health")
 
     assert (response.status_code, response.json()["sending"]) == (status, told)
     assert "401" not in text(response)
-    Pause.objects.all().lift(timezone.now())
+    SendingPause.objects.all().lift(timezone.now())
     assert client.get("/health").json()["sending"] == "ok"
 
 

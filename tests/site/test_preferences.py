@@ -142,7 +142,7 @@ def test_what_is_typed_is_followed_or_refused_with_a_word(
         ("words", {"do": "follow", "kind": "keyword", "value": "int4"}),
         ("mutes", {"do": "mute", "kind": "category", "value": "nonsense category"}),
         ("topics", {"do": "topics", "topic": ["robots"]}),
-        ("fill", {"do": "fill", "balance": "own"}),
+        ("fill", {"do": "fill", "fill_mode": "followed_only"}),
         ("times", {"do": "schedule"}),
         ("address", {"do": "address", "email": "dora@example.org"}),
     ],
@@ -292,18 +292,26 @@ def test_a_wrong_time_changes_nothing(client, door, ada, wrong):
 
 def test_what_fills_the_mail_is_saved_and_shown(client, door, ada):
     fresh = text(client.get(door))
-    assert 'value="first" aria-describedby="about-first" checked' in fresh
+    assert 'value="followed_first" aria-describedby="about-followed_first" checked' in fresh
 
-    said = client.post(door, {"do": "fill", "balance": "own", "note_when_empty": "on"})
+    said = client.post(
+        door, {"do": "fill", "fill_mode": "followed_only", "note_when_empty": "on"}
+    )
 
     ada.refresh_from_db()
     assert said["Location"].endswith("said=saved")
-    assert (ada.balance, ada.note_when_empty, ada.learns) == ("own", True, False)
+    assert (ada.fill_mode, ada.note_when_empty, ada.learns_from_clicks) == (
+        "followed_only",
+        True,
+        False,
+    )
     shown = text(client.get(door))
-    assert 'value="own" aria-describedby="about-own" checked' in shown
-    assert shown.count('name="balance"') == 3
+    assert (
+        'value="followed_only" aria-describedby="about-followed_only" checked' in shown
+    )
+    assert shown.count('name="fill_mode"') == 3
     assert re.search('name="note_when_empty" [^>]* checked>', shown)
-    assert not re.search('name="learns" [^>]* checked>', shown)
+    assert not re.search('name="learns_from_clicks" [^>]* checked>', shown)
 
 
 def test_what_was_learned_is_listed_apart_and_forgotten_with_the_box(client, door, ada):
@@ -313,9 +321,11 @@ def test_what_was_learned_is_listed_apart_and_forgotten_with_the_box(client, doo
     ada.follows.create(interest=make.interest("keyword", "int4"))
     before = text(client.get(door))
 
-    client.post(door, {"do": "fill", "balance": "first", "learns": "on"})
+    client.post(
+        door, {"do": "fill", "fill_mode": "followed_first", "learns_from_clicks": "on"}
+    )
     kept = ada.follows.count()
-    client.post(door, {"do": "fill", "balance": "first"})
+    client.post(door, {"do": "fill", "fill_mode": "followed_first"})
 
     assert "Storks of the delta" in before.partition("Learned from")[2]
     assert kept == 2
@@ -323,23 +333,27 @@ def test_what_was_learned_is_listed_apart_and_forgotten_with_the_box(client, doo
     assert "Learned from" not in text(client.get(door))
 
 
-@pytest.mark.parametrize("balance", ["", "all", "OWN"])
-def test_a_balance_that_is_none_changes_nothing(client, door, ada, balance):
-    said = client.post(door, {"do": "fill", "balance": balance})
+@pytest.mark.parametrize("fill_mode", ["", "all", "OWN"])
+def test_a_fill_mode_that_is_none_changes_nothing(client, door, ada, fill_mode):
+    said = client.post(door, {"do": "fill", "fill_mode": fill_mode})
 
     assert said["Location"].endswith("said=wrong")
     ada.refresh_from_db()
-    assert (ada.balance, ada.learns) == ("first", True)
+    assert (ada.fill_mode, ada.learns_from_clicks) == ("followed_first", True)
 
 
 @pytest.mark.parametrize(
-    ("balance", "ticked", "noted"),
-    [("own", True, True), ("own", False, False), ("first", True, False)],
+    ("fill_mode", "ticked", "noted"),
+    [
+        ("followed_only", True, True),
+        ("followed_only", False, False),
+        ("followed_first", True, False),
+    ],
 )
 def test_only_who_gets_nothing_but_their_own_is_promised_a_note(
-    client, door, ada, balance, ticked, noted
+    client, door, ada, fill_mode, ticked, noted
 ):
-    Subscriber.objects.update(balance=balance, note_when_empty=ticked)
+    Subscriber.objects.update(fill_mode=fill_mode, note_when_empty=ticked)
 
     preview = text(client.get(door)).partition("Your next digest")[2]
 
@@ -347,7 +361,7 @@ def test_only_who_gets_nothing_but_their_own_is_promised_a_note(
 
 
 def test_who_follows_nothing_is_told_what_comes_meanwhile(client, door, ada, world):
-    Subscriber.objects.update(balance="own")
+    Subscriber.objects.update(fill_mode="followed_only")
     before = text(client.get(door))
     follows.follow(ada, "keyword", "nothing that any paper says")
 
@@ -366,7 +380,7 @@ def test_the_preview_follows_the_balance(client, door, ada, world):
         return text(client.get(door)).partition("Your next digest")[2]
 
     first = shown().count("<article")
-    client.post(door, {"do": "fill", "balance": "own"})
+    client.post(door, {"do": "fill", "fill_mode": "followed_only"})
     own = shown()
 
     assert (first, own.count("<article")) == (10, 1)
@@ -450,8 +464,8 @@ def test_the_export_holds_what_we_keep_and_nothing_of_others(client, door, ada, 
 
     told = response.json()
     assert told["reader"]["email"] == "ada@example.org"
-    assert told["reader"]["balance"] == "first"
-    assert told["reader"]["learns"] is True
+    assert told["reader"]["fill_mode"] == "followed_first"
+    assert told["reader"]["learns_from_clicks"] is True
     assert told["interests"][0]["interest__value"] == "quantization"
     assert told["digests"][0]["edition__day"] == "2026-11-20"
     first = hers.edition.candidates.get(pk=hers.picks[0].candidate)
@@ -507,14 +521,16 @@ def test_what_a_second_sign_up_asked_for_is_offered_and_followed_when_pressed(
 ):
     asked = ["topic:robots", f"keyword:{HOSTILE}", "keyword:int4", "nonsense"]
     follows.follow(ada, "keyword", "int4")
-    link = Link.issue(ada, Link.Purpose.PREFERENCES, timezone.now(), wishes=asked)
+    link = Link.issue(
+        ada, Link.Purpose.PREFERENCES, timezone.now(), requested_interests=asked
+    )
     door = f"/preferences/{link.key}"
 
     shown = text(client.get(door))
     assert "asking for: Robots; &lt;img" in shown
     assert ada.follows.count() == 1
 
-    after = text(client.post(door, {"do": "wishes"}, follow=True))
+    after = text(client.post(door, {"do": "requested_interests"}, follow=True))
 
     assert ("topic", "robots", 1.0) in stances(ada)
     assert ada.follows.count() == 3
@@ -523,7 +539,9 @@ def test_what_a_second_sign_up_asked_for_is_offered_and_followed_when_pressed(
 
 
 def test_wishes_are_taken_from_the_link_never_from_the_form(client, door, ada, world):
-    said = client.post(door, {"do": "wishes", "wishes": ["topic:robots"]})
+    said = client.post(
+        door, {"do": "requested_interests", "requested_interests": ["topic:robots"]}
+    )
 
     assert said["Location"].endswith("said=wrong")
     assert stances(ada) == set()

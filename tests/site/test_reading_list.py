@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.models import Link
 from digest import follows
-from digest.models import Follow, Paper, Wanted
+from digest.models import Follow, Paper, PendingPaper
 from digest.ranking import embeddings
 from tests import make
 from tests.ingest.fake_sources import Sources, paper
@@ -73,7 +73,7 @@ def test_what_is_fetched_is_followed_when_the_page_is_opened_again(
     assert "2401.99999" in page
 
     client.post(door, {"paper": "unknown"})
-    assert not Wanted.objects.exists()
+    assert not PendingPaper.objects.exists()
 
 
 def test_nothing_is_fetched_while_all_is_known(client, door, eager):
@@ -131,7 +131,7 @@ def test_what_cannot_be_taken_is_refused_in_words(client, door, ada, form, why):
     assert why in said(page)
     assert 'class="wrong" role="status"' in text(page)
     assert not ada.follows.exists()
-    assert not Wanted.objects.exists()
+    assert not PendingPaper.objects.exists()
 
 
 def test_one_network_sends_a_bounded_number_of_lists_an_hour(client, door, ada):
@@ -158,7 +158,7 @@ def test_papers_are_removed_one_by_one_or_all_at_once(client, door, ada):
     follows.follow_papers(ada, papers)
     follows.follow(ada, "paper", disliked, -1.0)
     follows.follow(ada, "keyword", "floods")
-    Wanted.objects.create(subscriber=ada, identifier="2401.1", at=timezone.now())
+    PendingPaper.objects.create(subscriber=ada, identifier="2401.1", at=timezone.now())
 
     answer = client.post(door, {"paper": papers[0]}, follow=True)
     assert "Removed." in said(answer)
@@ -166,7 +166,7 @@ def test_papers_are_removed_one_by_one_or_all_at_once(client, door, ada):
 
     client.post(door, {"paper": "all"})
     assert liked(ada) == set()
-    assert not Wanted.objects.exists()
+    assert not PendingPaper.objects.exists()
     assert ada.follows.count() == 2
 
 
@@ -214,7 +214,7 @@ def test_opening_the_page_changes_nothing_and_old_keys_open_nothing(client, door
     answer = paste(client, f"/preferences/{old.key}/papers", "2401.00001")
 
     assert answer.status_code == 404
-    assert not Wanted.objects.exists()
+    assert not PendingPaper.objects.exists()
     assert not Follow.objects.exists()
 
 

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from accounts.models import Link
 from digest.ingest.reader_requests import submissions
-from digest.models import Asked, Paper, Submission, Wanted
+from digest.models import Paper, PendingPaper, Submission, SubmissionRequest
 from tests import make
 from tests.ingest.fake_sources import Sources, paper
 from tests.make import DAY, NOW
@@ -188,7 +188,7 @@ def test_an_approved_paper_is_linked_once_it_is_here(client, allowed, arxiv, doo
 
 def test_export_and_erasure_hold_what_a_reader_brought(client, allowed, key, ada):
     submissions.ask(ada, "2611.95001", timezone.now())
-    Wanted.objects.create(subscriber=ada, identifier="2401.00001", at=NOW)
+    PendingPaper.objects.create(subscriber=ada, identifier="2401.00001", at=NOW)
 
     kept = client.get(f"/preferences/{key}/data.json").json()
 
@@ -196,5 +196,5 @@ def test_export_and_erasure_hold_what_a_reader_brought(client, allowed, key, ada
     assert kept["wanted"][0]["identifier"] == "2401.00001"
 
     client.post(f"/preferences/{key}/erase")
-    assert not Asked.objects.exists()
-    assert not Wanted.objects.exists()
+    assert not SubmissionRequest.objects.exists()
+    assert not PendingPaper.objects.exists()

@@ -1,4 +1,4 @@
-"""Wanted: papers of readers' lists that we do not know yet are fetched, and then followed."""
+"""PendingPaper: papers of readers' lists that we do not know yet are fetched, and then followed."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +14,7 @@ from digest import follows
 from digest.ingest.sources import arxiv_api, http
 from digest.ingest.sources.listing import Refused
 from digest.ingest.store import store
-from digest.models import IngestRun, Paper, Wanted
+from digest.models import IngestRun, Paper, PendingPaper
 
 PART = "readers' lists"  # how the ledger calls such a run
 # At three seconds each a turn is half a minute; the announcements wait for no list.
@@ -33,13 +33,13 @@ def want(reader: Subscriber, identifiers: Iterable[str], now: datetime) -> int:
     Numbers of months to come are unknown without asking.
     """
     rows = [
-        Wanted(
-            subscriber=reader, identifier=one, at=now, is_unknown=is_to_come(one, now)
+        PendingPaper(
+            subscriber=reader, identifier=one, at=now, not_found=is_to_come(one, now)
         )
         for one in identifiers
     ]
-    Wanted.objects.bulk_create(rows, ignore_conflicts=True)
-    return sum(not row.is_unknown for row in rows)
+    PendingPaper.objects.bulk_create(rows, ignore_conflicts=True)
+    return sum(not row.not_found for row in rows)
 
 
 def is_to_come(identifier: str, now: datetime) -> bool:
@@ -50,10 +50,10 @@ def is_to_come(identifier: str, now: datetime) -> bool:
     return identifier[:4] > month
 
 
-def waiting() -> QuerySet[Wanted]:
+def waiting() -> QuerySet[PendingPaper]:
     """What has to be fetched."""
     known = Paper.objects.filter(identifier=OuterRef("identifier"))
-    return Wanted.objects.filter(is_unknown=False).exclude(Exists(known))
+    return PendingPaper.objects.filter(not_found=False).exclude(Exists(known))
 
 
 def fetch(now: datetime, again: bool = False) -> list[IngestRun]:
@@ -92,7 +92,7 @@ def _ask(client: httpx.Client, identifiers: Sequence[str], now: datetime) -> Ing
     try:
         told = arxiv_api.told(client, identifiers, url)
         brought = [
-            replace(one, announce_type=Paper.Announced.BROUGHT)
+            replace(one, announce_type=Paper.Announced.ADDED_BY_READER)
             for one in told.listings
             if one.identifier in identifiers
         ]
@@ -102,22 +102,22 @@ def _ask(client: httpx.Client, identifiers: Sequence[str], now: datetime) -> Ing
         run.finished_at = run.moment(now)
         run.save()
     else:
-        Wanted.objects.filter(identifier__in=told.unknown).update(is_unknown=True)
+        PendingPaper.objects.filter(identifier__in=told.unknown).update(not_found=True)
     return run
 
 
 def _follow_found() -> None:
     """Whoever waited for a paper that is here now follows it, as far as they have room."""
     known = Paper.objects.filter(identifier=OuterRef("identifier"))
-    here = Wanted.objects.filter(Exists(known)).order_by("pk")
-    lists: dict[Subscriber, list[Wanted]] = defaultdict(list)
+    here = PendingPaper.objects.filter(Exists(known)).order_by("pk")
+    lists: dict[Subscriber, list[PendingPaper]] = defaultdict(list)
     for row in here.select_related("subscriber"):
         lists[row.subscriber].append(row)
     for reader, rows in lists.items():
         follows.follow_papers(reader, [row.identifier for row in rows])
-        Wanted.objects.filter(pk__in=[row.pk for row in rows]).delete()
+        PendingPaper.objects.filter(pk__in=[row.pk for row in rows]).delete()
 
 
 def _give_up(now: datetime) -> None:
-    Wanted.objects.filter(at__lt=now - PATIENCE).update(is_unknown=True)
-    Wanted.objects.filter(at__lt=now - UNKNOWN_KEPT).delete()
+    PendingPaper.objects.filter(at__lt=now - PATIENCE).update(not_found=True)
+    PendingPaper.objects.filter(at__lt=now - UNKNOWN_KEPT).delete()

@@ -10,7 +10,7 @@ from accounts import rate_limits
 from accounts.models import Subscriber
 from digest import follows
 from digest.ingest.reader_requests import pending_papers
-from digest.models import Interest, Paper, Wanted
+from digest.models import Interest, Paper, PendingPaper
 from digest.text import bibliography
 
 # Lists with papers that have to be fetched, of one reader: each costs arXiv up to three
@@ -53,8 +53,8 @@ def take(reader: Subscriber, texts: Sequence[str], now: datetime) -> Report:
     may_fetch = not unknown or not _is_much(reader)
     if may_fetch:
         _want(reader, unknown, now)
-    answers = Wanted.objects.filter(subscriber=reader, identifier__in=unknown)
-    states = list(answers.values_list("is_unknown", flat=True))
+    answers = PendingPaper.objects.filter(subscriber=reader, identifier__in=unknown)
+    states = list(answers.values_list("not_found", flat=True))
     return Report(
         followed=len(kept),
         fetching=states.count(False),
@@ -105,8 +105,8 @@ def _is_much(reader: Subscriber) -> bool:
 
 def _want(reader: Subscriber, unknown: Sequence[str], now: datetime) -> None:
     """Have those fetched for which there is room beside what is on its way."""
-    rows = Wanted.objects.filter(subscriber=reader)
-    pending = set(rows.filter(is_unknown=False).values_list("identifier", flat=True))
+    rows = PendingPaper.objects.filter(subscriber=reader)
+    pending = set(rows.filter(not_found=False).values_list("identifier", flat=True))
     room = follows.room(reader, Interest.Kind.PAPER) - len(pending)
     new = [one for one in unknown if one not in pending]
     pending_papers.want(reader, new[: max(room, 0)], now)

@@ -12,7 +12,7 @@ from digest.ingest import run_source
 from digest.ingest.sources import arxiv_api, http
 from digest.ingest.sources.arxiv_calendar import MODERATION
 from digest.ingest.sources.listing import Listing, Refused, identify
-from digest.models import Asked, IngestRun, Paper, Submission
+from digest.models import IngestRun, Paper, Submission, SubmissionRequest
 from digest.models.reader_requests import is_young
 from digest.text.plain import people, plain
 
@@ -53,13 +53,13 @@ def ask(reader: Subscriber, text: str, now: datetime) -> Answer:
         identifier, _ = identify(text)
     except ValueError:
         return Answer("none")
-    papers = Paper.objects.exclude(announce_type=Paper.Announced.BROUGHT)
+    papers = Paper.objects.exclude(announce_type=Paper.Announced.ADDED_BY_READER)
     if paper := papers.filter(identifier=identifier).first():
         return Answer("known", identifier, paper=paper)
     known = Submission.objects.filter(identifier=identifier).first()
     if known is None and _is_surely_old(identifier, now.astimezone(UTC).date()):
         return Answer("old", identifier)
-    own = Asked.objects.filter(subscriber=reader)
+    own = SubmissionRequest.objects.filter(subscriber=reader)
     if known is None or not own.filter(submission=known).exists():
         if own.filter(at__gt=now - timedelta(days=1)).count() >= A_DAY:
             return Answer("many", identifier)
@@ -72,7 +72,7 @@ def _asked(reader: Subscriber, identifier: str, now: datetime) -> Submission:
     submission, _ = Submission.objects.get_or_create(
         identifier=identifier, defaults={"created_at": now}
     )
-    Asked.objects.get_or_create(
+    SubmissionRequest.objects.get_or_create(
         submission=submission, subscriber=reader, defaults={"at": now}
     )
     return submission

@@ -14,7 +14,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 
 from accounts.models import new_key
 from digest.mailer.mail import Mail, as_bytes
-from digest.mailer.transports.result import Outcome, Send, accepted, refused
+from digest.mailer.transports import Result, Send, accepted, refused
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def connect() -> Iterator[Send]:
     yield send
 
 
-def send(mail: Mail) -> Outcome:
+def send(mail: Mail) -> Result:
     """Write one mail as `<day>-<key>.eml`; writing it again replaces it with the same bytes."""
     try:
         write(f"{mail.day:%Y-%m-%d}-{mail.key}.eml", as_bytes(mail))

@@ -15,10 +15,10 @@ from django.core.mail.backends.base import BaseEmailBackend
 from python_http_client.exceptions import HTTPError
 
 from digest.mailer.mail import Mail
-from digest.mailer.transports.result import (
-    Outcome,
+from digest.mailer.transports import (
+    Result,
+    ResultState,
     Send,
-    State,
     accepted,
     refused,
     unknown,
@@ -84,7 +84,7 @@ def envelope(to: Sequence[str], subject: str, sender: str) -> Payload:
     }
 
 
-def post(client: Any, payload: Payload) -> Outcome:
+def post(client: Any, payload: Payload) -> Result:
     """One request. No idempotency key exists, so what is not surely refused and not accepted is unknown."""
     try:
         answer = client.post(request_body=payload)
@@ -102,7 +102,7 @@ def post(client: Any, payload: Payload) -> Outcome:
     return unknown(f"{answer.status_code}: an answer that the API does not describe")
 
 
-def judged(status: int, body: bytes | str, headers: Mapping[str, str]) -> Outcome:
+def judged(status: int, body: bytes | str, headers: Mapping[str, str]) -> Result:
     """4xx is surely not accepted; a server's own error leaves it open."""
     detail = f"{status} {complaint(body)}".strip()
     if status in OURS_TO_MEND:
@@ -143,7 +143,7 @@ class EmailBackend(BaseEmailBackend):
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
         client = sender()
         outcomes = [post(client, plain_request(message)) for message in email_messages]
-        failed = [each for each in outcomes if each.state != State.ACCEPTED]
+        failed = [each for each in outcomes if each.state != ResultState.ACCEPTED]
         if failed and not self.fail_silently:
             raise OSError(f"SendGrid: {failed[0].detail}")
         return len(outcomes) - len(failed)

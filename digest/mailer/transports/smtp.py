@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.mail.backends import smtp as django_smtp
 
 from digest.mailer.mail import Mail, as_bytes
-from digest.mailer.transports.result import Outcome, Send, accepted, refused, unknown
+from digest.mailer.transports import Result, Send, accepted, refused, unknown
 
 # A server that says nothing for so long has gone; well under a batch's lease.
 TIMEOUT_SECONDS = 20
@@ -52,7 +52,7 @@ class Line:
     def __init__(self) -> None:
         self.open: smtplib.SMTP | None = None
 
-    def send(self, mail: Mail) -> Outcome:
+    def send(self, mail: Mail) -> Result:
         """Hand one mail over; once more at once where the kept connection turns out to be dead."""
         kept = self.open is not None
         try:
@@ -64,7 +64,7 @@ class Line:
             self.close()
             return self.send(mail) if kept else refused(said(error), retry=True)
 
-    def attempt(self, mail: Mail) -> Outcome:
+    def attempt(self, mail: Mail) -> Result:
         """One try. What it raises was raised before the mail's content was offered."""
         if self.open is None:
             self.open = connected(server())
@@ -74,9 +74,7 @@ class Line:
             return refusal
         return self.hand(self.open, as_bytes(mail), mail.headers["Message-ID"])
 
-    def hand(
-        self, connection: smtplib.SMTP, content: bytes, message_id: str
-    ) -> Outcome:
+    def hand(self, connection: smtplib.SMTP, content: bytes, message_id: str) -> Result:
         """The content itself: from here on a lost connection leaves it unknown whether it was accepted."""
         try:
             code, reply = connection.data(content)
@@ -91,7 +89,7 @@ class Line:
         self.tidy(outcome)
         return outcome
 
-    def tidy(self, refusal: Outcome) -> None:
+    def tidy(self, refusal: Result) -> None:
         """Make the connection ready for the next mail, or give it up."""
         try:
             if self.open is None or refusal.detail.startswith(str(SHUTTING_DOWN)):
@@ -132,7 +130,7 @@ def connected(server: Server) -> smtplib.SMTP:
     return line
 
 
-def envelope(connection: smtplib.SMTP, mail: Mail) -> Outcome | None:
+def envelope(connection: smtplib.SMTP, mail: Mail) -> Result | None:
     """Name sender and recipient; the refusal where the server wants one of them not."""
     code, reply = connection.mail(parseaddr(settings.MAIL_FROM)[1])
     if code != 250:
@@ -144,7 +142,7 @@ def envelope(connection: smtplib.SMTP, mail: Mail) -> Outcome | None:
     return None if code in (250, 251) else refusal_of(code, reply, alone=True)
 
 
-def refusal_of(code: int, reply: bytes, alone: bool = False) -> Outcome:
+def refusal_of(code: int, reply: bytes, alone: bool = False) -> Result:
     """RFC 5321: 4yz is for now, 5yz for good; a server that shuts down refuses everybody."""
     detail = f"{code} {reply.decode(errors='replace')}"
     return refused(detail, retry=code < 500, alone=alone and code != SHUTTING_DOWN)

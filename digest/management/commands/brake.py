@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from digest.models import Pause
+from digest.models import SendingPause
 
 
 class Command(BaseCommand):
@@ -23,10 +23,12 @@ class Command(BaseCommand):
     def handle(self, *args: Any, why: str, lift: bool, **options: Any) -> None:
         now = timezone.now()
         if lift:
-            self.stdout.write(f"{Pause.objects.all().lift(now)} lifted.")
+            self.stdout.write(f"{SendingPause.objects.all().lift(now)} lifted.")
         elif why:
-            Pause.objects.pull(why, now, is_automatic=False)
-        pauses = Pause.objects.in_force().select_related("edition").order_by("pk")
+            SendingPause.objects.pull(why, now, is_automatic=False)
+        pauses = (
+            SendingPause.objects.in_force().select_related("edition").order_by("pk")
+        )
         for pause in pauses:
             self.stdout.write(f"{pause}, since {pause.at:%Y-%m-%d %H:%M} UTC")
         if not pauses:

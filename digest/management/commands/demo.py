@@ -140,7 +140,7 @@ class Command(BaseCommand):
     def point_out(self, password: str) -> None:
         digest = (
             Digest.objects.filter(subscriber__email__in=READERS)
-            .exclude(packed=b"")
+            .exclude(packed_picks=b"")
             .order_by("pk")
             .first()
         )
@@ -233,12 +233,12 @@ def reachable(url: str) -> bool:
 
 
 def make_readers() -> None:
-    for email, wishes in READERS.items():
+    for email, requested_interests in READERS.items():
         subscriber, new = Subscriber.objects.get_or_create(email=email)
         if new:
             subscriber.confirm(timezone.now(), "demo")
             follows.follow_wishes(
-                subscriber, [f"{kind}:{value}" for kind, value in wishes]
+                subscriber, [f"{kind}:{value}" for kind, value in requested_interests]
             )
 
 

@@ -35,7 +35,7 @@ class Command(BaseCommand):
 
 
 def newest_day() -> date:
-    announced = Paper.objects.exclude(announce_type=Paper.Announced.BROUGHT)
+    announced = Paper.objects.exclude(announce_type=Paper.Announced.ADDED_BY_READER)
     newest: date | None = announced.aggregate(day=Max("announced_on"))["day"]
     if newest is None:
         raise CommandError("There are no papers yet: run `manage.py ingest` first.")

@@ -13,7 +13,7 @@ from digest import tasks
 from digest.mailer import plan, shutdown
 from digest.mailer.ledger import LEASE
 from digest.mailer.progress import Meter, Progress
-from digest.models import Edition, Pause
+from digest.models import Edition, SendingPause
 
 POLL_SECONDS = 2
 
@@ -47,7 +47,7 @@ class Command(BaseCommand):
             tally = tasks.send(edition, reader, timezone.now(), meter.tick, self.wait)
         self.end_line()
         self.stdout.write(str(tally))
-        pause = Pause.objects.of(edition.pk).first()
+        pause = SendingPause.objects.of(edition.pk).first()
         if pause and tally.waiting:
             raise CommandError(f"{pause}. Lift that in the admin, and send again.")
         if tally.failed or tally.waiting:

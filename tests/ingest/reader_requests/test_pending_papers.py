@@ -1,4 +1,4 @@
-"""Wanted: what a reader's list holds and we do not is fetched politely, and followed."""
+"""PendingPaper: what a reader's list holds and we do not is fetched politely, and followed."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -8,7 +8,7 @@ from digest import follows
 from digest.ingest import rerun, run_source
 from digest.ingest.reader_requests import pending_papers
 from digest.ingest.sources import arxiv_api
-from digest.models import IngestRun, Paper, Wanted
+from digest.models import IngestRun, Paper, PendingPaper
 from tests import make
 from tests.ingest.fake_sources import CAPTCHA, busy, paper
 from tests.make import DAY, NOW
@@ -44,8 +44,8 @@ def test_wanted_papers_are_fetched_in_one_question_and_followed(ada, sources):
     assert asked(sources) == [names(OLD[:3])]
     assert followed(ada) == set(names(OLD[:3]))
     assert followed(dora) == {OLD[1].identifier}
-    assert not Wanted.objects.exists()
-    assert set(Paper.objects.values_list("announce_type", flat=True)) == {"brought"}
+    assert not PendingPaper.objects.exists()
+    assert set(Paper.objects.values_list("announce_type", flat=True)) == {"added"}
 
 
 def test_nobody_is_asked_where_nothing_is_wanted(sources):
@@ -81,8 +81,8 @@ def test_what_arxiv_does_not_know_is_told_and_not_asked_for_again(ada, sources):
 
     pending_papers.fetch(NOW)
 
-    row = Wanted.objects.get()
-    assert (row.identifier, row.is_unknown) == ("2501.00001", True)
+    row = PendingPaper.objects.get()
+    assert (row.identifier, row.not_found) == ("2501.00001", True)
     assert pending_papers.fetch(NOW) == []
 
 
@@ -98,7 +98,7 @@ def test_a_source_that_does_not_answer_loses_nothing_and_is_left_alone(
 
     assert run.state == "failed"
     assert run.error
-    assert Wanted.objects.filter(is_unknown=False).count() == 250
+    assert PendingPaper.objects.filter(not_found=False).count() == 250
     sources.faults["api"] = []
     assert pending_papers.fetch(NOW + timedelta(minutes=59)) == []
     assert len(pending_papers.fetch(NOW + timedelta(minutes=61))) == 3
@@ -114,7 +114,7 @@ def test_after_a_question_that_failed_no_more_are_asked_in_this_turn(ada, source
 
     assert (done.state, failed.state) == ("done", "failed")
     assert failed.finished_at > NOW
-    assert Wanted.objects.count() == 150
+    assert PendingPaper.objects.count() == 150
 
 
 def test_the_failures_of_other_roads_hold_nobody_up(ada, sources):
@@ -141,7 +141,7 @@ def test_numbers_of_months_to_come_are_unknown_without_asking(ada, sources):
     )
     assert pending_papers.want(ada, ["hep-th/9901001"], NOW) == 1
 
-    unknown = Wanted.objects.filter(is_unknown=True)
+    unknown = PendingPaper.objects.filter(not_found=True)
     assert unknown.count() == 2
 
 
@@ -172,7 +172,7 @@ def test_wanting_twice_is_wanting_once(ada):
     for _ in range(2):
         pending_papers.want(ada, ["2611.95001"], NOW)
 
-    assert Wanted.objects.count() == 1
+    assert PendingPaper.objects.count() == 1
 
 
 def test_whoever_has_no_room_left_waits_for_nothing(ada, sources):
@@ -183,7 +183,7 @@ def test_whoever_has_no_room_left_waits_for_nothing(ada, sources):
 
     pending_papers.fetch(NOW)
 
-    assert not Wanted.objects.exists()
+    assert not PendingPaper.objects.exists()
     assert ada.follows.count() == follows.EXAMPLES
 
 
@@ -194,13 +194,13 @@ def test_after_a_week_of_silence_a_paper_is_given_up_and_a_month_later_forgotten
     pending_papers.want(ada, ["2611.95001"], NOW)
 
     pending_papers.fetch(NOW + timedelta(days=6))
-    assert not Wanted.objects.get().is_unknown
+    assert not PendingPaper.objects.get().not_found
 
     pending_papers.fetch(NOW + timedelta(days=8))
-    assert Wanted.objects.get().is_unknown
+    assert PendingPaper.objects.get().not_found
 
     pending_papers.fetch(NOW + timedelta(days=31))
-    assert not Wanted.objects.exists()
+    assert not PendingPaper.objects.exists()
 
 
 def test_an_odd_record_does_not_keep_back_the_others(ada, sources):
@@ -216,7 +216,7 @@ def test_an_odd_record_does_not_keep_back_the_others(ada, sources):
     pending_papers.fetch(NOW)
 
     assert followed(ada) == {OLD[0].identifier, OLD[2].identifier}
-    assert Wanted.objects.get().is_unknown
+    assert PendingPaper.objects.get().not_found
 
 
 def test_only_what_was_asked_for_is_taken_in(ada, sources, monkeypatch):

@@ -5,7 +5,7 @@ import pytest
 from digest import follows
 from digest.ingest.reader_requests import reading_lists
 from digest.ingest.reader_requests.reading_lists import Report, take
-from digest.models import Follow, Wanted
+from digest.models import Follow, PendingPaper
 from tests import make
 from tests.make import NOW
 
@@ -18,7 +18,7 @@ def followed(reader):
 
 
 def wanted(reader):
-    return set(reader.wanted.values_list("identifier", flat=True))
+    return set(reader.pending_papers.values_list("identifier", flat=True))
 
 
 def test_known_papers_are_followed_at_once_and_unknown_ones_wanted(ada):
@@ -68,7 +68,7 @@ def test_the_same_list_again_changes_nothing(ada):
     assert take(ada, [text], NOW) == take(ada, [text], NOW)
 
     assert len(followed(ada)) == 1
-    assert Wanted.objects.count() == 1
+    assert PendingPaper.objects.count() == 1
 
 
 def test_followed_and_fetched_together_are_never_more_than_there_is_room_for(ada):
@@ -86,7 +86,7 @@ def test_followed_and_fetched_together_are_never_more_than_there_is_room_for(ada
 
 def test_what_arxiv_did_not_know_is_not_asked_for_again(ada):
     take(ada, ["2401.00001"], NOW)
-    Wanted.objects.update(is_unknown=True)
+    PendingPaper.objects.update(not_found=True)
 
     assert take(ada, ["2401.00001 2712.00001"], NOW) == Report(unheard=2)
 

@@ -8,7 +8,7 @@ import pytest
 from digest.ingest.reader_requests import submissions
 from digest.ingest.reader_requests.submissions import ask
 from digest.ingest.sources import arxiv_api
-from digest.models import Asked, IngestRun, Paper, Submission
+from digest.models import IngestRun, Paper, Submission, SubmissionRequest
 from tests import make
 from tests.ingest.fake_sources import Response, busy, paper
 from tests.make import DAY, NOW
@@ -48,7 +48,7 @@ def test_a_known_paper_is_shown_and_gets_no_vote(ada):
 
 
 def test_a_paper_that_only_a_list_brought_may_be_submitted(ada):
-    known = make.paper(announce_type="brought")
+    known = make.paper(announce_type="added")
 
     assert ask(ada, known.identifier, NOW).kind == "asked"
 
@@ -217,9 +217,7 @@ def test_an_approved_paper_is_brought_as_news_of_its_day(sources):
 def test_an_approved_paper_that_a_list_had_brought_becomes_news(sources):
     sources.known = [YOUNG]
     yesterday = NOW - timedelta(days=1)
-    make.paper(
-        identifier=YOUNG.identifier, announce_type="brought", created_at=yesterday
-    )
+    make.paper(identifier=YOUNG.identifier, announce_type="added", created_at=yesterday)
     submissions.approve(waiting(YOUNG.identifier), NOW)
 
     submissions.fetch_approved(NOW)
@@ -310,7 +308,7 @@ def test_decisions_are_forgotten_after_a_month_and_waiting_ones_are_not(ada):
 @pytest.mark.parametrize("state", ["checking", "waiting"])
 def test_what_comes_by_itself_needs_no_editor_and_gets_no_place_for_it(state):
     waiting(make.paper().identifier, state=state)
-    waiting(make.paper(announce_type="brought").identifier, state=state)
+    waiting(make.paper(announce_type="added").identifier, state=state)
 
     submissions.tidy(NOW)
 
@@ -323,5 +321,5 @@ def test_an_erased_reader_s_asking_goes_with_them_and_the_submission_stays(ada):
 
     ada.delete()
 
-    assert not Asked.objects.exists()
+    assert not SubmissionRequest.objects.exists()
     assert Submission.objects.count() == 1
