@@ -38,8 +38,6 @@ TURN_SECONDS = 60.0
 WORTHLESS_SECONDS = 50
 # So long the numbers of an edition are verified: its weekly readers' last one included.
 VERIFIED_FOR = timedelta(days=6)
-# What is dated later than today anywhere is a mistake, and must not hide today's edition.
-EARLIEST_ZONE = timedelta(hours=14)
 
 
 def soon(task: Task[Any, None], *arguments: Any) -> None:
@@ -129,14 +127,7 @@ def ingest_attention() -> None:
 
 def rank_newest(now: datetime) -> Edition | None:
     """Fill and re-score the edition of the newest announced day, unless it froze."""
-    announced = Paper.objects.exclude(
-        announce_type=Paper.Announced.ADDED_BY_READER
-    ).filter(announced_on__lte=(now + EARLIEST_ZONE).date())
-    newest = (
-        announced.order_by("-announced_on")
-        .values_list("announced_on", flat=True)
-        .first()
-    )
+    newest = Paper.objects.newest_day(now)
     if newest is None or Edition.objects.frozen().filter(day=newest).exists():
         return None
     return rank_edition.rescore(newest, now)

@@ -9,7 +9,7 @@ from digest.ingest import monitoring, oai_harvest
 from digest.ingest.sources import arxiv_calendar, arxiv_oai, http
 from digest.ingest.sources.arxiv_calendar import Expected
 from digest.ingest.sources.arxiv_oai import Window
-from digest.models import IngestRun
+from digest.models import IngestRun, Paper
 
 # OAI-PMH is ready an hour and a half before the feeds. A feed that is not here by now
 # is late, and the papers can still be in the morning's edition.
@@ -81,7 +81,7 @@ def _is_due(part: str, now: datetime) -> bool:
         return True
     if last.started_at > ready + arxiv_calendar.GRACE:
         return False
-    empty = not monitoring.announced(day, day).exists()
+    empty = not Paper.objects.announced_by_arxiv().announced_on_day(day).exists()
     return _lags(last) or (empty and arxiv_calendar.expected(day) == Expected.PAPERS)
 
 

@@ -30,7 +30,6 @@ UNCHECKED = timedelta(days=4)
 # Read every two hours: a day and a half without success is no bad evening of theirs.
 UNREAD = timedelta(hours=36)
 STALE_IN = "stale in"  # some categories; the others were told of
-ANNOUNCED = (Paper.Announced.NEW, Paper.Announced.CROSS)
 
 
 @dataclass(frozen=True)
@@ -52,13 +51,6 @@ class Checked:
     unconfirmed: int = 0
 
 
-def announced(first: date, last: date) -> QuerySet[Paper]:
-    """Papers that arXiv announced on these days; Hugging Face's own do not count."""
-    return Paper.objects.filter(
-        announced_on__range=(first, last), announce_type__in=ANNOUNCED
-    )
-
-
 def missing(now: datetime) -> list[date]:
     """Days of the last three weeks that should have brought papers, and did not.
 
@@ -71,7 +63,8 @@ def missing(now: datetime) -> list[date]:
     since = begin(first)
     if since is None:
         return []
-    rows = announced(first, last).order_by().values_list("announced_on")
+    papers = Paper.objects.announced_by_arxiv().announced_between(first, last)
+    rows = papers.order_by().values_list("announced_on")
     counts = dict(rows.annotate(Count("pk")))
     enough = THIN * median(counts.values()) if len(counts) >= KNOWN_DAYS else 0
     return [
@@ -94,8 +87,8 @@ def _was_sought(day: date) -> bool:
 
 def begin(first: date) -> date | None:
     """The first day that we can speak of: of our first paper, or after our first reading."""
-    older = announced(date.min, date.max).order_by("announced_on")
-    oldest = older.values_list("announced_on", flat=True).first()
+    papers = Paper.objects.announced_by_arxiv().order_by("announced_on")
+    oldest = papers.values_list("announced_on", flat=True).first()
     tried = IngestRun.objects.filter(source="arxiv").order_by("started_at").first()
     read = arxiv_calendar.today(tried.started_at) + timedelta(days=1) if tried else None
     found = [day for day in (oldest, read) if day]
@@ -109,7 +102,8 @@ def stale(day: date) -> list[str]:
     """
     first = day - timedelta(days=LOOK_BACK)
     counts: dict[date, Counter[str]] = defaultdict(Counter)
-    rows = announced(first, day).order_by().values_list("announced_on", "primary")
+    papers = Paper.objects.announced_by_arxiv().announced_between(first, day)
+    rows = papers.order_by().values_list("announced_on", "primary")
     for when, primary, number in rows.annotate(number=Count("pk")):
         counts[when][primary] = number
     here = counts.pop(day, Counter())
@@ -133,7 +127,7 @@ def is_settled(now: datetime) -> bool:
     brings = arxiv_calendar.expected(day)
     if brings == Expected.WEEKEND:
         return True
-    if announced(day, day).exists():
+    if Paper.objects.announced_by_arxiv().announced_on_day(day).exists():
         return was_brought(day) and not stale(day)
     return brings == Expected.HOLIDAY and _was_read(day)
 

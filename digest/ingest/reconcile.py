@@ -142,11 +142,8 @@ def _new_papers(run: IngestRun) -> QuerySet[Paper]:
     ours = [
         name for name in settings.ARXIV_CATEGORIES if name.partition(".")[0] == archive
     ]
-    return Paper.objects.filter(
-        announced_on=arxiv_calendar.today(run.started_at),
-        announce_type=Paper.Announced.NEW,
-        primary__in=ours,
-    )
+    today = Paper.objects.announced_on_day(arxiv_calendar.today(run.started_at))
+    return today.filter(announce_type=Paper.Announced.NEW, primary__in=ours)
 
 
 def _words(run: IngestRun) -> str:

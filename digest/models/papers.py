@@ -1,7 +1,50 @@
-"""Papers, and the attention that they get."""
+"""Papers and their attention samples."""
+
+from datetime import date, datetime, timedelta
+from typing import Self
 
 from django.db import models
 from django.urls import reverse
+
+# The earliest time zone is 14 hours ahead of UTC: a later announcement day is an error
+# of its source and must not hide today's papers.
+EARLIEST_TIME_ZONE = timedelta(hours=14)
+
+
+class PaperQuerySet(models.QuerySet["Paper"]):
+    """Papers by how and when they were announced."""
+
+    def announced(self) -> Self:
+        """Papers that count as announced on their announcement day.
+
+        Excluded are papers first seen as a replacement, which were announced before the
+        record begins, and papers that only a reader's list added.
+        """
+        return self.filter(announce_type__in=Paper.FIRST_ANNOUNCEMENTS)
+
+    def announced_on_day(self, day: date) -> Self:
+        return self.announced_between(day, day)
+
+    def announced_between(self, first: date, last: date) -> Self:
+        return self.announced().filter(announced_on__range=(first, last))
+
+    def announced_until(self, now: datetime) -> Self:
+        """Announced papers whose day has begun somewhere on Earth."""
+        last = (now + EARLIEST_TIME_ZONE).date()
+        return self.announced().filter(announced_on__lte=last)
+
+    def announced_by_arxiv(self) -> Self:
+        """Announced papers that arXiv itself listed, not only Hugging Face."""
+        return self.filter(announce_type__in=Paper.ARXIV_ANNOUNCEMENTS)
+
+    def from_listings(self) -> Self:
+        """Papers that a source listed, replacements included."""
+        return self.exclude(announce_type=Paper.Announced.ADDED_BY_READER)
+
+    def newest_day(self, now: datetime) -> date | None:
+        """Return the newest announcement day that has begun."""
+        days = self.announced_until(now).order_by("-announced_on")
+        return days.values_list("announced_on", flat=True).first()
 
 
 class Paper(models.Model):
@@ -14,6 +57,9 @@ class Paper(models.Model):
         REPLACE_CROSS = "replace-cross", "replaced cross-list"
         LISTED = "listed", "listed by Hugging Face"
         ADDED_BY_READER = "added", "added by a reader"
+
+    ARXIV_ANNOUNCEMENTS = (Announced.NEW, Announced.CROSS)
+    FIRST_ANNOUNCEMENTS = (*ARXIV_ANNOUNCEMENTS, Announced.LISTED)
 
     identifier = models.CharField(
         max_length=64,
@@ -102,6 +148,8 @@ class Paper(models.Model):
         max_length=16, blank=True, editable=False, db_index=True
     )
 
+    objects = PaperQuerySet.as_manager()
+
     class Meta:
         ordering = ["-announced_on", "identifier"]
 
@@ -110,6 +158,11 @@ class Paper(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("paper", args=[self.identifier])
+
+    @property
+    def is_announced(self) -> bool:
+        """Whether the paper counts as announced on its day; see PaperQuerySet.announced."""
+        return self.announce_type in self.FIRST_ANNOUNCEMENTS
 
     @property
     def arxiv_url(self) -> str:

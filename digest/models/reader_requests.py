@@ -11,8 +11,8 @@ from digest.models.papers import Paper
 
 def is_here() -> models.Exists:
     """Whether the paper of a submission was announced to us."""
-    known = Paper.objects.exclude(announce_type=Paper.Announced.ADDED_BY_READER)
-    return models.Exists(known.filter(identifier=models.OuterRef("identifier")))
+    papers = Paper.objects.from_listings()
+    return models.Exists(papers.filter(identifier=models.OuterRef("identifier")))
 
 
 class SubmissionQuerySet(models.QuerySet["Submission"]):

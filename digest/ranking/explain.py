@@ -9,7 +9,7 @@ from accounts.models import Subscriber
 from digest.models import Candidate, Edition, Follow, Interest, Paper, Pick
 from digest.ranking import edition_index, reader_profiles
 from digest.ranking.choose import choose, is_weekly, known_papers, sent_papers
-from digest.ranking.rank_edition import DAYS, ELIGIBLE
+from digest.ranking.rank_edition import DAYS
 from digest.ranking.relevance import Row
 from digest.ranking.score_breakdown import Account, Claim, account, claim
 from digest.ranking.selection import MOST_OF_A_CIRCLE, Flags, whole
@@ -129,7 +129,7 @@ def absence(edition: Edition, paper: Paper) -> str:
     """Why the edition does not hold this paper, in words."""
     first = edition.day - timedelta(days=DAYS - 1)
     announced = f"It was first announced on {paper.announced_on:%d %B %Y}"
-    if paper.announce_type not in ELIGIBLE:
+    if not paper.is_announced:
         return f"{paper.get_announce_type_display().capitalize()} when we first met it: such papers are never mailed."
     if paper.announced_on > edition.day:
         return f"{announced}, after this edition's day."

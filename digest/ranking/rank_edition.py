@@ -25,7 +25,6 @@ from digest.ranking.trend import Attention, Trend, growth, trend
 
 DAYS = 14  # of first announcement, up to and including the edition's day
 MOST = 2_000  # candidates; a digest of ten never looks further
-ELIGIBLE = (Paper.Announced.NEW, Paper.Announced.CROSS, Paper.Announced.LISTED)
 # Papers to learn from, the newest: three weeks of them teach as much as a year (ndcg@10 .578
 # and .587), and 20,000 are read and learned from in a second.
 LEARN_FROM = 20_000
@@ -76,10 +75,9 @@ def refuse_frozen(day: date) -> None:
 def eligible(day: date) -> QuerySet[Paper]:
     """The papers that an edition of this day may hold."""
     first = day - timedelta(days=DAYS - 1)
-    known = Paper.objects.filter(
-        announced_on__range=(first, day), announce_type__in=ELIGIBLE
+    return Paper.objects.announced_between(first, day).defer(
+        "title_raw", "abstract_raw", "vector"
     )
-    return known.defer("title_raw", "abstract_raw", "vector")
 
 
 def _promised(day: date, version: str) -> dict[int, float]:
@@ -100,9 +98,10 @@ def past(day: date, version: str) -> Past:
     Days without a single vote are left out: nobody asked for the votes of their papers.
     """
     before = day - timedelta(days=attention_prior.SETTLED)
-    settled = Paper.objects.filter(
-        announced_on__lt=before, announce_type__in=ELIGIBLE, vector_version=version
-    ).order_by("-announced_on", "-pk")[:LEARN_FROM]
+    announced = Paper.objects.announced().filter(announced_on__lt=before)
+    settled = announced.filter(vector_version=version).order_by("-announced_on", "-pk")[
+        :LEARN_FROM
+    ]
     found = list(settled.values_list("announced_on", "votes", "authors", "vector"))
     asked = {announced for announced, votes, *_ in found if votes}
     kept = [row for row in found if row[0] in asked]

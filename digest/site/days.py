@@ -19,7 +19,6 @@ from digest.site.errors import not_found
 # A busy day has 900 papers; fifty with their abstracts are about 120 KB.
 PER_PAGE = 50
 # A replacement was announced before we looked: it is not news of the day.
-FIRST_MET = [Paper.Announced.NEW, Paper.Announced.CROSS, Paper.Announced.LISTED]
 EMPTY = {
     arxiv_calendar.Expected.WEEKEND: "arXiv announces nothing on Saturdays and Sundays.",
     arxiv_calendar.Expected.HOLIDAY: "arXiv announced nothing: the evening before was a holiday of its staff.",
@@ -38,30 +37,19 @@ def read_day(text: str) -> date | None:
         return None
 
 
-def news() -> QuerySet[Paper]:
-    """Papers that were news on the day they are filed under."""
-    return Paper.objects.filter(announce_type__in=FIRST_MET).defer("vector")
-
-
 def of_day(day: date) -> QuerySet[Paper]:
     """The day's papers, most trending first."""
     scored = Candidate.objects.filter(paper=OuterRef("pk"), edition__day=day)
     trend = Coalesce(
         Subquery(scored.values("trend")[:1]), Value(0.0), output_field=FloatField()
     )
-    ordered = news().filter(announced_on=day).annotate(trend=trend)
+    ordered = Paper.objects.announced_on_day(day).defer("vector").annotate(trend=trend)
     return ordered.order_by(F("trend").desc(), "-votes", "identifier")
-
-
-def newest_day() -> date | None:
-    return (
-        news().order_by("-announced_on").values_list("announced_on", flat=True).first()
-    )
 
 
 def neighbours(day: date) -> tuple[date | None, date | None]:
     """The day before and the day after that have papers."""
-    days = news().values_list("announced_on", flat=True)
+    days = Paper.objects.announced().values_list("announced_on", flat=True)
     before = days.filter(announced_on__lt=day).order_by("-announced_on").first()
     after = days.filter(announced_on__gt=day).order_by("announced_on").first()
     return before, after
@@ -109,6 +97,6 @@ def show_day(request: HttpRequest, when: date) -> HttpResponse:
 
 def kinds(when: date) -> dict[str, int]:
     """How many are new and how many cross-listed; one query."""
-    met = news().filter(announced_on=when).values_list("announce_type", flat=True)
-    types = list(met)
-    return {kind: types.count(kind) for kind in FIRST_MET}
+    papers = Paper.objects.announced_on_day(when)
+    types = list(papers.values_list("announce_type", flat=True))
+    return {kind: types.count(kind) for kind in Paper.FIRST_ANNOUNCEMENTS}

@@ -11,7 +11,7 @@ from digest.cards import card
 from digest.models import Paper
 from digest.ranking import search
 from digest.site.bibtex import bibtex
-from digest.site.days import newest_day, show_day
+from digest.site.days import show_day
 from digest.site.errors import not_found
 from digest.site.home import question
 from digest.site.limits import questions_limited
@@ -30,7 +30,7 @@ VERSION = re.compile(r"v[0-9]{1,3}$")
 @questions_limited
 def papers(request: HttpRequest) -> HttpResponse:
     """Search by meaning; without a question, the newest day."""
-    q, latest = question(request), newest_day()
+    q, latest = question(request), Paper.objects.newest_day(timezone.now())
     if not q and latest:
         return show_day(request, latest)
     found = search.search(q, limit=MOST_RESULTS)

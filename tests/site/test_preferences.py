@@ -292,7 +292,10 @@ def test_a_wrong_time_changes_nothing(client, door, ada, wrong):
 
 def test_what_fills_the_mail_is_saved_and_shown(client, door, ada):
     fresh = text(client.get(door))
-    assert 'value="followed_first" aria-describedby="about-followed_first" checked' in fresh
+    assert (
+        'value="followed_first" aria-describedby="about-followed_first" checked'
+        in fresh
+    )
 
     said = client.post(
         door, {"do": "fill", "fill_mode": "followed_only", "note_when_empty": "on"}

@@ -53,7 +53,7 @@ def ask(reader: Subscriber, text: str, now: datetime) -> Answer:
         identifier, _ = identify(text)
     except ValueError:
         return Answer("none")
-    papers = Paper.objects.exclude(announce_type=Paper.Announced.ADDED_BY_READER)
+    papers = Paper.objects.from_listings()
     if paper := papers.filter(identifier=identifier).first():
         return Answer("known", identifier, paper=paper)
     known = Submission.objects.filter(identifier=identifier).first()

@@ -244,8 +244,7 @@ def make_readers() -> None:
 
 def days_with_papers() -> list[date]:
     """The newest two days with enough papers for a digest, older first; else the newest with any."""
-    new = Paper.objects.exclude(announce_type__startswith="replace")
-    days = new.values("announced_on").annotate(papers=Count("pk"))
+    days = Paper.objects.announced().values("announced_on").annotate(papers=Count("pk"))
     newest = list(days.order_by("-announced_on"))
     rich = [row for row in newest if row["papers"] >= A_DIGEST]
     return sorted(row["announced_on"] for row in rich[:2] or newest[:1])

@@ -1,11 +1,10 @@
 """The door of ranking by hand: fill and score the open edition of a day."""
 
 from argparse import ArgumentParser
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db.models import Max
 from django.utils import timezone
 
 from digest.models import Frozen, Paper
@@ -23,9 +22,10 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        day = options["day"] or newest_day()
+        now = timezone.now()
+        day = options["day"] or newest_day(now)
         try:
-            edition = rescore(day, timezone.now())
+            edition = rescore(day, now)
         except Frozen as refusal:
             raise CommandError(str(refusal)) from refusal
         if edition is None:
@@ -34,9 +34,8 @@ class Command(BaseCommand):
         self.stdout.write(f"{edition}: {edition.candidates.count()} candidates.")
 
 
-def newest_day() -> date:
-    announced = Paper.objects.exclude(announce_type=Paper.Announced.ADDED_BY_READER)
-    newest: date | None = announced.aggregate(day=Max("announced_on"))["day"]
+def newest_day(now: datetime) -> date:
+    newest = Paper.objects.newest_day(now)
     if newest is None:
         raise CommandError("There are no papers yet: run `manage.py ingest` first.")
     return newest
