@@ -58,17 +58,17 @@ class Shown:
     number: int
     kind: str
     title: str
-    short: str
+    short_title: str
     byline: str
     facts: list[str]
-    why: str
+    reason: str
     note: str
     summary: str
-    talk: list[str]
-    page: str
+    engagement: list[str]
+    url: str
     links: list[tuple[str, str]]
-    more: str
-    less: str
+    more_url: str
+    less_url: str
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,9 @@ class DigestLinks:
 
 def compose(digest: Digest, render_data: RenderData | None = None) -> Mail:
     """The mail of one digest; `render_data` saves the queries where many are composed."""
-    doors = DigestLinks(digest.key, settings.CLICK_REDIRECT)
+    links = DigestLinks(digest.key, settings.CLICK_REDIRECT)
     leave = absolute(url("unsubscribe", digest.subscriber.unsubscribe_key))
-    return written(digest, render_data or gather([digest]), doors, leave)
+    return written(digest, render_data or gather([digest]), links, leave)
 
 
 def compose_preview(
@@ -127,12 +127,16 @@ def gather(digests: Sequence[Digest]) -> RenderData:
 
 
 def written(
-    digest: Digest, render_data: RenderData, doors: DigestLinks, leave: str
+    digest: Digest, render_data: RenderData, links: DigestLinks, leave: str
 ) -> Mail:
     """Both bodies and the headers of one digest."""
     nothing = render_data.empty_digests.get(digest.subscriber_id)
-    name = "nothing" if nothing else "digest"
-    context = {**told(digest, render_data, doors), "quiet": nothing, "leave": leave}
+    name = "empty_digest" if nothing else "digest"
+    context = {
+        **told(digest, render_data, links),
+        "empty_digest": nothing,
+        "unsubscribe_url": leave,
+    }
     subject = one_line(render(f"{name}.subject.txt", context))
     text = render(f"{name}.txt", context)
     html = INLINER.inline(render(f"{name}.html", {**context, "subject": subject}))
@@ -148,7 +152,7 @@ def written(
     )
 
 
-def told(digest: Digest, render_data: RenderData, doors: DigestLinks) -> dict[str, Any]:
+def told(digest: Digest, render_data: RenderData, links: DigestLinks) -> dict[str, Any]:
     """What the templates are given of a digest."""
     papers = [
         shown(
@@ -156,7 +160,7 @@ def told(digest: Digest, render_data: RenderData, doors: DigestLinks) -> dict[st
             render_data.candidates[pick.candidate],
             why_of(pick, render_data),
             digest,
-            doors,
+            links,
         )
         for number, pick in enumerate(digest.picks, start=1)
         if pick.candidate in render_data.candidates
@@ -164,14 +168,14 @@ def told(digest: Digest, render_data: RenderData, doors: DigestLinks) -> dict[st
     return {
         **site(),
         "day": digest.edition.day,
-        "note": tidy(digest.edition.note),
+        "editors_note": tidy(digest.edition.note),
         "papers": papers,
         "sections": sections(papers),
         "has_contents": len(papers) > CONTENTS_ABOVE,
         "preheader": preheader(papers),
-        "day_page": absolute(url("day", digest.edition.day.isoformat())),
-        "why_you": why_you(digest, render_data),
-        "doors": doors,
+        "day_url": absolute(url("day", digest.edition.day.isoformat())),
+        "recipient_reason": recipient_reason(digest, render_data),
+        "links": links,
         "wrap": wrap,
     }
 
@@ -190,29 +194,29 @@ def why_of(pick: Pick, render_data: RenderData) -> Reason:
 
 
 def shown(
-    number: int, candidate: Candidate, why: Reason, digest: Digest, doors: DigestLinks
+    number: int, candidate: Candidate, why: Reason, digest: Digest, links: DigestLinks
 ) -> Shown:
     """One paper, from its card: everything in it was written by strangers."""
     card = candidate.card
     page = absolute(url("paper", card["identifier"]))
-    title, target = tidy(card["title"]), partial(doors.target, number)
+    title, target = tidy(card["title"]), partial(links.target, number)
     return Shown(
         number=number,
         kind=why.kind,
         title=title,
-        short=cut(title, CONTENTS_LENGTH),
+        short_title=cut(title, CONTENTS_LENGTH),
         byline=tidy(card["organization"] or card["authors"]),
         facts=facts(card, digest.edition.day),
-        why=tidy(why.text),
+        reason=tidy(why.text),
         note=tidy(candidate.note),
         summary=tidy(card["summary"]),
-        talk=talk(card, why),
-        page=target("paper", page),
+        engagement=engagement(card, why),
+        url=target("paper", page),
         links=[
             (name, target(verb, card[f"{verb}_url"])) for name, verb in outward(card)
         ],
-        more=doors.own(number, "more"),
-        less=doors.own(number, "less"),
+        more_url=links.own(number, "more"),
+        less_url=links.own(number, "less"),
     )
 
 
@@ -251,7 +255,7 @@ def facts(card: dict[str, Any], today: date) -> list[str]:
     return [tidy(fact) for fact in known if fact]
 
 
-def talk(card: dict[str, Any], why: Reason) -> list[str]:
+def engagement(card: dict[str, Any], why: Reason) -> list[str]:
     """What others say of it, above zero; nothing where votes are the reason and told there."""
     if why.kind == "trend" and card["votes"]:
         return []
@@ -270,30 +274,30 @@ def preheader(papers: list[Shown]) -> str:
     others = "; ".join(paper.title for paper in papers[1:3])
     if others:
         return cut(f"Then: {others}", PREHEADER_LENGTH)
-    return papers[0].why if papers else ""
+    return papers[0].reason if papers else ""
 
 
-def why_you(digest: Digest, render_data: RenderData) -> str:
+def recipient_reason(digest: Digest, render_data: RenderData) -> str:
     """Why this reader gets this mail, from rows that do not change under it."""
     since = digest.subscriber.confirmed_at
     signed_up = f" on {since.day} {since:%B %Y}" if since else ""
-    began = f"You get this because you signed up at {settings.SITE_NAME}{signed_up}."
+    began = f"You receive this because you signed up at {settings.SITE_NAME}{signed_up}."
     return f"{began} {what_drew(digest, render_data)}"
 
 
 def what_drew(digest: Digest, render_data: RenderData) -> str:
     """Whose choice the papers are."""
     if not digest.picks:
-        return "You asked for a short note where nothing matches what you follow."
+        return "You asked for a short note on days when nothing matches what you follow."
     drawn = [pick for pick in digest.picks if pick.interest]
     chosen = sum(not pick.opened for pick in drawn)
     known = [render_data.candidates.get(pick.candidate) for pick in digest.picks]
     if chosen:
         return f"{share(chosen, len(digest.picks))} what you follow."
     if drawn:
-        return f"{share(len(drawn), len(digest.picks))} what you opened before."
+        return f"{share(len(drawn), len(digest.picks))} papers you opened before."
     if all(one.pin for one in known if one):
-        return "The editors picked its papers for everybody."
+        return "The editors picked these papers for all readers."
     return "These papers are the day's most discussed ones."
 
 

@@ -149,7 +149,7 @@ def test_an_empty_day_of_who_asked_for_a_note_is_previewed_and_listed_as_one(
     ledger = room.get(reverse("admin:digest_digest_changelist")).content.decode()
     about = reverse("admin:accounts_subscriber_change", args=[reader.pk])
 
-    assert "Nothing for you today" in preview
+    assert "No matches today" in preview
     assert "Nothing for this reader" not in preview
     assert "none: a note" in ledger
     assert "none: a note" in room.get(about).content.decode()

@@ -142,7 +142,7 @@ def test_progress_is_told_while_it_is_sent(monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     ("note", "told", "warned"),
-    [(True, "Nothing for you today", ""), (False, "", "would get no mail")],
+    [(True, "No matches today", ""), (False, "", "would get no mail")],
 )
 def test_a_preview_of_an_empty_day_is_the_note_or_says_that_nothing_goes(
     note, told, warned

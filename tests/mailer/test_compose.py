@@ -76,7 +76,7 @@ def test_both_bodies_say_what_a_paper_is_and_why_it_is_there(ada):
         "Less like this",
         "signed up at Paper Round on 20 November 2026",
         "This paper matches what you follow.",
-        "Votes and comments are counted at Hugging Face.",
+        "Votes and comments come from Hugging Face.",
         "1 Press Lane, Example Town",
     ):
         assert said in text
@@ -253,7 +253,7 @@ def test_contents_come_first_only_where_there_are_more_than_four_papers(ada):
 @pytest.mark.parametrize(
     ("opened", "said"),
     [
-        ([True, True], "All of these papers match what you opened before."),
+        ([True, True], "All of these papers match papers you opened before."),
         ([True, False], "1 of these 2 papers matches what you follow."),
         ([False, False], "All of these papers match what you follow."),
     ],

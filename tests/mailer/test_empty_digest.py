@@ -64,11 +64,11 @@ def test_a_note_says_what_was_looked_at_and_where_to_look_and_change(ada):
 
     mail = compose.compose(note)
 
-    assert mail.subject == "20 Nov: nothing for you today"
+    assert mail.subject == "20 Nov: No matches today"
     for body in bodies(mail):
         assert "Friday, 20 November 2026" in body
-        assert "Nothing for you today" in body
-        assert "We looked at 3 papers of the last two weeks." in body
+        assert "No matches today" in body
+        assert "We checked 3 papers from the last two weeks." in body
         assert "You asked for a short note" in body
         assert "1 Press Lane, Example Town" in body
         assert "trending" not in body
@@ -108,7 +108,7 @@ def test_hidden_papers_were_not_looked_at_and_one_is_a_paper(ada):
 
     text, _ = bodies(compose.compose(told(ada, papers=0)))
 
-    assert "We looked at 1 paper of the last two weeks." in text
+    assert "We checked 1 paper from the last two weeks." in text
 
 
 DAY = make.DAY
@@ -144,9 +144,9 @@ def test_a_week_of_notes_offers_trending_papers_too(ada):
 
     mail = compose.compose(note)
 
-    assert "a week without a paper" in bodies(mail)[0]
+    assert "a match for a week" in bodies(mail)[0]
     offer = f"http://testserver/preferences/{note.key}#fill"
-    assert f"Get trending papers too: {offer}\n" in mail.text
+    assert f"Add trending papers: {offer}\n" in mail.text
     assert f'href="{offer}"' in mail.html
 
 
@@ -155,8 +155,8 @@ def test_a_weekly_reader_is_told_of_the_week(ada):
 
     mail = compose.compose(told(ada, papers=0))
 
-    assert mail.subject == "20 Nov: nothing for you this week"
-    assert "Nothing for you this week" in bodies(mail)[1]
+    assert mail.subject == "20 Nov: No matches this week"
+    assert "No matches this week" in bodies(mail)[1]
 
 
 def test_who_comes_back_after_a_month_is_told_of_today(ada):
@@ -164,7 +164,7 @@ def test_who_comes_back_after_a_month_is_told_of_today(ada):
 
     mail = compose.compose(told(ada, papers=0))
 
-    assert mail.subject.endswith("nothing for you today")
+    assert mail.subject.endswith("No matches today")
     assert "trending" not in mail.text
 
 
@@ -203,7 +203,7 @@ def test_the_notes_of_a_batch_cost_the_queries_of_one(django_assert_num_queries)
 def test_a_preview_of_nothing_is_the_note_and_none_of_its_links_acts(ada):
     mail = compose.compose_preview(edition(), ada, [], NOW)
 
-    assert mail.subject.endswith("nothing for you today")
+    assert mail.subject.endswith("No matches today")
     assert ada.unsubscribe_key not in mail.text + mail.html + str(mail.headers)
 
 
@@ -244,7 +244,7 @@ def test_a_digest_that_recalls_empty_is_a_note_to_who_wants_one(
 
     digest.refresh_from_db()
     assert (digest.picks, digest.reason) == ([], reason)
-    assert [b"nothing for you today" in f.read_bytes() for f in mails.iterdir()] == [
+    assert [b"No matches today" in f.read_bytes() for f in mails.iterdir()] == [
         True
     ] * asked
 
@@ -271,6 +271,6 @@ def test_papers_that_editors_picked_are_not_said_to_be_the_most_discussed(ada):
 
     text, html = bodies(compose.compose(digest))
 
-    assert "The editors picked its papers for everybody." in text
-    assert "The editors picked its papers for everybody." in html
+    assert "The editors picked these papers for all readers." in text
+    assert "The editors picked these papers for all readers." in html
     assert "most discussed" not in text + html

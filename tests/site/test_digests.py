@@ -228,7 +228,7 @@ def test_a_note_about_an_empty_day_has_its_page_and_its_line(client, hers, key):
 
     assert f'href="/d/{hers.key}"' in archive
     assert "Nothing for you that day" in archive
-    assert "Nothing for you today" in page
+    assert "No matches today" in page
     assert f'href="http://testserver/preferences/{hers.key}"' in page
     assert client.get(f"/d/{hers.key}/1/arxiv").status_code == 404
 

@@ -14,7 +14,7 @@ def test_a_question_is_answered_with_papers_of_the_edition_and_reasons(client, w
     page = text(client.get("/?q=post-training+quantization"))
 
     assert page.count("<article") == 10
-    assert page.count('class="why"') == 10
+    assert page.count('class="reason"') == 10
     first = page.partition("<article")[2].partition("</article>")[0]
     assert "quantization of language models" in first
     assert "Close to your search “post-training quantization”" in first
@@ -37,7 +37,7 @@ def test_a_question_that_nothing_fits_is_told_so(client, world):
 
     assert "New for you" not in page
     assert "No paper of the last two weeks fits “medieval sonnets”." in page
-    assert 'class="results">Trending</h2>' in page
+    assert 'class="list-heading">Trending</h2>' in page
 
 
 def test_the_sign_up_says_what_it_carries(client, world):

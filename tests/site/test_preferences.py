@@ -133,7 +133,7 @@ def test_what_is_typed_is_followed_or_refused_with_a_word(
     response = client.post(door, form, follow=True)
 
     assert stances(ada) == expected
-    assert ('class="said"' if expected else 'class="wrong"') in text(response)
+    assert ('class="success"' if expected else 'class="error"') in text(response)
 
 
 @pytest.mark.parametrize(

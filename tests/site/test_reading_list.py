@@ -129,7 +129,7 @@ def test_what_cannot_be_taken_is_refused_in_words(client, door, ada, form, why):
     page = client.post(door, {"do": "paste", **form})
 
     assert why in said(page)
-    assert 'class="wrong" role="status"' in text(page)
+    assert 'class="error" role="status"' in text(page)
     assert not ada.follows.exists()
     assert not PendingPaper.objects.exists()
 
@@ -276,7 +276,7 @@ def test_one_press_follows_what_is_offered(client, door, ada, liked_together):
     answer = client.post(door, form, follow=True)
 
     assert "Followed." in said(answer)
-    assert 'class="said" role="status"' in text(answer)
+    assert 'class="success" role="status"' in text(answer)
     assert liked_together.identifier in liked(ada)
     assert related(text(answer)) == ""
 
