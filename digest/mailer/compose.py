@@ -281,14 +281,18 @@ def recipient_reason(digest: Digest, render_data: RenderData) -> str:
     """Why this reader gets this mail, from rows that do not change under it."""
     since = digest.subscriber.confirmed_at
     signed_up = f" on {since.day} {since:%B %Y}" if since else ""
-    began = f"You receive this because you signed up at {settings.SITE_NAME}{signed_up}."
+    began = (
+        f"You receive this because you signed up at {settings.SITE_NAME}{signed_up}."
+    )
     return f"{began} {what_drew(digest, render_data)}"
 
 
 def what_drew(digest: Digest, render_data: RenderData) -> str:
     """Whose choice the papers are."""
     if not digest.picks:
-        return "You asked for a short note on days when nothing matches what you follow."
+        return (
+            "You asked for a short note on days when nothing matches what you follow."
+        )
     drawn = [pick for pick in digest.picks if pick.interest]
     chosen = sum(not pick.opened for pick in drawn)
     known = [render_data.candidates.get(pick.candidate) for pick in digest.picks]
