@@ -21,9 +21,9 @@ import tests.ground  # noqa: F401  PostgreSQL, and Django on it
 from accounts.models import Subscriber
 from digest import follows, tasks
 from digest.ingest import run_source
-from digest.models import AttentionSample, Candidate, Digest, Edition, Interest, Paper
+from digest.models import AttentionSample, Digest, Edition, Paper
 from digest.ranking import rank_edition
-from digest.reasons import names_of, reason
+from digest.reasons import explain_picks
 from tests import make, replay
 from tests.conftest import DATA
 
@@ -143,17 +143,11 @@ def values(kind: str, wanted: str) -> list[str]:
 def show(edition: Edition, readers: dict[str, Subscriber]) -> None:
     for name, reader in readers.items():
         picks = Digest.objects.get(subscriber=reader, edition=edition).picks
-        rows = Candidate.objects.select_related("paper")
-        candidates = rows.in_bulk([pick.candidate for pick in picks])
-        interests = Interest.objects.in_bulk([pick.interest for pick in picks])
-        names = names_of(list(interests.values()))
         print(f"\n{edition.day} {name}")
-        for n, pick in enumerate(picks, 1):
-            chosen = candidates[pick.candidate]
-            why = reason(chosen, interests.get(pick.interest), names)
-            paper = chosen.paper
-            print(f"{n}. {paper.title} [{paper.primary}, {paper.announced_on}]")
-            print(f"   {why.text}\n   {paper.abstract[:SHOWN]}")
+        for pick in explain_picks(picks):
+            paper = pick.candidate.paper
+            print(f"{pick.number}. {paper.title} [{paper.primary}, {paper.announced_on}]")
+            print(f"   {pick.reason.text}\n   {paper.abstract[:SHOWN]}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import pytest
 
 from digest.mailer import compose
 from digest.models import Digest, Interest, Pick, decode_picks, encode_picks
-from digest.reasons import interest_words
+from digest.reasons import interest_text
 from tests import make
 
 
@@ -14,9 +14,9 @@ def test_what_was_opened_is_not_said_to_be_liked():
     paper = Interest(kind="paper", value="2611.00001")
     names = {"2611.00001": "Rounding"}
 
-    assert interest_words(paper, "", names) == "Similar to “Rounding”, which you liked"
+    assert interest_text(paper, "", names) == "Similar to “Rounding”, which you liked"
     assert (
-        interest_words(paper, "", names, opened=True)
+        interest_text(paper, "", names, opened=True)
         == "Similar to “Rounding”, which you opened"
     )
 
@@ -47,7 +47,7 @@ SEARCH = "machine translation of low-resource languages"
     ],
 )
 def test_a_paper_is_not_called_close_to_words_that_it_lacks(text, said):
-    assert interest_words(Interest(kind="search", value=SEARCH), text, {}) == said
+    assert interest_text(Interest(kind="search", value=SEARCH), text, {}) == said
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_paper_is_not_called_close_to_words_that_it_lacks(text, said):
 def test_a_keyword_whose_words_stand_apart_is_not_said_to_match(text, said):
     keyword = Interest(kind="keyword", value="video diffusion")
 
-    assert interest_words(keyword, text, {}) == said
+    assert interest_text(keyword, text, {}) == said
 
 
 def test_picks_are_read_as_they_were_written():

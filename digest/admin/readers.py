@@ -1,6 +1,6 @@
 """A reader as the corridor sees them: what they follow, what they got, and their next digest."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -17,34 +17,15 @@ from digest.admin import score_lines
 from digest.ingest.sources.listing import identify
 from digest.mailer import compose, retention
 from digest.mailer.mail import Mail
-from digest.models import Candidate, Edition, Interest, Paper, Pick
+from digest.models import Edition, Paper
 from digest.ranking import choose
 from digest.ranking.explain import absence, explain
-from digest.reasons import Reason, names_of, reason
+from digest.reasons import explain_picks, load_names
 
 ACTIONS = {"mark_left": "Unsubscribe", "suppress": "Never mail this address"}
 LATEST = 10  # digests on a reader's page; the ledger has the others
 
 admin.site.unregister(Subscriber)
-
-
-class Shown(NamedTuple):
-    """A pick of a preview: its candidate, and why."""
-
-    candidate: Candidate
-    reason: Reason
-
-
-def explained(picks: list[Pick]) -> list[Shown]:
-    """Picks with their candidates and reasons, in order; five queries however many."""
-    candidates = Candidate.objects.in_bulk([pick.candidate for pick in picks])
-    interests = Interest.objects.in_bulk([pick.interest for pick in picks])
-    names = names_of(list(interests.values()))
-    return [
-        Shown(found, reason(found, interests.get(pick.interest), names, pick.opened))
-        for pick in picks
-        if (found := candidates.get(pick.candidate))
-    ]
 
 
 @admin.register(Subscriber)
@@ -80,7 +61,7 @@ class ReaderAdmin(SubscriberAdmin):
         if reader is None:
             return {}
         follows = reader.follows.select_related("interest").order_by("-weight", "pk")
-        names = names_of([follow.interest for follow in follows])
+        names = load_names([follow.interest for follow in follows])
         digests = reader.digests.select_related("edition", "batch").order_by("-pk")
         return {
             "follows": [
@@ -135,7 +116,7 @@ def previewed(reader: Subscriber) -> dict[str, Any]:
     mail = None
     if edition and (picks or reader.wants_note):
         mail = compose.compose_preview(edition, reader, picks, now)
-    return {"edition": edition, "picks": explained(picks), "mail": mail}
+    return {"edition": edition, "picks": explain_picks(picks), "mail": mail}
 
 
 def explained_for(reader: Subscriber, asked: QueryDict) -> dict[str, Any]:
@@ -154,8 +135,8 @@ def explained_for(reader: Subscriber, asked: QueryDict) -> dict[str, Any]:
     if candidate is None:
         return {**page, "paper": paper, "absent": why_absent(edition, paper)}
     found = explain(edition, reader, candidate, timezone.now())
-    names = names_of(score_lines.interests_of(found))
-    why = next(iter(explained([found.pick])), None) if found.pick else None
+    names = load_names(score_lines.interests_of(found))
+    why = next(iter(explain_picks([found.pick])), None) if found.pick else None
     told = score_lines.told(found, reader, names)
     return {**page, "paper": paper, "why": why, **told}
 

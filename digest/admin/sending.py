@@ -18,15 +18,13 @@ from digest import tasks
 from digest.mailer import resend
 from digest.models import (
     Batch,
-    Candidate,
     Digest,
     Edition,
     Event,
-    Interest,
     SendingPause,
     Slot,
 )
-from digest.reasons import names_of, reason
+from digest.reasons import explain_picks
 
 
 @admin.register(Slot)
@@ -158,15 +156,6 @@ class DigestAdmin(Ledger):
     @admin.display(description="papers, and why")
     def picks_shown(self, digest: Digest) -> SafeString:
         """Each pick in the order of the mail: its title, and its reason."""
-        picks = digest.picks
-        candidates = Candidate.objects.in_bulk([pick.candidate for pick in picks])
-        interests = Interest.objects.in_bulk([pick.interest for pick in picks])
-        names = names_of(list(interests.values()))
-        shown = [
-            (found, interests.get(pick.interest), pick.opened)
-            for pick in picks
-            if (found := candidates.get(pick.candidate))
-        ]
         return format_html(
             '<ol style="list-style: decimal; padding-left: 1.5rem">{}</ol>',
             format_html_join(
@@ -174,11 +163,13 @@ class DigestAdmin(Ledger):
                 '<li style="margin-bottom: .5rem"><a href="{}">{}</a><br>{}</li>',
                 (
                     (
-                        reverse("admin:digest_candidate_change", args=[found.pk]),
-                        found.card.get("title", ""),
-                        reason(found, interest, names, opened).text,
+                        reverse(
+                            "admin:digest_candidate_change", args=[pick.candidate.pk]
+                        ),
+                        pick.candidate.card.get("title", ""),
+                        pick.reason.text,
                     )
-                    for found, interest, opened in shown
+                    for pick in explain_picks(digest.picks)
                 ),
             ),
         )

@@ -18,8 +18,8 @@ from digest.jinja import absolute, site, url
 from digest.mailer import empty_digest
 from digest.mailer.empty_digest import Quiet
 from digest.mailer.mail import Mail, as_message
-from digest.models import Candidate, Digest, Edition, Interest, Pick
-from digest.reasons import Reason, names_of, reason
+from digest.models import Candidate, Digest, Edition, Pick
+from digest.reasons import PickRows, Reason, explain_picks, load_pick_rows
 
 __all__ = ["Mail", "as_message", "compose", "compose_preview", "gather"]
 
@@ -43,11 +43,9 @@ INLINER = css_inline.CSSInliner(keep_at_rules=True, load_remote_stylesheets=Fals
 
 @dataclass(frozen=True)
 class RenderData:
-    """What the mails of some digests show, read in a few queries: candidates and interests by id, names by value, days with nothing by reader."""
+    """What the mails of some digests show, read in a few queries; empty digests by reader."""
 
-    candidates: dict[int, Candidate]
-    interests: dict[int, Interest]
-    names: dict[str, str]
+    pick_rows: PickRows
     empty_digests: dict[int, Quiet]
 
 
@@ -117,11 +115,8 @@ def compose_preview(
 def gather(digests: Sequence[Digest]) -> RenderData:
     """Read what these digests of one edition name; six queries however many they are."""
     picks = [pick for digest in digests for pick in digest.picks]
-    interests = Interest.objects.in_bulk({p.interest for p in picks if p.interest})
     return RenderData(
-        Candidate.objects.in_bulk({pick.candidate for pick in picks}),
-        interests,
-        names_of(list(interests.values())),
+        load_pick_rows(picks),
         empty_digest.gather([digest for digest in digests if not digest.packed_picks]),
     )
 
@@ -155,15 +150,8 @@ def written(
 def told(digest: Digest, render_data: RenderData, links: DigestLinks) -> dict[str, Any]:
     """What the templates are given of a digest."""
     papers = [
-        shown(
-            number,
-            render_data.candidates[pick.candidate],
-            why_of(pick, render_data),
-            digest,
-            links,
-        )
-        for number, pick in enumerate(digest.picks, start=1)
-        if pick.candidate in render_data.candidates
+        shown(pick.number, pick.candidate, pick.reason, digest, links)
+        for pick in explain_picks(digest.picks, render_data.pick_rows)
     ]
     return {
         **site(),
@@ -182,15 +170,6 @@ def told(digest: Digest, render_data: RenderData, links: DigestLinks) -> dict[st
 
 def render(template: str, context: dict[str, Any]) -> str:
     return get_template(f"emails/{template}").render(context)
-
-
-def why_of(pick: Pick, render_data: RenderData) -> Reason:
-    """Why this paper; an interest that nobody follows any more is deleted, its old mails are not."""
-    candidate = render_data.candidates[pick.candidate]
-    interest = render_data.interests.get(pick.interest)
-    if pick.interest and not interest and not candidate.pin:
-        return Reason("forgotten", "Matched what you followed then")
-    return reason(candidate, interest, render_data.names, pick.opened)
 
 
 def shown(
@@ -295,7 +274,9 @@ def what_drew(digest: Digest, render_data: RenderData) -> str:
         )
     drawn = [pick for pick in digest.picks if pick.interest]
     chosen = sum(not pick.opened for pick in drawn)
-    known = [render_data.candidates.get(pick.candidate) for pick in digest.picks]
+    known = [
+        render_data.pick_rows.candidates.get(pick.candidate) for pick in digest.picks
+    ]
     if chosen:
         return f"{share(chosen, len(digest.picks))} what you follow."
     if drawn:

@@ -67,5 +67,7 @@ def related(known: Rows, followed: Rows, company: Reals) -> Reals:
     """
     kinds = [followed[group].mean(axis=0) for group in clustering.groups(followed)]
     cosines: Rows = known @ normalize(np.array(kinds)).T
-    scores: Reals = cosines.max(axis=1) + company
+    likeness = cosines.max(axis=1)
+    # Texts that have nothing in common take nothing from what shared readers say.
+    scores: Reals = np.where(company > 0, likeness.clip(0), likeness) + company
     return scores.round(6)

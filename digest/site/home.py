@@ -7,7 +7,7 @@ from django.views.decorators.http import require_safe
 
 from digest import follows
 from digest.models import Interest, Topic
-from digest.reasons import names_of
+from digest.reasons import load_names
 from digest.site import paper_rows
 from digest.site.limits import questions_limited
 
@@ -60,5 +60,5 @@ def apart(
 
 def in_words(interests: list[Interest]) -> str:
     """What was asked, as a list that a sentence can hold."""
-    names = names_of(interests)
+    names = load_names(interests)
     return ", ".join(names.get(one.value, f"“{one.value}”") for one in interests)

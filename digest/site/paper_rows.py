@@ -8,7 +8,7 @@ from django.db.models import Exists, OuterRef
 
 from digest.models import Candidate, Edition, Interest, Pick
 from digest.ranking import choose
-from digest.reasons import names_of, reason
+from digest.reasons import Reason, explain_picks, load_names, reason_for
 
 # As long as most readers' digests.
 TEN = 10
@@ -42,30 +42,21 @@ def answer(
     """The papers that somebody with these requested_interests would get, as production selects them."""
     if edition is None:
         return []
-    found = choose.preview(edition, requested_interests, length=length)
-    return with_reasons([(one, interest, False) for one, interest in found])
-
-
-def with_reasons(
-    chosen: Sequence[tuple[Candidate, Interest | None, bool]],
-) -> list[Shown]:
-    """Candidates with their interests, and whether that is a paper which the reader opened."""
-    names = names_of([interest for _, interest, _ in chosen if interest])
-    found = []
-    for one, interest, opened in chosen:
-        why = reason(one, interest, names, opened)
-        found.append(Shown(one.card, why.kind, why.text, one.note, interest))
-    return found
+    chosen = choose.preview(edition, requested_interests, length=length)
+    names = load_names([interest for _, interest in chosen if interest])
+    return [
+        as_row(candidate, interest, reason_for(candidate, interest, names))
+        for candidate, interest in chosen
+    ]
 
 
 def picked(picks: Sequence[Pick]) -> list[Shown]:
-    """Picks as pages show them; two queries however many."""
-    candidates = Candidate.objects.in_bulk([pick.candidate for pick in picks])
-    interests = Interest.objects.in_bulk([p.interest for p in picks if p.interest])
-    known = [pick for pick in picks if pick.candidate in candidates]
-    return with_reasons(
-        [
-            (candidates[pick.candidate], interests.get(pick.interest), pick.opened)
-            for pick in known
-        ]
-    )
+    """Picks as pages show them; four queries however many."""
+    return [
+        as_row(pick.candidate, pick.interest, pick.reason)
+        for pick in explain_picks(picks)
+    ]
+
+
+def as_row(candidate: Candidate, interest: Interest | None, reason: Reason) -> Shown:
+    return Shown(candidate.card, reason.kind, reason.text, candidate.note, interest)

@@ -20,7 +20,7 @@ from digest import follows
 from digest.feedback.implicit_follows import forget
 from digest.models import Edition, Follow, Interest, Topic
 from digest.ranking import choose
-from digest.reasons import names_of
+from digest.reasons import load_names
 from digest.site import paper_rows
 from digest.site.link_access import Opened, expired, opened, private
 
@@ -152,7 +152,7 @@ def wished(found: Opened) -> list[str]:
     mine = found.subscriber.follows.values_list("interest__kind", "interest__value")
     held = set(mine)
     new = [one for one in asked if (one.kind, one.value) not in held]
-    names = names_of(new)
+    names = load_names(new)
     return [names.get(one.value, one.value) for one in new]
 
 
@@ -171,7 +171,7 @@ def is_place(zone: str) -> bool:
 def stances(subscriber: Subscriber) -> dict[str, list[dict[str, Any]]]:
     """What the reader follows, mutes, likes, dislikes and opened, each with its words."""
     rows = list(subscriber.follows.select_related("interest").order_by("pk"))
-    names = names_of([row.interest for row in rows])
+    names = load_names([row.interest for row in rows])
     found: dict[str, list[dict[str, Any]]] = {
         name: [] for name in (*Kind.values, "muted", "disliked", "opened")
     }
