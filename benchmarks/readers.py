@@ -146,7 +146,9 @@ def show(edition: Edition, readers: dict[str, Subscriber]) -> None:
         print(f"\n{edition.day} {name}")
         for pick in explain_picks(picks):
             paper = pick.candidate.paper
-            print(f"{pick.number}. {paper.title} [{paper.primary}, {paper.announced_on}]")
+            print(
+                f"{pick.number}. {paper.title} [{paper.primary}, {paper.announced_on}]"
+            )
             print(f"   {pick.reason.text}\n   {paper.abstract[:SHOWN]}")
 
 
