@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
-from django.db.models import prefetch_related_objects
 
 from accounts.models import Subscriber
 from digest.mailer import circuit_breaker, compose, plan, rate, shutdown, transports
@@ -76,8 +75,9 @@ def deliver(batch: Batch, digests: Sequence[Digest], now: datetime) -> Outcomes:
     to wait; any other outcome is recorded on its digest and the next one goes.
     """
     done = Outcomes()
-    pending = [(n, one) for n, one in enumerate(digests, 1) if not is_settled(one)]
-    prefetch_related_objects([one for _, one in pending], "subscriber", "edition")
+    pending = with_readers(
+        batch, [(n, one) for n, one in enumerate(digests, 1) if not is_settled(one)]
+    )
     stopped = excluded(batch, [one for _, one in pending], now)
     done.skipped = len(stopped)
     going = [(n, one) for n, one in pending if one.pk not in stopped]
@@ -90,6 +90,18 @@ def deliver(batch: Batch, digests: Sequence[Digest], now: datetime) -> Outcomes:
         rest = Rest(str(why), timedelta(seconds=why.wait))
     finish(batch, rest, now)
     return done
+
+
+def with_readers(
+    batch: Batch, pending: list[tuple[int, Digest]]
+) -> list[tuple[int, Digest]]:
+    """Attach reader and edition; digests whose reader was erased meanwhile are left out."""
+    readers = Subscriber.objects.in_bulk([one.subscriber_id for _, one in pending])
+    for _, digest in pending:
+        digest.edition = batch.slot.edition
+        if reader := readers.get(digest.subscriber_id):
+            digest.subscriber = reader
+    return [(n, one) for n, one in pending if one.subscriber_id in readers]
 
 
 def send_all(
@@ -308,7 +320,8 @@ def take_out_recalled(batch: Batch, pending: list[Digest]) -> None:
         kept = [pick for pick in one.picks if pick.candidate not in recalled]
         if len(kept) < len(one.picks):
             one.picks = kept
-            one.save(update_fields=["packed_picks"])
+            rows = Digest.objects.filter(pk=one.pk)  # gone if the reader was erased
+            rows.update(packed_picks=one.packed_picks)
 
 
 def too_late(batch: Batch, now: datetime) -> bool:

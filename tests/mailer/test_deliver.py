@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from accounts.models import Suppression
+from accounts.models import Subscriber, Suppression
 from digest.mailer import deliver, ledger, transports
 from digest.mailer.transports import accepted, files, refused, unknown
 from digest.models import Batch, Digest, Recall
@@ -307,6 +307,24 @@ def test_a_reader_erased_before_the_reclaim_puts_nobody_else_in_doubt(provider):
 
     assert outcomes() == ["unknown", "sent", "sent"]
     assert sink.asked[2:] == ["r2@example.org", "r3@example.org"]
+
+
+def test_a_reader_erased_between_choosing_and_sending_stops_no_other_mail(provider):
+    batch = planned()
+    sink = provider()
+    claimed = ledger.claim_next(NOW)
+    digests = list(claimed.digests.order_by("pk"))
+    Subscriber.objects.filter(pk=digests[1].subscriber_id).delete()
+    Recall.objects.create(
+        paper=batch.slot.edition.candidates.first().paper, reason="withdrawn"
+    )
+
+    done = deliver.deliver(claimed, digests, NOW)
+
+    assert sink.asked == ["r0@example.org", "r2@example.org"]
+    assert (done.accepted, outcomes()) == (2, ["sent", "sent"])
+    batch.refresh_from_db()
+    assert batch.state == "accepted"
 
 
 def test_a_refusal_for_now_hands_the_batch_back_to_wait(provider):

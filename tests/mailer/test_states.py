@@ -234,6 +234,7 @@ ANSWERS = {
 
 
 @pytest.mark.both
+@pytest.mark.hypothesis
 @pytest.mark.django_db
 @pytest.mark.parametrize("resend", [0, GRACE / timedelta(minutes=1)])
 def test_whatever_happens_each_reader_is_mailed_at_most_once_and_none_forgotten(resend):
@@ -241,7 +242,7 @@ def test_whatever_happens_each_reader_is_mailed_at_most_once_and_none_forgotten(
         run_state_machine_as_test(
             Sending,
             settings=settings(
-                max_examples=25,
+                max_examples=settings.default.max_examples // 4,
                 stateful_step_count=20,
                 suppress_health_check=list(HealthCheck),
             ),
