@@ -6,14 +6,19 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group
-from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from accounts import rate_limits
-from accounts.models import Subscriber, Suppression, User, address_hash, normal
+from accounts.admin_base import (
+    LargeTableAdmin,
+    ModelAdmin,
+    ReadOnlyAdmin,
+    filter_by_address,
+    render_page,
+)
+from accounts.models import Subscriber, Suppression, User, address_hash
 
 if TYPE_CHECKING:  # the theme carries no types; its classes extend these
     from django.contrib.admin.forms import AdminAuthenticationForm as AuthenticationForm
@@ -23,23 +28,18 @@ if TYPE_CHECKING:  # the theme carries no types; its classes extend these
         UserChangeForm,
     )
 
-    ModelAdmin = admin.ModelAdmin[Any]
     UserCreationForm = AdminUserCreationForm[User]
     ModelForm = forms.ModelForm[Suppression]
-    from django.contrib.admin.views.main import ChangeList
-
     EmailWidget = forms.EmailInput
     SelectWidget = forms.Select
 else:
     from django.forms import ModelForm
-    from unfold.admin import ModelAdmin
     from unfold.forms import (
         AdminPasswordChangeForm,
         AuthenticationForm,
         UserChangeForm,
         UserCreationForm,
     )
-    from unfold.views import ChangeList
     from unfold.widgets import UnfoldAdminEmailInputWidget as EmailWidget
     from unfold.widgets import UnfoldAdminSelectWidget as SelectWidget
 
@@ -64,39 +64,6 @@ class Login(AuthenticationForm):
 
 
 admin.site.login_form = Login
-
-
-def counted(rows: QuerySet[Any], by: str) -> Coalesce:
-    """How many of these rows a row of the outer query has: counted for those shown only."""
-    number = rows.order_by().values(by).annotate(n=Count("pk")).values("n")
-    return Coalesce(Subquery(number), 0)
-
-
-class CountedOnce(ChangeList):
-    """A list that says how many rows match, and does not count the others too."""
-
-    def get_results(self, request: HttpRequest) -> None:
-        super().get_results(request)
-        self.full_result_count = self.result_count
-
-
-class Ledger(ModelAdmin):
-    """Rows that the corridor writes: looked at, never edited."""
-
-    show_full_result_count = False
-    list_per_page = 50
-
-    def get_changelist(self, request: HttpRequest, **_: Any) -> type[ChangeList]:
-        return CountedOnce
-
-    def has_add_permission(self, request: HttpRequest, *_: Any) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 class NewEditorForm(UserCreationForm):
@@ -147,7 +114,7 @@ class GroupOfEditorsAdmin(GroupAdmin, ModelAdmin):
 
 
 @admin.register(Subscriber)
-class SubscriberAdmin(ModelAdmin):
+class SubscriberAdmin(LargeTableAdmin):
     """Readers, found by address. Consent is the reader's own: nobody gives it here.
 
     Who may delete a reader may erase one that asks for it; a suppression stays.
@@ -167,8 +134,6 @@ class SubscriberAdmin(ModelAdmin):
     list_filter = ("state", "frequency", "fill_mode")
     search_fields = ("email",)
     search_help_text = "The beginning of an address"
-    show_full_result_count = False
-    list_per_page = 50
     ordering = ("-pk",)
     actions = ("mark_left", "suppress")
     readonly_fields = (
@@ -210,9 +175,6 @@ class SubscriberAdmin(ModelAdmin):
         ),
     )
 
-    def get_changelist(self, request: HttpRequest, **_: Any) -> type[ChangeList]:
-        return CountedOnce
-
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         known = Suppression.objects.filter(address_hash=OuterRef("address_hash"))
         rows: QuerySet[Any] = (
@@ -225,7 +187,7 @@ class SubscriberAdmin(ModelAdmin):
     ) -> tuple[QuerySet[Any], bool]:
         """By the beginning of the address, which an index answers."""
         if search_term:
-            queryset = queryset.filter(email__startswith=normal(search_term))
+            queryset = filter_by_address(queryset, search_term)
         return queryset, False
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -283,19 +245,19 @@ class SubscriberAdmin(ModelAdmin):
         """A page between an action and its doing; its button posts the same form again, and that one is sure."""
         number = chosen.count()
         readers = "this reader" if number == 1 else f"these {number} readers"
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": f"{verb} {readers}?",
-            "button": f"{verb} {readers}",
-            "warning": warning,
-            "chosen": chosen[:NAMED],
-            "others": max(number - NAMED, 0),
-            "kept": [
-                (name, one) for name in ASKED for one in request.POST.getlist(name)
+        return render_page(
+            self,
+            request,
+            "admin/confirm_action.html",
+            title=f"{verb} {readers}?",
+            button=f"{verb} {readers}",
+            warning=warning,
+            rows=chosen[:NAMED],
+            other_count=max(number - NAMED, 0),
+            form_fields=[
+                (name, value) for name in ASKED for value in request.POST.getlist(name)
             ],
-        }
-        return TemplateResponse(request, "admin/ask.html", context)
+        )
 
 
 class SuppressionForm(ModelForm):
@@ -327,7 +289,7 @@ class SuppressionForm(ModelForm):
 
 
 @admin.register(Suppression)
-class SuppressionAdmin(Ledger):
+class SuppressionAdmin(ReadOnlyAdmin):
     """Addresses that must not be mailed: found by address, shown as hashes."""
 
     form = SuppressionForm

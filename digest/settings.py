@@ -47,7 +47,7 @@ INSTALLED_APPS = [
     "digest",  # before the admin apps: its templates override theirs
     "accounts",
     "unfold",
-    "django.contrib.admin",
+    "django.contrib.admin.apps.SimpleAdminConfig",  # digest.urls registers the admin
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.messages",
@@ -100,7 +100,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
             ],
-            "libraries": {"doors": "digest.admin.links"},
+            "libraries": {"admin_links": "digest.admin.links"},
         },
     },
 ]
@@ -253,7 +253,7 @@ UNFOLD = {
     "SITE_SYMBOL": "mark_email_read",
     "SHOW_HISTORY": True,
     "DASHBOARD_CALLBACK": "digest.admin.dashboard.today",
-    "SIDEBAR": {"navigation": "digest.admin.sidebar.navigation"},
+    "SIDEBAR": {"navigation": "digest.admin.sidebar.sidebar_navigation"},
 }
 LOGIN_REDIRECT_URL = "admin:index"
 

@@ -1,4 +1,4 @@
-"""The web server's door."""
+"""WSGI entry point for gunicorn."""
 
 import os
 

@@ -18,7 +18,7 @@ from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 
-from accounts.admin import Ledger, ModelAdmin, counted
+from accounts.admin_base import ModelAdmin, ReadOnlyAdmin, count_related
 from accounts.models import Subscriber
 from digest.admin import curating, score_lines
 from digest.mailer import ledger, retention
@@ -43,7 +43,7 @@ def recipients(now: datetime) -> int:
 
 
 @admin.register(Edition)
-class EditionAdmin(Ledger):
+class EditionAdmin(ReadOnlyAdmin):
     """One day's papers: its note, its freeze, its numbers."""
 
     list_display = (
@@ -69,10 +69,10 @@ class EditionAdmin(Ledger):
             super()
             .get_queryset(request)
             .annotate(
-                paper_count=counted(own, "edition"),
-                pin_count=counted(own.filter(pin__isnull=False), "edition"),
-                hidden_count=counted(own.filter(is_hidden=True), "edition"),
-                digest_count=counted(
+                paper_count=count_related(own, "edition"),
+                pin_count=count_related(own.filter(pin__isnull=False), "edition"),
+                hidden_count=count_related(own.filter(is_hidden=True), "edition"),
+                digest_count=count_related(
                     Digest.objects.filter(edition=OuterRef("pk")), "edition"
                 ),
             )
@@ -259,7 +259,7 @@ class CuratedFilter(admin.SimpleListFilter):
 
 
 @admin.register(Candidate)
-class CandidateAdmin(Ledger):
+class CandidateAdmin(ReadOnlyAdmin):
     """The day's list: pin, boost, hide and annotate in one click each, while it is open."""
 
     list_display = ("title",)

@@ -1,4 +1,4 @@
-"""The template tag `door`: a link into the control room, for those who may open it."""
+"""The template tag `admin_link`: a link into the admin for users who may view its target."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -13,23 +13,24 @@ register = template.Library()
 
 
 @register.simple_block_tag(takes_context=True)
-def door(
+def admin_link(
     context: Context,
     content: SafeString,
-    row: str,
+    model: str,
     css: str = "",
     pk: int | None = None,
-    **asked: Any,
+    **filters: Any,
 ) -> SafeString:
-    """`{% door "digest.batch" "plain" state__exact="sending" %}3 in hand{% enddoor %}`.
+    """`{% admin_link "digest.batch" "plain" state__exact="sending" %}3 sending{% endadmin_link %}`.
 
-    Leads to the list of these rows, as asked, or to the one with this `pk`; without the
-    permission to view them its text is only shown.
+    Link to the filtered list of `model`, or to the row with this `pk`. Without the
+    permission to view the model, render the text alone.
     """
-    app, name = row.split(".")
+    app, name = model.split(".")
     if not context["request"].user.has_perm(f"{app}.view_{name}"):
         return format_html('<span class="{}">{}</span>', css, content)
-    page, named = ("changelist", []) if pk is None else ("change", [pk])
-    there = reverse(f"admin:{app}_{name}_{page}", args=named)
-    address = f"{there}?{urlencode(asked)}" if asked else there
-    return format_html('<a class="{}" href="{}">{}</a>', css, address, content)
+    page, arguments = ("changelist", []) if pk is None else ("change", [pk])
+    url = reverse(f"admin:{app}_{name}_{page}", args=arguments)
+    if filters:
+        url += f"?{urlencode(filters)}"
+    return format_html('<a class="{}" href="{}">{}</a>', css, url, content)

@@ -1,4 +1,4 @@
-"""Papers: found by identifier or title; what their source wrote stays as it is."""
+"""Papers: search by identifier or title; only links and the organization can be edited."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ from django.db.models import Q, QuerySet, URLField
 from django.http import HttpRequest
 from django.utils.html import format_html
 
-from accounts.admin import CountedOnce, ModelAdmin
+from accounts.admin_base import LargeTableAdmin
 from digest.models import Paper
 
-EDITABLE = ("organization", "code_url", "project_url")
-SHOWN = (
+EDITABLE_FIELDS = ("organization", "code_url", "project_url")
+READONLY_FIELDS = (
     "identifier",
     "version",
     "announced_on",
@@ -35,8 +35,8 @@ SHOWN = (
 
 
 @admin.register(Paper)
-class PaperAdmin(ModelAdmin):
-    """What is known of a paper. Links and organization may be mended by hand."""
+class PaperAdmin(LargeTableAdmin):
+    """Papers as their sources describe them, with links that an editor can correct."""
 
     list_display = (
         "identifier",
@@ -50,14 +50,12 @@ class PaperAdmin(ModelAdmin):
     )
     list_filter = ("announce_type", "announced_on")
     search_fields = ("identifier", "title")
-    search_help_text = "An arXiv id, or words of the title"
-    show_full_result_count = False
-    list_per_page = 50
+    search_help_text = "arXiv ID, or words from the title"
     formfield_overrides = {URLField: {"assume_scheme": "https"}}
-    readonly_fields = (*SHOWN, "on_arxiv")
+    readonly_fields = (*READONLY_FIELDS, "on_arxiv")
     fieldsets = (
         (None, {"fields": ("title", "authors", "abstract", "on_arxiv")}),
-        ("Mended by hand", {"fields": EDITABLE}),
+        ("Edit", {"fields": EDITABLE_FIELDS}),
         (
             "Announced",
             {
@@ -71,7 +69,7 @@ class PaperAdmin(ModelAdmin):
         ),
         ("Attention", {"fields": (("votes", "comments", "stars"),)}),
         (
-            "As its source wrote it",
+            "Source data",
             {
                 "fields": (
                     "title_raw",
@@ -82,9 +80,6 @@ class PaperAdmin(ModelAdmin):
         ),
     )
 
-    def get_changelist(self, request: HttpRequest, **_: Any) -> type[CountedOnce]:
-        return CountedOnce
-
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request).defer("vector")
         return rows
@@ -92,12 +87,12 @@ class PaperAdmin(ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Papers whose identifier begins so, or whose title has all these words."""
+        """Match the beginning of the identifier, or every word in the title."""
         by_title = Q()
         for word in search_term.split():
             by_title &= Q(title__icontains=word)
-        wanted = Q(identifier__startswith=search_term.strip()) | by_title
-        return queryset.filter(wanted) if search_term else queryset, False
+        matches = Q(identifier__startswith=search_term.strip()) | by_title
+        return queryset.filter(matches) if search_term else queryset, False
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

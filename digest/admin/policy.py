@@ -1,21 +1,21 @@
-"""The control room's content security policy: its theme needs inline styles and eval, public pages never do."""
+"""Content security policy of the admin: unfold needs inline styles and eval, public pages do not."""
 
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 
 INLINE = "'unsafe-inline'"
-POLICY = {
+ADMIN_CSP = {
     "style-src": ["'self'", INLINE],
     "script-src": ["'self'", INLINE, "'unsafe-eval'"],
-    # A preview shows a mail in a sandboxed frame of our own.
+    # The preview renders a mail in a sandboxed frame of this site.
     "frame-src": ["'self'"],
     "frame-ancestors": ["'self'"],
 }
 
 
 class AdminPolicyMiddleware:
-    """Loosens the policy under /admin/ only."""
+    """Relax the content security policy under /admin/ only."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -23,5 +23,5 @@ class AdminPolicyMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
         if request.path.startswith("/admin/"):
-            response._csp_replace = POLICY  # type: ignore[attr-defined]  # django-csp's own seam
+            response._csp_replace = ADMIN_CSP  # type: ignore[attr-defined]  # read by django-csp
         return response

@@ -12,7 +12,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from unfold.decorators import display
 
-from accounts.admin import Ledger
+from accounts.admin_base import ReadOnlyAdmin
 from digest import tasks
 from digest.admin import run_summaries
 from digest.ingest import rerun, run_source
@@ -30,7 +30,7 @@ class PaperForm(forms.Form):
 
 
 @admin.register(IngestRun)
-class IngestRunAdmin(Ledger):
+class IngestRunAdmin(ReadOnlyAdmin):
     """Each reading of a source, and what it brought or why it was refused."""
 
     list_display = ("began", "reading", "state_shown", "brought", "said", "took")
@@ -122,7 +122,7 @@ class IngestRunAdmin(Ledger):
 
 
 @admin.register(EmbeddingModel)
-class VectorModelAdmin(Ledger):
+class VectorModelAdmin(ReadOnlyAdmin):
     """The newest one is in use."""
 
     list_display = ("version", "papers", "created_at")

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from accounts.admin import Ledger, ModelAdmin, counted
+from accounts.admin_base import ModelAdmin, ReadOnlyAdmin, count_related
 from accounts.models import normal
 from digest import tasks
 from digest.mailer import resend
@@ -28,7 +28,7 @@ from digest.reasons import explain_picks
 
 
 @admin.register(Slot)
-class SlotAdmin(Ledger):
+class SlotAdmin(ReadOnlyAdmin):
     """Who is due when. Most quarter hours are nobody's, and are not shown."""
 
     list_display = ("at", "edition", "kind", "planned_at", "batches_of_it")
@@ -42,7 +42,7 @@ class SlotAdmin(Ledger):
             super()
             .get_queryset(request)
             .filter(Exists(own))
-            .annotate(batch_count=counted(own, "slot"))
+            .annotate(batch_count=count_related(own, "slot"))
         )
         return rows
 
@@ -52,7 +52,7 @@ class SlotAdmin(Ledger):
 
 
 @admin.register(Batch)
-class BatchAdmin(Ledger):
+class BatchAdmin(ReadOnlyAdmin):
     """What each worker sends, and how far it is."""
 
     list_display = (
@@ -75,7 +75,7 @@ class BatchAdmin(Ledger):
 
 
 @admin.register(Digest)
-class DigestAdmin(Ledger):
+class DigestAdmin(ReadOnlyAdmin):
     """One reader's mail of one edition, and what became of it."""
 
     list_display = (
@@ -176,7 +176,7 @@ class DigestAdmin(Ledger):
 
 
 @admin.register(Event)
-class EventAdmin(Ledger):
+class EventAdmin(ReadOnlyAdmin):
     """What the provider, or our own redirect, reported."""
 
     list_display = ("at", "source", "kind", "digest", "received_at", "acted_at")

@@ -1,16 +1,16 @@
-"""The control room's doors, the daily ones first."""
+"""The sidebar of the admin: what editors use every day first."""
 
 from typing import Any
 
 from django.http import HttpRequest
 from django.urls import reverse
 
-# Title, symbol, the name of its address, and the model it shows.
-Door = tuple[str, str, str, str | None]
-DOORS: dict[str, list[Door]] = {
+# Title, icon, URL name, and the model whose list it opens (None: a page without a model).
+Entry = tuple[str, str, str, str | None]
+SECTIONS: dict[str, list[Entry]] = {
     "": [
         ("Today", "today", "index", None),
-        ("The day's list", "format_list_numbered", "digest_candidate", "candidate"),
+        ("Candidates", "format_list_numbered", "digest_candidate", "candidate"),
         ("Editions", "calendar_month", "digest_edition", "edition"),
         ("Papers", "description", "digest_paper", "paper"),
         ("Topics", "sell", "digest_topic", "topic"),
@@ -21,38 +21,39 @@ DOORS: dict[str, list[Door]] = {
         ("Readers", "group", "accounts_subscriber", "subscriber"),
         ("Follows", "bookmark", "digest_follow", "follow"),
         ("Interests", "interests", "digest_interest", "interest"),
-        ("Suppressed addresses", "unsubscribe", "accounts_suppression", "suppression"),
+        ("Suppressions", "unsubscribe", "accounts_suppression", "suppression"),
     ],
-    "Ledgers": [
-        ("Ingest", "download", "digest_ingestrun", "ingestrun"),
+    "Operations": [
+        ("Ingest runs", "download", "digest_ingestrun", "ingestrun"),
         ("Digests", "mail", "digest_digest", "digest"),
-        ("Brakes", "front_hand", "digest_sendingpause", "sendingpause"),
+        ("Sending pauses", "pause_circle", "digest_sendingpause", "sendingpause"),
         ("Batches", "stacks", "digest_batch", "batch"),
         ("Slots", "schedule", "digest_slot", "slot"),
         ("Events", "notifications", "digest_event", "event"),
-        ("Vector models", "scatter_plot", "digest_embeddingmodel", "embeddingmodel"),
+        ("Embedding models", "scatter_plot", "digest_embeddingmodel", "embeddingmodel"),
     ],
-    "Editors": [
-        ("Editors", "badge", "accounts_user", "user"),
+    "Access": [
+        ("Staff", "badge", "accounts_user", "user"),
         ("Groups", "groups", "auth_group", "group"),
     ],
 }
 
 
-def navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    """The theme's sidebar; a door shows only to those who may open it."""
+def sidebar_navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """The sections of unfold's sidebar, without the entries that this user may not view."""
     return [
-        {"title": title, "separator": bool(title), "items": shown}
-        for title, doors in DOORS.items()
-        if (shown := [door(*row) for row in doors if may_open(request, row[2], row[3])])
+        {"title": title, "separator": bool(title), "items": items}
+        for title, entries in SECTIONS.items()
+        if (items := [_item(*entry) for entry in entries if _may_view(request, entry)])
     ]
 
 
-def may_open(request: HttpRequest, name: str, model: str | None) -> bool:
-    app = name.partition("_")[0]
+def _may_view(request: HttpRequest, entry: Entry) -> bool:
+    _, _, url_name, model = entry
+    app = url_name.partition("_")[0]
     return model is None or request.user.has_perm(f"{app}.view_{model}")
 
 
-def door(title: str, icon: str, name: str, model: str | None) -> dict[str, Any]:
-    address = reverse(f"admin:{name}_changelist" if model else f"admin:{name}")
-    return {"title": title, "icon": icon, "link": address}
+def _item(title: str, icon: str, url_name: str, model: str | None) -> dict[str, Any]:
+    url = reverse(f"admin:{url_name}_changelist" if model else f"admin:{url_name}")
+    return {"title": title, "icon": icon, "link": url}

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 
-from accounts.admin import Ledger, counted
+from accounts.admin_base import ReadOnlyAdmin, count_related
 from accounts.models import Subscriber
 from digest import tasks
 from digest.ingest.reader_requests import submissions
@@ -32,7 +32,7 @@ HASH_SHOWN = 8  # signs: enough to see that it is the same reader again
 
 
 @admin.register(Submission)
-class SubmissionAdmin(Ledger):
+class SubmissionAdmin(ReadOnlyAdmin):
     """What readers ask for, those that wait first."""
 
     list_display = (
@@ -73,7 +73,7 @@ class SubmissionAdmin(Ledger):
         rows: QuerySet[Any] = (
             super()
             .get_queryset(request)
-            .annotate(asked_count=counted(own, "submission"))
+            .annotate(asked_count=count_related(own, "submission"))
         )
         return rows
 

@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.db.models import OuterRef, QuerySet
 from django.http import HttpRequest
 
-from accounts.admin import Ledger, ModelAdmin, counted
+from accounts.admin_base import ModelAdmin, ReadOnlyAdmin, count_related
 from accounts.models import normal
 from digest.follows import CATEGORY
 from digest.models import Follow, Interest, Topic
@@ -91,7 +91,7 @@ class TopicAdmin(ModelAdmin):
         rows: QuerySet[Any] = (
             super()
             .get_queryset(request)
-            .annotate(follower_count=counted(own, "interest"))
+            .annotate(follower_count=count_related(own, "interest"))
         )
         return rows
 
@@ -128,7 +128,7 @@ class TopicAdmin(ModelAdmin):
 
 
 @admin.register(Interest)
-class InterestAdmin(Ledger):
+class InterestAdmin(ReadOnlyAdmin):
     """What can be followed, and by how many it is."""
 
     list_display = ("value", "kind", "followers", "muters")
@@ -142,8 +142,8 @@ class InterestAdmin(Ledger):
             super()
             .get_queryset(request)
             .annotate(
-                follower_count=counted(own.filter(weight__gt=0), "interest"),
-                muter_count=counted(own.filter(weight__lt=0), "interest"),
+                follower_count=count_related(own.filter(weight__gt=0), "interest"),
+                muter_count=count_related(own.filter(weight__lt=0), "interest"),
             )
         )
         return rows
@@ -158,7 +158,7 @@ class InterestAdmin(Ledger):
 
 
 @admin.register(Follow)
-class FollowAdmin(Ledger):
+class FollowAdmin(ReadOnlyAdmin):
     """Who follows or mutes what: the readers' own choice."""
 
     list_display = ("subscriber", "interest", "weight", "source", "created_at")

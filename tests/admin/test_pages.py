@@ -1,4 +1,4 @@
-"""Every page of the control room opens, for those who may, at a cost that does not grow."""
+"""Every admin page opens for staff with permission, with a constant number of queries."""
 
 from datetime import UTC, datetime
 
@@ -8,10 +8,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+import digest.urls  # noqa: F401  (registers the admin)
 from accounts.models import Subscriber, Suppression, User
-from digest.admin.sidebar import navigation
+from digest.admin.sidebar import sidebar_navigation
 from digest.models import (
+    Batch,
     Candidate,
+    Digest,
     Edition,
     EmbeddingModel,
     Event,
@@ -20,6 +23,7 @@ from digest.models import (
     Paper,
     Recall,
     SendingPause,
+    Slot,
     Submission,
     Topic,
 )
@@ -37,14 +41,14 @@ def editor():
 
 
 @pytest.fixture
-def room(client, editor):
-    """A client that is logged in as an editor with every permission."""
+def staff(client, editor):
+    """A client logged in as a superuser."""
     client.force_login(editor)
     return client
 
 
-def world(rows=1):
-    """Rows in every table of the control room."""
+def create_rows(rows=1):
+    """Create rows in every table that the admin shows."""
     edition = make.edition(
         papers=[make.paper(f"{HOSTILE} {n}") for n in range(rows)], note=HOSTILE
     )
@@ -93,52 +97,52 @@ def world(rows=1):
     return edition
 
 
-def first(model):
+def first_row(model):
     return model._default_manager.order_by("pk").first()
 
 
-def queries(room, address):
-    with CaptureQueriesContext(connection) as caught:
-        assert room.get(address).status_code == 200
-    return len(caught)
+def count_queries(staff, url):
+    with CaptureQueriesContext(connection) as queries:
+        assert staff.get(url).status_code == 200
+    return len(queries)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_list_opens(room, name):
-    world()
+def test_every_list_opens(staff, name):
+    create_rows()
 
-    page = room.get(reverse(f"admin:{name}_changelist"))
+    page = staff.get(reverse(f"admin:{name}_changelist"))
 
     assert page.status_code == 200
     assert "<img src=x" not in page.content.decode()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_list_searches_without_an_error(room, name):
-    world()
+def test_every_list_can_be_searched(staff, name):
+    create_rows()
 
-    page = room.get(reverse(f"admin:{name}_changelist"), {"q": "reader0@"})
+    page = staff.get(reverse(f"admin:{name}_changelist"), {"q": "reader0@"})
 
     assert page.status_code == 200
 
 
 @pytest.mark.parametrize("model", MODELS, ids=NAMES)
-def test_every_row_opens(room, model):
-    world()
+def test_every_change_page_opens(staff, model):
+    create_rows()
     name = f"{model._meta.app_label}_{model._meta.model_name}"
     if name == "auth_group":
         model.objects.create(name="curators")
 
-    page = room.get(reverse(f"admin:{name}_change", args=[first(model).pk]))
+    page = staff.get(reverse(f"admin:{name}_change", args=[first_row(model).pk]))
 
     assert page.status_code == 200
     assert "<img src=x" not in page.content.decode()
 
 
 @pytest.mark.parametrize("model", MODELS, ids=NAMES)
-def test_every_form_for_a_new_row_opens_where_rows_are_made_by_hand(room, model):
+def test_add_pages_open_only_for_models_created_by_hand(staff, model):
     name = f"{model._meta.app_label}_{model._meta.model_name}"
-    by_hand = {
+    addable = {
         "accounts_suppression",
         "accounts_user",
         "auth_group",
@@ -147,44 +151,45 @@ def test_every_form_for_a_new_row_opens_where_rows_are_made_by_hand(room, model)
         "digest_topic",
     }
 
-    page = room.get(reverse(f"admin:{name}_add"))
+    page = staff.get(reverse(f"admin:{name}_add"))
 
-    assert page.status_code == (200 if name in by_hand else 403)
+    assert page.status_code == (200 if name in addable else 403)
 
 
 @pytest.mark.parametrize("rows", [0, 1])
-def test_the_dashboard_opens(room, rows):
+def test_dashboard_opens(staff, rows):
     if rows:
-        world()
+        create_rows()
 
-    page = room.get(reverse("admin:index")).content.decode()
+    page = staff.get(reverse("admin:index")).content.decode()
 
     assert ("Curate the list" in page) == bool(rows)
     assert ("No edition is open" in page) != bool(rows)
     assert "<img src=x" not in page
 
 
-def costs(room):
-    """How many queries each list needs."""
-    return {name: queries(room, reverse(f"admin:{name}_changelist")) for name in NAMES}
+def queries_of_lists(staff):
+    """Query count per change list."""
+    return {
+        name: count_queries(staff, reverse(f"admin:{name}_changelist"))
+        for name in NAMES
+    }
 
 
-def test_a_longer_list_needs_no_more_queries(room):
-    world(5)
-    costs(room)  # content types are looked up once
-    few = costs(room)
-    clear()
-    world(20)
+def test_query_count_of_lists_does_not_grow_with_rows(staff):
+    create_rows(5)
+    queries_of_lists(staff)  # content types are looked up once
+    queries_for_5_rows = queries_of_lists(staff)
+    delete_rows()
+    create_rows(20)
 
-    many = costs(room)
+    queries_for_20_rows = queries_of_lists(staff)
 
-    assert many == few
+    assert queries_for_20_rows == queries_for_5_rows
 
 
-def clear():
-    """Everything but the editor who looks."""
-    from digest.models import Batch, Candidate, Digest, Edition, Paper, Slot, Topic
-
+def delete_rows():
+    """Delete everything except the superuser."""
     for model in (
         Event,
         Digest,
@@ -208,16 +213,16 @@ def clear():
 
 
 @pytest.mark.parametrize("name", [*NAMES, "index"])
-def test_nobody_else_gets_in(client, name):
-    address = reverse("admin:index" if name == "index" else f"admin:{name}_changelist")
+def test_every_page_requires_login(client, name):
+    url = reverse("admin:index" if name == "index" else f"admin:{name}_changelist")
 
-    page = client.get(address)
+    page = client.get(url)
 
     assert page.status_code == 302
     assert page["Location"].startswith("/admin/login/")
 
 
-def test_an_editor_logs_in_by_email(client, editor):
+def test_staff_log_in_by_email(client, editor):
     page = client.post(
         reverse("admin:login"),
         {"username": "editor@example.org", "password": "a long passphrase"},
@@ -227,15 +232,15 @@ def test_an_editor_logs_in_by_email(client, editor):
     assert client.get(reverse("admin:index")).status_code == 200
 
 
-def test_only_the_control_room_has_a_looser_policy(room):
-    inside = room.get(reverse("admin:index"))["Content-Security-Policy"]
+def test_admin_pages_get_the_relaxed_content_security_policy(staff):
+    inside = staff.get(reverse("admin:index"))["Content-Security-Policy"]
 
     assert "script-src 'self' 'unsafe-inline' 'unsafe-eval'" in inside
     assert "default-src 'none'" in inside
 
 
-def test_a_new_editor_is_made_with_an_address(room):
-    page = room.post(
+def test_new_staff_user_is_created_by_email(staff):
+    page = staff.post(
         reverse("admin:accounts_user_add"),
         {
             "email": "new@example.org",
@@ -251,7 +256,7 @@ def test_a_new_editor_is_made_with_an_address(room):
     )
 
 
-def test_the_dashboard_puts_failed_documents_first(room, time_machine):
+def test_dashboard_lists_failed_ingest_runs_first(staff, time_machine):
     time_machine.move_to(make.NOW)
     IngestRun.objects.create(
         source="arxiv",
@@ -268,40 +273,42 @@ def test_the_dashboard_puts_failed_documents_first(room, time_machine):
         new=7,
     )
 
-    page = room.get(reverse("admin:index")).content.decode()
+    page = staff.get(reverse("admin:index")).content.decode()
 
     assert "It ends in the middle." in page
     assert page.index("failed.xml") < page.index("good.json")
 
 
-def test_every_door_of_the_sidebar_opens(room, rf, editor):
+def test_sidebar_links_every_registered_model(staff, rf, editor):
     request = rf.get("/admin/")
     request.user = editor
 
-    doors = [door for group in navigation(request) for door in group["items"]]
+    items = [
+        item for section in sidebar_navigation(request) for item in section["items"]
+    ]
 
-    assert len(doors) == len(MODELS) + 1
-    assert all(room.get(door["link"]).status_code == 200 for door in doors)
+    assert len(items) == len(MODELS) + 1
+    assert all(staff.get(item["link"]).status_code == 200 for item in items)
 
 
-def test_the_sidebar_shows_only_what_may_be_opened(rf):
+def test_sidebar_hides_models_the_user_may_not_view(rf):
     request = rf.get("/admin/")
     request.user = User.objects.create_user("looker@example.org", is_staff=True)
 
-    (group,) = navigation(request)
+    (section,) = sidebar_navigation(request)
 
-    assert [door["title"] for door in group["items"]] == ["Today"]
+    assert [item["title"] for item in section["items"]] == ["Today"]
 
 
-# Django's own, and the row that a candidate belongs to.
-SELF_EVIDENT = {"password", "last_login", "edition", "paper"}
+# Fields that need no help text.
+SELF_EXPLANATORY = {"password", "last_login", "edition", "paper"}
 
 
 @pytest.mark.parametrize(
     "model", [User, Subscriber, Topic, Paper, Edition, Candidate, Recall]
 )
-def test_every_field_that_an_editor_sees_says_what_it_is(model):
+def test_editable_fields_have_help_text(model):
     own = (f for f in model._meta.get_fields() if not f.auto_created)
-    seen = [f for f in own if f.editable and f.name not in SELF_EVIDENT]
+    editable = [f for f in own if f.editable and f.name not in SELF_EXPLANATORY]
 
-    assert [field.name for field in seen if not field.help_text] == []
+    assert [field.name for field in editable if not field.help_text] == []

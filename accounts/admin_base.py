@@ -1,0 +1,75 @@
+"""Base classes and helpers of every admin page, in accounts and in digest."""
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.db.models import Count, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+
+from accounts.models import normal
+
+if TYPE_CHECKING:  # unfold has no types; its classes extend these
+    from django.contrib.admin.views.main import ChangeList
+
+    ModelAdmin = admin.ModelAdmin[Any]
+else:
+    from unfold.admin import ModelAdmin
+    from unfold.views import ChangeList
+
+
+class SingleCountChangeList(ChangeList):
+    """A change list that counts the matching rows once and skips the count of all rows."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.full_result_count = self.result_count
+
+
+class LargeTableAdmin(ModelAdmin):
+    """Admin of a table that may hold a million rows."""
+
+    show_full_result_count = False
+    list_per_page = 50
+
+    def get_changelist(self, request: HttpRequest, **_: Any) -> type[ChangeList]:
+        return SingleCountChangeList
+
+
+class ReadOnlyAdmin(LargeTableAdmin):
+    """Admin of rows that only the pipeline writes."""
+
+    def has_add_permission(self, request: HttpRequest, *_: Any) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+def count_related(rows: QuerySet[Any], foreign_key: str) -> Coalesce:
+    """Annotation: the number of `rows` that refer to each row of the outer query."""
+    number = rows.order_by().values(foreign_key).annotate(n=Count("pk")).values("n")
+    return Coalesce(Subquery(number), 0)
+
+
+def filter_by_address(
+    queryset: QuerySet[Any], typed: str, field: str = "email"
+) -> QuerySet[Any]:
+    """Rows whose address begins with `typed`, which the index on the address answers."""
+    return queryset.filter(**{f"{field}__startswith": normal(typed)})
+
+
+def render_page(
+    model_admin: ModelAdmin, request: HttpRequest, template: str, **context: Any
+) -> TemplateResponse:
+    """A page of the admin beside Django's own, in the same frame."""
+    context |= {
+        **model_admin.admin_site.each_context(request),
+        "opts": model_admin.opts,
+        "title": context["title"],
+    }
+    return TemplateResponse(request, template, context)
