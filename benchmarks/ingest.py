@@ -25,7 +25,7 @@ import feedparser
 from django.core.management import call_command
 from django.db import connection
 
-import tests.ground  # noqa: F401  PostgreSQL, and Django on it
+import tests.environment  # noqa: F401  PostgreSQL, and Django on it
 from digest.ingest import sample, store
 from digest.ingest.sources import arxiv_feed, arxiv_oai
 from digest.ingest.sources.listing import Listing

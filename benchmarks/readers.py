@@ -17,7 +17,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
 
-import tests.ground  # noqa: F401  PostgreSQL, and Django on it
+import tests.environment  # noqa: F401  PostgreSQL, and Django on it
 from accounts.models import Subscriber
 from digest import follows, tasks
 from digest.ingest import run_source

@@ -8,7 +8,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-import tests.ground  # noqa: F401  Django is ready from here on, so models can be imported
+import tests.environment  # noqa: F401  Django is ready from here on, so models can be imported
 
 # isort: split
 

@@ -13,7 +13,7 @@ from aiosmtpd.handlers import Sink
 
 from accounts.models import User
 from digest.models import Topic
-from tests import live
+from tests import processes
 from tests.conftest import ROOT
 from tests.smtp_server import SmtpServer
 
@@ -88,7 +88,7 @@ def test_no_log_grows_until_the_disk_is_full():
 def test_its_commands_run_on_postgresql_and_redis(tmp_path, redis_url, smtp):
     settings = settings_of(
         "web",
-        DATABASE_URL=live.database_url(),
+        DATABASE_URL=processes.database_url(),
         REDIS_URL=redis_url,
         SMTP_URL=smtp,
         VAR_DIR=tmp_path,
@@ -96,23 +96,27 @@ def test_its_commands_run_on_postgresql_and_redis(tmp_path, redis_url, smtp):
         EDITOR_PASSWORD="a long enough password",
     )
     commands = {n: s.get("command") for n, s in COMPOSE["services"].items()}
-    port, log = live.free_port(), tmp_path / "log"
+    port, log = processes.free_port(), tmp_path / "log"
     web = ["gunicorn", "digest.wsgi", "--bind", f"127.0.0.1:{port}", "--workers", "1"]
 
     subprocess.run(
         [sys.executable, *commands["setup"][1:]],
         cwd=ROOT,
-        env=live.environment(**settings),
+        env=processes.child_environment(**settings),
         check=True,
     )
     with (
-        live.running(*web, log=log, **settings),
-        live.running(*commands["worker"], log=log, **settings),
-        live.running(*commands["beat"], log=log, **settings | {"HOME": tmp_path}),
+        processes.run_program(*web, log=log, **settings),
+        processes.run_program(*commands["worker"], log=log, **settings),
+        processes.run_program(
+            *commands["beat"], log=log, **settings | {"HOME": tmp_path}
+        ),
     ):
-        health = live.until(lambda: live.answer(f"http://127.0.0.1:{port}/alive"), log)
-        live.until(lambda: "ready." in log.read_text(), log)
-        live.until(lambda: "beat: Starting" in log.read_text(), log)
+        health = processes.wait_until(
+            lambda: processes.fetch(f"http://127.0.0.1:{port}/alive"), log
+        )
+        processes.wait_until(lambda: "ready." in log.read_text(), log)
+        processes.wait_until(lambda: "beat: Starting" in log.read_text(), log)
 
     assert health[0] == 200
     assert User.objects.get().email == "first@example.org"

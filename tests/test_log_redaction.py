@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 
 from digest import log_redaction
-from tests import live
+from tests import processes
 from tests.conftest import ROOT
 
 
@@ -94,7 +94,7 @@ def test_an_exception_that_names_a_secret_is_told_without_it():
     said = subprocess.run(
         [sys.executable, "-c", FAILS],
         cwd=ROOT,
-        env=live.environment(**GIVEN, ALL_OF_THEM=" ".join(secrets)),
+        env=processes.child_environment(**GIVEN, ALL_OF_THEM=" ".join(secrets)),
         capture_output=True,
         text=True,
         check=True,

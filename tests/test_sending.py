@@ -9,7 +9,7 @@ from email import message_from_bytes, policy
 import pytest
 
 from digest.models import Batch, Digest
-from tests import live, make
+from tests import make, processes
 from tests.conftest import ROOT
 
 pytestmark = [
@@ -36,7 +36,7 @@ def send(folder, **settings):
     return subprocess.Popen(
         [sys.executable, "manage.py", "send", "--day", make.DAY.isoformat()],
         cwd=ROOT,
-        env=live.environment(MAIL_DIR=folder, VAR_DIR=folder, **settings),
+        env=processes.child_environment(MAIL_DIR=folder, VAR_DIR=folder, **settings),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -66,7 +66,7 @@ def test_two_at_once_mail_every_reader_once(readers, tmp_path):
 
 def test_a_run_that_is_killed_is_finished_by_the_next(readers, tmp_path):
     with send(tmp_path, MAIL_RATE=SLOWLY) as program:
-        live.until(lambda: len(list(tmp_path.glob("*.eml"))) >= 5)
+        processes.wait_until(lambda: len(list(tmp_path.glob("*.eml"))) >= 5)
         program.send_signal(signal.SIGKILL)
     assert len(mailed(tmp_path)) < READERS
 

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from tests import live
+from tests import processes
 from tests.conftest import ROOT
 
 SHOW = (
@@ -16,7 +16,7 @@ def start(folder):
     return subprocess.Popen(
         [sys.executable, "-c", SHOW],
         cwd=ROOT,
-        env=live.environment(**keys),
+        env=processes.child_environment(**keys),
         stdout=subprocess.PIPE,
         text=True,
     )

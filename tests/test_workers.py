@@ -6,7 +6,7 @@ import pytest
 
 from digest.models import Digest, Edition
 from digest.ranking import rank_edition
-from tests import live, make
+from tests import make, processes
 
 WORKER = ("worker", "--pool", "threads", "--concurrency", "2", "--loglevel", "INFO")
 
@@ -30,12 +30,12 @@ def test_an_edition_is_frozen_and_mailed_without_a_hand(broker, tmp_path, reques
         "FREEZE_AT": time(0, 0),
     }
 
-    celery = ("celery", "-A", "tests.hurried")
+    celery = ("celery", "-A", "tests.celery_every_second")
     with (
-        live.running(*celery, *WORKER, log=log, **settings),
-        live.running(*celery, "beat", log=log, **settings),
+        processes.run_program(*celery, *WORKER, log=log, **settings),
+        processes.run_program(*celery, "beat", log=log, **settings),
     ):
-        live.until(lambda: list((tmp_path / "mail").glob("*.eml")), log)
+        processes.wait_until(lambda: list((tmp_path / "mail").glob("*.eml")), log)
 
     edition.refresh_from_db()
     assert edition.state == Edition.State.FROZEN

@@ -11,7 +11,7 @@ from django.urls import reverse
 from accounts.models import User
 from digest.models import Digest, Edition
 from tests import make
-from tests.admin.test_pages import world
+from tests.admin.test_pages import create_rows
 
 LOGOUT = "admin:logout"
 
@@ -76,7 +76,7 @@ def doors(answer):
 
 @pytest.mark.parametrize(("may", "pages"), [("curate", 30), ("log in", 1)])
 def test_no_page_that_an_editor_may_open_leads_to_a_closed_door(desk, may, pages):
-    world()
+    create_rows()
     Digest.objects.update(outcome="unknown")
     if may == "log in":
         Group.objects.get().permissions.clear()

@@ -24,8 +24,8 @@ def main():
     options = read_options()
     with ground.laid() as place:
         os.environ |= {"DATABASE_URL": place.database, "REDIS_URL": place.redis}
-        import tests.ground  # noqa: F401  Django is ready from here on
-        from tests.live import free_port
+        import tests.environment  # noqa: F401  Django is ready from here on
+        from tests.processes import free_port
 
         stall = 4 if options.hurry else 22
         with sink.SINKS[options.over](options.seed, stall) as provider:

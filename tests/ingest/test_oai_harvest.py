@@ -18,7 +18,7 @@ from digest.ingest import oai_harvest, worker_identity
 from digest.ingest.oai_harvest import backfill, fill_gaps
 from digest.ingest.sources import arxiv_calendar, arxiv_oai, http
 from digest.models import IngestRun, Paper, Recall
-from tests import live, make
+from tests import make, processes
 from tests.ingest.fake_sources import (
     Record,
     Response,
@@ -583,15 +583,19 @@ def test_a_harvest_that_is_killed_loses_and_doubles_nothing(
     }
     by_hand = ("backfill", "--since", f"{today}")
 
-    with live.running("tests.brisk", *by_hand, log=log, **own) as program:
-        live.until(lambda: Paper.objects.count() == 20, log)
+    with processes.run_program(
+        "tests.manage_without_pause", *by_hand, log=log, **own
+    ) as program:
+        processes.wait_until(lambda: Paper.objects.count() == 20, log)
         program.kill()
         program.wait()
     dead.set()
     before = IngestRun.objects.get()
     sources.asked.clear()
     then = {"backfill": by_hand, "sweep": SWEEP}[next_one]
-    with live.running("tests.brisk", *then, log=log, **own) as program:
+    with processes.run_program(
+        "tests.manage_without_pause", *then, log=log, **own
+    ) as program:
         assert program.wait(60) == 0, log.read_text()
 
     run = IngestRun.objects.get()

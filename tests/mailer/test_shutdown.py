@@ -8,7 +8,7 @@ import pytest
 
 from digest import tasks
 from digest.models import Batch, Digest
-from tests import live, make
+from tests import make, processes
 from tests.conftest import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
@@ -49,9 +49,9 @@ def test_a_worker_ends_after_the_digest_that_it_holds(batch, tmp_path, redis_url
     own = {"VAR_DIR": tmp_path, "MAIL_DIR": tmp_path / "mail", "MAIL_RATE": SLOWLY}
     log = tmp_path / "log"
 
-    with live.running(*worker, log=log, **own) as program:
+    with processes.run_program(*worker, log=log, **own) as program:
         tasks.drain.delay()
-        live.until(lambda: len(mails(tmp_path)) >= 5, log)
+        processes.wait_until(lambda: len(mails(tmp_path)) >= 5, log)
         ended(program)
 
     assert is_laid_down(batch, tmp_path)
@@ -63,13 +63,13 @@ def test_a_sending_by_hand_ends_after_the_digest_that_it_holds(batch, tmp_path):
     with subprocess.Popen(
         [sys.executable, "manage.py", "send", "--day", make.DAY.isoformat()],
         cwd=ROOT,
-        env=live.environment(**own),
+        env=processes.child_environment(**own),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     ) as program:
-        live.until(lambda: len(mails(tmp_path)) >= 5)
+        processes.wait_until(lambda: len(mails(tmp_path)) >= 5)
         program.send_signal(signal.SIGTERM)
         said = program.communicate(timeout=60)[0]
 

@@ -1,8 +1,8 @@
-"""The ground under the tests: environment, then servers, then Django.
+"""Prepare a test process: environment variables, then servers, then Django.
 
-The conftest imports this before any model. Django reads its settings once, and from
-the environment: pytest-django would read them before a conftest could prepare
-anything, which is why pyproject.toml names no settings module.
+The conftest imports this before any model. Django reads its settings once, from the
+environment, and pytest-django would read them before a conftest runs. Therefore
+pyproject.toml names no settings module.
 """
 
 import atexit
@@ -16,7 +16,7 @@ from django.conf import settings
 
 from tests import services
 
-CLOSED = "http://127.0.0.1:9"  # the discard port: refuses at once, also in a child
+CLOSED_PORT_URL = "http://127.0.0.1:9"  # the discard port refuses at once
 ENVIRONMENT = {
     "SECRET_KEY": "a key for tests, long enough that no check complains about it",
     "SUPPRESSION_KEY": "another key for tests, also long enough that no check complains",
@@ -35,59 +35,59 @@ ENVIRONMENT = {
     "POSTAL_ADDRESS": "1 Press Lane, Example Town",
     "SMTP_URL": "smtp://127.0.0.1:9",
     "SENDGRID_API_KEY": "",
-    "SENDGRID_API_URL": CLOSED,
+    "SENDGRID_API_URL": CLOSED_PORT_URL,
     "SENDGRID_WEBHOOK_KEY": "",
     "MAIL_RATE": "0",
     "UNKNOWN_RESEND_AFTER": "0",
     "DIGESTS_KEPT": "0",
-    "ARXIV_FEED_URL": f"{CLOSED}/atom",
-    "ARXIV_API_URL": f"{CLOSED}/api/query",
-    "ARXIV_OAI_URL": f"{CLOSED}/oai",
+    "ARXIV_FEED_URL": f"{CLOSED_PORT_URL}/atom",
+    "ARXIV_API_URL": f"{CLOSED_PORT_URL}/api/query",
+    "ARXIV_OAI_URL": f"{CLOSED_PORT_URL}/oai",
     "ARXIV_CATEGORIES": "cs.AI,cs.CL,cs.LG",
-    "HUGGINGFACE_URL": CLOSED,
+    "HUGGINGFACE_URL": CLOSED_PORT_URL,
     "READER_SUBMISSIONS": "false",
     "EMBEDDING_FOLDER": "",
-    # The tests import ONNX Runtime before the product can say so.
+    # The tests import ONNX Runtime before the product sets this.
     "ORT_DISABLE_TELEMETRY": "1",
-    # Playwright keeps an event loop in the thread of the tests, which makes Django
-    # refuse queries there; nothing of this project is asynchronous.
+    # Playwright runs an event loop in the test thread, where Django would refuse
+    # queries. Nothing in this project is asynchronous.
     "DJANGO_ALLOW_ASYNC_UNSAFE": "true",
 }
 
 
-def lay() -> None:
-    """Make this interpreter ready for tests, whatever its owner's shell has set."""
+def prepare_tests() -> None:
+    """Make this process ready for tests, independently of the variables of the shell."""
     if settings.configured:
         raise RuntimeError("unset DJANGO_SETTINGS_MODULE: the tests set it themselves")
     os.environ.update(ENVIRONMENT)
-    folder = folder_for_this_run()
+    folder = temporary_var_folder()
     os.environ.update(VAR_DIR=folder, MAIL_DIR=f"{folder}/mail")
     services.provide()
-    own_redis_database(os.environ.get("PYTEST_XDIST_WORKER", ""))
+    use_own_redis_database(os.environ.get("PYTEST_XDIST_WORKER", ""))
     os.environ["DJANGO_SETTINGS_MODULE"] = "digest.settings"
-    keep_sqlite_in_a_file(settings.DATABASES["default"])
+    use_sqlite_file(settings.DATABASES["default"])
     django.setup()
-    # A worker inherits this environment and has to lay its own ground: found there,
-    # the name would make pytest-django read the settings before it can.
+    # A test worker inherits this environment and prepares itself. With this variable
+    # set, pytest-django would read the settings before that.
     del os.environ["DJANGO_SETTINGS_MODULE"]
 
 
-def folder_for_this_run() -> str:
+def temporary_var_folder() -> str:
     folder = tempfile.mkdtemp(prefix="paper-round-var-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
 
-def own_redis_database(worker: str) -> None:
-    """Give every worker a Redis database of its own, so that none empties another's."""
+def use_own_redis_database(worker: str) -> None:
+    """Give each test worker a Redis database, because tests flush theirs."""
     server, _, number = os.environ.get("REDIS_URL", "").rpartition("/")
     if worker and number.isdigit():
         own = int(number) + 1 + int(worker.removeprefix("gw"))
         os.environ["REDIS_URL"] = f"{server}/{own}"
 
 
-def keep_sqlite_in_a_file(database: dict) -> None:
-    """Test on a file: a database in memory has one writer and no second process."""
+def use_sqlite_file(database: dict) -> None:
+    """Use a file, because child processes cannot open a database in memory."""
     if database["ENGINE"].endswith("sqlite3"):
         file = Path(database["NAME"])
         database.setdefault("TEST", {})["NAME"] = str(
@@ -95,4 +95,4 @@ def keep_sqlite_in_a_file(database: dict) -> None:
         )
 
 
-lay()
+prepare_tests()

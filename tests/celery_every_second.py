@@ -1,4 +1,4 @@
-"""The Celery application with a clock that ticks every second: `celery -A tests.hurried …`."""
+"""The Celery application with a schedule of one second: `celery -A tests.celery_every_second …`."""
 
 from digest.celery import app
 

@@ -12,7 +12,7 @@ import pytest
 from django.core.management import call_command, get_commands, load_command_class
 
 from tests.conftest import ROOT
-from tests.ground import ENVIRONMENT
+from tests.environment import ENVIRONMENT
 
 TOP = {
     *("manage.py", "pyproject.toml", "README.md", "digest", "accounts", "templates"),
@@ -28,7 +28,7 @@ SENDGRID = {
 READ = re.compile(
     r"\b(?:env(?:\.\w+)?|environ\.get|kept_secret)\(\s*\"([A-Z][A-Z_]+)\""
 )
-# Set by tests/ground.py to what it has just started or made.
+# Set by tests/environment.py to what it has just started or made.
 MADE = {"DATABASE_URL", "REDIS_URL", "VAR_DIR", "MAIL_DIR"}
 # Traces of a developer's machine. Written in parts, or this file would hold them.
 TRACES = re.compile(

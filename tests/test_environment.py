@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.cache import cache
 from django.db import connection
 
-from tests import ground
+from tests import environment
 
 # The Failed of pytest: a BaseException, so that no "except Exception" can swallow it.
 Refused = pytest.fail.Exception
@@ -34,8 +34,8 @@ def test_loopback_is_open(host):
 
 
 def test_settings_come_from_the_ground_and_not_from_a_shell():
-    assert ground.ENVIRONMENT["SECRET_KEY"] == settings.SECRET_KEY
-    assert settings.HUGGINGFACE_URL == ground.CLOSED
+    assert environment.ENVIRONMENT["SECRET_KEY"] == settings.SECRET_KEY
+    assert settings.HUGGINGFACE_URL == environment.CLOSED_PORT_URL
 
 
 @pytest.mark.both
@@ -62,6 +62,6 @@ def test_the_cache_is_empty_at_the_start_of_a_test_second():
 def test_each_worker_has_a_redis_database_of_its_own(monkeypatch):
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:6379/0")
 
-    ground.own_redis_database("gw1")
+    environment.use_own_redis_database("gw1")
 
     assert os.environ["REDIS_URL"] == "redis://127.0.0.1:6379/2"
