@@ -71,7 +71,7 @@ def main() -> None:
         )
     call_command("loaddata", "topics", verbosity=0)
     archive = DATA / "replay" / "raw_daily_dw-dengwei_2025-11_2025-12.tar.gz"
-    days = [found for found in replay.days(archive) if found[0] >= FIRST]
+    days = [found for found in replay.recorded_feeds(archive) if found[0] >= FIRST]
     counted, readers = list(votes()), dict[str, Subscriber]()
     with tempfile.TemporaryDirectory() as folder:
         settings.MAIL_DIR = Path(folder) / "mail"

@@ -1,4 +1,4 @@
-"""What every test may rely on: the ground, the shared data, loopback only, the cast."""
+"""Fixtures of every test: environment, recorded data, loopback-only sockets, a small cast."""
 
 import ipaddress
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-import tests.environment  # noqa: F401  Django is ready from here on, so models can be imported
+import tests.environment  # noqa: F401  (sets up Django, so that models can be imported)
 
 # isort: split
 
@@ -40,7 +40,7 @@ hypothesis.settings.register_profile("explore", **UNTIMED, max_examples=400)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 CHROMIUM = Path("/usr/bin/chromium")
-QUIET_BROWSER = [
+CHROMIUM_FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update"),
     "--disable-sync",
@@ -48,11 +48,11 @@ QUIET_BROWSER = [
 
 
 def pytest_collection_modifyitems(items):
-    """Skip what this machine lacks, and say so."""
-    no_browser = pytest.mark.skip(reason=f"needs a browser: install {CHROMIUM}")
+    """Skip tests whose program is not installed."""
+    skip_browser = pytest.mark.skip(reason=f"needs a browser: install {CHROMIUM}")
     for test in items:
         if test.get_closest_marker("browser") and not CHROMIUM.exists():
-            test.add_marker(no_browser)
+            test.add_marker(skip_browser)
 
 
 def pytest_report_header():
@@ -62,39 +62,41 @@ def pytest_report_header():
 
 @pytest.fixture(scope="session", autouse=True)
 def loopback_only():
-    """Fail a test that reaches for the network, even where the code would catch it."""
+    """Fail a test that connects to the network, even where the code would catch the error."""
     patch = pytest.MonkeyPatch()
     for name in ("connect", "connect_ex"):
-        patch.setattr(socket.socket, name, guarded(getattr(socket.socket, name)))
-    patch.setattr(socket, "getaddrinfo", guarded_lookup(socket.getaddrinfo))
+        patch.setattr(
+            socket.socket, name, restrict_connect(getattr(socket.socket, name))
+        )
+    patch.setattr(socket, "getaddrinfo", restrict_lookup(socket.getaddrinfo))
     yield
     patch.undo()
 
 
-def guarded(connect):
+def restrict_connect(connect):
     def connect_on_loopback(self, address):
         if self.family in (socket.AF_INET, socket.AF_INET6):
-            refuse_strangers(address[0])
+            require_loopback(address[0])
         return connect(self, address)
 
     return connect_on_loopback
 
 
-def guarded_lookup(look_up):
+def restrict_lookup(look_up):
     def look_up_on_loopback(host, *arguments, **named):
-        refuse_strangers(host)
+        require_loopback(host)
         return look_up(host, *arguments, **named)
 
     return look_up_on_loopback
 
 
-def refuse_strangers(host):
-    if not on_loopback(host):
+def require_loopback(host):
+    if not is_loopback(host):
         pytest.fail(f"a test may reach loopback only, not {host}")
 
 
-def on_loopback(host):
-    """Whether a host, by name or number, is this machine; None and "" mean it too."""
+def is_loopback(host):
+    """Whether a host name or address is this machine; None and "" are."""
     name = host.decode() if isinstance(host, bytes) else host
     if name in (None, "", "localhost"):
         return True
@@ -106,14 +108,14 @@ def on_loopback(host):
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup, django_db_blocker):
-    """End what programs that were killed have left connected: their database is dropped now."""
+    """Close connections of killed programs, because the database is dropped now."""
     yield
     if connection.vendor == "postgresql":
         with django_db_blocker.unblock(), connection.cursor() as cursor:
-            cursor.execute(LEFT_CONNECTED)
+            cursor.execute(CLOSE_CONNECTIONS)
 
 
-LEFT_CONNECTED = """
+CLOSE_CONNECTIONS = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
@@ -121,14 +123,14 @@ LEFT_CONNECTED = """
 
 @pytest.fixture(autouse=True)
 def empty_cache():
-    """Limits that one test has used up, and what its readers follow, are not the next one's."""
+    """Clear rate limits and the cached co-readership between tests."""
     cache.clear()
     search._company.cache_clear()
 
 
 @pytest.fixture
 def eager():
-    """Tasks run where they are called, without a broker."""
+    """Run tasks in the calling process, without a broker."""
     app.conf.update(task_always_eager=True)
     yield
     app.conf.update(task_always_eager=False)
@@ -136,7 +138,7 @@ def eager():
 
 @pytest.fixture
 def redis_url():
-    """A Redis for tests that need the real one; each worker has its own database."""
+    """A real Redis; each test worker has its own database."""
     if "REDIS_URL" not in os.environ:
         pytest.skip("needs Redis: install redis-server, or set REDIS_URL")
     return os.environ["REDIS_URL"]
@@ -144,14 +146,14 @@ def redis_url():
 
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args):
-    """Debian's Chromium, silent: Playwright must never fetch a browser of its own."""
+    """Use Debian's Chromium, so that Playwright does not download a browser."""
     return browser_type_launch_args | {
         "executable_path": str(CHROMIUM),
-        "args": QUIET_BROWSER,
+        "args": CHROMIUM_FLAGS,
     }
 
 
-# The cast. Whoever appears in several tests is somebody.
+# The cast: people who appear in several tests.
 
 
 @pytest.fixture
@@ -162,19 +164,19 @@ def ada(db):
 
 @pytest.fixture
 def bob(db):
-    """Signed up, and never confirmed."""
+    """A person who signed up and did not confirm."""
     return make.subscriber("bob@example.org", state="pending", confirmed_at=None)
 
 
 @pytest.fixture
 def cleo(db):
-    """Was a reader, and left."""
+    """A former reader, unsubscribed."""
     return make.subscriber("cleo@example.org", state="left", left_at=make.NOW)
 
 
 @pytest.fixture
 def edith(db, django_user_model):
-    """The editor."""
+    """An editor with every permission."""
     return django_user_model.objects.create_superuser(
         "edith@example.org", "a long enough password", name="Edith"
     )

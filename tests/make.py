@@ -1,4 +1,4 @@
-"""Constructors: a row with everything that the database asks for, and what the test says."""
+"""Constructors of valid rows, with the fields that a test gives."""
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
@@ -18,9 +18,9 @@ from digest.models import (
     Topic,
 )
 
-#: The day on which the invented world happens: a Friday.
+#: The day of the tests, a Friday.
 DAY = date(2026, 11, 20)
-#: 09:00 UTC on that day: the editors' morning.
+#: 09:00 UTC on that day, the default of FREEZE_AT.
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 
 numbers = count(1)
@@ -57,7 +57,7 @@ def paper(title: str = "", **fields: Any) -> Paper:
 
 
 def card(paper: Paper, **fields: Any) -> dict[str, Any]:
-    known = {
+    defaults = {
         "identifier": paper.identifier,
         "title": paper.title,
         "authors": ", ".join(paper.authors[:3]),
@@ -77,11 +77,11 @@ def card(paper: Paper, **fields: Any) -> dict[str, Any]:
         "code_url": paper.code_url,
         "project_url": paper.project_url,
     }
-    return {**known, **fields}
+    return {**defaults, **fields}
 
 
 def edition(day: date = DAY, papers: int | list[Paper] = 3, **fields: Any) -> Edition:
-    """An open edition with candidates, most trending first."""
+    """An open edition whose candidates have descending trends."""
     made = Edition.objects.create(day=day, **fields)
     rows = (
         papers
@@ -126,7 +126,7 @@ def batch(
     kind: str = "hour",
     **fields: Any,
 ) -> Batch:
-    """A planned batch of a complete slot."""
+    """A planned batch of a planned slot."""
     slot, _ = Slot.objects.get_or_create(
         edition=edition, at=at, kind=kind, defaults={"planned_at": at}
     )

@@ -1,8 +1,4 @@
-"""Recorded days of listings, kept by others as JSON, as the feeds they came from.
-
-The product reads only what the sources serve. These functions turn the days of the
-shared data into Atom documents, so that a test can run the service day by day.
-"""
+"""Convert recorded days of listings from JSON to the Atom documents of arXiv."""
 
 import json
 import tarfile
@@ -15,10 +11,10 @@ from digest.ingest.sample import atom
 from digest.ingest.sources.listing import Listing
 
 
-def days(archive: Path) -> Iterator[tuple[date, bytes]]:
-    """Every recorded day in order, each with its feed as arXiv would have served it."""
+def recorded_feeds(archive: Path) -> Iterator[tuple[date, bytes]]:
+    """Yield each recorded day with its feed document, in order."""
     with tarfile.open(archive) as members:
-        names = sorted(one.name for one in members if one.isfile())
+        names = sorted(member.name for member in members if member.isfile())
         for name in names:
             body = members.extractfile(name)
             assert body
@@ -27,7 +23,7 @@ def days(archive: Path) -> Iterator[tuple[date, bytes]]:
 
 
 def _listings(text: str, day: date) -> Iterator[Listing]:
-    """One JSON document with a list of papers, or one paper a line."""
+    """Parse a JSON document with a list of papers, or one paper per line."""
     if text.lstrip().startswith('{"id"'):
         rows = [json.loads(line) for line in text.strip().split("\n")]
     else:
@@ -37,10 +33,10 @@ def _listings(text: str, day: date) -> Iterator[Listing]:
 
 
 def _listing(row: dict[str, Any], day: date) -> Listing:
-    kind = row.get("announce_type") or "new"  # one of the two did not record it
+    kind = row.get("announce_type") or "new"  # one archive does not record it
     return Listing(
         identifier=row.get("arxiv_id") or row["id"],
-        version=2 if kind.startswith("replace") else 1,  # nor did any the version
+        version=2 if kind.startswith("replace") else 1,  # no archive records it
         source="arxiv",
         title_raw=row["title"],
         abstract_raw=row.get("abstract") or row["summary"],

@@ -1,19 +1,19 @@
-"""An SMTP server for tests, on a port that is its own from the moment it is chosen."""
+"""An SMTP server for tests that binds its port before it is published."""
 
 import socket
 
 from aiosmtpd.controller import Controller
 
-READY_SECONDS = 60  # a busy machine; usually some milliseconds
+READY_TIMEOUT_SECONDS = 60
 
 
 class SmtpServer(Controller):
-    """Runs a handler of aiosmtpd in a thread, from `start()` to `stop()`."""
+    """Run a handler of aiosmtpd in a thread, from `start()` to `stop()`."""
 
     def __init__(self, handler):
         self.listener = socket.create_server(("127.0.0.1", 0))
         address, port = self.listener.getsockname()
-        super().__init__(handler, address, port, ready_timeout=READY_SECONDS)
+        super().__init__(handler, address, port, ready_timeout=READY_TIMEOUT_SECONDS)
 
     def _create_server(self):
         return self.loop.create_server(self._factory_invoker, sock=self.listener)

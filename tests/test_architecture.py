@@ -1,4 +1,4 @@
-"""The house itself: what DESIGN and STYLE ask of the repository, not of its behaviour."""
+"""Rules about the repository itself: imports, files, settings, dependencies."""
 
 import ast
 import os
@@ -14,23 +14,23 @@ from django.core.management import call_command, get_commands, load_command_clas
 from tests.conftest import ROOT
 from tests.environment import ENVIRONMENT
 
-TOP = {
+TOP_LEVEL = {
     *("manage.py", "pyproject.toml", "README.md", "digest", "accounts", "templates"),
     *("tests", "docker-compose.yml", "Makefile", "Dockerfile", "LICENSE", "docs"),
-    *("requirements.lock", "requirements-dev.lock", ".ci", "benchmarks", ".gitignore"),
+    *("requirements.lock", "requirements-dev.lock", ".ci", "benchmarks", ".gitignore", ".dockerignore"),
+    ".dockerignore",
 }
-ALSO_AT_TOP = {".dockerignore"}
-SENDGRID = {
+SENDGRID_MODULES = {
     "digest/mailer/transports/sendgrid.py",
     "digest/feedback/sendgrid_webhook.py",
 }
-# Read as env("NAME"), env.bool("NAME"), kept_secret("NAME") or os.environ.get("NAME").
-READ = re.compile(
+# env("NAME"), env.bool("NAME"), load_secret("NAME") or os.environ.get("NAME").
+SETTING_READ = re.compile(
     r"\b(?:env(?:\.\w+)?|environ\.get|kept_secret)\(\s*\"([A-Z][A-Z_]+)\""
 )
-# Set by tests/environment.py to what it has just started or made.
-MADE = {"DATABASE_URL", "REDIS_URL", "VAR_DIR", "MAIL_DIR"}
-# Traces of a developer's machine. Written in parts, or this file would hold them.
+# Set by tests/environment.py to servers and folders that it creates.
+CREATED = {"DATABASE_URL", "REDIS_URL", "VAR_DIR", "MAIL_DIR"}
+# Traces of a developer's machine, written in parts so that this file does not match.
 TRACES = re.compile(
     "|".join(
         [
@@ -44,31 +44,33 @@ TRACES = re.compile(
 )
 
 
-def tracked():
-    """Every file that git knows, relative to the checkout."""
+def tracked_files():
+    """Every file in git, relative to the repository."""
     if not (ROOT / ".git").exists():
         pytest.skip("needs a git checkout")
-    said = subprocess.run(
+    result = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    return [Path(name) for name in said.stdout.split("\0") if name]
+    return [Path(name) for name in result.stdout.split("\0") if name]
 
 
-def product():
-    """Path and text of every module of the product."""
+def product_modules():
+    """Path and source of every module of the product."""
     for package in ("accounts", "digest"):
         for path in sorted((ROOT / package).rglob("*.py")):
             yield str(path.relative_to(ROOT)), path.read_text()
 
 
 def settings_read():
-    """Names that the product reads; ours alone begin with PAPER_ROUND_."""
-    read = {name for _, text in product() for name in READ.findall(text)}
+    """Settings that the product reads. PAPER_ROUND_* is internal."""
+    read = {
+        name for _, text in product_modules() for name in SETTING_READ.findall(text)
+    }
     return {name for name in read if not name.startswith("PAPER_ROUND_")}
 
 
-def imported(text):
-    """The top-level packages that a module imports, wherever in it."""
+def imported_packages(text):
+    """Top-level packages imported anywhere in a module."""
     names = set()
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
@@ -78,8 +80,8 @@ def imported(text):
     return {name.partition(".")[0] for name in names}
 
 
-def test_imports_go_down():
-    said = subprocess.run(
+def test_import_contracts_hold():
+    result = subprocess.run(
         [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
         cwd=ROOT,
         env=os.environ | {"COLUMNS": "200"},
@@ -88,21 +90,25 @@ def test_imports_go_down():
         check=False,
     )
 
-    assert said.returncode == 0, said.stdout + said.stderr
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_sendgrid_is_imported_in_two_modules():
-    importing = {path for path, text in product() if "sendgrid" in imported(text)}
+    importing = {
+        path
+        for path, text in product_modules()
+        if "sendgrid" in imported_packages(text)
+    }
 
-    assert importing == SENDGRID
+    assert importing == SENDGRID_MODULES
 
 
 @pytest.mark.django_db
-def test_no_migration_is_missing():
+def test_migrations_match_models():
     call_command("makemigrations", check=True, dry_run=True, verbosity=0)
 
 
-def test_every_setting_has_a_row_in_the_readme():
+def test_readme_documents_every_setting():
     readme = (ROOT / "README.md").read_text()
     rows = set(
         re.findall(r"`([A-Z][A-Z_]+)`", "".join(re.findall(r"^\|.*", readme, re.M)))
@@ -111,52 +117,54 @@ def test_every_setting_has_a_row_in_the_readme():
     assert settings_read() - rows == set()
 
 
-def test_no_test_depends_on_what_a_shell_has_set():
+def test_test_environment_sets_every_setting():
     read = settings_read()
 
     assert {"SECRET_KEY", "DATABASE_URL", "MAIL_TRANSPORT"} <= read
-    assert read - set(ENVIRONMENT) - MADE == set()
+    assert read - set(ENVIRONMENT) - CREATED == set()
 
 
-def test_every_command_says_what_it_does():
-    own = {
+def test_every_command_has_a_help_text():
+    commands = {
         name: app
         for name, app in get_commands().items()
         if app in ("accounts", "digest")
     }
 
-    mute = [
+    undocumented = [
         name
-        for name, app in own.items()
+        for name, app in commands.items()
         if not load_command_class(app, name).help.strip()
     ]
 
-    assert {"ingest", "rank", "freeze", "send", "preview"} <= set(own)
-    assert mute == []
+    assert {"ingest", "rank", "freeze", "send", "preview"} <= set(commands)
+    assert undocumented == []
 
 
-def test_the_top_level_holds_what_the_design_names_and_nothing_else():
-    top = {path.parts[0] for path in tracked()}
+def test_top_level_of_the_repository_is_fixed():
+    top = {path.parts[0] for path in tracked_files()}
 
-    assert top - ALSO_AT_TOP == TOP
+    assert top == TOP_LEVEL
 
 
-def test_no_file_carries_a_trace_of_somebodys_machine():
-    texts = {path: (ROOT / path).read_text(errors="replace") for path in tracked()}
+def test_no_file_names_a_developers_machine():
+    texts = {
+        path: (ROOT / path).read_text(errors="replace") for path in tracked_files()
+    }
 
     assert [
         f"{path}: {m[0]}" for path, text in texts.items() for m in TRACES.finditer(text)
     ] == []
 
 
-def test_every_module_begins_by_saying_what_it_is_for():
+def test_every_module_has_a_docstring():
     modules = [
         path
-        for path in tracked()
+        for path in tracked_files()
         if path.suffix == ".py" and "migrations" not in path.parts
     ]
 
-    silent = [
+    undocumented = [
         str(path)
         for path in modules
         if (text := (ROOT / path).read_text())
@@ -164,19 +172,21 @@ def test_every_module_begins_by_saying_what_it_is_for():
     ]
 
     assert modules
-    assert silent == []
+    assert undocumented == []
 
 
 @pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
 def test_every_dependency_is_locked(lock):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    asked = list(project["project"]["dependencies"])
+    required = list(project["project"]["dependencies"])
     if lock == "requirements-dev.lock":
-        asked += project["dependency-groups"]["dev"]
+        required += project["dependency-groups"]["dev"]
 
     locked = {
         name.lower()
         for name in re.findall(r"^([\w.-]+)==", (ROOT / lock).read_text(), re.M)
     }
 
-    assert {re.match(r"[\w.-]+", one)[0].lower() for one in asked} - locked == set()
+    assert {
+        re.match(r"[\w.-]+", name)[0].lower() for name in required
+    } - locked == set()

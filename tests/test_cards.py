@@ -1,4 +1,4 @@
-"""What mails and pages show of a paper, and what is left out."""
+"""The fields of a paper that mails and pages show."""
 
 import json
 
@@ -19,11 +19,11 @@ from tests import make
         ([str(n) for n in range(3303)], "0, 1, 2 + 3,300 more"),
     ],
 )
-def test_the_first_authors_stand_for_all(names, line):
+def test_long_author_lists_are_shortened(names, line):
     assert authors_line(names) == line
 
 
-def test_a_card_has_all_that_an_edition_shows(db):
+def test_card_has_every_field_an_edition_shows(db):
     paper = make.paper("Maps", authors=["A", "B", "C", "D", "E"], votes=7, stars=3)
 
     shown = card(paper)
@@ -35,7 +35,7 @@ def test_a_card_has_all_that_an_edition_shows(db):
 
 
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "//example.org", "https://"])
-def test_a_card_leads_nowhere_but_to_the_web(db, url):
+def test_card_drops_links_that_are_not_http(db, url):
     paper = make.paper(code_url=url, project_url="https://example.org/p")
 
     shown = card(paper)

@@ -1,4 +1,4 @@
-"""A paper that means harm goes the whole way, and does none."""
+"""A paper with HTML, header injection and long fields passes safely through the pipeline."""
 
 from email import message_from_bytes, policy
 
@@ -23,7 +23,7 @@ AUTHORS = tuple(f"Given{n} Family{n}" for n in range(3303))
 
 @pytest.fixture
 def mail(tmp_path, settings):
-    """The digest that the hostile paper leads."""
+    """The digest with the hostile paper in first place."""
     settings.MAIL_DIR = tmp_path / "mail"
     reader = make.subscriber("ada@example.org")
     listing = Listing(
@@ -45,7 +45,7 @@ def mail(tmp_path, settings):
     return message_from_bytes(file.read_bytes(), policy=policy.default)
 
 
-def test_its_mail_is_whole_and_safe(mail):
+def test_hostile_paper_is_escaped_in_the_mail(mail):
     html = mail.get_body(("html",)).get_content()
     text = mail.get_body(("plain",)).get_content()
 
@@ -63,16 +63,16 @@ def test_its_mail_is_whole_and_safe(mail):
     assert len(html.encode()) < 80_000
 
 
-def test_its_page_and_its_day_are_whole_and_safe(mail, client):
+def test_hostile_paper_is_escaped_on_pages(mail, client):
     paper = Paper.objects.get()
 
-    for address in (
+    for url in (
         paper.get_absolute_url(),
         reverse("day", args=[make.DAY.isoformat()]),
         reverse("home"),
         reverse("papers") + "?q=bold",
     ):
-        page = client.get(address)
+        page = client.get(url)
         assert page.status_code == 200
         assert "<img" not in page.content.decode()
         assert "&lt;img src=x onerror=alert(1)&gt; &amp; " in page.content.decode()

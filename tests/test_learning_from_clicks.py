@@ -1,4 +1,4 @@
-"""What a reader opens on Thursday is why a paper is in Friday's mail, and says so; if they let us."""
+"""Papers opened on Thursday explain picks on Friday, if the reader allows it."""
 
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
@@ -24,7 +24,7 @@ STORKS = "Storks cross wetlands while volunteers count autumn nests and eggs"
 
 
 def announce(day, storks):
-    """A day of papers on anything, some of them on storks; no two are nearly the same."""
+    """Announce 16 papers, the first `storks` of them on storks; none are near-duplicates."""
     for number in range(16):
         own = " ".join(f"{day:%a}{number}{letter}" for letter in "abcdefghijkl")
         on_storks = number < storks
@@ -37,10 +37,10 @@ def announce(day, storks):
 
 
 def send(moment, mails):
-    """That morning's mail to the one reader there is."""
+    """Send the edition of `moment` to the only reader; return the digest and its text."""
     edition = rank_edition.rescore(moment.date(), moment)
     freeze.freeze(edition, moment)
-    with time_machine.travel(moment):  # what was opened fades by the machine's clock
+    with time_machine.travel(moment):  # clicks decay by the clock
         tasks.send(edition, None, moment)
     digest = Digest.objects.get(edition=edition)
     (name,) = mails.glob(f"*{digest.key}*.eml")
@@ -54,7 +54,7 @@ def titles_of(digest):
 
 
 @pytest.mark.parametrize("learns_from_clicks", [True, False])
-def test_papers_opened_one_day_bring_their_like_the_next(
+def test_opened_papers_become_reasons_of_the_next_digest(
     client, settings, tmp_path, learns_from_clicks
 ):
     settings.MAIL_DIR = tmp_path

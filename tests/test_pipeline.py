@@ -1,4 +1,4 @@
-"""The whole way once: listing, paper, edition, pin, digest, mail, "less like this", next edition."""
+"""End to end: listing, paper, edition, pin, digest, mail, "less like this", next edition."""
 
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
@@ -27,14 +27,14 @@ FRIDAY = datetime(2026, 11, 20, 6, 0, tzinfo=UTC)
 
 @pytest.fixture(autouse=True)
 def friday():
-    """The clock of the machine says so too: keys and follows fade by it."""
+    """Set the clock, because keys expire and follows decay by it."""
     with time_machine.travel(FRIDAY):
         yield
 
 
 @pytest.fixture
 def papers(tmp_path):
-    """The shipped sample, read through the real parsers."""
+    """The sample papers that ship with the demo."""
     sample.write(tmp_path / "sample", FRIDAY.date())
     run_source.collect([tmp_path / "sample"], FRIDAY)
     return Paper.objects.all()
@@ -42,12 +42,12 @@ def papers(tmp_path):
 
 @pytest.fixture
 def mails(tmp_path, settings):
-    """The folder that digests are written to."""
+    """The folder of the `files` transport."""
     settings.MAIL_DIR = tmp_path / "mail"
     return settings.MAIL_DIR
 
 
-def mails_in(folder):
+def read_mails(folder):
     files = sorted(folder.glob("*.eml"))
     return [message_from_bytes(f.read_bytes(), policy=policy.default) for f in files]
 
@@ -57,26 +57,24 @@ def papers_of(digest):
     return [chosen[pick.candidate].paper_id for pick in digest.picks]
 
 
-def test_a_paper_goes_from_its_listing_to_a_mail_and_teaches_the_next(
-    papers, mails, client
-):
+def test_paper_is_mailed_and_feedback_changes_the_next_digest(papers, mails, client):
     ada = make.subscriber("ada@example.org", zone="UTC", hour=7)
     follows.follow(ada, "topic", make.topic("Quantization").slug)
     thursday, friday = FRIDAY.date() - timedelta(days=1), FRIDAY.date()
 
-    # The editor's morning: one paper is pinned with a note, then the edition freezes.
+    # An editor pins a paper with a note, then the edition freezes.
     edition = rank_edition.rescore(thursday, FRIDAY)
     pinned = edition.candidates.order_by("trend").first()
     pinned.pin, pinned.note = 1, "Read this one first."
     pinned.save()
     assert freeze.freeze(edition, FRIDAY)
 
-    # The reader's hour.
+    # The reader is due an hour later.
     with time_machine.travel(FRIDAY + timedelta(hours=1), tick=False):
         tasks.tick()
 
     digest = Digest.objects.get(subscriber=ada)
-    (mail,) = mails_in(mails)
+    (mail,) = read_mails(mails)
     text = mail.get_body(("plain",)).get_content()
     assert digest.state == "accepted"
     assert mail["To"] == "ada@example.org"
@@ -85,7 +83,7 @@ def test_a_paper_goes_from_its_listing_to_a_mail_and_teaches_the_next(
     assert "Read this one first." in text
     assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
 
-    # "Less like this": asking changes nothing, saying does.
+    # "Less like this": GET changes nothing, POST mutes.
     page = reverse("link", args=[digest.key, 2, "less"])
     assert client.get(page).status_code == 200
     assert not Follow.objects.filter(weight__lt=0).exists()
@@ -93,7 +91,7 @@ def test_a_paper_goes_from_its_listing_to_a_mail_and_teaches_the_next(
     muted = Candidate.objects.get(pk=digest.picks[1].candidate).paper
     assert Follow.objects.get(weight__lt=0).interest.value == muted.identifier
 
-    # The next edition holds nothing that she has seen, nor what she muted.
+    # The next digest holds no paper of the first one, and not the muted one.
     edition = rank_edition.rescore(friday, FRIDAY + timedelta(hours=2))
     tasks.send(edition, None, FRIDAY + timedelta(hours=2))
     second = Digest.objects.get(subscriber=ada, edition=edition)
@@ -102,21 +100,21 @@ def test_a_paper_goes_from_its_listing_to_a_mail_and_teaches_the_next(
     assert muted.pk not in papers_of(second)
 
 
-def test_sending_again_sends_nothing_again(papers, mails, capsys):
+def test_sending_twice_mails_once(papers, mails, capsys):
     for name in ("ada", "dora", "emil"):
         make.subscriber(f"{name}@example.org")
     rank_edition.rescore(FRIDAY.date(), FRIDAY)
 
     call_command("send", day=FRIDAY.date())
-    first = {f.name: f.stat().st_mtime_ns for f in mails.iterdir()}
+    modified = {f.name: f.stat().st_mtime_ns for f in mails.iterdir()}
     call_command("send", day=FRIDAY.date())
 
-    assert len(first) == 3
-    assert {f.name: f.stat().st_mtime_ns for f in mails.iterdir()} == first
+    assert len(modified) == 3
+    assert {f.name: f.stat().st_mtime_ns for f in mails.iterdir()} == modified
     assert Digest.objects.count() == 3
 
 
-def test_readers_with_different_interests_get_different_papers(papers, mails):
+def test_different_interests_get_different_papers(papers, mails):
     ada, dora = make.subscriber(), make.subscriber()
     follows.follow(ada, "keyword", "quantization")
     follows.follow(dora, "keyword", "robot")
@@ -124,29 +122,31 @@ def test_readers_with_different_interests_get_different_papers(papers, mails):
 
     tasks.send(edition, None, FRIDAY)
 
-    hers, theirs = (Digest.objects.get(subscriber=reader) for reader in (ada, dora))
-    assert papers_of(hers) != papers_of(theirs)
-    assert hers.picks[0].interest != theirs.picks[0].interest
-    assert hers.picks[0].interest > 0
+    first, second = (Digest.objects.get(subscriber=reader) for reader in (ada, dora))
+    assert papers_of(first) != papers_of(second)
+    assert first.picks[0].interest != second.picks[0].interest
+    assert first.picks[0].interest > 0
 
 
-def test_nobody_who_left_or_never_confirmed_is_mailed(papers, mails, ada, bob, cleo):
+def test_unsubscribed_and_unconfirmed_people_are_not_mailed(
+    papers, mails, ada, bob, cleo
+):
     edition = rank_edition.rescore(FRIDAY.date(), FRIDAY)
 
     tally = tasks.send(edition, None, FRIDAY)
 
-    assert [mail["To"] for mail in mails_in(mails)] == [ada.email]
+    assert [mail["To"] for mail in read_mails(mails)] == [ada.email]
     assert (tally.recipients, tally.accepted) == (1, 1)
 
 
-def test_a_new_reader_gets_the_latest_frozen_edition_at_once(papers, mails, bob):
+def test_new_reader_gets_the_latest_frozen_edition(papers, mails, bob):
     edition = rank_edition.rescore(FRIDAY.date(), FRIDAY)
     freeze.freeze(edition, FRIDAY)
     bob.confirm(FRIDAY, "link")
 
     tasks.on_confirmed(None, bob, ["search:low-bit quantization"])
 
-    (mail,) = mails_in(mails)
+    (mail,) = read_mails(mails)
     assert mail["To"] == bob.email
     assert Follow.objects.get(subscriber=bob).interest.value == "low-bit quantization"
     assert Edition.objects.count() == 1

@@ -1,4 +1,4 @@
-"""Real listings, day after day: nobody meets a paper twice."""
+"""Replay of recorded days: no reader gets a paper twice."""
 
 from datetime import UTC, datetime, time, timedelta
 from itertools import combinations
@@ -12,12 +12,12 @@ from digest.ranking import rank_edition
 from tests import make, replay
 from tests.conftest import DATA, needs_data
 
-DAYS = 4  # of the recorded ones, a weekend among them
+REPLAYED_DAYS = 4  # a weekend among them
 
 
 @pytest.fixture
 def readers(settings, tmp_path):
-    """One who follows nothing, one with a topic, one with words and a mute."""
+    """Three readers: no follows, a topic, keywords and a mute."""
     settings.MAIL_DIR = tmp_path / "mail"
     three = [make.subscriber() for _ in range(3)]
     topic = make.topic("Segmentation", keywords=["segmentation", "detection"])
@@ -35,9 +35,9 @@ def papers_of(digest):
 @needs_data
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
-def test_no_reader_gets_a_paper_of_a_day_before(readers, tmp_path):
+def test_no_reader_gets_a_paper_twice(readers, tmp_path):
     archive = DATA / "replay" / "raw_daily_wanzhouliu_18days.tar.gz"
-    for day, document in list(replay.days(archive))[3 : 3 + DAYS]:
+    for day, document in list(replay.recorded_feeds(archive))[3 : 3 + REPLAYED_DAYS]:
         (tmp_path / f"{day}.xml").write_bytes(document)
         morning = datetime.combine(day, time(9), UTC)
         run_source.collect([tmp_path / f"{day}.xml"], morning)
@@ -48,7 +48,7 @@ def test_no_reader_gets_a_paper_of_a_day_before(readers, tmp_path):
         digests = [
             papers_of(digest) for digest in Digest.objects.filter(subscriber=reader)
         ]
-        assert len(digests) == DAYS
+        assert len(digests) == REPLAYED_DAYS
         assert all(len(papers) == 10 for papers in digests)
         assert all(not a & b for a, b in combinations(digests, 2))
     assert not [

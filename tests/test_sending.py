@@ -1,4 +1,4 @@
-"""Sending with real processes: two at once, and one that is killed in the middle."""
+"""Sending by several processes: two at once, and one that is killed."""
 
 import signal
 import subprocess
@@ -19,20 +19,20 @@ pytestmark = [
 ]
 
 READERS = 60
-SLOWLY = 5  # mails a second, so that all of them would take eleven
+MAILS_PER_SECOND = 5  # sending to all readers would take 12 s
 
 
 @pytest.fixture
 def readers():
-    """Active readers, an edition for them, and some whom nobody may mail."""
+    """Active readers, an edition, and two people who must not be mailed."""
     make.edition(papers=12)
     make.subscriber(state="left")
     make.subscriber(state="pending", confirmed_at=None)
     return [make.subscriber() for _ in range(READERS)]
 
 
-def send(folder, **settings):
-    """`manage.py send`, in a process of its own."""
+def start_send(folder, **settings):
+    """Start `manage.py send` in another process."""
     return subprocess.Popen(
         [sys.executable, "manage.py", "send", "--day", make.DAY.isoformat()],
         cwd=ROOT,
@@ -44,42 +44,44 @@ def send(folder, **settings):
     )
 
 
-def mailed(folder):
-    """How many mails each address has."""
+def count_mails(folder):
+    """Number of mails per address."""
     files = folder.glob("*.eml")
     read = (message_from_bytes(f.read_bytes(), policy=policy.default) for f in files)
     return Counter(str(mail["To"]) for mail in read)
 
 
-def once_each(readers):
+def one_mail_each(readers):
     return Counter(reader.email for reader in readers)
 
 
-def test_two_at_once_mail_every_reader_once(readers, tmp_path):
-    both = [send(tmp_path), send(tmp_path)]
-    said = [program.communicate(timeout=120)[0] for program in both]
+def test_two_concurrent_sends_mail_every_reader_once(readers, tmp_path):
+    programs = [start_send(tmp_path), start_send(tmp_path)]
+    outputs = [program.communicate(timeout=120)[0] for program in programs]
 
-    assert all(f"accepted {READERS} + failed 0" in one for one in said), said
-    assert mailed(tmp_path) == once_each(readers)
+    assert all(f"accepted {READERS} + failed 0" in output for output in outputs), (
+        outputs
+    )
+    assert count_mails(tmp_path) == one_mail_each(readers)
     assert Digest.objects.count() == READERS
 
 
-def test_a_run_that_is_killed_is_finished_by_the_next(readers, tmp_path):
-    with send(tmp_path, MAIL_RATE=SLOWLY) as program:
+def test_second_send_finishes_a_killed_one(readers, tmp_path):
+    with start_send(tmp_path, MAIL_RATE=MAILS_PER_SECOND) as program:
         processes.wait_until(lambda: len(list(tmp_path.glob("*.eml"))) >= 5)
         program.send_signal(signal.SIGKILL)
-    assert len(mailed(tmp_path)) < READERS
+    assert len(count_mails(tmp_path)) < READERS
 
-    with send(tmp_path) as program:
+    with start_send(tmp_path) as program:
         assert "held elsewhere" in program.stdout.readline()
         expire_leases()
-        said = program.communicate(timeout=120)[0]
+        output = program.communicate(timeout=120)[0]
 
-    assert f"recipients {READERS} = accepted {READERS}" in said
-    assert mailed(tmp_path) == once_each(readers)
+    assert f"recipients {READERS} = accepted {READERS}" in output
+    assert count_mails(tmp_path) == one_mail_each(readers)
     assert Digest.objects.count() == READERS
 
 
 def expire_leases():
-    """What a minute does: nobody has heard of the killed worker since."""
+    """Expire the leases of the killed process, as a minute would."""
     Batch.objects.exclude(lease_until=None).update(lease_until=make.NOW)

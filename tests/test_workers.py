@@ -1,4 +1,4 @@
-"""Real beat, real worker, real broker: the day goes by without a hand."""
+"""Beat and worker processes on a real broker freeze and mail an edition."""
 
 from datetime import UTC, datetime, time
 
@@ -14,10 +14,10 @@ WORKER = ("worker", "--pool", "threads", "--concurrency", "2", "--loglevel", "IN
 @pytest.mark.both
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("broker", ["redis", "folders"])
-def test_an_edition_is_frozen_and_mailed_without_a_hand(broker, tmp_path, request):
+@pytest.mark.parametrize("broker", ["redis", "filesystem"])
+def test_beat_and_worker_freeze_and_mail_an_edition(broker, tmp_path, request):
     now = datetime.now(UTC)
-    # Midnight has passed, so the edition of today is due; her hour is now.
+    # FREEZE_AT is midnight, so the edition of today is due, and so is this reader.
     reader = make.subscriber("ada@example.org", zone="UTC", hour=now.hour)
     for _ in range(6):
         make.paper(announced_on=now.date())

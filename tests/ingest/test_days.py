@@ -19,7 +19,7 @@ LATE = 5  # every fifth document is still the one before, at the first look
 
 
 def recorded(pattern):
-    return list(replay.days(next((DATA / "replay").glob(pattern))))
+    return list(replay.recorded_feeds(next((DATA / "replay").glob(pattern))))
 
 
 def live(sources, settings, days, categories):

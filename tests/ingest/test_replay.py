@@ -11,7 +11,10 @@ from tests.conftest import DATA, needs_data
 def test_eighteen_recorded_days_come_out_as_feeds_of_the_four_kinds():
     archive = DATA / "replay" / "raw_daily_wanzhouliu_18days.tar.gz"
 
-    feeds = {day: arxiv_feed.parse(document) for day, document in replay.days(archive)}
+    feeds = {
+        day: arxiv_feed.parse(document)
+        for day, document in replay.recorded_feeds(archive)
+    }
 
     kinds = Counter(one.announce_type for feed in feeds.values() for one in feed)
     assert len(feeds) == 18
@@ -24,6 +27,9 @@ def test_eighteen_recorded_days_come_out_as_feeds_of_the_four_kinds():
 def test_days_of_one_paper_a_line_come_out_as_feeds_too():
     archive = next((DATA / "replay").glob("raw_daily_dw-dengwei*"))
 
-    sizes = [len(arxiv_feed.parse(document)) for _, document in replay.days(archive)]
+    sizes = [
+        len(arxiv_feed.parse(document))
+        for _, document in replay.recorded_feeds(archive)
+    ]
 
     assert (len(sizes), sum(sizes)) == (38, 7758)
