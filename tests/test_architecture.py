@@ -17,7 +17,14 @@ from tests.environment import ENVIRONMENT
 TOP_LEVEL = {
     *("manage.py", "pyproject.toml", "README.md", "digest", "accounts", "templates"),
     *("tests", "docker-compose.yml", "Makefile", "Dockerfile", "LICENSE", "docs"),
-    *("requirements.lock", "requirements-dev.lock", ".ci", "benchmarks", ".gitignore", ".dockerignore"),
+    *(
+        "requirements.lock",
+        "requirements-dev.lock",
+        ".ci",
+        "benchmarks",
+        ".gitignore",
+        ".dockerignore",
+    ),
     ".dockerignore",
 }
 SENDGRID_MODULES = {
