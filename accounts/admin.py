@@ -1,4 +1,4 @@
-"""The control room's view of people: editors, readers, and addresses that must not be mailed."""
+"""Admin of staff accounts, readers and suppressed addresses."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from accounts import rate_limits
+from accounts.addresses import address_hash
 from accounts.admin_base import (
     LargeTableAdmin,
     ModelAdmin,
@@ -18,9 +19,9 @@ from accounts.admin_base import (
     filter_by_address,
     render_page,
 )
-from accounts.models import Subscriber, Suppression, User, address_hash
+from accounts.models import Subscriber, Suppression, User
 
-if TYPE_CHECKING:  # the theme carries no types; its classes extend these
+if TYPE_CHECKING:  # unfold has no types; its classes extend these
     from django.contrib.admin.forms import AdminAuthenticationForm as AuthenticationForm
     from django.contrib.auth.forms import (
         AdminPasswordChangeForm,
@@ -45,25 +46,27 @@ else:
 
 admin.site.unregister(Group)
 
-NO_WAY_BACK = "They get no more mail, at once. Only they can subscribe again."
-NEVER_MAILED = "Nothing of ours goes to these addresses any more, whoever signs them up, until the suppression is deleted."
-# What an action's form holds, to be posted again by whoever is sure.
-ASKED = ("action", "select_across", "_selected_action")
-NAMED = 20  # readers on the page that asks
+UNSUBSCRIBE_WARNING = (
+    "They get no more mail, effective immediately. Only they can subscribe again."
+)
+SUPPRESS_WARNING = "These addresses get no mail from this site, even if someone signs them up again, until you delete the suppression."
+# The POST fields of an action that its confirmation page repeats.
+ACTION_FIELDS = ("action", "select_across", "_selected_action")
+MAX_LISTED_READERS = 20  # on a confirmation page
 
 
-class Login(AuthenticationForm):
-    """An address and a password, and not too many of them."""
+class LoginForm(AuthenticationForm):
+    """The admin's sign-in form, with a rate limit."""
 
     def clean(self) -> dict[str, Any]:
-        if self.request and rate_limits.login_is_busy(self.request):
+        if self.request and rate_limits.hit_login(self.request):
             raise forms.ValidationError(
-                "Too many passwords were tried from your network. Try again in an hour."
+                "Too many sign-in attempts from your network. Try again in an hour."
             )
         return super().clean()
 
 
-admin.site.login_form = Login
+admin.site.login_form = LoginForm
 
 
 class NewEditorForm(UserCreationForm):
@@ -74,8 +77,6 @@ class NewEditorForm(UserCreationForm):
 
 @admin.register(User)
 class EditorAdmin(UserAdmin, ModelAdmin):  # type: ignore[type-arg]
-    """Those who log in, by email."""
-
     form = UserChangeForm
     add_form = NewEditorForm
     change_password_form = AdminPasswordChangeForm
@@ -87,7 +88,7 @@ class EditorAdmin(UserAdmin, ModelAdmin):  # type: ignore[type-arg]
     readonly_fields = ("last_login", "date_joined")
     fieldsets = (
         (None, {"fields": ("email", "name", "password")}),
-        ("May", {"fields": ("is_active", "is_staff", "is_superuser")}),
+        ("Access", {"fields": ("is_active", "is_staff", "is_superuser")}),
         ("Permissions", {"fields": ("groups", "user_permissions")}),
         ("Dates", {"fields": ("last_login", "date_joined")}),
     )
@@ -109,21 +110,21 @@ class EditorAdmin(UserAdmin, ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(Group)
-class GroupOfEditorsAdmin(GroupAdmin, ModelAdmin):
-    """Permissions given to several editors at once."""
+class EditorGroupAdmin(GroupAdmin, ModelAdmin):
+    """Groups, with the theme of the other admin pages."""
 
 
 @admin.register(Subscriber)
 class SubscriberAdmin(LargeTableAdmin):
-    """Readers, found by address. Consent is the reader's own: nobody gives it here.
+    """Readers, searched by address. Only readers themselves can give consent.
 
-    Who may delete a reader may erase one that asks for it; a suppression stays.
+    Deleting a reader erases them; their suppression stays.
     """
 
     list_display = (
         "email",
         "state",
-        "forbidden",
+        "suppressed",
         "frequency",
         "hour",
         "zone",
@@ -133,13 +134,13 @@ class SubscriberAdmin(LargeTableAdmin):
     )
     list_filter = ("state", "frequency", "fill_mode")
     search_fields = ("email",)
-    search_help_text = "The beginning of an address"
+    search_help_text = "Start of an email address"
     ordering = ("-pk",)
-    actions = ("mark_left", "suppress")
+    actions = ("unsubscribe", "suppress")
     readonly_fields = (
         "email",
         "state",
-        "forbidden",
+        "suppressed",
         "created_at",
         "confirmed_at",
         "left_at",
@@ -147,9 +148,9 @@ class SubscriberAdmin(LargeTableAdmin):
         "consent_how",
     )
     fieldsets = (
-        (None, {"fields": ("email", "state", "forbidden")}),
+        (None, {"fields": ("email", "state", "suppressed")}),
         (
-            "When and how much",
+            "Schedule",
             {
                 "fields": (
                     ("frequency", "weekday"),
@@ -160,11 +161,11 @@ class SubscriberAdmin(LargeTableAdmin):
             },
         ),
         (
-            "What fills it",
+            "Content",
             {"fields": ("fill_mode", ("note_when_empty", "learns_from_clicks"))},
         ),
         (
-            "What they agreed to",
+            "Consent",
             {
                 "fields": (
                     "consent_text",
@@ -176,16 +177,14 @@ class SubscriberAdmin(LargeTableAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        known = Suppression.objects.filter(address_hash=OuterRef("address_hash"))
-        rows: QuerySet[Any] = (
-            super().get_queryset(request).annotate(is_forbidden=Exists(known))
-        )
-        return rows
+        suppressions = Suppression.objects.filter(address_hash=OuterRef("address_hash"))
+        readers: QuerySet[Any] = super().get_queryset(request)
+        return readers.annotate(is_suppressed=Exists(suppressions))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """By the beginning of the address, which an index answers."""
+        """Search by prefix of the address, which can use the index."""
         if search_term:
             queryset = filter_by_address(queryset, search_term)
         return queryset, False
@@ -194,55 +193,55 @@ class SubscriberAdmin(LargeTableAdmin):
         return False
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Erasing a reader takes all that is theirs along, though nobody deletes those rows alone."""
-        shown, counts, _, protected = super().get_deleted_objects(objs, request)
-        return shown, counts, set(), protected
+        """Allow cascading to the reader's rows, which have no delete permission of their own."""
+        objects, counts, _, protected = super().get_deleted_objects(objs, request)
+        return objects, counts, set(), protected
 
     def save_model(
         self, request: HttpRequest, obj: Subscriber, form: Any, change: bool
     ) -> None:
-        """Only what the operator changed: the reader may be leaving at this moment."""
+        """Save changed fields only, so that a concurrent unsubscribe is not overwritten."""
         obj.save(update_fields=form.changed_data)
 
     @admin.display(description="suppressed")
-    def forbidden(self, subscriber: Any) -> str:
-        return "yes: never mailed" if subscriber.is_forbidden else "no"
+    def suppressed(self, subscriber: Any) -> str:
+        return "yes" if subscriber.is_suppressed else "no"
 
-    @admin.action(description="Unsubscribe them", permissions=["change"])
-    def mark_left(
+    @admin.action(description="Unsubscribe selected readers", permissions=["change"])
+    def unsubscribe(
         self, request: HttpRequest, queryset: QuerySet[Subscriber]
     ) -> HttpResponse | None:
         if "sure" not in request.POST:
-            return self.ask(request, queryset, "Unsubscribe", NO_WAY_BACK)
+            return self.confirm_action(
+                request, queryset, "Unsubscribe", UNSUBSCRIBE_WARNING
+            )
         now = timezone.now()
         for subscriber in queryset:
-            subscriber.leave(now)
+            subscriber.unsubscribe(now)
             self.log_change(request, subscriber, "Unsubscribed by an operator.")
-        messages.success(request, f"Unsubscribed: {len(queryset)}.")
+        messages.success(request, f"Unsubscribed {len(queryset)} readers.")
         return None
 
-    @admin.action(
-        description="Never mail these addresses again", permissions=["change"]
-    )
+    @admin.action(description="Suppress selected addresses", permissions=["change"])
     def suppress(
         self, request: HttpRequest, queryset: QuerySet[Subscriber]
     ) -> HttpResponse | None:
         if "sure" not in request.POST:
-            return self.ask(request, queryset, "Never mail", NEVER_MAILED)
+            return self.confirm_action(request, queryset, "Suppress", SUPPRESS_WARNING)
         for subscriber in queryset:
             Suppression.add(subscriber.email, Suppression.Reason.MANUAL)
             self.log_change(request, subscriber, "Suppressed by an operator.")
-        messages.success(request, f"Suppressed: {len(queryset)}.")
+        messages.success(request, f"Suppressed {len(queryset)} addresses.")
         return None
 
-    def ask(
+    def confirm_action(
         self,
         request: HttpRequest,
         chosen: QuerySet[Subscriber],
         verb: str,
         warning: str,
     ) -> HttpResponse:
-        """A page between an action and its doing; its button posts the same form again, and that one is sure."""
+        """Render a confirmation page, whose button posts the action again with "sure"."""
         number = chosen.count()
         readers = "this reader" if number == 1 else f"these {number} readers"
         return render_page(
@@ -252,20 +251,22 @@ class SubscriberAdmin(LargeTableAdmin):
             title=f"{verb} {readers}?",
             button=f"{verb} {readers}",
             warning=warning,
-            rows=chosen[:NAMED],
-            other_count=max(number - NAMED, 0),
+            rows=chosen[:MAX_LISTED_READERS],
+            other_count=max(number - MAX_LISTED_READERS, 0),
             form_fields=[
-                (name, value) for name in ASKED for value in request.POST.getlist(name)
+                (name, value)
+                for name in ACTION_FIELDS
+                for value in request.POST.getlist(name)
             ],
         )
 
 
 class SuppressionForm(ModelForm):
-    """An address goes in; only its hash is kept."""
+    """Takes an address and stores its hash."""
 
     email = forms.EmailField(
         widget=EmailWidget(),
-        help_text="This address is never mailed again. Only its hash is kept.",
+        help_text="This address gets no more mail. Only its hash is stored.",
     )
     reason = forms.ChoiceField(
         choices=Suppression.Reason.choices,
@@ -280,7 +281,7 @@ class SuppressionForm(ModelForm):
     def clean_email(self) -> str:
         email = str(self.cleaned_data["email"])
         if Suppression.objects.filter(address_hash=address_hash(email)).exists():
-            raise forms.ValidationError("This address is suppressed already.")
+            raise forms.ValidationError("This address is already suppressed.")
         return email
 
     def save(self, commit: bool = True) -> Suppression:
@@ -290,13 +291,13 @@ class SuppressionForm(ModelForm):
 
 @admin.register(Suppression)
 class SuppressionAdmin(ReadOnlyAdmin):
-    """Addresses that must not be mailed: found by address, shown as hashes."""
+    """Suppressed addresses: searched by address, listed by hash."""
 
     form = SuppressionForm
     list_display = ("address_hash", "reason", "created_at")
     list_filter = ("reason",)
     search_fields = ("address_hash",)
-    search_help_text = "A whole address"
+    search_help_text = "A complete email address"
     ordering = ("-created_at",)
 
     def get_search_results(
@@ -315,6 +316,6 @@ class SuppressionAdmin(ReadOnlyAdmin):
         return ModelAdmin.has_add_permission(self, request)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """What an operator said may be taken back; what a provider reported may not."""
-        by_hand = obj is not None and obj.reason == Suppression.Reason.MANUAL
-        return by_hand and ModelAdmin.has_delete_permission(self, request, obj)
+        """Allow deleting manual suppressions, but not those a provider reported."""
+        is_manual = obj is not None and obj.reason == Suppression.Reason.MANUAL
+        return is_manual and ModelAdmin.has_delete_permission(self, request, obj)

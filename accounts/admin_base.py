@@ -8,8 +8,6 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 
-from accounts.models import normal
-
 if TYPE_CHECKING:  # unfold has no types; its classes extend these
     from django.contrib.admin.views.main import ChangeList
 
@@ -60,7 +58,7 @@ def filter_by_address(
     queryset: QuerySet[Any], typed: str, field: str = "email"
 ) -> QuerySet[Any]:
     """Rows whose address begins with `typed`, which the index on the address answers."""
-    return queryset.filter(**{f"{field}__startswith": normal(typed)})
+    return queryset.filter(**{f"{field}__startswith": canonical_address(typed)})
 
 
 def render_page(

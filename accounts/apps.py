@@ -8,4 +8,6 @@ class AccountsConfig(AppConfig):
     verbose_name = "Readers and editors"
 
     def ready(self) -> None:
-        from accounts import erasing  # noqa: F401  connects its receiver
+        from accounts import signals
+
+        signals.connect_receivers()

@@ -1,88 +1,69 @@
-"""What strangers type: addresses and requested_interests, read and bounded."""
+"""Forms for visitors: untrusted addresses and requested interests, validated and bounded."""
 
 import functools
 import zoneinfo
 from typing import Any
 
 from django import forms
-from django.core.exceptions import ValidationError
-from email_validator import EmailNotValidError, validate_email
 
-from accounts.models import normal
+from accounts.addresses import parse_address
 
-# More than thirty requested_interests, or a longer one, comes from a program. The longest
-# honest wish is a search of 250 characters behind its kind.
-WISHES = 30
-WISH_LENGTH = 260
-
-
-def address(raw: str) -> str:
-    """The stored form of an address; ValidationError where no mail could reach it.
-
-    Asks nobody (no DNS): how long an answer takes must not depend on the address.
-    ASCII only, because not every provider carries SMTPUTF8; domains become punycode.
-    """
-    try:
-        read = validate_email(
-            raw.strip(), check_deliverability=False, allow_smtputf8=False
-        )
-    except EmailNotValidError as why:
-        raise ValidationError("That is not an email address we can write to.") from why
-    return normal(read.ascii_email or read.normalized)
+MAX_REQUESTED_INTERESTS = 30
+# The longest legitimate value is "search:" and a search query of 250 characters.
+MAX_INTEREST_LENGTH = 260
 
 
 @functools.cache
-def zones() -> frozenset[str]:
-    """Every time zone; read from disk once, because a form asks each time."""
+def time_zones() -> frozenset[str]:
+    """Return every time zone name; cached because the names are read from disk."""
     return frozenset(zoneinfo.available_timezones())
 
 
 class AddressField(forms.CharField):
-    """An address in its stored form."""
+    """A field that cleans to a canonical address."""
 
     def __init__(self) -> None:
         # 254 characters: RFC 5321, 4.5.3.1.3, without the angle brackets.
         super().__init__(
             max_length=254,
             error_messages={
-                "required": "Type the address that the papers should go to.",
-                "max_length": "That is longer than an email address can be.",
+                "required": "Enter your email address.",
+                "max_length": "This is too long for an email address.",
             },
         )
 
     def clean(self, value: Any) -> str:
-        return address(super().clean(value))
+        return parse_address(super().clean(value))
 
 
-class WishField(forms.Field):
-    """Wishes as "kind:value" strings; what is no wish is dropped, not refused."""
+class RequestedInterestsField(forms.Field):
+    """Interests as "kind:value" strings; malformed ones are dropped without an error."""
 
     widget = forms.MultipleHiddenInput
 
     def clean(self, value: Any) -> list[str]:
-        return [wish for wish in value or [] if self.fits(wish)][:WISHES]
+        well_formed = [text for text in value or [] if self.is_well_formed(text)]
+        return well_formed[:MAX_REQUESTED_INTERESTS]
 
     @staticmethod
-    def fits(wish: str) -> bool:
-        # PostgreSQL's JSON holds no NUL.
-        return ":" in wish and "\0" not in wish and len(wish) <= WISH_LENGTH
+    def is_well_formed(text: str) -> bool:
+        # PostgreSQL's JSON cannot store a NUL.
+        return ":" in text and "\0" not in text and len(text) <= MAX_INTEREST_LENGTH
 
 
 class AddressForm(forms.Form):
-    """One address."""
-
     email = AddressField()
 
 
 class SubscribeForm(forms.Form):
-    """A sign-up: an address, what it wants to read, and where its mornings are."""
+    """A sign-up: an address, the requested interests and the browser's time zone."""
 
     email = AddressField()
-    wish = WishField(required=False)
+    requested_interests = RequestedInterestsField(required=False)
     zone = forms.CharField(required=False)
-    # People do not see this field; programs fill it.
+    # Hidden from people by CSS; spam bots fill it.
     website = forms.CharField(required=False)
 
     def clean_zone(self) -> str:
         zone: str = self.cleaned_data["zone"]
-        return zone if zone in zones() else "UTC"
+        return zone if zone in time_zones() else "UTC"

@@ -1,4 +1,4 @@
-"""Which door, if any, an address is mailed. What is decided here no visitor sees."""
+"""Decide which link an address is mailed. The decision is never visible to the visitor."""
 
 from datetime import datetime
 
@@ -7,36 +7,43 @@ from accounts.models import Link, Subscriber, Suppression
 Purpose = Link.Purpose
 
 
-def for_sign_up(
+def issue_signup_link(
     email: str, requested_interests: list[str], zone: str, now: datetime
 ) -> Link | None:
-    """A confirmation for a new reader; preferences, which offer these requested_interests, for one who has confirmed; None where mail is forbidden."""
-    if Suppression.objects.forbids(email, now):
+    """Issue a confirmation link, or a preferences link if this reader is active already.
+
+    Return None if the address is suppressed.
+    """
+    if Suppression.objects.blocks(email, now):
         return None
     reader, _ = Subscriber.objects.get_or_create(email=email)
+    payload: dict[str, object] = {"requested_interests": requested_interests}
     if reader.is_active:
-        return Link.issue(
-            reader, Purpose.PREFERENCES, now, requested_interests=requested_interests
-        )
-    return Link.issue(
-        reader, Purpose.CONFIRM, now, requested_interests=requested_interests, zone=zone
-    )
+        return Link.issue(reader, Purpose.PREFERENCES, now, **payload)
+    return Link.issue(reader, Purpose.CONFIRM, now, zone=zone, **payload)
 
 
-def for_reader(email: str, now: datetime) -> Link | None:
-    """Preferences for a known address, whatever its state; a confirmation if it never confirmed."""
+def issue_preferences_link(email: str, now: datetime) -> Link | None:
+    """Issue a preferences link, or another confirmation link if the reader never confirmed.
+
+    Return None if the address is unknown or suppressed.
+    """
     reader = Subscriber.objects.filter(email=email).first()
-    if reader is None or Suppression.objects.forbids(email, now):
+    if reader is None or Suppression.objects.blocks(email, now):
         return None
     if reader.state != Subscriber.State.PENDING:
         return Link.issue(reader, Purpose.PREFERENCES, now)
-    asked = reader.links.filter(purpose=Purpose.CONFIRM).order_by("pk").last()
-    return Link.issue(reader, Purpose.CONFIRM, now, **(asked.payload if asked else {}))
+    last_link = reader.links.filter(purpose=Purpose.CONFIRM).order_by("pk").last()
+    payload = last_link.payload if last_link else {}
+    return Link.issue(reader, Purpose.CONFIRM, now, **payload)
 
 
-def for_new_address(subscriber_id: int, email: str, now: datetime) -> Link | None:
-    """A link that moves this reader to `email`; None where mail to it is forbidden, or the reader is gone."""
+def issue_address_link(subscriber_id: int, email: str, now: datetime) -> Link | None:
+    """Issue the link that changes a reader's address to `email`.
+
+    Return None if `email` is suppressed or the reader was erased.
+    """
     reader = Subscriber.objects.filter(pk=subscriber_id).first()
-    if reader is None or Suppression.objects.forbids(email, now):
+    if reader is None or Suppression.objects.blocks(email, now):
         return None
     return Link.issue(reader, Purpose.ADDRESS, now, email=email)

@@ -1,4 +1,4 @@
-"""Mailed doors: how one is asked for, and what coming through it does."""
+"""Request mailed links, and do what a redeemed link is for."""
 
 from datetime import datetime
 
@@ -6,65 +6,67 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from accounts import rate_limits, tasks
-from accounts.forms import SubscribeForm, address
+from accounts.addresses import parse_address
+from accounts.forms import SubscribeForm
 from accounts.models import Link, Subscriber, Suppression
 from accounts.signals import confirmed
 
-# What a reader did to agree; kept with the consent.
-HOW = "pressed the button behind a mailed link"
+CONSENT_METHOD = "pressed the button behind a mailed link"
 
 
-def ask_to_join(form: SubscribeForm) -> None:
-    """Mail whatever this sign-up calls for: to whom and what is decided out of the visitor's sight."""
-    asked = form.cleaned_data
-    if asked["website"] or rate_limits.mailbox_is_full(asked["email"]):
+def request_signup(form: SubscribeForm) -> None:
+    """Mail a confirmation link, or what link_policy decides instead."""
+    fields = form.cleaned_data
+    if fields["website"] or rate_limits.hit_mailbox(fields["email"]):
         return
-    tasks.soon(tasks.sign_up, asked["email"], asked["wish"], asked["zone"])
+    tasks.enqueue_on_commit(
+        tasks.mail_signup_link,
+        fields["email"],
+        fields["requested_interests"],
+        fields["zone"],
+    )
 
 
-def ask_fresh(email: str) -> None:
-    """Mail a way into the preferences of this address, if it has any."""
-    if not rate_limits.mailbox_is_full(email):
-        tasks.soon(tasks.fresh_link, email)
+def request_preferences_link(email: str) -> None:
+    """Mail a link to the preferences of this address, if a reader has it."""
+    if not rate_limits.hit_mailbox(email):
+        tasks.enqueue_on_commit(tasks.mail_preferences_link, email)
 
 
-def ask_new_address(subscriber: Subscriber, email: str, now: datetime) -> bool:
-    """Mail a link to the new address that will move the reader there; False if it is no address.
+def request_address_change(subscriber: Subscriber, email: str) -> bool:
+    """Mail a confirmation link to the new address; return False if it is not an address.
 
-    True says nothing of whether the address is known, or may be mailed.
+    True does not reveal whether the address is registered or suppressed.
     """
     try:
-        new = address(email)
+        new_email = parse_address(email)
     except ValidationError:
         return False
-    mover = rate_limits.used_up(
-        "moves of a reader", str(subscriber.pk), rate_limits.MAILBOX_RATE
-    )
-    if not mover and not rate_limits.mailbox_is_full(new):
-        tasks.soon(tasks.new_address, subscriber.pk, new)
+    if not rate_limits.hit_address_change(subscriber.pk, new_email):
+        tasks.enqueue_on_commit(tasks.mail_address_link, subscriber.pk, new_email)
     return True
 
 
-def confirm(link: Link, now: datetime) -> Link | None:
-    """Record consent, tell whoever cares, and open the preferences; None where mail is forbidden for ever.
+def confirm_signup(link: Link, now: datetime) -> Link | None:
+    """Record consent and return a preferences link; None if the address is suppressed.
 
-    Pressing twice is harmless: both get preferences, the second changes nothing.
+    Confirming twice is harmless: the second time changes nothing.
     """
-    reader, asked = link.subscriber, link.payload
+    reader, payload = link.subscriber, link.payload
     with transaction.atomic():
-        first = reader.confirmed_at is None
-        if not reader.confirm(now, HOW):
+        is_first = reader.confirmed_at is None
+        if not reader.confirm(now, CONSENT_METHOD):
             return None
-        if link.use(now):
-            if first:
-                reader.zone = asked.get("zone", reader.zone)
+        if link.redeem(now):
+            if is_first:
+                reader.zone = payload.get("zone", reader.zone)
                 reader.save(update_fields=["zone"])
-            announce(reader, asked.get("requested_interests", []))
+            announce_confirmation(reader, payload.get("requested_interests", []))
         return Link.issue(reader, Link.Purpose.PREFERENCES, now)
 
 
-def announce(reader: Subscriber, requested_interests: list[str]) -> None:
-    """Send `confirmed` once the consent is stored; a listener that fails is logged, not shown."""
+def announce_confirmation(reader: Subscriber, requested_interests: list[str]) -> None:
+    """Send `confirmed` after commit; an exception in a receiver is logged, not raised."""
     transaction.on_commit(
         lambda: confirmed.send_robust(
             Subscriber, subscriber=reader, requested_interests=requested_interests
@@ -72,28 +74,29 @@ def announce(reader: Subscriber, requested_interests: list[str]) -> None:
     )
 
 
-def move(link: Link, now: datetime) -> bool:
-    """Give the reader the address of this link, follows and all; False if it is forbidden or another's.
+def change_address(link: Link, now: datetime) -> bool:
+    """Change the reader's address to the link's; False if it is suppressed or registered.
 
-    Whoever reads the old inbox is told, and can no longer open anything with what lies in it.
+    All other links of the reader are deleted and the old address is notified, because the
+    old mailbox may be in other hands.
     """
-    reader, email = link.subscriber, link.payload["email"]
-    old = reader.email
-    if Suppression.objects.forbids(email, now):
+    reader, new_email = link.subscriber, link.payload["email"]
+    old_email = reader.email
+    if Suppression.objects.blocks(new_email, now):
         return False
     try:
         with transaction.atomic():
-            give_way(email, reader)
-            reader.email = email
+            discard_pending_signup(new_email, reader)
+            reader.email = new_email
             reader.save(update_fields=["email", "address_hash"])
             reader.links.exclude(pk=link.pk).delete()
-            tasks.soon(tasks.moved, old)
-            return link.use(now)
+            tasks.enqueue_on_commit(tasks.mail_move_notice, old_email)
+            return link.redeem(now)
     except IntegrityError:
         return False
 
 
-def give_way(email: str, reader: Subscriber) -> None:
-    """Forget a sign-up of this address that nobody confirmed: its owner stands before us."""
+def discard_pending_signup(email: str, reader: Subscriber) -> None:
+    """Delete an unconfirmed sign-up of an address whose owner is now `reader`."""
     pending = Subscriber.objects.filter(email=email, state=Subscriber.State.PENDING)
     pending.exclude(pk=reader.pk).delete()

@@ -1,13 +1,10 @@
-"""Who a person is (User, Subscriber), what opens their doors (Link), and whom we must never mail (Suppression)."""
+"""Staff accounts (User), readers (Subscriber), mailed links (Link) and suppressed addresses (Suppression)."""
 
-import hashlib
-import hmac
 import secrets
 import zoneinfo
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
 
-from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.core.exceptions import ValidationError
@@ -15,12 +12,12 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
 
-# What a person agreed to, kept with the consent so that it can be shown later.
-CONSENT_TEXT = (
-    "Mail me a digest of new research papers, at the times I choose, until I leave."
-)
+from accounts.addresses import address_hash, canonical_address
 
-# 128 bits: a link that opens somebody's preferences must not be guessable.
+# Stored with each consent as proof of what the reader agreed to.
+CONSENT_TEXT = "Email me a digest of new research papers at the times I choose, until I unsubscribe."
+
+# 128 bits: links must not be guessable.
 KEY_BYTES = 16
 
 
@@ -29,31 +26,18 @@ def new_key() -> str:
     return secrets.token_urlsafe(KEY_BYTES)
 
 
-def normal(email: str) -> str:
-    """The form in which an address is stored and compared."""
-    return email.strip().lower()
-
-
-def address_hash(email: str) -> str:
-    """HMAC-SHA256 of the normal form: recognises an address without keeping it."""
-    key = settings.SUPPRESSION_KEY.encode()
-    return hmac.new(key, normal(email).encode(), hashlib.sha256).hexdigest()
-
-
 def validate_zone(name: str) -> None:
     if name not in zoneinfo.available_timezones():
         raise ValidationError(
-            f"{name!r} is not a time zone: use a name such as Europe/Berlin."
+            f"{name!r} is not a time zone. Use a name such as Europe/Berlin."
         )
 
 
 class UserManager(BaseUserManager["User"]):
-    """Users are made by email address."""
-
     def create_user(
         self, email: str, password: str | None = None, **fields: Any
     ) -> "User":
-        user = self.model(email=normal(email), **fields)
+        user = self.model(email=canonical_address(email), **fields)
         user.set_password(password)
         user.save(using=self._db)
         return user
@@ -67,21 +51,21 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(AbstractBaseUser, PermissionsMixin):
-    """An editor or operator: somebody who logs in. Readers never do."""
+    """An editor or operator, who signs in to the admin. Readers have no account."""
 
     email = models.EmailField(
-        unique=True, help_text="The address this person logs in with."
+        unique=True, help_text="The address this person signs in with."
     )
     name = models.CharField(
-        max_length=120, blank=True, help_text="How the audit log calls them."
+        max_length=120, blank=True, help_text="The name shown in the history."
     )
     is_staff = models.BooleanField(
-        "may curate", default=False, help_text="May open the control room."
+        "staff status", default=False, help_text="Can sign in to the admin."
     )
     is_active = models.BooleanField(
-        "may log in",
+        "active",
         default=True,
-        help_text="Untick instead of deleting, so that history keeps a name.",
+        help_text="Clear this instead of deleting the account, so that the history keeps the name.",
     )
     date_joined = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -99,33 +83,30 @@ class User(AbstractBaseUser, PermissionsMixin):
 
 
 class SubscriberQuerySet(models.QuerySet["Subscriber"]):
-    """Many readers at once."""
-
     def mailable(self, now: datetime) -> Self:
-        """Readers who agreed, are not paused at `now`, and have not left."""
-        awake = models.Q(paused_until=None) | models.Q(paused_until__lte=now)
-        return self.filter(awake, state=Subscriber.State.ACTIVE)
+        """Select active readers who are not paused at `now`."""
+        not_paused = models.Q(paused_until=None) | models.Q(paused_until__lte=now)
+        return self.filter(not_paused, state=Subscriber.State.ACTIVE)
 
-    def never_confirmed(self, now: datetime) -> Self:
-        """Sign-ups that nobody confirmed within a month: we have no reason to keep the address."""
-        old = now - Subscriber.UNCONFIRMED_KEPT
-        return self.filter(state=Subscriber.State.PENDING, created_at__lte=old)
+    def purgeable(self, now: datetime) -> Self:
+        """Select sign-ups that were not confirmed within the retention period."""
+        cutoff = now - Subscriber.UNCONFIRMED_RETENTION
+        return self.filter(state=Subscriber.State.PENDING, created_at__lte=cutoff)
 
     def not_suppressed(self) -> Self:
-        """Readers whose address no bounce or complaint forbids."""
         return self.exclude(address_hash__in=Suppression.objects.values("address_hash"))
 
 
 class Subscriber(models.Model):
-    """A reader: one address, what it agreed to, and when it wants mail."""
+    """A reader: an email address, its consent, and the schedule of its digests."""
 
     class State(models.TextChoices):
-        PENDING = "pending", "has not confirmed"
-        ACTIVE = "active", "gets digests"
+        PENDING = "pending", "not confirmed"
+        ACTIVE = "active", "active"
         LEFT = "left", "unsubscribed"
 
     class Frequency(models.TextChoices):
-        DAILY = "daily", "every day that has papers"
+        DAILY = "daily", "every day with new papers"
         WEEKDAYS = "weekdays", "Monday to Friday"
         WEEKLY = "weekly", "once a week"
 
@@ -139,24 +120,24 @@ class Subscriber(models.Model):
         SUNDAY = 6, "Sunday"
 
     class FillMode(models.TextChoices):
-        FOLLOWED_ONLY = "followed_only", "only papers that match what they follow"
+        FOLLOWED_ONLY = "followed_only", "only papers that match their interests"
         FOLLOWED_FIRST = (
             "followed_first",
-            "what they follow first, trending papers fill the rest",
+            "matching papers first, then trending papers",
         )
-        HALF = "half", "half what they follow, half trending"
+        HALF = "half", "half matching, half trending"
 
-    UNCONFIRMED_KEPT = timedelta(days=30)
+    UNCONFIRMED_RETENTION = timedelta(days=30)
 
     email = models.EmailField(
-        unique=True, help_text="Where digests go; kept in lower case."
+        unique=True, help_text="The address that digests are sent to."
     )
     address_hash = models.CharField(max_length=64, editable=False, db_index=True)
     state = models.CharField(
         max_length=8,
         choices=State.choices,
         default=State.PENDING,
-        help_text="Only a reader who confirmed by the link in a mail gets digests.",
+        help_text="Only readers who confirmed by a mailed link get digests.",
     )
     zone = models.CharField(
         "time zone",
@@ -168,43 +149,43 @@ class Subscriber(models.Model):
     hour = models.PositiveSmallIntegerField(
         default=7,
         validators=[MaxValueValidator(23)],
-        help_text="The local hour of the mail, 0 to 23.",
+        help_text="The local hour of the digest, 0 to 23.",
     )
     frequency = models.CharField(
         max_length=8,
         choices=Frequency.choices,
         default=Frequency.DAILY,
-        help_text="How often the reader wants mail.",
+        help_text="How often the reader gets a digest.",
     )
     weekday = models.PositiveSmallIntegerField(
         choices=Weekday.choices,
         default=Weekday.MONDAY,
-        help_text="The day of a weekly mail.",
+        help_text="The day of a weekly digest.",
     )
     length = models.PositiveSmallIntegerField(
         "papers in a digest",
         default=10,
         validators=[MinValueValidator(1), MaxValueValidator(30)],
-        help_text="At most this many papers in a digest, 1 to 30.",
+        help_text="The maximum number of papers in a digest, 1 to 30.",
     )
     fill_mode = models.CharField(
         max_length=14,
         choices=FillMode.choices,
         default=FillMode.FOLLOWED_FIRST,
-        help_text="How much of a digest comes for its trend alone.",
+        help_text="How trending papers fill a digest.",
     )
     note_when_empty = models.BooleanField(
-        "note when there is nothing",
+        "note when empty",
         default=False,
-        help_text="A day without a paper for them is a short note; otherwise silence.",
+        help_text="Send a short note on days without a matching paper, instead of no mail.",
     )
     learns_from_clicks = models.BooleanField(
         "learns from clicks",
         default=True,
-        help_text="Papers they open count as a weak sign of what they like.",
+        help_text="Papers they open count as weak interests.",
     )
     paused_until = models.DateTimeField(
-        null=True, blank=True, help_text="No mail before this time."
+        null=True, blank=True, help_text="No digests before this time."
     )
     unsubscribe_key = models.CharField(
         max_length=22, unique=True, default=new_key, editable=False
@@ -230,8 +211,8 @@ class Subscriber(models.Model):
         return self.email
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Keep the address in its normal form, and its hash beside it."""
-        self.email = normal(self.email)
+        """Store the canonical address and its hash."""
+        self.email = canonical_address(self.email)
         self.address_hash = address_hash(self.email)
         super().save(*args, **kwargs)
 
@@ -241,11 +222,11 @@ class Subscriber(models.Model):
 
     @property
     def wants_note(self) -> bool:
-        """Whether a day with nothing for this reader is a short note; only who gets nothing but their own has such days."""
+        """Whether to send a note on a day without papers; only FOLLOWED_ONLY has such days."""
         return self.note_when_empty and self.fill_mode == self.FillMode.FOLLOWED_ONLY
 
     def may_be_mailed(self, now: datetime) -> bool:
-        """Whether this reader agreed, is not paused at `now`, and is not suppressed."""
+        """Whether this reader is active, not paused at `now` and not suppressed."""
         return (
             Subscriber.objects.mailable(now)
             .not_suppressed()
@@ -254,8 +235,8 @@ class Subscriber(models.Model):
         )
 
     def confirm(self, now: datetime, how: str) -> bool:
-        """Record consent and begin mailing; False if a complaint forbids it for ever."""
-        if not Suppression.objects.forgive(self.address_hash, now):
+        """Record consent and activate; return False if the address is suppressed."""
+        if not Suppression.objects.clear_old_bounce(self.address_hash, now):
             return False
         if not self.is_active:
             self.state = self.State.ACTIVE
@@ -264,48 +245,46 @@ class Subscriber(models.Model):
             self.save()
         return True
 
-    def leave(self, now: datetime) -> None:
-        """Stop mailing this reader. Leaving twice, or before confirming, is the same."""
+    def unsubscribe(self, now: datetime) -> None:
         self.state, self.left_at = self.State.LEFT, now
         self.save(update_fields=["state", "left_at"])
 
 
 class LinkQuerySet(models.QuerySet["Link"]):
-    """DigestLinks by key."""
+    def purgeable(self, now: datetime) -> Self:
+        """Select links past EXPIRED_RETENTION; until then their page explains that they expired."""
+        return self.filter(expires_at__lte=now - Link.EXPIRED_RETENTION)
 
-    def stale(self, now: datetime) -> Self:
-        """Links closed for a month: until then their pages say that they are old."""
-        return self.filter(expires_at__lte=now - Link.CLOSED_KEPT)
-
-    def live(self, purpose: str, key: str, now: datetime) -> "Link | None":
-        """The link of this purpose that `key` opens at `now`, or None."""
-        found = self.select_related("subscriber").filter(purpose=purpose, key=key)
-        return found.filter(expires_at__gt=now, used_at=None).first()
+    def get_valid(self, purpose: str, key: str, now: datetime) -> "Link | None":
+        """Return the link with this key unless it is redeemed or expired."""
+        links = self.select_related("subscriber").filter(purpose=purpose, key=key)
+        return links.filter(expires_at__gt=now, used_at=None).first()
 
 
 class Link(models.Model):
-    """One mailed door: a random key, its purpose, and when it closes."""
+    """A mailed link: a random key that authorises one purpose until it expires."""
 
     class Purpose(models.TextChoices):
         CONFIRM = "confirm", "confirm a sign-up"
         PREFERENCES = "preferences", "open preferences"
         ADDRESS = "address", "confirm a new address"
 
-    # A sign-up is confirmed the same day or never; preferences may lie in an
-    # inbox, and bulk-mail rules ask for 30 days.
+    # Sign-ups are confirmed within days or never. Bulk-mail rules ask that links in
+    # mails work for 30 days.
     LIFETIMES = {
         Purpose.CONFIRM: timedelta(days=3),
         Purpose.PREFERENCES: timedelta(days=30),
         Purpose.ADDRESS: timedelta(days=3),
     }
 
-    CLOSED_KEPT = timedelta(days=30)
+    EXPIRED_RETENTION = timedelta(days=30)
 
     subscriber = models.ForeignKey(Subscriber, models.CASCADE, related_name="links")
     purpose = models.CharField(max_length=12, choices=Purpose.choices)
     key = models.CharField(max_length=22, unique=True, default=new_key)
     payload = models.JSONField(
-        default=dict, help_text="What was asked for with it, as the visitor sent it."
+        default=dict,
+        help_text="The visitor's untrusted input that belongs to the request.",
     )
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField()
@@ -314,13 +293,13 @@ class Link(models.Model):
     objects = LinkQuerySet.as_manager()
 
     def __str__(self) -> str:
-        return f"{self.purpose} of {self.subscriber}"
+        return f"{self.get_purpose_display()}: {self.subscriber}"
 
     @classmethod
     def issue(
         cls, subscriber: Subscriber, purpose: str, now: datetime, **payload: Any
     ) -> "Link":
-        """A new door for this reader, open for its purpose's lifetime."""
+        """Create a link that is valid for its purpose's lifetime."""
         expires = now + cls.LIFETIMES[cls.Purpose(purpose)]
         return cls.objects.create(
             subscriber=subscriber,
@@ -330,45 +309,47 @@ class Link(models.Model):
             expires_at=expires,
         )
 
-    def use(self, now: datetime) -> bool:
-        """Close this door behind the one who came through; False if another came first."""
+    def redeem(self, now: datetime) -> bool:
+        """Redeem the link once; return False if it was already used."""
         return Link.objects.filter(pk=self.pk, used_at=None).update(used_at=now) == 1
 
 
 class SuppressionQuerySet(models.QuerySet["Suppression"]):
-    """Addresses that must not be mailed."""
-
-    def forgive(self, hashed: str, now: datetime) -> bool:
-        """Clear a bounce older than 30 days at a new opt-in; False while something still forbids mail."""
-        self.filter(address_hash=hashed).forgivable(now).delete()
+    def clear_old_bounce(self, hashed: str, now: datetime) -> bool:
+        """Delete a clearable suppression; return whether the address may be mailed now."""
+        self.filter(address_hash=hashed).clearable(now).delete()
         return not self.filter(address_hash=hashed).exists()
 
-    def forgivable(self, now: datetime) -> Self:
-        """Those that a new opt-in clears."""
-        old = now - Suppression.BOUNCE_REST
-        return self.filter(reason__in=Suppression.FORGIVABLE, created_at__lte=old)
+    def clearable(self, now: datetime) -> Self:
+        """Select the suppressions that a new opt-in clears."""
+        return self.filter(
+            reason__in=Suppression.CLEARABLE_REASONS,
+            created_at__lte=now - Suppression.BOUNCE_COOLDOWN,
+        )
 
-    def forbids(self, email: str, now: datetime) -> bool:
+    def blocks(self, email: str, now: datetime) -> bool:
         """Whether not even a confirmation may be mailed to this address."""
-        known = self.filter(address_hash=address_hash(email))
-        return known.exclude(pk__in=self.forgivable(now).values("pk")).exists()
+        rows = self.filter(address_hash=address_hash(email))
+        return rows.exclude(pk__in=self.clearable(now).values("pk")).exists()
 
 
 class Suppression(models.Model):
-    """An address that must not be mailed, known only by its hash: it outlives the reader's erasure."""
+    """An address that must not be mailed, stored as a hash that survives the reader's erasure."""
 
     class Reason(models.TextChoices):
-        BOUNCE = "bounce", "does not exist"
-        COMPLAINT = "complaint", "reported our mail as spam"
-        INVALID = "invalid", "is not an address"
+        BOUNCE = "bounce", "bounced"
+        COMPLAINT = "complaint", "reported as spam"
+        INVALID = "invalid", "invalid address"
         MANUAL = "manual", "suppressed by an operator"
 
-    FORGIVABLE = [Reason.BOUNCE, Reason.INVALID]
+    CLEARABLE_REASONS = [Reason.BOUNCE, Reason.INVALID]
     # A mailbox that bounced may have been repaired a month later.
-    BOUNCE_REST = timedelta(days=30)
+    BOUNCE_COOLDOWN = timedelta(days=30)
 
     address_hash = models.CharField(
-        max_length=64, unique=True, help_text="HMAC-SHA256 under SUPPRESSION_KEY."
+        max_length=64,
+        unique=True,
+        help_text="HMAC-SHA256 of the address under SUPPRESSION_KEY.",
     )
     reason = models.CharField(
         max_length=10,
@@ -388,12 +369,12 @@ class Suppression(models.Model):
 
     @classmethod
     def add(cls, email: str, reason: str) -> None:
-        """Never mail this address again; the first reason is kept, a complaint replaces any."""
+        """Suppress an address. The first reason stays, except that a complaint replaces it."""
         cls.add_hash(address_hash(email), reason)
 
     @classmethod
     def add_hash(cls, hashed: str, reason: str) -> None:
-        """The same for an address that we know only by its hash: provider's events keep no other."""
+        """Suppress an address by its hash, which is all that stored provider events contain."""
         cls.objects.get_or_create(address_hash=hashed, defaults={"reason": reason})
         if reason == cls.Reason.COMPLAINT:
             cls.objects.filter(address_hash=hashed).update(reason=reason)

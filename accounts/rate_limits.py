@@ -1,4 +1,4 @@
-"""How often strangers may make us send mail, counted in the cache."""
+"""Rate limits, counted in Django's cache in fixed windows."""
 
 import ipaddress
 import time
@@ -6,24 +6,24 @@ from urllib.parse import quote
 
 import structlog
 from django.conf import settings
-from django.core.cache import caches
+from django.core.cache import BaseCache, caches
 from django.http import HttpRequest
-from django_ratelimit.core import is_ratelimited
 from redis.exceptions import RedisError
 
 log = structlog.get_logger(__name__)
 
-# A first mail, one that was lost, and one more.
-MAILBOX_RATE = "3/h"
-# A seminar that signs up together from behind one address; more is a program.
-NETWORK_RATE = "20/h"
-# An editor who tries every password they ever had, and a colleague beside them.
-LOGIN_RATE = "20/h"
-# A company in the week of its launch: its catch-all must not be flooded through us.
-DOMAIN_RATE = "200/h"
-# Domains that millions of strangers share say nothing of who floods whom.
-SHARED_RATE = "2000/h"
-SHARED = frozenset(
+PERIOD_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+# A first mail, a lost one and one more.
+MAILS_PER_MAILBOX = "3/h"
+# A seminar that signs up together behind one gateway.
+FORMS_PER_NETWORK = "20/h"
+LOGINS_PER_NETWORK = "20/h"
+# Bounds how much mail others can make us send to one organisation.
+MAILS_PER_DOMAIN = "200/h"
+# Mailbox providers with millions of unrelated users.
+MAILS_PER_SHARED_DOMAIN = "2000/h"
+SHARED_DOMAINS = frozenset(
     [
         "gmail.com",
         "googlemail.com",
@@ -42,55 +42,46 @@ SHARED = frozenset(
         "163.com",
     ]
 )
-# The part of a number that its owner cannot change at will.
+# One customer of an access provider controls every address below these prefixes.
 IPV4_PREFIX, IPV6_PREFIX = 24, 64
-PERIODS = {"m": 60, "h": 3600}  # seconds
 
 
-def used_up(group: str, value: str, rate: str) -> bool:
-    """Count one more of `value` in `group`; True when that is more than `rate` allows.
+def hit(group: str, value: str, limit: str) -> int:
+    """Count one use by `value` in `group`, where `limit` is such as "3/h".
 
-    Without Redis each process counts for itself: nobody is locked out, the control room
-    least of all, and nobody may try without end.
+    Return 0 while within the limit, else the seconds until the window ends. Without Redis
+    each process counts for itself, so limits get weaker but never lock anyone out.
     """
+    maximum, _, unit = limit.partition("/")
+    period = PERIOD_SECONDS[unit]
+    window, elapsed = divmod(int(time.time()), period)
+    key = f"rate:{quote(group)}:{quote(value)}:{period}:{window}"
     try:
-        return bool(
-            is_ratelimited(
-                None, group=group, key=lambda *_: value, rate=rate, increment=True
-            )
-        )
+        count = increment(caches["default"], key, period)
     except RedisError as error:
-        log.warning("redis away, limits by process", error=str(error))
-        return used_up_here(group, value, rate)
+        log.warning("redis is down, rate limits count per process", error=str(error))
+        count = increment(caches["process"], key, period)
+    return period - elapsed if count > int(maximum) else 0
 
 
-def used_up_here(group: str, value: str, rate: str) -> bool:
-    """The same, counted in this process."""
-    number, _, unit = rate.partition("/")
-    seconds = PERIODS[unit]
-    key = quote(f"{group}/{value}/{int(time.time()) // seconds}")
-    here = caches["process"]
-    here.add(key, 0, seconds)
-    return here.incr(key) > int(number)
+def increment(cache: BaseCache, key: str, timeout: int) -> int:
+    cache.add(key, 0, timeout)
+    try:
+        return cache.incr(key)
+    except ValueError:  # evicted or expired since
+        cache.set(key, 1, timeout)
+        return 1
 
 
-def network(request: HttpRequest) -> str:
-    """The network that a request comes from: a /24, or a /64 of IPv6."""
-    number = ipaddress.ip_address(number_of(request))
-    prefix = IPV4_PREFIX if number.version == 4 else IPV6_PREFIX
-    return str(ipaddress.ip_network(f"{number}/{prefix}", strict=False))
+def client_ip(request: HttpRequest) -> str:
+    """Return the visitor's IP address; only the last X-Forwarded-For entry, our proxy's, is trusted."""
+    # Empty on a Unix socket.
+    peer: str = request.META.get("REMOTE_ADDR") or "127.0.0.1"
+    forwarded = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
+    return forwarded if settings.BEHIND_PROXY and is_ip_address(forwarded) else peer
 
 
-def number_of(request: HttpRequest) -> str:
-    """The visitor's number; only our own proxy, which writes the last one, is believed."""
-    direct: str = request.META.get("REMOTE_ADDR") or "127.0.0.1"  # "" on a Unix socket
-    said = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
-    if settings.BEHIND_PROXY and is_number(said):
-        return said
-    return direct
-
-
-def is_number(text: str) -> bool:
+def is_ip_address(text: str) -> bool:
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -98,24 +89,37 @@ def is_number(text: str) -> bool:
     return True
 
 
-def network_is_busy(request: HttpRequest) -> bool:
-    """Whether too many forms come from this visitor's network."""
-    return used_up("forms of a network", network(request), NETWORK_RATE)
+def client_network(request: HttpRequest) -> str:
+    """Return the network that a request comes from: a /24, or a /64 of IPv6."""
+    address = ipaddress.ip_address(client_ip(request))
+    prefix = IPV4_PREFIX if address.version == 4 else IPV6_PREFIX
+    return str(ipaddress.ip_network(f"{address}/{prefix}", strict=False))
 
 
-def login_is_busy(request: HttpRequest) -> bool:
-    """Whether too many passwords were tried from this visitor's network."""
-    return used_up("logins of a network", network(request), LOGIN_RATE)
+def hit_form(request: HttpRequest) -> int:
+    """Count a form posted from the visitor's network."""
+    return hit("forms", client_network(request), FORMS_PER_NETWORK)
 
 
-def mailbox_is_full(email: str) -> bool:
-    """Whether this mailbox, or its domain, was mailed often enough this hour.
+def hit_login(request: HttpRequest) -> int:
+    """Count a login attempt from the visitor's network."""
+    return hit("logins", client_network(request), LOGINS_PER_NETWORK)
 
-    ada+anything@ is ada's mailbox.
-    """
+
+def hit_mailbox(email: str) -> int:
+    """Count a mail to this mailbox and to its domain; subaddresses (ada+x@) share a mailbox."""
     local, _, domain = email.rpartition("@")
     mailbox = f"{local.partition('+')[0]}@{domain}"
-    rate = SHARED_RATE if domain in SHARED else DOMAIN_RATE
-    return used_up("mails to a mailbox", mailbox, MAILBOX_RATE) or used_up(
-        "mails to a domain", domain, rate
+    domain_limit = (
+        MAILS_PER_SHARED_DOMAIN if domain in SHARED_DOMAINS else MAILS_PER_DOMAIN
+    )
+    return hit("mails to a mailbox", mailbox, MAILS_PER_MAILBOX) or hit(
+        "mails to a domain", domain, domain_limit
+    )
+
+
+def hit_address_change(subscriber_id: int, new_email: str) -> int:
+    """Count a requested change of address, by reader and by new mailbox."""
+    return hit("address changes", str(subscriber_id), MAILS_PER_MAILBOX) or hit_mailbox(
+        new_email
     )

@@ -1,4 +1,4 @@
-"""Mail that opens doors, sent behind the visitor's back: no answer waits for it, so none tells who is known."""
+"""Account mails, sent asynchronously so that response times do not reveal whether an address is registered."""
 
 from functools import partial
 from threading import Thread
@@ -15,25 +15,25 @@ from accounts.models import Link, Subscriber, Suppression
 log = structlog.get_logger(__name__)
 
 
-def soon(task: Any, *arguments: Any) -> None:
-    """Run this task once what we stored is committed (celery's types lack its methods)."""
-    transaction.on_commit(partial(hand_over, task, arguments))
+def enqueue_on_commit(task: Any, *arguments: Any) -> None:
+    """Enqueue a task after commit (celery's types lack its methods)."""
+    transaction.on_commit(partial(enqueue_or_run_inline, task, arguments))
 
 
-def hand_over(task: Any, arguments: tuple[Any, ...]) -> None:
-    """Enqueue it; where the broker is away, run it here: nobody who signs up is lost for that.
+def enqueue_or_run_inline(task: Any, arguments: tuple[Any, ...]) -> None:
+    """Enqueue a task; if the broker is down, run it in a thread of this process.
 
-    In a thread, so that an answer still takes as long for every address.
+    In a thread, so that the response still takes equally long for every address.
     """
     try:
         task.delay(*arguments)
     except task.OperationalError as error:
-        log.warning("broker away, run here", task=task.name, error=str(error))
-        Thread(target=run_here, args=(task, arguments)).start()
+        log.warning("broker is down, run inline", task=task.name, error=str(error))
+        Thread(target=run_in_thread, args=(task, arguments)).start()
 
 
-def run_here(task: Any, arguments: tuple[Any, ...]) -> None:
-    """Run a task in a thread of its own, which nobody waits for."""
+def run_in_thread(task: Any, arguments: tuple[Any, ...]) -> None:
+    """Run a task, log its exception, and close the thread's database connection."""
     try:
         task(*arguments)
     except Exception:
@@ -43,38 +43,34 @@ def run_here(task: Any, arguments: tuple[Any, ...]) -> None:
 
 
 @shared_task
-def sign_up(email: str, requested_interests: list[str], zone: str) -> None:
-    """Somebody typed this address into the sign-up form."""
-    if link := link_policy.for_sign_up(
+def mail_signup_link(email: str, requested_interests: list[str], zone: str) -> None:
+    if link := link_policy.issue_signup_link(
         email, requested_interests, zone, timezone.now()
     ):
         emails.send_link(link)
 
 
 @shared_task
-def fresh_link(email: str) -> None:
-    """Somebody asked for a way to this address's preferences."""
-    if link := link_policy.for_reader(email, timezone.now()):
+def mail_preferences_link(email: str) -> None:
+    if link := link_policy.issue_preferences_link(email, timezone.now()):
         emails.send_link(link)
 
 
 @shared_task
-def new_address(subscriber_id: int, email: str) -> None:
-    """A reader wants digests at another address."""
-    if link := link_policy.for_new_address(subscriber_id, email, timezone.now()):
+def mail_address_link(subscriber_id: int, email: str) -> None:
+    if link := link_policy.issue_address_link(subscriber_id, email, timezone.now()):
         emails.send_link(link)
 
 
 @shared_task
-def moved(old: str) -> None:
-    """A reader confirmed another address than this one."""
-    if not Suppression.objects.forbids(old, timezone.now()):
-        emails.send_moved(old)
+def mail_move_notice(old_email: str) -> None:
+    if not Suppression.objects.blocks(old_email, timezone.now()):
+        emails.send_move_notice(old_email)
 
 
 @shared_task
-def forget() -> None:
-    """Keep nobody's address who never confirmed, and no link that has long been closed."""
+def purge_expired() -> None:
+    """Delete unconfirmed sign-ups and expired links after their retention periods."""
     now = timezone.now()
-    Subscriber.objects.never_confirmed(now).delete()
-    Link.objects.stale(now).delete()
+    Subscriber.objects.purgeable(now).delete()
+    Link.objects.purgeable(now).delete()

@@ -1,4 +1,4 @@
-"""DigestLinks in and out for readers."""
+"""Sign-up, unsubscribing and mailed links."""
 
 from django.urls import URLPattern, path
 
@@ -8,7 +8,11 @@ urlpatterns: list[URLPattern] = [
     path("subscribe", views.subscribe, name="subscribe"),
     path("confirm/<str:key>", views.confirm, name="confirm"),
     path("unsubscribe/<str:key>", views.unsubscribe, name="unsubscribe"),
-    path("unsubscribe/<str:key>/instead", views.instead, name="instead"),
-    path("fresh-link", views.fresh_link, name="fresh_link"),
-    path("address/<str:key>", views.address, name="address"),
+    path(
+        "unsubscribe/<str:key>/preferences-link",
+        views.mail_preferences_link,
+        name="mail_preferences_link",
+    ),
+    path("preferences-link", views.request_link, name="request_link"),
+    path("address/<str:key>", views.confirm_address, name="confirm_address"),
 ]

@@ -1,149 +1,157 @@
-"""DigestLinks in and out. GET shows, POST acts.
+"""Sign-up, confirmation, unsubscribing and change of address. GET shows, POST acts.
 
-None of them rests on a cookie: what one may do is in the key of its address, or open
-to anybody. So there is nothing to forge, and no form here needs a token: a mail
-provider's one-click POST and a sign-up on a cached page carry none.
+These views use no cookie: the key in the URL is the only credential, and the other forms
+are open to everyone. There is nothing to forge, so they need no CSRF token, which a mail
+provider's one-click POST and a form on a cached page could not carry.
 """
 
 from datetime import datetime
 from typing import Any
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts import links, rate_limits
+from accounts.emails import preferences_path
 from accounts.forms import AddressForm, SubscribeForm
 from accounts.models import Link, Subscriber
 
-asks_or_acts = require_http_methods(["GET", "HEAD", "OPTIONS", "POST"])
+allow_get_and_post = require_http_methods(["GET", "HEAD", "OPTIONS", "POST"])
 
 
-def page(
-    request: HttpRequest, name: str, status: int = 200, **known: Any
+def render_page(
+    request: HttpRequest, name: str, status: int = 200, **context: Any
 ) -> HttpResponse:
-    """A page of this family; search engines keep out."""
-    answer = render(request, f"pages/accounts/{name}.html", known, status=status)
-    answer.headers["X-Robots-Tag"] = "noindex"
-    return answer
+    """Render pages/accounts/<name>, hidden from search engines."""
+    response = render(request, f"pages/accounts/{name}.html", context, status=status)
+    response.headers["X-Robots-Tag"] = "noindex"
+    return response
 
 
-def sent(
-    request: HttpRequest, email: str = "", again: str = "fresh_link"
+def render_rate_limited(request: HttpRequest, retry_after_s: int) -> HttpResponse:
+    response = render_page(request, "rate_limited", status=429)
+    response.headers["Retry-After"] = str(retry_after_s)
+    return response
+
+
+def render_sent(
+    request: HttpRequest, email: str = "", retry_url: str = "request_link"
 ) -> HttpResponse:
-    """The one answer to every address. `email`: as typed just now, never one that we knew."""
-    in_files = settings.MAIL_TRANSPORT == "files"
-    return page(request, "sent", mailbox=in_files, email=email, again=again)
+    """Render the same page for every address; `email` is only what the visitor typed."""
+    return render_page(request, "sent", email=email, retry_url=retry_url)
 
 
-def find(purpose: str, key: str) -> Link | None:
-    """The link that this key belongs to, open or closed."""
-    known = Link.objects.select_related("subscriber")
-    return known.filter(purpose=purpose, key=comparable(key)).first()
+def find_link(purpose: str, key: str) -> Link | None:
+    """Return the link with this key, redeemed or expired ones included."""
+    links_of_purpose = Link.objects.select_related("subscriber").filter(purpose=purpose)
+    return links_of_purpose.filter(key=strip_nul(key)).first()
 
 
-def comparable(key: str) -> str:
-    """The key as the database takes it: PostgreSQL refuses text that holds a NUL."""
+def find_reader(unsubscribe_key: str) -> Subscriber | None:
+    readers = Subscriber.objects.filter(unsubscribe_key=strip_nul(unsubscribe_key))
+    return readers.first()
+
+
+def strip_nul(key: str) -> str:
+    """Remove NUL characters, which PostgreSQL refuses in text."""
     return key.replace("\0", "")
 
 
-def is_open(link: Link, now: datetime) -> bool:
+def is_valid(link: Link, now: datetime) -> bool:
     return link.used_at is None and now < link.expires_at
 
 
 @csrf_exempt
-@asks_or_acts
+@allow_get_and_post
 def subscribe(request: HttpRequest) -> HttpResponse:
-    """Sign up. The answer is the same for every address."""
     if request.method != "POST":
-        return page(request, "subscribe", form=SubscribeForm())
-    if rate_limits.network_is_busy(request):
-        return page(request, "busy", status=429)
+        return render_page(request, "subscribe", form=SubscribeForm())
+    if retry_after_s := rate_limits.hit_form(request):
+        return render_rate_limited(request, retry_after_s)
     form = SubscribeForm(request.POST)
     if not form.is_valid():
-        return page(request, "subscribe", status=400, form=form)
-    links.ask_to_join(form)
-    return sent(request, form.cleaned_data["email"], "subscribe")
+        return render_page(request, "subscribe", status=400, form=form)
+    links.request_signup(form)
+    return render_sent(request, form.cleaned_data["email"], "subscribe")
 
 
 @csrf_exempt
 @never_cache
-@asks_or_acts
+@allow_get_and_post
 def confirm(request: HttpRequest, key: str) -> HttpResponse:
-    """Confirm a sign-up, and go on to the preferences."""
-    link, now = find(Link.Purpose.CONFIRM, key), timezone.now()
+    """Confirm a sign-up and redirect to the preferences."""
+    link, now = find_link(Link.Purpose.CONFIRM, key), timezone.now()
     if link is None:
-        return page(request, "unknown", status=404)
-    if not is_open(link, now):
-        return page(request, "closed", link=link, reader=link.subscriber)
+        return render_page(request, "unknown_link", status=404)
+    if not is_valid(link, now):
+        return render_page(
+            request, "confirmation_expired", link=link, reader=link.subscriber
+        )
     if request.method != "POST":
-        return page(request, "confirm")
-    if preferences := links.confirm(link, now):
-        return redirect(reverse("preferences", args=[preferences.key]) + "?welcome=1")
-    return page(request, "forbidden")
-
-
-def leaver(key: str) -> Subscriber | None:
-    """Whose mails carry this key."""
-    return Subscriber.objects.filter(unsubscribe_key=comparable(key)).first()
+        return render_page(request, "confirm")
+    if preferences_link := links.confirm_signup(link, now):
+        return redirect(preferences_path(preferences_link.key) + "?welcome=1")
+    return render_page(request, "suppressed")
 
 
 @csrf_exempt
 @never_cache
-@asks_or_acts
+@allow_get_and_post
 def unsubscribe(request: HttpRequest, key: str) -> HttpResponse:
-    """Leave (RFC 8058: no cookie, no login, no redirect). It always succeeds."""
-    reader = leaver(key)
-    if reader is None:  # 200: a provider that sees an error offers no way to leave
-        return page(request, "nobody")
+    """Unsubscribe (RFC 8058: no cookie, no login, no redirect). Always succeeds."""
+    reader = find_reader(key)
+    if reader is None:
+        # 200, because mail providers hide their unsubscribe button after errors.
+        return render_page(request, "unknown_unsubscribe")
     if request.method != "POST":
-        return page(request, "unsubscribe", reader=reader, key=key)
+        return render_page(request, "unsubscribe", reader=reader, key=key)
     if reader.state != Subscriber.State.LEFT:
-        reader.leave(timezone.now())
-    return page(request, "left", reader=reader, key=key)
+        reader.unsubscribe(timezone.now())
+    return render_page(request, "unsubscribed", reader=reader, key=key)
 
 
 @csrf_exempt
 @never_cache
 @require_POST
-def instead(request: HttpRequest, key: str) -> HttpResponse:
-    """Mail the preferences to a reader who is leaving: the key that leaves opens nothing else."""
-    if reader := leaver(key):
-        links.ask_fresh(reader.email)
-    return sent(request)
+def mail_preferences_link(request: HttpRequest, key: str) -> HttpResponse:
+    """Mail a preferences link to the holder of an unsubscribe key, which opens nothing else."""
+    if reader := find_reader(key):
+        links.request_preferences_link(reader.email)
+    return render_sent(request)
 
 
 @csrf_exempt
-@asks_or_acts
-def fresh_link(request: HttpRequest) -> HttpResponse:
-    """Ask for a way into one's preferences. The answer is the same for every address."""
+@allow_get_and_post
+def request_link(request: HttpRequest) -> HttpResponse:
+    """Mail a preferences link. The response is the same for every address."""
     if request.method != "POST":
-        return page(request, "fresh", form=AddressForm())
-    if rate_limits.network_is_busy(request):
-        return page(request, "busy", status=429)
+        return render_page(request, "request_link", form=AddressForm())
+    if retry_after_s := rate_limits.hit_form(request):
+        return render_rate_limited(request, retry_after_s)
     form = AddressForm(request.POST)
     if not form.is_valid():
-        return page(request, "fresh", status=400, form=form)
-    links.ask_fresh(form.cleaned_data["email"])
-    return sent(request, form.cleaned_data["email"])
+        return render_page(request, "request_link", status=400, form=form)
+    links.request_preferences_link(form.cleaned_data["email"])
+    return render_sent(request, form.cleaned_data["email"])
 
 
 @csrf_exempt
 @never_cache
-@asks_or_acts
-def address(request: HttpRequest, key: str) -> HttpResponse:
+@allow_get_and_post
+def confirm_address(request: HttpRequest, key: str) -> HttpResponse:
     """Confirm a change of address."""
-    link, now = find(Link.Purpose.ADDRESS, key), timezone.now()
+    link, now = find_link(Link.Purpose.ADDRESS, key), timezone.now()
     if link is None:
-        return page(request, "unknown", status=404)
-    if not is_open(link, now):
-        return page(request, "address_closed", link=link)
+        return render_page(request, "unknown_link", status=404)
+    if not is_valid(link, now):
+        return render_page(request, "address_expired", link=link)
+    email = link.payload["email"]
     if request.method != "POST":
-        return page(request, "address", email=link.payload["email"])
-    moved = links.move(link, now)
-    return page(request, "moved" if moved else "taken", email=link.payload["email"])
+        return render_page(request, "address", email=email)
+    is_changed = links.change_address(link, now)
+    name = "address_changed" if is_changed else "address_taken"
+    return render_page(request, name, email=email)

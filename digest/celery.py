@@ -104,7 +104,7 @@ app.conf.beat_schedule = {
         "schedule": crontab(minute="20", hour="3"),
     },
     "addresses that were never confirmed": {
-        "task": "accounts.tasks.forget",
+        "task": "accounts.tasks.purge_expired",
         "schedule": crontab(minute="50", hour="3"),
     },
 }

@@ -141,10 +141,6 @@ CACHES = {
     # What counts on while Redis is away.
     "process": IN_MEMORY | {"LOCATION": "process"},
 }
-SILENCED_SYSTEM_CHECKS = (
-    [] if REDIS_URL else ["django_ratelimit.E003", "django_ratelimit.W001"]
-)
-RATELIMIT_USE_CACHE = "default"
 
 # Time. Rows are UTC; the editors' morning is in TIME_ZONE.
 USE_TZ = True
@@ -256,6 +252,8 @@ UNFOLD = {
     "SIDEBAR": {"navigation": "digest.admin.sidebar.sidebar_navigation"},
 }
 LOGIN_REDIRECT_URL = "admin:index"
+# The page that accounts links to from its mails, with a link's key as argument.
+PREFERENCES_URL_NAME = "preferences"
 
 # Logs: one line an event, keys that can be searched.
 structlog.configure(

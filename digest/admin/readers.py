@@ -22,7 +22,7 @@ from digest.ranking import choose
 from digest.ranking.explain import absence, explain
 from digest.reasons import explain_picks, load_names
 
-ACTIONS = {"mark_left": "Unsubscribe", "suppress": "Never mail this address"}
+ACTIONS = {"unsubscribe": "Unsubscribe", "suppress": "Suppress this address"}
 LATEST = 10  # digests on a reader's page; the ledger has the others
 
 admin.site.unregister(Subscriber)

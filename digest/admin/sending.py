@@ -12,8 +12,8 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from accounts.addresses import canonical_address
 from accounts.admin_base import ModelAdmin, ReadOnlyAdmin, count_related
-from accounts.models import normal
 from digest import tasks
 from digest.mailer import resend
 from digest.models import (
@@ -142,7 +142,9 @@ class DigestAdmin(ReadOnlyAdmin):
     ) -> tuple[QuerySet[Any], bool]:
         if not search_term:
             return queryset, False
-        by_address = queryset.filter(subscriber__email__startswith=normal(search_term))
+        by_address = queryset.filter(
+            subscriber__email__startswith=canonical_address(search_term)
+        )
         return by_address | queryset.filter(message_id=search_term), False
 
     @admin.display(description="papers")

@@ -7,8 +7,8 @@ from django.contrib import admin
 from django.db.models import OuterRef, QuerySet
 from django.http import HttpRequest
 
+from accounts.addresses import canonical_address
 from accounts.admin_base import ModelAdmin, ReadOnlyAdmin, count_related
-from accounts.models import normal
 from digest.follows import CATEGORY
 from digest.models import Follow, Interest, Topic
 
@@ -173,6 +173,6 @@ class FollowAdmin(ReadOnlyAdmin):
     ) -> tuple[QuerySet[Any], bool]:
         if search_term:
             queryset = queryset.filter(
-                subscriber__email__startswith=normal(search_term)
+                subscriber__email__startswith=canonical_address(search_term)
             )
         return queryset, False

@@ -157,7 +157,7 @@ def let_go(event: Event, now: datetime) -> None:
     if reader is None or reader.state == Subscriber.State.LEFT:
         return
     if reader.confirmed_at is None or event.at >= reader.confirmed_at:
-        reader.leave(now)
+        reader.unsubscribe(now)
 
 
 def reader_of(event: Event) -> Subscriber | None:

@@ -15,7 +15,7 @@ from typing import Any
 from django.conf import settings
 from sendgrid.helpers.eventwebhook import EventWebhook, EventWebhookHeader
 
-from accounts.models import address_hash
+from accounts.addresses import address_hash
 from digest.feedback.record import Report
 
 SOURCE = "sendgrid"

@@ -9,8 +9,10 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
     return render(request, "pages/not_found.html", status=404)
 
 
-def too_many(request: HttpRequest) -> HttpResponse:
-    return render(request, "pages/too_many.html", status=429)
+def too_many(request: HttpRequest, retry_after_s: int) -> HttpResponse:
+    response = render(request, "pages/too_many.html", status=429)
+    response["Retry-After"] = str(retry_after_s)
+    return response
 
 
 def refused(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:

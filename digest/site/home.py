@@ -9,7 +9,7 @@ from digest import follows
 from digest.models import Interest, Topic
 from digest.reasons import load_names
 from digest.site import paper_rows
-from digest.site.limits import questions_limited
+from digest.site.limits import limit_searches
 
 # As Hugging Face's search: longer questions are pasted abstracts.
 LONGEST_QUESTION = 250
@@ -25,7 +25,7 @@ def question(request: HttpRequest) -> str:
 
 
 @require_safe
-@questions_limited
+@limit_searches
 def home(request: HttpRequest) -> HttpResponse:
     q, chosen = question(request), request.GET.getlist("topic")[:MOST_TOPICS]
     topics = list(Topic.objects.filter(is_listed=True))

@@ -52,7 +52,7 @@ class Opened(NamedTuple):
 
 def opened(key: str, now: datetime) -> Opened | None:
     """Whose preferences this key opens: a live link's, or those of a digest of the last 30 days."""
-    if link := Link.objects.live(Link.Purpose.PREFERENCES, key, now):
+    if link := Link.objects.get_valid(Link.Purpose.PREFERENCES, key, now):
         return Opened(link.subscriber, link)
     young = Digest.objects.filter(key=key, created_at__gt=now - LIFETIME)
     digest = young.exclude(moved_since()).select_related("subscriber").first()

@@ -14,7 +14,7 @@ from digest.site.bibtex import bibtex
 from digest.site.days import show_day
 from digest.site.errors import not_found
 from digest.site.home import question
-from digest.site.limits import questions_limited
+from digest.site.limits import limit_searches
 from digest.site.linkify import linked
 
 # As Hugging Face's search.
@@ -27,7 +27,7 @@ VERSION = re.compile(r"v[0-9]{1,3}$")
 
 
 @require_safe
-@questions_limited
+@limit_searches
 def papers(request: HttpRequest) -> HttpResponse:
     """Search by meaning; without a question, the newest day."""
     q, latest = question(request), Paper.objects.newest_day(timezone.now())

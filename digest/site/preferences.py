@@ -126,7 +126,7 @@ def page(request: HttpRequest, found: Opened, key: str) -> dict[str, Any]:
         "wished": wished(found),
         "on_its_way": Edition.objects.frozen().exists(),
         "subscriber": subscriber,
-        "forbidden": Suppression.objects.forbids(subscriber.email, now),
+        "forbidden": Suppression.objects.blocks(subscriber.email, now),
         "paused": bool(subscriber.paused_until and subscriber.paused_until > now),
         "welcome": bool(request.GET.get("welcome")),
         "said": SAYS.get(said, ""),
@@ -299,7 +299,7 @@ def come_back(subscriber: Subscriber, sent: QueryDict, now: datetime) -> str:
 
 
 def change_address(subscriber: Subscriber, sent: QueryDict, now: datetime) -> str:
-    asked = links.ask_new_address(subscriber, sent.get("email", ""), now)
+    asked = links.request_address_change(subscriber, sent.get("email", ""))
     return "asked" if asked else "wrong"
 
 

@@ -16,7 +16,7 @@ from digest.ingest.reader_requests.reading_lists import Report
 from digest.models import Follow, Interest, Paper, PendingPaper
 from digest.ranking import search
 from digest.site.errors import too_many
-from digest.site.limits import lists_used_up
+from digest.site.limits import hit_reading_list
 from digest.site.link_access import expired, opened, private
 
 # Three hundred records of BibTeX with their abstracts have half of this.
@@ -52,8 +52,8 @@ def papers(request: HttpRequest, key: str) -> HttpResponse:
         act = follow if request.POST.get("do") == "follow" else remove
         said = act(found.subscriber, asked)
         return redirect(f"{reverse('own_papers', args=[key])}?said={said}")
-    if lists_used_up(request):
-        return too_many(request)
+    if retry_after_s := hit_reading_list(request):
+        return too_many(request, retry_after_s)
     return show(request, found.subscriber, key, take(found.subscriber, request))
 
 

@@ -18,7 +18,7 @@ from digest.ingest.reader_requests import submissions
 from digest.ingest.reader_requests.submissions import Answer
 from digest.models import Paper, Submission, SubmissionRequest
 from digest.site.errors import not_found, too_many
-from digest.site.limits import submissions_used_up
+from digest.site.limits import hit_submission
 from digest.site.link_access import expired, opened, private
 
 P = ParamSpec("P")
@@ -64,8 +64,8 @@ def submit(request: HttpRequest, key: str) -> HttpResponse:
 
 def answered(request: HttpRequest, reader: Subscriber, key: str) -> HttpResponse:
     """Submit what was typed; where that changed something, the answer has an address of its own."""
-    if submissions_used_up(request):
-        return too_many(request)
+    if retry_after_s := hit_submission(request):
+        return too_many(request, retry_after_s)
     typed = request.POST.get("paper", "")[:LONGEST]
     answer = submissions.ask(reader, typed, timezone.now())
     if answer.submission is None:

@@ -67,7 +67,7 @@ def test_a_key_that_nobody_has_is_answered_politely(visitor, method):
 
     assert answer.status_code == 200
     assert "not subscribed" not in answer.text  # they may be, by the whole link
-    assert 'action="/fresh-link"' in answer.text
+    assert 'action="/preferences-link"' in answer.text
 
 
 @pytest.mark.parametrize("door", ["unsubscribe", "confirm", "address"])
@@ -93,7 +93,7 @@ def test_leaving_needs_no_cache(visitor, ada, settings):
 
 def test_who_left_is_offered_a_way_back_by_mail_only(visitor, ada):
     left = visitor.post(f"/unsubscribe/{ada.unsubscribe_key}")
-    path = f"/unsubscribe/{ada.unsubscribe_key}/instead"
+    path = f"/unsubscribe/{ada.unsubscribe_key}/preferences-link"
     assert f'action="{path}"' in left.text
     assert "/preferences/" not in left.text
 
@@ -103,11 +103,13 @@ def test_who_left_is_offered_a_way_back_by_mail_only(visitor, ada):
     (letter,) = mail.outbox
     assert letter.to == [ada.email]
     assert "left Paper Round" in letter.body
-    assert Link.objects.live("preferences", last_path().split("/")[2], timezone.now())
+    assert Link.objects.get_valid(
+        "preferences", last_path().split("/")[2], timezone.now()
+    )
 
 
 def test_an_offer_that_is_only_opened_mails_nothing(visitor, ada):
-    answer = visitor.get(f"/unsubscribe/{ada.unsubscribe_key}/instead")
+    answer = visitor.get(f"/unsubscribe/{ada.unsubscribe_key}/preferences-link")
 
     assert answer.status_code == 405
     assert mail.outbox == []

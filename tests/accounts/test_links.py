@@ -28,7 +28,7 @@ def test_a_fresh_link_is_mailed_to_who_is_known_and_the_answer_is_one(
 ):
     asked = [ada.email, cleo.email, "nobody@example.org"]
 
-    answers = [visitor.post("/fresh-link", {"email": email}) for email in asked]
+    answers = [visitor.post("/preferences-link", {"email": email}) for email in asked]
 
     assert {answer.status_code for answer in answers} == {200}
     assert len(set(map(but_for, asked, answers))) == 1
@@ -40,11 +40,13 @@ def test_asking_for_a_fresh_link_asks_the_database_nothing(
     visitor, ada, django_assert_num_queries
 ):
     with django_assert_num_queries(0):
-        visitor.client.post("/fresh-link", {"email": ada.email})
+        visitor.client.post("/preferences-link", {"email": ada.email})
 
 
 def test_asking_again_and_again_mails_three_times_and_the_answer_stays(visitor, ada):
-    answers = [visitor.post("/fresh-link", {"email": ada.email}) for _ in range(5)]
+    answers = [
+        visitor.post("/preferences-link", {"email": ada.email}) for _ in range(5)
+    ]
 
     assert len(mail.outbox) == 3
     assert len({answer.content for answer in answers}) == 1
@@ -53,9 +55,9 @@ def test_asking_again_and_again_mails_three_times_and_the_answer_stays(visitor, 
 def test_only_an_installation_that_mails_into_files_shows_its_mailbox(
     visitor, settings
 ):
-    files = visitor.post("/fresh-link", {"email": "ada@example.org"})
+    files = visitor.post("/preferences-link", {"email": "ada@example.org"})
     settings.MAIL_TRANSPORT = "smtp"
-    smtp = visitor.post("/fresh-link", {"email": "ada@example.org"})
+    smtp = visitor.post("/preferences-link", {"email": "ada@example.org"})
 
     assert 'href="/mailbox"' in files.text
     assert 'href="/mailbox"' not in smtp.text
@@ -66,7 +68,7 @@ def test_who_never_confirmed_gets_the_confirmation_again_wishes_and_all(visitor,
         bob, "confirm", timezone.now(), requested_interests=["topic:robots"], zone="UTC"
     )
 
-    visitor.post("/fresh-link", {"email": bob.email})
+    visitor.post("/preferences-link", {"email": bob.email})
 
     again = Link.objects.latest("pk")
     assert (again.purpose, again.payload["requested_interests"]) == (
@@ -79,17 +81,17 @@ def test_who_never_confirmed_gets_the_confirmation_again_wishes_and_all(visitor,
 def test_who_complained_gets_no_link_either(visitor, ada):
     Suppression.add(ada.email, Suppression.Reason.COMPLAINT)
 
-    visitor.post("/fresh-link", {"email": ada.email})
+    visitor.post("/preferences-link", {"email": ada.email})
 
     assert mail.outbox == []
 
 
 def test_a_wrong_address_is_shown_again(visitor):
-    answer = visitor.post("/fresh-link", {"email": "<b>ada"})
+    answer = visitor.post("/preferences-link", {"email": "<b>ada"})
 
     assert answer.status_code == 400
     assert 'value="&lt;b&gt;ada"' in answer.text
-    assert visitor.get("/fresh-link").status_code == 200
+    assert visitor.get("/preferences-link").status_code == 200
 
 
 @pytest.mark.both

@@ -229,7 +229,7 @@ def test_a_mailbox_is_mailed_three_times_an_hour_and_the_answer_stays(visitor):
 def test_a_network_that_sends_too_many_forms_is_told(visitor):
     codes = [sign_up(visitor, f"r{n}@d{n}.example").status_code for n in range(21)]
     near = visitor.post(
-        "/fresh-link", {"email": "x@y.example"}, REMOTE_ADDR="192.0.2.9"
+        "/preferences-link", {"email": "x@y.example"}, REMOTE_ADDR="192.0.2.9"
     )
     far = visitor.post("/subscribe", {"email": "x@y.example"}, REMOTE_ADDR="192.0.3.7")
 
@@ -261,7 +261,7 @@ def test_a_link_is_used_once_and_then_says_so(visitor, heard):
     for answer in again:
         assert answer.status_code == 200
         assert "Already confirmed" in answer.text
-        assert 'action="/fresh-link"' in answer.text
+        assert 'action="/preferences-link"' in answer.text
     assert len(heard) == 1
 
 
@@ -280,7 +280,7 @@ def test_a_late_link_offers_another_with_the_same_wishes(visitor):
 
 def test_who_left_after_confirming_may_come_back_by_the_old_link(visitor, cleo):
     link = Link.issue(cleo, "confirm", timezone.now())
-    link.use(timezone.now())
+    link.redeem(timezone.now())
 
     answer = visitor.get(f"/confirm/{link.key}")
 

@@ -10,7 +10,8 @@ from django.contrib.auth.models import Permission
 from django.core import mail
 from django.urls import reverse
 
-from accounts.models import Subscriber, Suppression, User, address_hash
+from accounts.addresses import address_hash
+from accounts.models import Subscriber, Suppression, User
 from digest.models import Digest, Follow
 from tests import make
 
@@ -64,7 +65,7 @@ def test_a_reader_is_found_by_the_beginning_of_the_address_in_any_case(room, rea
 
 
 def test_nobody_consents_for_a_reader_here(room, reader):
-    reader.leave(make.NOW)
+    reader.unsubscribe(make.NOW)
     address = reverse("admin:accounts_subscriber_change", args=[reader.pk])
 
     room.post(
@@ -202,7 +203,7 @@ def test_a_readers_page_says_what_they_follow_and_what_they_got(room, reader):
 def test_an_operator_unsubscribes_a_reader(room, reader):
     room.post(
         reverse("admin:accounts_subscriber_changelist"),
-        {"action": "mark_left", "_selected_action": reader.pk, "sure": "1"},
+        {"action": "unsubscribe", "_selected_action": reader.pk, "sure": "1"},
     )
 
     reader.refresh_from_db()
@@ -210,7 +211,7 @@ def test_an_operator_unsubscribes_a_reader(room, reader):
 
 
 @pytest.mark.parametrize(
-    ("action", "verb"), [("mark_left", "Unsubscribe"), ("suppress", "Never mail")]
+    ("action", "verb"), [("unsubscribe", "Unsubscribe"), ("suppress", "Suppress")]
 )
 def test_what_cannot_be_taken_back_is_asked_first(room, reader, action, verb):
     others = [make.subscriber(f"z{n:02}@example.org") for n in range(21)]
@@ -296,7 +297,7 @@ def test_an_operator_erases_a_reader_after_being_asked_and_the_hash_stays(room, 
     Suppression.add(reader.email, Suppression.Reason.COMPLAINT)
     room.post(
         reverse("admin:accounts_subscriber_changelist"),
-        {"action": "mark_left", "_selected_action": reader.pk, "sure": "1"},
+        {"action": "unsubscribe", "_selected_action": reader.pk, "sure": "1"},
     )
     address = reverse("admin:accounts_subscriber_delete", args=[reader.pk])
 
@@ -317,7 +318,7 @@ def test_a_reader_who_erases_themselves_leaves_no_name_in_the_audit_log(room, re
     room.post(
         reverse("admin:accounts_subscriber_changelist"),
         {
-            "action": "mark_left",
+            "action": "unsubscribe",
             "_selected_action": [reader.pk, other.pk],
             "sure": "1",
         },
@@ -342,7 +343,7 @@ def test_who_may_not_delete_readers_erases_none(client, reader):
 
 def test_saving_a_form_brings_nobody_back_who_left_meanwhile(rf, room, reader):
     old = Subscriber.objects.get(pk=reader.pk)
-    reader.leave(make.NOW)
+    reader.unsubscribe(make.NOW)
     door = admin.site.get_model_admin(Subscriber)
     old.hour = 5
 

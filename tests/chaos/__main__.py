@@ -225,7 +225,8 @@ WORDS = [
 
 
 def make_readers(number, now):
-    from accounts.models import Subscriber, address_hash
+    from accounts.addresses import address_hash
+    from accounts.models import Subscriber
     from digest.models import Follow
     from tests import make
 

@@ -80,7 +80,7 @@ def test_nothing_is_learned_from_who_does_not_want_it(letter, ada, changes):
 
 def test_nothing_is_learned_from_an_inbox_that_the_reader_left(letter, ada):
     link = Link.issue(ada, Link.Purpose.ADDRESS, make.NOW)
-    link.use(make.NOW + timedelta(minutes=1))
+    link.redeem(make.NOW + timedelta(minutes=1))
     click(letter, 1, "paper", make.NOW + timedelta(minutes=2))
 
     act(TOMORROW)

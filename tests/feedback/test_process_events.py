@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from accounts.models import Suppression, address_hash
+from accounts.addresses import address_hash
+from accounts.models import Suppression
 from digest.feedback.process_events import act, pages, tried
 from digest.feedback.record import Report, record
 from digest.feedback.sendgrid_webhook import parse
@@ -178,7 +179,7 @@ def test_who_came_back_after_unsubscribing_stays(digests):
 
 def test_leaving_again_keeps_the_first_time(digests):
     reader = digests["ada"].subscriber
-    reader.leave(make.NOW)
+    reader.unsubscribe(make.NOW)
     report("unsubscribe", digests["ada"], at=make.NOW + timedelta(hours=1))
 
     act(make.NOW + timedelta(hours=2))

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounts.models import address_hash
+from accounts.addresses import address_hash
 from digest.feedback.sendgrid_webhook import EVENTS, Refused, genuine, parse
 
 SIGNATURE = "X-Twilio-Email-Event-Webhook-Signature"

@@ -466,7 +466,7 @@ def test_consent_suppression_and_pause_are_read_again_before_sending(provider):
     planned(5)
     sink = provider()
     readers = [digest.subscriber for digest in Digest.objects.order_by("pk")]
-    readers[1].leave(NOW)
+    readers[1].unsubscribe(NOW)
     Suppression.add(readers[2].email, "complaint")
     readers[3].paused_until = NOW + timedelta(days=1)
     readers[3].save()
@@ -554,7 +554,7 @@ def test_the_tally_counts_each_reader_once_and_says_who_waits(provider):
     )
     provider({"r1@example.org": refused("550"), "r2@example.org": unknown("?")})
     before = ledger.tally(edition)
-    edition.digests.last().subscriber.leave(NOW)
+    edition.digests.last().subscriber.unsubscribe(NOW)
 
     run()
 

@@ -169,7 +169,7 @@ class Sending(RuleBasedStateMachine):
     def leave(self, number):
         reader = self.readers[number]
         if Subscriber.objects.filter(pk=reader.pk).exists():
-            reader.leave(self.now)
+            reader.unsubscribe(self.now)
 
     @rule(number=st.sampled_from(sorted(NOTED)), wanted=st.booleans())
     def change_their_mind(self, number, wanted):

@@ -160,7 +160,7 @@ def learns_no_more(reader, paper):
         less,
         only_opened,
         learns_no_more,
-        lambda reader, paper: reader.leave(NOW),
+        lambda reader, paper: reader.unsubscribe(NOW),
         lambda reader, paper: reader.delete(),
         lambda reader, paper: follows.unfollow_paper(reader, paper.identifier),
     ],

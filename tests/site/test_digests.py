@@ -38,7 +38,7 @@ def test_an_unknown_key_gets_a_page_that_helps(client, db, path):
     response = client.get(path)
 
     assert response.status_code == 404
-    assert 'action="/fresh-link"' in text(response)
+    assert 'action="/preferences-link"' in text(response)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_to_have_opened_a_paper_is_no_opinion_of_it(client, hers, ada):
 
 def test_the_inbox_that_a_reader_left_has_no_opinion_for_them(client, hers, ada):
     move = Link.issue(ada, Link.Purpose.ADDRESS, timezone.now(), email="a@new.example")
-    move.use(timezone.now())
+    move.redeem(timezone.now())
 
     answer = client.post(f"/d/{hers.key}/2/less")
 

@@ -7,7 +7,10 @@ from tests.site.conftest import text
 
 
 def requested_interests(page):
-    return [part.partition('"')[0] for part in page.split('name="wish" value="')[1:]]
+    return [
+        part.partition('"')[0]
+        for part in page.split('name="requested_interests" value="')[1:]
+    ]
 
 
 def test_a_question_is_answered_with_papers_of_the_edition_and_reasons(client, world):
@@ -142,7 +145,7 @@ def test_an_editor_s_note_is_shown(client, world):
 def test_a_network_that_asks_too_often_waits_and_pages_stay_free(
     client, world, monkeypatch
 ):
-    monkeypatch.setattr("digest.site.limits.QUESTIONS", "2/m")
+    monkeypatch.setattr("digest.site.limits.SEARCHES_PER_NETWORK", "2/m")
     answers = [client.get("/?q=speech").status_code for _ in range(3)]
 
     assert answers == [200, 200, 429]

@@ -56,7 +56,7 @@ def test_who_is_a_reader_already_is_not_asked_for_an_address(client, paths, path
 
 
 @pytest.mark.parametrize(
-    "path", [*PUBLIC, "/subscribe", "/fresh-link", "/unsubscribe/x", "/confirm/x"]
+    "path", [*PUBLIC, "/subscribe", "/preferences-link", "/unsubscribe/x", "/confirm/x"]
 )
 def test_the_link_to_the_sign_up_leads_to_a_form(client, paths, path):
     page = text(client.get(paths(path)))

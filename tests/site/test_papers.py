@@ -16,7 +16,7 @@ def test_search_is_by_meaning_and_keeps_the_question(client, world):
     first = page.partition("<article")[2].partition("</article>")[0]
     assert "policy gradients in robot control" in first
     assert 'value="robot control"' in page
-    assert 'name="wish" value="search:robot control"' in page
+    assert 'name="requested_interests" value="search:robot control"' in page
 
 
 def test_search_without_a_result_says_what_may_help(client, world):
@@ -132,7 +132,7 @@ def test_a_topic_shows_its_own_papers_only_and_can_be_followed(client, world):
 
     assert "policy gradients in robot control" in page
     assert "protein design" not in page
-    assert 'name="wish" value="topic:robots"' in page
+    assert 'name="requested_interests" value="topic:robots"' in page
 
 
 def test_topics_lists_what_is_listed(client, world):

@@ -33,7 +33,7 @@ def test_a_link_of_another_purpose_or_age_opens_nothing(client, ada):
     for key in (wrong, old, "unknown", ada.unsubscribe_key):
         response = client.get(f"/preferences/{key}")
         assert response.status_code == 404
-        assert 'action="/fresh-link"' in text(response)
+        assert 'action="/preferences-link"' in text(response)
         assert "ada@" not in text(response)
 
 
@@ -495,12 +495,12 @@ def test_a_forwarded_digest_neither_erases_exports_nor_moves_its_reader(
     assert not mailed
     assert Subscriber.objects.filter(pk=ada.pk).exists()
     shown = text(client.get(door))
-    assert f'action="/unsubscribe/{ada.unsubscribe_key}/instead"' in shown
+    assert f'action="/unsubscribe/{ada.unsubscribe_key}/preferences-link"' in shown
     assert f"{door}/erase" not in shown
 
 
 def test_a_forwarded_digest_does_not_subscribe_its_reader_again(client, ada, hers):
-    ada.leave(timezone.now())
+    ada.unsubscribe(timezone.now())
 
     response = client.post(f"/preferences/{hers.key}", {"do": "return"}, follow=True)
 
@@ -513,7 +513,7 @@ def test_a_digest_in_an_inbox_that_its_reader_left_opens_nothing(client, ada, he
     move = Link.issue(ada, Link.Purpose.ADDRESS, timezone.now(), email="a@new.example")
     assert client.get(f"/preferences/{hers.key}").status_code == 200
 
-    move.use(timezone.now())
+    move.redeem(timezone.now())
 
     assert client.get(f"/preferences/{hers.key}").status_code == 404
     assert client.get(f"/digests/{hers.key}").status_code == 404

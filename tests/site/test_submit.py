@@ -63,7 +63,7 @@ def test_where_they_may_the_pages_say_so(client, allowed, key, ada):
 def test_a_visitor_without_a_key_is_told_how_to_get_one(client, allowed, db):
     for path in ("/submit", "/submit/"):
         page = text(client.get(path))
-        assert 'action="/fresh-link"' in page
+        assert 'action="/preferences-link"' in page
         assert 'action="/subscribe"' in page
     assert client.post("/submit").status_code == 405
 

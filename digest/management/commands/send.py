@@ -8,7 +8,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from accounts.models import Subscriber, normal
+from accounts.addresses import canonical_address
+from accounts.models import Subscriber
 from digest import tasks
 from digest.mailer import plan, shutdown
 from digest.mailer.ledger import LEASE
@@ -98,7 +99,7 @@ def edition_of(day: date) -> Edition:
 
 def reader_of(email: str) -> Subscriber:
     try:
-        return Subscriber.objects.get(email=normal(email))
+        return Subscriber.objects.get(email=canonical_address(email))
     except Subscriber.DoesNotExist:
         raise CommandError(
             f"{email} is not a reader: look for the address in the admin."
