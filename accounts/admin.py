@@ -178,8 +178,10 @@ class SubscriberAdmin(LargeTableAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         suppressions = Suppression.objects.filter(address_hash=OuterRef("address_hash"))
-        readers: QuerySet[Any] = super().get_queryset(request)
-        return readers.annotate(is_suppressed=Exists(suppressions))
+        readers: QuerySet[Any] = (
+            super().get_queryset(request).annotate(is_suppressed=Exists(suppressions))
+        )
+        return readers
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -205,7 +207,7 @@ class SubscriberAdmin(LargeTableAdmin):
 
     @admin.display(description="suppressed")
     def suppressed(self, subscriber: Any) -> str:
-        return "yes" if subscriber.is_suppressed else "no"
+        return "yes: not mailed" if subscriber.is_suppressed else "no"
 
     @admin.action(description="Unsubscribe selected readers", permissions=["change"])
     def unsubscribe(

@@ -1,4 +1,4 @@
-"""Visitors without cookies, and tasks that run at once."""
+"""A visitor without cookies, tasks that run at once, and the links in mails."""
 
 import pytest
 import stamina
@@ -8,39 +8,39 @@ from django.test import Client
 from digest.celery import app
 
 
-def but_for(address, answer):
-    """What an answer says besides the address that was just typed."""
-    assert address in answer.text
-    return answer.text.replace(address, "")
+def text_without_address(email, response):
+    """The response's text without the address that the visitor typed."""
+    assert email in response.text
+    return response.text.replace(email, "")
 
 
 @pytest.fixture(autouse=True)
-def tasks_at_once(monkeypatch):
+def eager_tasks():
     app.conf.update(task_always_eager=True, task_eager_propagates=True)
     yield
     app.conf.update(task_always_eager=False, task_eager_propagates=False)
 
 
 @pytest.fixture(autouse=True)
-def no_waiting():
+def retry_without_delay():
     with stamina.set_testing(True, attempts=3):
         yield
 
 
 class Visitor:
-    """A browser without cookies that keeps to CSRF rules, seen from one network."""
+    """A browser without cookies on one network, to which CSRF checks apply."""
 
-    def __init__(self, committing):
+    def __init__(self, capture_on_commit):
         self.client = Client(enforce_csrf_checks=True, REMOTE_ADDR="192.0.2.7")
-        self.committing = committing
+        self.capture_on_commit = capture_on_commit
 
-    def get(self, path, **known):
-        return self.client.get(path, **known)
+    def get(self, path, **options):
+        return self.client.get(path, **options)
 
-    def post(self, path, data=None, **known):
-        """Post, and let happen what waits for the commit."""
-        with self.committing(execute=True):
-            return self.client.post(path, data or {}, **known)
+    def post(self, path, data=None, **options):
+        """Post, then run what was deferred until commit."""
+        with self.capture_on_commit(execute=True):
+            return self.client.post(path, data or {}, **options)
 
 
 @pytest.fixture
@@ -48,15 +48,15 @@ def visitor(db, django_capture_on_commit_callbacks):
     return Visitor(django_capture_on_commit_callbacks)
 
 
-def path_in(letter):
-    """The path of the one link in the text of a mail."""
+def link_path(message):
+    """The path of the only link in the text body of a mail."""
     (line,) = [
         line
-        for line in letter.body.splitlines()
+        for line in message.body.splitlines()
         if line.startswith("http://testserver/")
     ]
     return line.removeprefix("http://testserver")
 
 
-def last_path():
-    return path_in(mail.outbox[-1])
+def last_link_path():
+    return link_path(mail.outbox[-1])

@@ -1,4 +1,4 @@
-"""The three mails: both bodies, their headers, and a mail server that is away for a moment."""
+"""Account mails: both bodies, headers, and retries."""
 
 import re
 from smtplib import SMTPServerDisconnected
@@ -14,9 +14,9 @@ from tests import make
 pytestmark = pytest.mark.django_db
 
 MAILS = {
-    "confirm": "Confirm: papers each morning from Paper Round",
-    "preferences": "Your preferences at Paper Round",
-    "address": "Confirm your new address at Paper Round",
+    "confirm": "Confirm your subscription to Paper Round",
+    "preferences": "Your Paper Round preferences",
+    "address": "Confirm your new address for Paper Round",
 }
 
 
@@ -27,67 +27,65 @@ def send(reader, purpose):
 
 
 @pytest.mark.parametrize(("purpose", "subject"), MAILS.items())
-def test_a_mail_says_where_from_and_opens_one_door_in_both_bodies(
-    ada, purpose, subject
-):
-    link, letter = send(ada, purpose)
+def test_both_bodies_name_the_sender_and_have_one_link(ada, purpose, subject):
+    link, message = send(ada, purpose)
 
-    (html, kind) = letter.alternatives[0]
-    address = f"http://testserver/{purpose}/{link.key}"
-    assert letter.subject == subject
-    assert kind == "text/html"
-    assert letter.body.count(address) == 1
-    assert html.count(f'href="{address}"') == 2
-    assert html.count(f">{address}</a>") == 1
-    for body in (letter.body, html):
+    (html, mimetype) = message.alternatives[0]
+    url = f"http://testserver/{purpose}/{link.key}"
+    assert message.subject == subject
+    assert mimetype == "text/html"
+    assert message.body.count(url) == 1
+    assert html.count(f'href="{url}"') == 2
+    assert html.count(f">{url}</a>") == 1
+    for body in (message.body, html):
         assert "1 Press Lane, Example Town" in body
         assert "Paper Round" in body
-    assert letter.extra_headers["Auto-Submitted"] == "auto-generated"
-    assert letter.from_email == "Paper Round <round@paper-round.example>"
+    assert message.extra_headers["Auto-Submitted"] == "auto-generated"
+    assert message.from_email == "Paper Round <round@paper-round.example>"
 
 
 @pytest.mark.parametrize("purpose", MAILS)
-def test_the_plain_body_is_plain_and_the_other_one_small(ada, purpose):
-    _, letter = send(ada, purpose)
+def test_text_body_is_plain_and_html_body_small(ada, purpose):
+    _, message = send(ada, purpose)
 
-    (html, _) = letter.alternatives[0]
-    assert not re.search(r"[<>&]|\n\n\n|\{|\}", letter.body)
-    lines = [line for line in letter.body.splitlines() if "://" not in line]
+    (html, _) = message.alternatives[0]
+    assert not re.search(r"[<>&]|\n\n\n|\{|\}", message.body)
+    lines = [line for line in message.body.splitlines() if "://" not in line]
     assert max(map(len, lines)) <= 76
     assert len(html) < 5000
     assert "<img" not in html
     assert 'name="color-scheme"' in html
 
 
-def test_a_site_name_is_escaped_where_it_must_be_and_never_a_header(ada, settings):
+def test_site_name_is_escaped_and_cannot_add_a_header(ada, settings):
     settings.SITE_NAME = "R&D <Round>\nBcc: x@example.org"
 
-    _, letter = send(ada, "confirm")
+    _, message = send(ada, "confirm")
 
-    assert "\n" not in letter.message()["Subject"]
-    assert letter.message()["Bcc"] is None
-    assert "R&D <Round>" in letter.body
-    assert "R&amp;D &lt;Round&gt;" in letter.alternatives[0][0]
-    assert "<Round>" not in letter.alternatives[0][0]
-
-
-def test_a_new_address_is_asked_at_the_new_address(ada):
-    _, letter = send(ada, "address")
-
-    assert letter.to == ["ada@new.example"]
+    assert "\n" not in message.message()["Subject"]
+    assert message.message()["Bcc"] is None
+    assert "R&D <Round>" in message.body
+    assert "R&amp;D &lt;Round&gt;" in message.alternatives[0][0]
+    assert "<Round>" not in message.alternatives[0][0]
 
 
-def test_a_mail_server_that_is_away_for_a_moment_is_asked_again(ada, monkeypatch):
+def test_address_confirmation_goes_to_the_new_address(ada):
+    _, message = send(ada, "address")
+
+    assert message.to == ["ada@new.example"]
+
+
+def test_network_error_is_retried(ada, monkeypatch):
     calls = []
     send_messages = EmailBackend.send_messages
 
-    def away_once(self, messages):
+    def fail_once(self, messages):
         calls.append(messages)
         if len(calls) == 1:
             raise SMTPServerDisconnected("restarting")
         return send_messages(self, messages)
 
-    monkeypatch.setattr(EmailBackend, "send_messages", away_once)
+    monkeypatch.setattr(EmailBackend, "send_messages", fail_once)
 
     send(ada, "confirm")
 

@@ -1,4 +1,4 @@
-"""Signing up: the same answer for everybody, the right mail for each."""
+"""Sign-up: the same response for every address, and the mail that its state requires."""
 
 from datetime import timedelta
 
@@ -6,27 +6,27 @@ import pytest
 from django.core import mail
 from django.utils import timezone
 
-from accounts.forms import address
+from accounts.addresses import parse_address
 from accounts.models import CONSENT_TEXT, Link, Subscriber, Suppression
 from accounts.signals import confirmed
-from tests.accounts.conftest import but_for, last_path
+from tests.accounts.conftest import last_link_path, text_without_address
 
 pytestmark = pytest.mark.django_db
 
-WISHES = ["search:post-training quantization", "topic:robots"]
+REQUESTED = ["search:post-training quantization", "topic:robots"]
 
 
 @pytest.fixture
-def heard():
-    """What `confirmed` told whoever cares."""
-    said = []
+def confirmations():
+    """The arguments of every `confirmed` signal."""
+    received = []
 
-    def listen(sender, subscriber, requested_interests, **_):
-        said.append((subscriber, requested_interests))
+    def record(sender, subscriber, requested_interests, **_):
+        received.append((subscriber, requested_interests))
 
-    confirmed.connect(listen)
-    yield said
-    confirmed.disconnect(listen)
+    confirmed.connect(record)
+    yield received
+    confirmed.disconnect(record)
 
 
 def sign_up(visitor, email="new@example.org", **fields):
@@ -34,73 +34,73 @@ def sign_up(visitor, email="new@example.org", **fields):
 
 
 @pytest.mark.both
-def test_a_sign_up_becomes_a_reader_only_when_the_mailed_button_is_pressed(
-    visitor, heard
-):
-    sign_up(visitor, "New@Example.org ", wish=WISHES, zone="Europe/Berlin")
+def test_posting_the_confirmation_activates_the_reader(visitor, confirmations):
+    sign_up(
+        visitor, "New@Example.org ", requested_interests=REQUESTED, zone="Europe/Berlin"
+    )
     reader = Subscriber.objects.get()
     assert (reader.email, reader.state) == ("new@example.org", "pending")
-    path = last_path()
+    path = last_link_path()
     assert "Confirm my address" in visitor.get(path).text
     reader.refresh_from_db()
-    assert (reader.state, heard) == ("pending", [])
+    assert (reader.state, confirmations) == ("pending", [])
 
-    answer = visitor.post(path)
+    response = visitor.post(path)
 
     reader.refresh_from_db()
     assert (reader.state, reader.zone) == ("active", "Europe/Berlin")
     assert reader.consent_text == CONSENT_TEXT
     assert reader.consent_how
     assert reader.confirmed_at
-    assert heard == [(reader, WISHES)]
+    assert confirmations == [(reader, REQUESTED)]
     preferences = Link.objects.get(purpose="preferences")
-    assert answer.status_code == 302
-    assert answer.headers["Location"] == f"/preferences/{preferences.key}?welcome=1"
+    assert response.status_code == 302
+    assert response.headers["Location"] == f"/preferences/{preferences.key}?welcome=1"
 
 
-def test_every_address_gets_the_same_answer(visitor, ada, bob, cleo):
+def test_response_is_the_same_for_every_address(visitor, ada, bob, cleo):
     Suppression.add("dora@example.org", Suppression.Reason.COMPLAINT)
-    known = [reader.email for reader in (ada, bob, cleo)]
-    asked = [*known, "dora@example.org", "new@example.org"]
+    registered = [reader.email for reader in (ada, bob, cleo)]
+    emails = [*registered, "dora@example.org", "new@example.org"]
 
-    answers = [sign_up(visitor, email) for email in asked]
+    responses = [sign_up(visitor, email) for email in emails]
 
-    assert {answer.status_code for answer in answers} == {200}
-    assert len(set(map(but_for, asked, answers))) == 1
-    told = [dict(answer.headers) for answer in answers]
-    lengths = [int(headers.pop("Content-Length")) for headers in told]
-    assert told.count(told[0]) == len(told)
-    assert len({n - len(email) for n, email in zip(lengths, asked, strict=True)}) == 1
+    assert {response.status_code for response in responses} == {200}
+    assert len(set(map(text_without_address, emails, responses))) == 1
+    headers = [dict(response.headers) for response in responses]
+    lengths = [int(fields.pop("Content-Length")) for fields in headers]
+    assert headers.count(headers[0]) == len(headers)
+    assert len({n - len(email) for n, email in zip(lengths, emails, strict=True)}) == 1
 
 
-def test_the_answer_asks_the_database_nothing(visitor, django_assert_num_queries, ada):
+def test_response_needs_no_database_query(visitor, django_assert_num_queries, ada):
     with django_assert_num_queries(0):
         visitor.client.post("/subscribe", {"email": ada.email})
 
 
-def test_an_active_reader_is_mailed_their_preferences_instead(visitor, ada):
-    sign_up(visitor, ada.email, wish=WISHES)
+def test_active_reader_is_mailed_a_preferences_link(visitor, ada):
+    sign_up(visitor, ada.email, requested_interests=REQUESTED)
 
-    (letter,) = mail.outbox
-    assert letter.to == [ada.email]
-    assert "already gets digests" in letter.body
-    assert "What was just asked for is\noffered there" in letter.body
-    assert "quantization" not in letter.body
-    assert Link.objects.get().payload["requested_interests"] == WISHES
-    assert last_path().startswith("/preferences/")
+    (message,) = mail.outbox
+    assert message.to == [ada.email]
+    assert "You're subscribed to Paper Round" in message.body
+    assert "interests from\nthe latest sign-up" in message.body
+    assert "quantization" not in message.body
+    assert Link.objects.get().payload["requested_interests"] == REQUESTED
+    assert last_link_path().startswith("/preferences/")
     assert not Link.objects.filter(purpose="confirm").exists()
 
 
-def test_who_never_confirmed_or_left_is_asked_again(visitor, bob, cleo):
+def test_pending_and_unsubscribed_readers_get_a_confirmation(visitor, bob, cleo):
     for reader in (bob, cleo):
         sign_up(visitor, reader.email)
 
         assert mail.outbox[-1].to == [reader.email]
-        assert last_path().startswith("/confirm/")
+        assert last_link_path().startswith("/confirm/")
     assert Subscriber.objects.count() == 2
 
 
-def test_who_complained_is_never_mailed_again(visitor):
+def test_complaint_blocks_every_mail(visitor):
     Suppression.add("dora@example.org", Suppression.Reason.COMPLAINT)
 
     sign_up(visitor, "dora@example.org")
@@ -110,7 +110,7 @@ def test_who_complained_is_never_mailed_again(visitor):
 
 
 @pytest.mark.parametrize(("days", "mails"), [(29, 0), (31, 1)])
-def test_an_address_that_bounced_may_try_again_after_a_month(visitor, days, mails):
+def test_bounce_is_cleared_by_an_opt_in_after_a_month(visitor, days, mails):
     Suppression.add("dora@example.org", Suppression.Reason.BOUNCE)
     Suppression.objects.update(created_at=timezone.now() - timedelta(days=days))
 
@@ -118,51 +118,55 @@ def test_an_address_that_bounced_may_try_again_after_a_month(visitor, days, mail
 
     assert len(mail.outbox) == mails
     if mails:
-        visitor.post(last_path())
+        visitor.post(last_link_path())
         assert Subscriber.objects.get().may_be_mailed(timezone.now())
 
 
-def test_a_complaint_after_the_confirmation_was_mailed_still_counts(visitor, heard):
+def test_complaint_before_the_confirmation_is_posted_blocks_it(visitor, confirmations):
     sign_up(visitor)
     Suppression.add("new@example.org", Suppression.Reason.COMPLAINT)
 
-    answer = visitor.post(last_path())
+    response = visitor.post(last_link_path())
 
-    assert "may not write" in answer.text
+    assert "email this address" in response.text
     assert Subscriber.objects.get().state == "pending"
-    assert heard == []
+    assert confirmations == []
 
 
-def test_nothing_that_a_visitor_typed_is_in_the_mail(visitor):
-    sign_up(visitor, wish=["search:buy pills at evil.example"], zone="evil.example")
+def test_mail_contains_nothing_that_the_visitor_typed(visitor):
+    sign_up(
+        visitor,
+        requested_interests=["search:buy pills at evil.example"],
+        zone="evil.example",
+    )
 
-    (letter,) = mail.outbox
-    (html, _) = letter.alternatives[0]
-    for text in (letter.subject, letter.body, html):
+    (message,) = mail.outbox
+    (html, _) = message.alternatives[0]
+    for text in (message.subject, message.body, html):
         assert "pills" not in text
         assert "evil" not in text
 
 
-def test_programs_that_fill_every_field_are_thanked_and_ignored(visitor):
-    person = sign_up(visitor, "person@example.org")
+def test_honeypot_field_suppresses_the_mail_but_not_the_response(visitor):
+    without = sign_up(visitor, "person@example.org")
 
-    program = sign_up(visitor, "program@example.org", website="https://spam.example")
+    filled = sign_up(visitor, "program@example.org", website="https://spam.example")
 
-    assert but_for("program@example.org", program) == but_for(
-        "person@example.org", person
+    assert text_without_address("program@example.org", filled) == text_without_address(
+        "person@example.org", without
     )
-    assert [letter.to for letter in mail.outbox] == [["person@example.org"]]
+    assert [message.to for message in mail.outbox] == [["person@example.org"]]
 
 
-def test_a_wrong_address_is_shown_again_escaped_with_its_wishes(visitor):
+def test_invalid_address_is_shown_again_escaped_with_its_interests(visitor):
     typed = '"><img src=x onerror=alert(1)>'
 
-    answer = sign_up(visitor, typed, wish=[typed + ":"], zone=typed)
+    response = sign_up(visitor, typed, requested_interests=[typed + ":"], zone=typed)
 
-    assert answer.status_code == 400
-    assert "not an email address" in answer.text
-    assert "<img" not in answer.text
-    assert answer.text.count("&lt;img") == 3
+    assert response.status_code == 400
+    assert "Enter a valid email address." in response.text
+    assert "<img" not in response.text
+    assert response.text.count("&lt;img") == 3
     assert mail.outbox == []
 
 
@@ -181,119 +185,124 @@ def test_a_wrong_address_is_shown_again_escaped_with_its_wishes(visitor):
         "ada@exa\0mple.org",
     ],
 )
-def test_what_is_no_address_is_refused(visitor, typed):
-    answer = sign_up(visitor, typed)
+def test_invalid_address_is_refused(visitor, typed):
+    response = sign_up(visitor, typed)
 
-    assert answer.status_code == 400
+    assert response.status_code == 400
     assert not Subscriber.objects.exists()
 
 
-def test_a_domain_beyond_ascii_is_stored_as_mail_programs_write_it():
-    assert address(" Ada@MÜNCHEN.example ") == "ada@xn--mnchen-3ya.example"
+def test_international_domain_is_stored_as_punycode():
+    assert parse_address(" Ada@MÜNCHEN.example ") == "ada@xn--mnchen-3ya.example"
 
 
-def test_wishes_are_bounded(visitor):
-    good = [f"keyword:{number}" for number in range(40)]
+def test_requested_interests_are_validated_and_bounded(visitor):
+    valid = [f"keyword:{number}" for number in range(40)]
 
-    sign_up(visitor, wish=["keyword:" + "x" * 300, "no kind", "search:\0", *good])
+    sign_up(
+        visitor,
+        requested_interests=["keyword:" + "x" * 300, "no kind", "search:\0", *valid],
+    )
 
-    assert Link.objects.get().payload["requested_interests"] == good[:30]
+    assert Link.objects.get().payload["requested_interests"] == valid[:30]
 
 
-def test_an_unknown_zone_is_utc(visitor):
+def test_unknown_time_zone_becomes_utc(visitor):
     sign_up(visitor, zone="Mars/Olympus")
-    visitor.post(last_path())
+    visitor.post(last_link_path())
 
     assert Subscriber.objects.get().zone == "UTC"
 
 
-def test_coming_back_keeps_the_zone_one_chose(visitor, cleo):
+def test_returning_reader_keeps_their_time_zone(visitor, cleo):
     Subscriber.objects.update(zone="Asia/Tokyo")
     sign_up(visitor, cleo.email, zone="Europe/Berlin")
 
-    visitor.post(last_path())
+    visitor.post(last_link_path())
 
     cleo.refresh_from_db()
     assert (cleo.state, cleo.zone, cleo.left_at) == ("active", "Asia/Tokyo", None)
 
 
-def test_a_mailbox_is_mailed_three_times_an_hour_and_the_answer_stays(visitor):
-    asked = [f"ada+{n}@example.org" for n in range(4)]
+def test_mailbox_limit_includes_subaddresses_and_does_not_show(visitor):
+    emails = [f"ada+{n}@example.org" for n in range(4)]
 
-    answers = [sign_up(visitor, email) for email in asked]
+    responses = [sign_up(visitor, email) for email in emails]
 
     assert len(mail.outbox) == 3
-    assert len(set(map(but_for, asked, answers))) == 1
+    assert len(set(map(text_without_address, emails, responses))) == 1
 
 
-def test_a_network_that_sends_too_many_forms_is_told(visitor):
+def test_network_limit_answers_429(visitor):
     codes = [sign_up(visitor, f"r{n}@d{n}.example").status_code for n in range(21)]
-    near = visitor.post(
+    same_network = visitor.post(
         "/preferences-link", {"email": "x@y.example"}, REMOTE_ADDR="192.0.2.9"
     )
-    far = visitor.post("/subscribe", {"email": "x@y.example"}, REMOTE_ADDR="192.0.3.7")
+    other_network = visitor.post(
+        "/subscribe", {"email": "x@y.example"}, REMOTE_ADDR="192.0.3.7"
+    )
 
     assert codes == [200] * 20 + [429]
-    assert near.status_code == 429
-    assert far.status_code == 200
+    assert same_network.status_code == 429
+    assert other_network.status_code == 200
 
 
-def test_a_domain_is_not_flooded_from_many_networks(visitor, monkeypatch):
-    monkeypatch.setattr("accounts.rate_limits.DOMAIN_RATE", "5/h")
+def test_domain_limit_applies_to_all_mailboxes_of_a_domain(visitor, monkeypatch):
+    monkeypatch.setattr("accounts.rate_limits.MAILS_PER_DOMAIN", "5/h")
 
     for n in range(7):
         sign_up(visitor, f"reader{n}@firm.example")
         sign_up(visitor, f"reader{n}@gmail.com")
 
-    assert [letter.to[0].split("@")[1] for letter in mail.outbox].count(
+    assert [message.to[0].split("@")[1] for message in mail.outbox].count(
         "firm.example"
     ) == 5
     assert len(mail.outbox) == 12
 
 
-def test_a_link_is_used_once_and_then_says_so(visitor, heard):
-    sign_up(visitor, wish=WISHES)
-    path = last_path()
+def test_redeemed_confirmation_link_says_so(visitor, confirmations):
+    sign_up(visitor, requested_interests=REQUESTED)
+    path = last_link_path()
     visitor.post(path)
 
     again = [visitor.post(path), visitor.get(path)]
 
-    for answer in again:
-        assert answer.status_code == 200
-        assert "Already confirmed" in answer.text
-        assert 'action="/preferences-link"' in answer.text
-    assert len(heard) == 1
+    for response in again:
+        assert response.status_code == 200
+        assert "Already confirmed" in response.text
+        assert 'action="/preferences-link"' in response.text
+    assert len(confirmations) == 1
 
 
-def test_a_late_link_offers_another_with_the_same_wishes(visitor):
-    sign_up(visitor, wish=['search:<b>"quoted"</b>'])
-    path = last_path()
+def test_expired_confirmation_link_offers_another_with_the_same_interests(visitor):
+    sign_up(visitor, requested_interests=['search:<b>"quoted"</b>'])
+    path = last_link_path()
     Link.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
 
-    answer = visitor.post(path)
+    response = visitor.post(path)
 
-    assert "has closed" in answer.text
-    assert 'value="new@example.org"' in answer.text
-    assert "search:&lt;b&gt;&#34;quoted&#34;&lt;/b&gt;" in answer.text
+    assert "This link has expired" in response.text
+    assert 'value="new@example.org"' in response.text
+    assert "search:&lt;b&gt;&#34;quoted&#34;&lt;/b&gt;" in response.text
     assert Subscriber.objects.get().state == "pending"
 
 
-def test_who_left_after_confirming_may_come_back_by_the_old_link(visitor, cleo):
+def test_redeemed_link_of_an_unsubscribed_reader_offers_another(visitor, cleo):
     link = Link.issue(cleo, "confirm", timezone.now())
     link.redeem(timezone.now())
 
-    answer = visitor.get(f"/confirm/{link.key}")
+    response = visitor.get(f"/confirm/{link.key}")
 
-    assert "Mail me another link" in answer.text
-
-
-@pytest.mark.parametrize("door", ["confirm", "address"])
-def test_an_unknown_key_opens_nothing(visitor, door):
-    assert visitor.get(f"/{door}/nothing").status_code == 404
-    assert visitor.post(f"/{door}/nothing").status_code == 404
+    assert "Email me a new link" in response.text
 
 
-def test_a_link_opens_only_the_door_it_was_made_for(visitor, bob):
+@pytest.mark.parametrize("page", ["confirm", "address"])
+def test_unknown_key_is_not_found(visitor, page):
+    assert visitor.get(f"/{page}/nothing").status_code == 404
+    assert visitor.post(f"/{page}/nothing").status_code == 404
+
+
+def test_link_works_only_for_its_purpose(visitor, bob):
     link = Link.issue(bob, "preferences", timezone.now())
 
     assert visitor.post(f"/confirm/{link.key}").status_code == 404
@@ -301,15 +310,15 @@ def test_a_link_opens_only_the_door_it_was_made_for(visitor, bob):
     assert bob.state == "pending"
 
 
-def test_a_listener_that_fails_does_not_spoil_the_confirmation(visitor, caplog):
+def test_failing_signal_receiver_does_not_fail_the_confirmation(visitor, caplog):
     def fail(**_):
         raise RuntimeError("the broker is down")
 
     confirmed.connect(fail)
     sign_up(visitor)
 
-    answer = visitor.post(last_path())
+    response = visitor.post(last_link_path())
 
     confirmed.disconnect(fail)
-    assert answer.status_code == 302
+    assert response.status_code == 302
     assert "the broker is down" in caplog.text

@@ -1,4 +1,4 @@
-"""Mail that opens doors, while the broker is away."""
+"""Account mails while the broker is down."""
 
 import threading
 
@@ -11,24 +11,24 @@ pytestmark = [pytest.mark.both, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture
-def until_run(monkeypatch):
-    """The broker is away; called, it waits for what runs here instead."""
+def join_inline_tasks(monkeypatch):
+    """Take the broker down; calling the fixture waits for the tasks run inline instead."""
     before = set(threading.enumerate())
 
     def refuse(self, *_):
         raise self.OperationalError("connection refused")
 
-    def wait():
+    def join():
         for thread in set(threading.enumerate()) - before:
             thread.join(timeout=30)
 
     monkeypatch.setattr("celery.app.task.Task.delay", refuse)
-    return wait
+    return join
 
 
-def test_who_signs_up_while_the_broker_is_away_is_mailed(visitor, until_run):
+def test_sign_up_is_mailed_while_the_broker_is_down(visitor, join_inline_tasks):
     page = visitor.post("/subscribe", {"email": "new@example.org"})
-    until_run()
+    join_inline_tasks()
 
     assert page.status_code == 200
     (sent,) = mail.outbox
@@ -36,16 +36,14 @@ def test_who_signs_up_while_the_broker_is_away_is_mailed(visitor, until_run):
     assert Subscriber.objects.get().links.get().purpose == Link.Purpose.CONFIRM
 
 
-def test_what_fails_while_the_broker_is_away_is_logged(
-    visitor, until_run, monkeypatch, caplog
-):
+def test_inline_task_failure_is_logged(visitor, join_inline_tasks, monkeypatch, caplog):
     def fail(*_):
         raise ValueError("no such mail")
 
-    monkeypatch.setattr("accounts.link_policy.for_sign_up", fail)
+    monkeypatch.setattr("accounts.link_policy.issue_signup_link", fail)
 
     page = visitor.post("/subscribe", {"email": "new@example.org"})
-    until_run()
+    join_inline_tasks()
 
     assert page.status_code == 200
     assert "no such mail" in caplog.text

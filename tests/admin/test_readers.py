@@ -242,7 +242,7 @@ def test_an_operator_suppresses_a_readers_address(room, reader):
 
     assert not Subscriber.objects.not_suppressed().exists()
     page = room.get(reverse("admin:accounts_subscriber_changelist")).content.decode()
-    assert "yes: never mailed" in page
+    assert "yes: not mailed" in page
 
 
 def test_an_address_is_suppressed_by_hand_and_only_its_hash_is_kept(room):
@@ -253,7 +253,7 @@ def test_an_address_is_suppressed_by_hand_and_only_its_hash_is_kept(room):
     again = room.post(address, form)
 
     assert Suppression.objects.get().address_hash == address_hash("gone@example.org")
-    assert "This address is suppressed already." in again.content.decode()
+    assert "This address is already suppressed." in again.content.decode()
 
 
 def test_a_suppression_is_found_by_its_address(room):

@@ -100,7 +100,7 @@ def _disliked(reader: Subscriber, identifiers: set[str]) -> int:
 
 
 def _is_much(reader: Subscriber) -> bool:
-    return rate_limits.hit("lists of a reader", str(reader.pk), LISTS)
+    return rate_limits.hit("lists of a reader", str(reader.pk), LISTS) > 0
 
 
 def _want(reader: Subscriber, unknown: Sequence[str], now: datetime) -> None:
