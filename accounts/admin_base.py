@@ -8,6 +8,8 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 
+from accounts.addresses import canonical_address
+
 if TYPE_CHECKING:  # unfold has no types; its classes extend these
     from django.contrib.admin.views.main import ChangeList
 
