@@ -11,38 +11,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
 
+from digest.text.arxiv_ids import find_arxiv_ids, find_marked_arxiv_ids
+
 # A library of more papers says nothing more of its reader's taste, and three questions
 # to arXiv fetch this many.
-MOST = 300  # papers, and titles
+MAX_PAPERS = 300  # papers, and titles
 # A megabyte of BibTeX holds two thousand records; of more, most is not papers.
-LINES = 10_000  # lines or records that are looked at
-UNREAD_SHOWN = 5  # lines that are named; the others are only counted
-LINE_SHOWN = 80  # characters of such a line
-
-# arXiv's help page on identifiers: four digits of number until 2014, five since 2015;
-# before April 2007 an archive and seven digits. The archives are those of its
-# taxonomy, the closed ones included.
-_MONTH = r"(?:0[1-9]|1[0-2])"
-_NEW = rf"(?:(?:0[7-9]|1[0-4]){_MONTH}\.\d{{4}}|(?:1[5-9]|[2-9]\d){_MONTH}\.\d{{5}})"
-_ARCHIVES = (
-    *("acc-phys", "adap-org", "alg-geom", "ao-sci", "astro-ph", "atom-ph"),
-    *("bayes-an", "chao-dyn", "chem-ph", "cmp-lg", "comp-gas", "cond-mat", "cs"),
-    *("dg-ga", "funct-an", "gr-qc", "hep-ex", "hep-lat", "hep-ph", "hep-th"),
-    *("math-ph", "math", "mtrl-th", "nlin", "nucl-ex", "nucl-th", "patt-sol"),
-    *("physics", "plasm-ph", "q-alg", "q-bio", "quant-ph", "solv-int", "supr-con"),
-)
-_OLD = (
-    rf"(?P<archive>{'|'.join(_ARCHIVES)})(?:\.[a-z]{{2}})?"
-    rf"/(?P<old>(?:9[1-9]|0[0-7]){_MONTH}\d{{3}})"
-)
-_NUMBER = rf"(?:{_OLD}|(?P<new>{_NEW}))(?:v\d{{1,3}})?(?!\.?\d)"
-# What stands before a number that can only be arXiv's: an address, a DOI, the word.
-_MARK = (
-    r"(?:(?:abs|pdf|html|format|papers?|arxiv)/|10\.48550/arxiv\.|arxiv[:._\s-]\s{0,3})"
-)
-_MARKED = re.compile(_MARK + _NUMBER, re.IGNORECASE)
-# Alone it must not be the tail of another address, DOI, word or number.
-_ANY = re.compile(rf"(?:{_MARK}|(?<![\w./-])){_NUMBER}", re.IGNORECASE)
+MAX_LINES = 10_000  # lines or records that are looked at
+MAX_SHOWN_LINES = 5  # lines that are named; the others are only counted
+MAX_SHOWN_LINE_CHARS = 80  # characters of such a line
 
 _ENTRY = re.compile(r"(?<![\w.])@\s*([A-Za-z]{3,30})\s*[{(]")
 _NO_PAPER = {"comment", "string", "preamble"}
@@ -71,27 +48,27 @@ _TAGS = re.compile(r"</?(?:i|b|em|sub|sup)>")
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a text told: identifiers and titles, each once, in its order, MOST in all.
+class Bibliography:
+    """What a text told: identifiers and titles, each once, in its order, MAX_PAPERS in all.
 
     `titles` are of papers without an identifier. `unread` counts lines and records that
-    told nothing, `named` holds the first of them, `left` counts papers over MOST.
-    `is_cut`: there were more than LINES, and the rest was not looked at.
+    told nothing, `named` holds the first of them, `left` counts papers over MAX_PAPERS.
+    `is_cut`: there were more than MAX_LINES, and the rest was not looked at.
     """
 
     identifiers: tuple[str, ...] = ()
     titles: tuple[str, ...] = ()
-    unread: int = 0
-    named: tuple[str, ...] = ()
-    left: int = 0
-    is_cut: bool = False
+    unrecognized_count: int = 0
+    unrecognized: tuple[str, ...] = ()
+    over_limit: int = 0
+    is_truncated: bool = False
 
 
 # What one line or record told: its identifiers, else its title, else only itself.
 Told = tuple[list[str], str, str]
 
 
-def read(*texts: str) -> Found:
+def parse_bibliography(*texts: str) -> Bibliography:
     """The papers of pasted texts and files, each told apart by its content."""
     return _found(chain.from_iterable(map(_told, texts)))
 
@@ -103,54 +80,41 @@ def _told(text: str) -> Iterator[Told]:
         return _of_records(rows)
     if _ENTRY.search(clean):
         return _of_bibtex(clean)
-    return ((identifiers(line), "", line) for line in clean.splitlines())
+    return ((find_arxiv_ids(line), "", line) for line in clean.splitlines())
 
 
-def identifiers(text: str) -> list[str]:
-    """Every arXiv id in a text, bare or in an address, without version, in order."""
-    return _numbers(_ANY, text)
-
-
-def normal(title: str) -> str:
+def normalize_title(title: str) -> str:
     """A title as it is compared: letters and digits of any script, without accents."""
     folded = unicodedata.normalize("NFKD", title.casefold())
     return "".join(sign for sign in folded if sign.isalnum())
 
 
-def _found(every: Iterator[Told]) -> Found:
+def _found(every: Iterator[Told]) -> Bibliography:
     numbers: dict[str, None] = {}
     titles: dict[str, str] = {}
     unread: list[str] = []
-    for told, title, line in islice(every, LINES):
+    for told, title, line in islice(every, MAX_LINES):
         if told:
             numbers.update(dict.fromkeys(told))
-        elif normal(title):
-            titles.setdefault(normal(title), title)
+        elif normalize_title(title):
+            titles.setdefault(normalize_title(title), title)
         elif line.strip():
             unread.append(line)
-    kept = tuple(numbers)[:MOST]
-    room = MOST - len(kept)
-    return Found(
+    kept = tuple(numbers)[:MAX_PAPERS]
+    room = MAX_PAPERS - len(kept)
+    return Bibliography(
         identifiers=kept,
         titles=tuple(titles.values())[:room],
-        unread=len(unread),
-        named=tuple(map(_short, unread[:UNREAD_SHOWN])),
-        left=max(len(numbers) + len(titles) - MOST, 0),
-        is_cut=next(every, None) is not None,
+        unrecognized_count=len(unread),
+        unrecognized=tuple(map(_short, unread[:MAX_SHOWN_LINES])),
+        over_limit=max(len(numbers) + len(titles) - MAX_PAPERS, 0),
+        is_truncated=next(every, None) is not None,
     )
 
 
-def _numbers(pattern: re.Pattern[str], text: str) -> list[str]:
-    return list(dict.fromkeys(_number(found) for found in pattern.finditer(text)))
-
-
-def _number(found: re.Match[str]) -> str:
-    return found["new"] or f"{found['archive'].lower()}/{found['old']}"
-
-
 def _short(line: str) -> str:
-    bare = " ".join(line[: 4 * LINE_SHOWN].split())
-    return bare if len(bare) <= LINE_SHOWN else f"{bare[: LINE_SHOWN - 1]}…"
+    bare = " ".join(line[: 4 * MAX_SHOWN_LINE_CHARS].split())
+    return bare if len(bare) <= MAX_SHOWN_LINE_CHARS else f"{bare[: MAX_SHOWN_LINE_CHARS - 1]}…"
 
 
 # BibTeX, read tolerantly: what is broken in one record does not reach the next.
@@ -160,7 +124,7 @@ def _of_bibtex(text: str) -> Iterator[Told]:
     """Text around the records is comment: an id in it counts, a line without is no loss."""
     starts = list(_ENTRY.finditer(text))
     ends = [start.start() for start in starts[1:]] + [len(text)]
-    yield identifiers(text[: starts[0].start()]), "", ""
+    yield find_arxiv_ids(text[: starts[0].start()]), "", ""
     for start, end in zip(starts, ends, strict=True):
         if start[1].lower() not in _NO_PAPER:
             body = text[start.end() - 1 : end]
@@ -168,7 +132,7 @@ def _of_bibtex(text: str) -> Iterator[Told]:
             fields = dict(_fields(body[:size]))
             title = _plain(fields.get("title", ""))
             yield _number_of(fields), title, start[0] + body[1:size]
-            yield identifiers(body[size:]), "", ""
+            yield find_arxiv_ids(body[size:]), "", ""
 
 
 def _number_of(fields: Mapping[str, str]) -> list[str]:
@@ -183,10 +147,10 @@ def _first(
 ) -> list[str]:
     """The first id in these fields: in its `own` ones bare, in others only marked."""
     for name in own:
-        if told := identifiers(values.get(name, "")):
+        if told := find_arxiv_ids(values.get(name, "")):
             return told[:1]
     for name in others:
-        if told := _numbers(_MARKED, values.get(name, "")):
+        if told := find_marked_arxiv_ids(values.get(name, "")):
             return told[:1]
     return []
 

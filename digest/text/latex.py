@@ -169,7 +169,7 @@ def _symbols() -> dict[str, str]:
     return known
 
 
-def unicode_of(text: str) -> str:
+def latex_to_unicode(text: str) -> str:
     """Commands, accents, formulas and TeX's punctuation as Unicode."""
     text = _QUOTED.sub(r'"\1"', text)
     text = _accents(text)

@@ -4,7 +4,7 @@ Every function here takes any text and never raises: a paper is shown with its r
 words rather than not at all. Nothing is escaped here; that is done at output.
 """
 
-# The signs that look like others are meant.
+# Look-alike characters are intended.
 # ruff: noqa: RUF002
 
 import logging
@@ -13,110 +13,112 @@ import unicodedata
 from collections.abc import Iterable
 from re import Match
 
-from digest.text.latex import unicode_of
+from digest.text.latex import latex_to_unicode
 
 logger = logging.getLogger(__name__)
 
-# Without one of these there is nothing to convert; 3 of 4 titles have none.
+# Text without one of these needs no conversion; 3 of 4 titles have none.
 _SPECIAL = re.compile(r"[\\$~^_{}`]|--|\dD?times|&#")
-_NUMBERED = re.compile(r"&#(\d{1,6}|[xX][0-9a-fA-F]{1,5});")
+_NUMERIC_ENTITY = re.compile(r"&#(\d{1,6}|[xX][0-9a-fA-F]{1,5});")
 _URL = re.compile(
     r"(?:https?://|www\.|(?<![\w.@/-])(?:github|gitlab|huggingface|bitbucket)\."
     r"(?:com|org|co|io)/)(?:[^\s<>\"{}$\\|^`]|\\[_%&#~])+"
 )
-_AFTER_URL = ".,;:!?'*"
-_HOSTS = ("github.", "gitlab.", "bitbucket.")
-_CODE = re.compile(
+_TRAILING_PUNCTUATION = ".,;:!?'*"
+_ESCAPED_IN_URL = re.compile(r"\\([_%&#~])")
+_CODE_HOSTS = ("github.", "gitlab.", "bitbucket.")
+_REPOSITORY = re.compile(
     r"(?:^|[/.])(?:github|gitlab|bitbucket)\.(?:com|org)/[\w.-]+/[\w.-]+"
 )
-# Kept apart from the text while it is converted; such signs are dropped from it first.
-_PLACE = re.compile("\ue000(\\d+)\ue001")
-# What copies without backslashes leave of \\url{address} and \\href{address}{words}.
-_WRAPPED = re.compile("(?<![\\w\\\\])url\\{(\ue000\\d+\ue001)\\}")
-_LINKED = re.compile("(\ue000\\d+\ue001)\\{([^{}]{3,200})\\}")
+# Placeholders of addresses during the conversion; private-use characters are dropped
+# from the text first.
+_PLACEHOLDER = re.compile("\ue000(\\d+)\ue001")
+# What copies without backslashes keep of \\url{address} and \\href{address}{words}.
+_BARE_URL_COMMAND = re.compile("(?<![\\w\\\\])url\\{(\ue000\\d+\ue001)\\}")
+_BARE_HREF = re.compile("(\ue000\\d+\ue001)\\{([^{}]{3,200})\\}")
 
 
-def plain(raw: str) -> str:
-    """One line of Unicode for LaTeX-ish text; the raw words where that fails."""
-    text = _printable(raw)
+def to_plain_text(raw: str) -> str:
+    """Convert LaTeX-like text to one line of Unicode; keep the raw words if that fails."""
+    text = _drop_unprintable(raw)
     if _SPECIAL.search(text):
         try:
-            text = _printable(_converted(text))
+            text = _drop_unprintable(_convert(text))
         except Exception:  # one bad macro must never hide a whole abstract
             logger.exception("text left raw: %.80r", raw)
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
-def people(raw: Iterable[str]) -> list[str]:
-    """Their plain names; what holds nothing to read is none."""
-    return [name for name in map(plain, raw) if name]
+def to_plain_names(raw_names: Iterable[str]) -> list[str]:
+    """Convert names to plain text, without those that are empty then."""
+    return [name for name in map(to_plain_text, raw_names) if name]
 
 
-def _printable(text: str) -> str:
-    """Without control, direction, zero-width and private signs, or half characters."""
+def find_code_url(raw: str) -> str:
+    """Return the first repository that a text names, as a full address, or an empty string."""
+    positions = [raw.find(host) for host in _CODE_HOSTS if host in raw]
+    if not positions:  # nearly always
+        return ""
+    # Addresses contain no space, so the words before the first host are skipped.
+    start = raw.rfind(" ", 0, min(positions)) + 1
+    for match in _URL.finditer(raw, start):
+        url = _ESCAPED_IN_URL.sub(r"\1", _split_tail(match[0])[0])
+        if _REPOSITORY.search(url) and url.isprintable():
+            return url if url.startswith("http") else f"https://{url}"
+    return ""
+
+
+def _drop_unprintable(text: str) -> str:
+    """Drop control, direction, zero-width and private characters, and lone surrogates."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(map(_shown, text))
+    return "".join(map(_printable, text))
 
 
-def _shown(sign: str) -> str:
-    if sign.isspace():
+def _printable(char: str) -> str:
+    if char.isspace():
         return " "
-    dropped = unicodedata.category(sign) in {"Cc", "Cf", "Co", "Cs"}
-    return "" if dropped or sign in "\ufffe\uffff" else sign
+    is_dropped = unicodedata.category(char) in {"Cc", "Cf", "Co", "Cs"}
+    return "" if is_dropped or char in "\ufffe\uffff" else char
 
 
-def _converted(text: str) -> str:
-    addresses: list[str] = []
+def _convert(text: str) -> str:
+    urls: list[str] = []
 
-    def put_aside(found: Match[str]) -> str:
-        address, rest = _without_tail(found[0])
-        addresses.append(re.sub(r"\\([_%&#~])", r"\1", address))
-        return f"\ue000{len(addresses) - 1}\ue001{rest}"
+    def replace_url(match: Match[str]) -> str:
+        url, tail = _split_tail(match[0])
+        urls.append(_ESCAPED_IN_URL.sub(r"\1", url))
+        return f"\ue000{len(urls) - 1}\ue001{tail}"
 
-    def put_back(found: Match[str]) -> str:
-        return addresses[int(found[1])]
+    def restore_url(match: Match[str]) -> str:
+        return urls[int(match[1])]
 
-    def once(found: Match[str]) -> str:
-        place, words = found.groups()
-        same = _PLACE.sub(put_back, words) == _PLACE.sub(put_back, place)
-        return place if same else f"{words} ({place})"
+    def label_url(match: Match[str]) -> str:
+        placeholder, words = match.groups()
+        url = _PLACEHOLDER.sub(restore_url, placeholder)
+        is_same = _PLACEHOLDER.sub(restore_url, words) == url
+        return placeholder if is_same else f"{words} ({placeholder})"
 
-    kept = _URL.sub(put_aside, _NUMBERED.sub(_numbered, text))
-    kept = _LINKED.sub(once, _WRAPPED.sub(r"\1", kept))
-    return _PLACE.sub(put_back, unicode_of(kept))
+    text = _URL.sub(replace_url, _NUMERIC_ENTITY.sub(_decode_entity, text))
+    text = _BARE_HREF.sub(label_url, _BARE_URL_COMMAND.sub(r"\1", text))
+    return _PLACEHOLDER.sub(restore_url, latex_to_unicode(text))
 
 
-def _numbered(found: Match[str]) -> str:
-    """&#945; as α; old records have them, and they hide no letters."""
-    number = found[1]
+def _decode_entity(match: Match[str]) -> str:
+    """Decode &#945; to α: old records have such entities."""
+    number = match[1]
     code = int(number[1:], 16) if number[0] in "xX" else int(number)
-    return chr(code) if 31 < code <= 0xFFFFF else found[0]
+    return chr(code) if 31 < code <= 0xFFFFF else match[0]
 
 
-def _without_tail(address: str) -> tuple[str, str]:
-    """An address and the punctuation of the sentence around it."""
-    bare = address.rstrip(_AFTER_URL)
-    while bare.endswith((")", "]")) and not _closes(bare):
-        bare = bare[:-1].rstrip(_AFTER_URL)
-    return bare, address[len(bare) :]
+def _split_tail(text: str) -> tuple[str, str]:
+    """Split an address from the punctuation of the sentence around it."""
+    url = text.rstrip(_TRAILING_PUNCTUATION)
+    while url.endswith((")", "]")) and not _closes_own_bracket(url):
+        url = url[:-1].rstrip(_TRAILING_PUNCTUATION)
+    return url, text[len(url) :]
 
 
-def _closes(address: str) -> bool:
-    """Whether its last bracket was opened in the address itself."""
-    opening = {")": "(", "]": "["}[address[-1]]
-    return address.count(opening) >= address.count(address[-1])
-
-
-def code_url(raw: str) -> str:
-    """The first repository that an abstract names, as a full address; or nothing."""
-    places = [at for at in map(raw.find, _HOSTS) if at >= 0]
-    if not places:  # nearly always, and soon seen
-        return ""
-    # Addresses hold no space, and those before the word with the first host name none.
-    start = raw.rfind(" ", 0, min(places)) + 1
-    for found in _URL.finditer(raw, start):
-        address = re.sub(r"\\([_%&#~])", r"\1", _without_tail(found[0])[0])
-        if _CODE.search(address) and address.isprintable():
-            return address if address.startswith("http") else f"https://{address}"
-    return ""
+def _closes_own_bracket(url: str) -> bool:
+    opening = {")": "(", "]": "["}[url[-1]]
+    return url.count(opening) >= url.count(url[-1])

@@ -1,19 +1,20 @@
 """The two or three sentences of an abstract that a mail shows: those that say what was done."""
 
-# The signs that look like others are meant.
+# Look-alike characters are intended.
 # ruff: noqa: RUF001
 
 import re
 
-LONGEST = 420  # characters: two to three sentences, about six lines on a phone
-MOST = 3  # sentences
+# Two to three sentences, about six lines on a phone.
+MAX_SUMMARY_CHARS = 420
+MAX_SENTENCES = 3
 ELLIPSIS = "… "
 
-# How the sentence goes that says what authors did: "we propose", "in this paper", "is
-# introduced". Of 721 recorded abstracts 99 % have one, and only 35 % among the two or
-# three sentences that they begin with.
+# Sentences in which authors say what they did: "we propose", "in this paper", "is
+# introduced". Of 721 recorded abstracts 99 % have one, and only 35 % have it among
+# their first two or three sentences.
 _ADVERBS = r"(?:(?:\w+ly|also|first|here|then|thus|therefore),? ){0,3}+"
-# What "we" is followed by where it is everybody, what came of it, or a name for it.
+# Verbs after "we" that do not say what was done.
 _NOT_DONE = (
     "achieve|all|are|believe|call|can|cannot|could|denote|do|expect|gain|had|have|hope|"
     "know|lack|live|may|might|must|need|notice|obtain|often|reach|refer|require|see|should|"
@@ -25,8 +26,8 @@ _DONE = re.compile(
     r"research|review|study|survey|thesis|tutorial|work)\b|"
     r"\b(?:is|are) (?:introduced|presented|proposed)\b"
 )
-# Where it begins by pointing back at what is left out: "To address these issues, we".
-_POINTS_BACK = re.compile(
+# Openings that refer to sentences that are left out: "To address these issues, we".
+_REFERS_BACK = re.compile(
     r"(?:(?:To|For|With|Given|Under|By|From|Inspired|Motivated|Based|Building|Towards?)\b"
     r"[^,.?]{0,50}\b(?:this|these|those|such)\b[^,.?]{0,40},|"
     r"In (?:this|the present) (?:\w+ )?\w+,?)\s+(?=we\b)"
@@ -44,66 +45,69 @@ _ABBREVIATION = re.compile(
 )
 
 
-def summary(abstract: str, title: str = "", limit: int = LONGEST) -> str:
-    """Two or three sentences of an abstract, those that say what was done in it.
+def summarize(abstract: str, title: str = "", limit: int = MAX_SUMMARY_CHARS) -> str:
+    """Select the two or three sentences of an abstract that say what was done.
 
-    Its beginning where that says so. Two of three abstracts begin with why somebody
-    should do something: there an ellipsis, and what follows from the first sentence
-    that says what was done, without an opening that points back. Where little follows,
-    what leads there too.
+    That is the beginning where it says so. Two of three abstracts begin with why
+    something should be done: then the summary is an ellipsis and the sentences from the
+    first one that says what was done, without an opening that refers back, or from
+    earlier where few sentences follow.
     """
-    beginning, ends = sentences(abstract, limit), _ends(abstract)
-    starts, room = [0, *ends[:-1]], limit - len(ELLIPSIS)
+    beginning, ends = first_sentences(abstract, limit), _sentence_ends(abstract)
+    starts, rest_limit = [0, *ends[:-1]], limit - len(ELLIPSIS)
     cut = [abstract[start:end] for start, end in zip(starts, ends, strict=False)]
-    name = _name(title)
-    first = next((n for n, one in enumerate(cut) if _tells(one, name)), 0)
+    name = _name_in_title(title)
+    first = next((n for n, text in enumerate(cut) if _says_what_was_done(text, name)), 0)
     if not first or ends[first] <= len(beginning):
         return beginning
-    while len(cut) - first < MOST and len(abstract) - starts[first - 1] <= room:
+    while (
+        len(cut) - first < MAX_SENTENCES
+        and len(abstract) - starts[first - 1] <= rest_limit
+    ):
         first -= 1
     rest = abstract[starts[first] :].lstrip()
-    back = _POINTS_BACK.match(rest)
-    return ELLIPSIS + sentences(rest[back.end() :] if back else rest, room)
+    opening = _REFERS_BACK.match(rest)
+    return ELLIPSIS + first_sentences(
+        rest[opening.end() :] if opening else rest, rest_limit
+    )
 
 
-def _tells(sentence: str, name: str) -> bool:
-    """Whether it says what was done: in so many words, or by the name of what was made."""
+def first_sentences(text: str, limit: int = MAX_SUMMARY_CHARS) -> str:
+    """Cut plain text after two to three sentences, within `limit` characters.
+
+    Never ends inside an abbreviation or a number; a first sentence that is too long ends
+    at a word, with an ellipsis.
+    """
+    ends = _sentence_ends(text)[:MAX_SENTENCES]
+    fitting = [end for end in ends if end <= limit]
+    if len(text) <= limit and len(ends) < MAX_SENTENCES:
+        return text
+    # One short sentence says too little: add the beginning of the second.
+    if fitting and (len(fitting) > 1 or fitting[0] > limit // 2):
+        return text[: fitting[-1]]
+    return _cut_at_word(text, limit)
+
+
+def _says_what_was_done(sentence: str, name: str) -> bool:
     return bool(_DONE.search(sentence)) or (bool(name) and name in sentence)
 
 
-def _name(title: str) -> str:
-    """What a paper calls its work: "Maps" in "Maps: How to Find Them"; "" where that is no name."""
+def _name_in_title(title: str) -> str:
+    """Return the name that a title gives the work, as "Maps" in "Maps: How to Find Them"."""
     name, colon, _ = title.partition(": ")
     return name if colon and len(name.split()) < 3 else ""
 
 
-def sentences(text: str, limit: int = LONGEST) -> str:
-    """The first two to three sentences of plain text, within `limit` characters.
-
-    Never ends inside an abbreviation or a number; a first sentence that is too
-    long ends at a word, with an ellipsis.
-    """
-    ends = _ends(text)[:MOST]
-    fitting = [end for end in ends if end <= limit]
-    if len(text) <= limit and len(ends) < MOST:
-        return text
-    # One short sentence says too little: rather the beginning of the second too.
-    if fitting and (len(fitting) > 1 or fitting[0] > limit // 2):
-        return text[: fitting[-1]]
-    return _cut(text, limit)
-
-
-def _ends(text: str) -> list[int]:
-    """Where its sentences end."""
+def _sentence_ends(text: str) -> list[int]:
     ends = []
-    for found in _SENTENCE_END.finditer(text):
-        before = text[max(0, found.start() - 12) : found.start()]
-        if text[found.start()] != "." or not _ABBREVIATION.search(before):
-            ends.append(found.end())
+    for match in _SENTENCE_END.finditer(text):
+        before = text[max(0, match.start() - 12) : match.start()]
+        if text[match.start()] != "." or not _ABBREVIATION.search(before):
+            ends.append(match.end())
     return ends if text[-1:].isspace() or not text else [*ends, len(text)]
 
 
-def _cut(text: str, limit: int) -> str:
+def _cut_at_word(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     head = text[: limit - 1]

@@ -1,4 +1,4 @@
-"""Words: how text is cut into comparable words, and how phrases are found in it."""
+"""Tokens: how text is cut into comparable words, and how phrases are matched in it."""
 
 import re
 import unicodedata
@@ -8,23 +8,23 @@ from itertools import pairwise
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 _WORD = re.compile(r"[^\W_]+(?:\+\+|#)?")  # letters and digits; C++ and C# stay apart
-_MARKS = "\"'\u201c\u201d\u2018\u2019.,;:!?()"  # around words, not of them
+_PUNCTUATION = "\"'\u201c\u201d\u2018\u2019.,;:!?()"  # around words, not part of them
 _HYPHEN = re.compile("(?<=\\w)[-\u2010\u2011](?=\\w)")
-# Words that only look like plurals, where the singular means something else.
+# Words that look like plurals whose singular means something else.
 _NOT_PLURAL = {"news", "aids", "lens", "gas", "bus", "atlas", "chaos", "bias", "alias"}
 
 
-def fold(text: str) -> str:
-    """Lower case without accents: Schrödinger and SCHRODINGER are one."""
+def fold_text(text: str) -> str:
+    """Fold case and accents, so that Schrödinger and SCHRODINGER are equal."""
     if text.isascii():
         return text.lower()
-    apart = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(c for c in apart if not unicodedata.combining(c))
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(char for char in decomposed if not unicodedata.combining(char))
 
 
 @lru_cache(maxsize=200_000)
-def singular(word: str) -> str:
-    """The word without a simple English plural; crude on purpose, and the same for all."""
+def strip_plural(word: str) -> str:
+    """Strip a simple English plural; crude on purpose, and the same for all texts."""
     if len(word) < 4 or word in _NOT_PLURAL or not word.endswith("s"):
         return word
     if word.endswith(("ss", "us", "is")):
@@ -34,53 +34,65 @@ def singular(word: str) -> str:
     return word[:-1]
 
 
-def tokens(text: str) -> list[str]:
-    """Every word of the text, folded and singular, in order."""
-    return [singular(word) for word in _WORD.findall(fold(text))]
+def tokenize(text: str) -> list[str]:
+    """Return every word of the text, folded and singular, in order."""
+    return [strip_plural(word) for word in _WORD.findall(fold_text(text))]
 
 
-def words(text: str) -> list[str]:
-    """The words that carry meaning: `tokens` without stop words and lone characters."""
-    return [w for w in tokens(text) if len(w) > 1 and w not in ENGLISH_STOP_WORDS]
+def content_words(text: str) -> list[str]:
+    """Return the tokens without stop words and single characters."""
+    return [
+        token
+        for token in tokenize(text)
+        if len(token) > 1 and token not in ENGLISH_STOP_WORDS
+    ]
 
 
-def words_and_pairs(text: str) -> list[str]:
-    """`words`, then each pair of neighbours among them."""
-    single = words(text)
-    return single + [f"{a} {b}" for a, b in pairwise(single)]
+def unigrams_and_bigrams(text: str) -> list[str]:
+    """Return the content words, then each pair of neighbours among them."""
+    unigrams = content_words(text)
+    return unigrams + [f"{first} {second}" for first, second in pairwise(unigrams)]
 
 
-def spellings(text: str) -> tuple[str, ...]:
-    """The text as padded runs of tokens: hyphens as spaces, and hyphens left out.
+def spelling_variants(text: str) -> tuple[str, ...]:
+    """Return the text as padded tokens: with hyphens as spaces, and without hyphens.
 
-    So that `pre-training`, `pre training` and `pretraining` find each other.
+    So `pre-training`, `pre training` and `pretraining` match each other.
     """
-    spaced = f" {' '.join(tokens(text))} "
+    spaced = f" {' '.join(tokenize(text))} "
     if not _HYPHEN.search(text):
         return (spaced,)
-    return spaced, f" {' '.join(tokens(_HYPHEN.sub('', text)))} "
+    return spaced, f" {' '.join(tokenize(_HYPHEN.sub('', text)))} "
 
 
-def contains(text: tuple[str, ...], phrase: tuple[str, ...]) -> bool:
-    """Whether the phrase occurs in the text as whole words; both are `spellings`."""
-    return any(p in t for p in phrase if p.strip() for t in text)
+def contains_phrase(text: tuple[str, ...], phrase: tuple[str, ...]) -> bool:
+    """Decide whether the text contains the phrase as whole words.
 
-
-def shared(query: str, text: str) -> tuple[list[str], bool]:
-    """The query's words that the text has, in runs as the query spells them; whether all are there.
-
-    Stop words stand in a run where they join two words of it.
+    Both are `spelling_variants`.
     """
-    known = {word for run in spellings(text) for word in run.split()}
+    return any(
+        variant in text_variant
+        for variant in phrase
+        if variant.strip()
+        for text_variant in text
+    )
+
+
+def shared_phrases(query: str, text: str) -> tuple[list[str], bool]:
+    """Return the query's runs of words that the text has, and whether it has all.
+
+    Stop words stay in a run where they join two words of it.
+    """
+    text_tokens = {token for run in spelling_variants(text) for token in run.split()}
     runs: list[list[str]] = [[]]
-    between, complete = list[str](), True
-    for word in (word.strip(_MARKS) for word in query.split()):
-        if not words(word):
-            between.append(word)
-        elif any(known.issuperset(run.split()) for run in spellings(word)):
-            runs[-1] += [*between, word] if runs[-1] else [word]
-            between = []
+    stop_words, is_complete = list[str](), True
+    for word in (word.strip(_PUNCTUATION) for word in query.split()):
+        if not content_words(word):
+            stop_words.append(word)
+        elif any(text_tokens.issuperset(run.split()) for run in spelling_variants(word)):
+            runs[-1] += [*stop_words, word] if runs[-1] else [word]
+            stop_words = []
         else:
             runs.append([])
-            between, complete = [], False
-    return [" ".join(run) for run in runs if run], complete
+            stop_words, is_complete = [], False
+    return [" ".join(run) for run in runs if run], is_complete

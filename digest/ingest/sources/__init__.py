@@ -1,1 +1,1 @@
-"""One module per source of listings: `fetch()` and `parse()`."""
+"""Sources of listings: one module per source, with `fetch()` and `parse()`."""

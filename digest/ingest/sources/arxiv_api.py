@@ -8,37 +8,40 @@ from xml.etree.ElementTree import Element
 import httpx
 
 from digest.ingest.sources import xml
-from digest.ingest.sources.arxiv_calendar import first_announced
-from digest.ingest.sources.http import get_document
-from digest.ingest.sources.listing import Listing, Refused, identify, moment
-from digest.ingest.sources.throttle import turn
-from digest.ingest.sources.xml import words
-from digest.text.plain import code_url
+from digest.ingest.sources.arxiv_calendar import announcement_day
+from digest.ingest.sources.http import fetch_document
+from digest.ingest.sources.listing import (
+    Listing,
+    ParsedDocument,
+    SourceError,
+    parse_moment,
+)
+from digest.ingest.sources.throttle import arxiv_lock
+from digest.ingest.sources.xml import child_text
+from digest.text.arxiv_ids import parse_arxiv_id
+from digest.text.plain import find_code_url
 
 logger = logging.getLogger(__name__)
 
-SIZE = 100  # papers a page, and identifiers a question: longer addresses are refused
-# Pages have come back empty in mid-result, and whole when asked again.
-EMPTY_ATTEMPTS = 3
-
-_ATOM = "{http://www.w3.org/2005/Atom}"
-_ARXIV = "{http://arxiv.org/schemas/atom}"
-_OPENSEARCH = "{http://a9.com/-/spec/opensearch/1.1/}"
+# Papers a page, and identifiers a request: longer addresses are refused.
+PAGE_SIZE = 100
+# Pages have come back empty in mid-result, and full when requested again.
+MAX_EMPTY_ATTEMPTS = 3
 
 
-@dataclass(frozen=True)
-class Page:
-    """One answer, and how many papers there are in all."""
+@dataclass(frozen=True, kw_only=True)
+class Page(ParsedDocument):
+    """One page of an answer; `total` is the number of papers on all pages."""
 
-    listings: tuple[Listing, ...]
-    size: int
+    total: int
 
 
 @dataclass(frozen=True)
-class Told:
-    """What arXiv says of papers that were asked for by name.
+class LookupResult:
+    """Papers that were requested by identifier.
 
-    `unknown` are the names that it does not know, or has no whole record of.
+    `unknown` are the identifiers that arXiv does not know, or whose record is not
+    complete.
     """
 
     listings: tuple[Listing, ...]
@@ -48,91 +51,100 @@ class Told:
 def fetch(
     client: httpx.Client, identifiers: Sequence[str], start: int, url: str
 ) -> bytes:
-    """One page of these papers. `url` is https://export.arxiv.org/api/query."""
-    asked = {
+    """Fetch one page of these papers. `url` is https://export.arxiv.org/api/query."""
+    params = {
         "id_list": ",".join(identifiers),
         "start": str(start),
-        "max_results": str(SIZE),
+        "max_results": str(PAGE_SIZE),
     }
-    return get_document(client, url, asked, turn=turn).body
+    return fetch_document(client, url, params, lock=arxiv_lock).body
 
 
-def told(client: httpx.Client, identifiers: Sequence[str], url: str) -> Told:
-    """What arXiv says of at most SIZE papers, without versions, each read by itself.
+def look_up(client: httpx.Client, identifiers: Sequence[str], url: str) -> LookupResult:
+    """Look up at most PAGE_SIZE papers, each parsed by itself.
 
-    A record that cannot be read is unknown, so that one reader's odd paper does not
-    keep back the others'. Where less came than arXiv knows, nothing is unknown.
+    A record that cannot be parsed counts as unknown, so that one odd paper does not
+    keep back the others. If fewer records came than arXiv counts, nothing is unknown.
     """
-    records, size = _all(client, identifiers, url)
-    listings = tuple(_readable(records))
-    met = {one.identifier for one in listings}
-    whole = len(records) >= size
-    return Told(listings, frozenset(identifiers) - met if whole else frozenset())
+    records, total = _fetch_all(client, identifiers, url)
+    listings = tuple(_parse_valid(records))
+    received = {listing.identifier for listing in listings}
+    is_complete = len(records) >= total
+    return LookupResult(
+        listings, frozenset(identifiers) - received if is_complete else frozenset()
+    )
 
 
-def _all(
+def _fetch_all(
     client: httpx.Client, identifiers: Sequence[str], url: str
 ) -> tuple[list[Element], int]:
-    """The records of all pages, and how many there should be; what stays empty ends them."""
-    found, size = _page(client, identifiers, 0, url)
-    while 0 < len(found) < min(size, len(identifiers)):
-        more, size = _page(client, identifiers, len(found), url)
+    """Return the records of all pages and their announced number.
+
+    A page that stays empty ends them.
+    """
+    records, total = _fetch_page(client, identifiers, 0, url)
+    while 0 < len(records) < min(total, len(identifiers)):
+        more, total = _fetch_page(client, identifiers, len(records), url)
         if not more:
             break
-        found += more
-    return found, size
+        records += more
+    return records, total
 
 
-def _page(
+def _fetch_page(
     client: httpx.Client, identifiers: Sequence[str], start: int, url: str
 ) -> tuple[list[Element], int]:
-    """One page, asked for again where it is empty and should not be."""
-    for _ in range(EMPTY_ATTEMPTS):
-        records, size = _feed(fetch(client, identifiers, start, url))
-        if records or not size:
+    """Fetch one page, again if it is empty and should not be."""
+    for _ in range(MAX_EMPTY_ATTEMPTS):
+        records, total = _parse_feed(fetch(client, identifiers, start, url))
+        if records or not total:
             break
-    return records, size
+    return records, total
 
 
-def _readable(records: Sequence[Element]) -> Iterator[Listing]:
+def _parse_valid(records: Sequence[Element]) -> Iterator[Listing]:
     for record in records:
         try:
-            yield _listing(record)
-        except Refused as why:
-            logger.warning("a paper was left out: %s", why)
+            yield _parse_entry(record)
+        except SourceError as error:
+            logger.warning("a paper was left out: %s", error)
 
 
 def parse(document: bytes) -> Page:
-    """All papers of an answer, or Refused, also where the answer is an error."""
-    records, size = _feed(document)
-    return Page(tuple(map(_listing, records)), size)
+    """Parse an answer, or raise SourceError, also for an error of the API."""
+    records, total = _parse_feed(document)
+    return Page(listings=tuple(map(_parse_entry, records)), total=total)
 
 
-def _feed(document: bytes) -> tuple[list[Element], int]:
-    """The records of an answer, and how many there are in all."""
-    root = xml.root(document)
-    total = words(root, f"{_OPENSEARCH}totalResults")
-    if root.tag != f"{_ATOM}feed" or not total.isdecimal():
-        raise Refused("not an answer of arXiv's query API: fetch it again")
-    records = root.findall(f"{_ATOM}entry")
+def _parse_feed(document: bytes) -> tuple[list[Element], int]:
+    """Return the records of an answer and the number of papers on all pages."""
+    root = xml.parse_root(document)
+    total = child_text(root, f"{xml.OPENSEARCH}totalResults")
+    if root.tag != f"{xml.ATOM}feed" or not total.isdecimal():
+        raise SourceError("not an answer of arXiv's query API: fetch it again")
+    records = root.findall(f"{xml.ATOM}entry")
     for record in records:
-        if "/api/errors" in words(record, f"{_ATOM}id"):
-            said = words(record, f"{_ATOM}summary")[:120]
-            raise Refused(
-                f"arXiv's API answered an error ({said}): check the identifier"
+        if "/api/errors" in child_text(record, f"{xml.ATOM}id"):
+            message = child_text(record, f"{xml.ATOM}summary")[:120]
+            raise SourceError(
+                f"arXiv's API answered an error ({message}): check the identifier"
             )
     return records, int(total[:9])
 
 
-def _listing(element: Element) -> Listing:
-    identifier, version = _identity(element)
-    title, abstract = words(element, f"{_ATOM}title"), words(element, f"{_ATOM}summary")
+def _parse_entry(entry: Element) -> Listing:
+    identifier, version = _parse_identity(entry)
+    title = child_text(entry, f"{xml.ATOM}title")
+    abstract = child_text(entry, f"{xml.ATOM}summary")
     if not title or not abstract:
-        raise Refused(f"the paper {identifier} has no title or text: fetch it again")
-    published = moment(words(element, f"{_ATOM}published"))
-    comments = words(element, f"{_ARXIV}comment")
-    names = (words(one, f"{_ATOM}name") for one in element.findall(f"{_ATOM}author"))
-    categories = _categories(element)
+        raise SourceError(
+            f"the paper {identifier} has no title or text: fetch it again"
+        )
+    published = parse_moment(child_text(entry, f"{xml.ATOM}published"))
+    comments = child_text(entry, f"{xml.ARXIV}comment")
+    authors = entry.findall(f"{xml.ATOM}author")
+    names = (child_text(author, f"{xml.ATOM}name") for author in authors)
+    categories = _parse_categories(entry)
     return Listing(
         identifier=identifier,
         version=version,
@@ -143,25 +155,25 @@ def _listing(element: Element) -> Listing:
         categories=categories,
         primary=categories[0] if categories else "",
         announce_type="new",
-        announced_on=first_announced(published),
+        announced_on=announcement_day(published),
         published_at=published,
         comments=comments,
-        doi=words(element, f"{_ARXIV}doi"),
-        code_url=code_url(f"{abstract} {comments}"),
+        doi=child_text(entry, f"{xml.ARXIV}doi"),
+        code_url=find_code_url(f"{abstract} {comments}"),
     )
 
 
-def _identity(element: Element) -> tuple[str, int]:
+def _parse_identity(entry: Element) -> tuple[str, int]:
     try:
-        return identify(words(element, f"{_ATOM}id"))
+        return parse_arxiv_id(child_text(entry, f"{xml.ATOM}id"))
     except ValueError as error:
-        raise Refused(f"{error}: fetch it again") from error
+        raise SourceError(f"{error}: fetch it again") from error
 
 
-def _categories(element: Element) -> tuple[str, ...]:
-    """The primary one first; the API names it apart."""
-    primary = element.find(f"{_ARXIV}primary_category")
-    places = element.findall(f"{_ATOM}category")
+def _parse_categories(entry: Element) -> tuple[str, ...]:
+    """Return the categories with the primary one, which the API names apart, first."""
+    primary = entry.find(f"{xml.ARXIV}primary_category")
+    categories = entry.findall(f"{xml.ATOM}category")
     first = [primary] if primary is not None else []
-    terms = (place.get("term", "").strip() for place in [*first, *places])
+    terms = (element.get("term", "").strip() for element in [*first, *categories])
     return tuple(dict.fromkeys(term for term in terms if term))

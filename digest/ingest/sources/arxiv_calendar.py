@@ -1,20 +1,21 @@
-"""arXiv's announcement calendar: which days bring papers, and from when on a silence is odd."""
+"""arXiv's announcement calendar: which days have papers, and when a feed is overdue."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-# An announcement is made at 20:00 US Eastern, Sunday to Thursday, and is filed under
-# the next day, on which the feeds are rebuilt at midnight Eastern (arXiv's help
-# pages on availability and on RSS).
+# Announcements are made at 20:00 US Eastern, Sunday to Thursday, and are filed under
+# the next day, when the feeds are rebuilt at midnight Eastern (arXiv's help pages on
+# availability and on RSS).
 EASTERN = ZoneInfo("America/New_York")
-DEADLINE = time(14, 0)  # Eastern: what is submitted later waits for the next evening
-# Feeds have been late by hours. Ten after midnight Eastern it is afternoon in
+# Eastern; a later submission waits for the next evening.
+SUBMISSION_DEADLINE = time(14, 0)
+# Feeds have been late by hours. Ten hours after midnight Eastern it is afternoon in
 # Europe, and no edition of that morning was possible.
-GRACE = timedelta(hours=10)
-# After this a first version was moderated for long, or its record touched again.
-MODERATION = timedelta(days=10)
+FEED_GRACE = timedelta(hours=10)
+# After this a first version was in moderation for long, or its record changed again.
+MAX_MODERATION = timedelta(days=10)
 
 # Evenings without an announcement, as arXiv published them.
 HOLIDAYS = frozenset(
@@ -25,46 +26,46 @@ HOLIDAYS = frozenset(
         *("2026-09-07", "2026-11-26", "2026-12-25", "2026-12-29", "2026-12-31"),
     )
 )
-# The December of 2025 was never on the page that we know.
-PUBLISHED = range(2026, 2027)
-# arXiv publishes the next year's in its last weeks.
-RUNS_OUT = timedelta(days=31)
+# The list of 2025 lacks its December.
+PUBLISHED_YEARS = range(2026, 2027)
+# arXiv publishes the next year's list in the last weeks of a year.
+HOLIDAY_LIST_NOTICE = timedelta(days=31)
 _FRIDAY, _SATURDAY, _SUNDAY = 4, 5, 6
 
 
 class Expected(StrEnum):
-    """What a day should bring."""
+    """What a day should have."""
 
     PAPERS = "papers"
     WEEKEND = "weekend"
     HOLIDAY = "holiday"
-    #: A day beside a holiday, or a likely holiday of a year whose list we do not know.
+    #: A day next to a holiday, or a likely holiday of a year without a published list.
     UNSURE = "unsure"
 
 
 def expected(day: date) -> Expected:
-    """What the day `day` of US Eastern time should bring.
+    """Return what the day `day` of US Eastern time should have.
 
     Papers of Monday were announced on Sunday evening, so a holiday empties the day
     after it. A holiday on a Friday, which has no announcement anyway, may defer
-    Sunday's; on its own day arXiv's staff is away, so nothing is sure there either.
+    Sunday's; on the holiday itself arXiv's staff is away, so nothing is sure either.
     """
     if day.weekday() >= _SATURDAY:
         return Expected.WEEKEND
     evening = day - timedelta(days=1)
     if evening in HOLIDAYS:
         return Expected.HOLIDAY
-    around = {day, evening}
+    nearby = {day, evening}
     if evening.weekday() == _SUNDAY:
-        around.add(day - timedelta(days=3))  # Friday
-    if around & HOLIDAYS or any(_likely(one) for one in around):
+        nearby.add(day - timedelta(days=3))  # Friday
+    if nearby & HOLIDAYS or any(map(_is_likely_holiday, nearby)):
         return Expected.UNSURE
     return Expected.PAPERS
 
 
-def _likely(day: date) -> bool:
-    """Whether a day of a year without a published list was a holiday in other years."""
-    if day.year in PUBLISHED:
+def _is_likely_holiday(day: date) -> bool:
+    """Decide whether a day of a year without a published list was one in other years."""
+    if day.year in PUBLISHED_YEARS:
         return False
     nth_monday = (day.day - 1) // 7 if day.weekday() == 0 else -1
     return (
@@ -76,53 +77,53 @@ def _likely(day: date) -> bool:
     )
 
 
-def known_until() -> date:
-    """The last day of which we know whether it is a holiday; later ones may be."""
-    return date(PUBLISHED.stop - 1, 12, 31)
+def holidays_known_until() -> date:
+    """Return the last day that the published lists of holidays cover."""
+    return date(PUBLISHED_YEARS.stop - 1, 12, 31)
 
 
 def today(now: datetime) -> date:
-    """The day that it is for arXiv."""
+    """Return the date in US Eastern time."""
     return now.astimezone(EASTERN).date()
 
 
-def rebuilt_at(day: date) -> datetime:
-    """When the feeds of `day` are rebuilt, in UTC: 04:00 in summer, 05:00 in winter."""
+def feed_rebuilt_at(day: date) -> datetime:
+    """Return when the feeds of `day` are rebuilt, in UTC: 04:00 in summer, 05:00 in winter."""
     return datetime.combine(day, time(), EASTERN).astimezone(UTC)
 
 
 def is_overdue(day: date, now: datetime) -> bool:
-    """Whether papers of `day` should be here by now, beyond doubt."""
-    return expected(day) == Expected.PAPERS and now > rebuilt_at(day) + GRACE
+    """Decide whether papers of `day` should have arrived by now, beyond doubt."""
+    grace_end = feed_rebuilt_at(day) + FEED_GRACE
+    return expected(day) == Expected.PAPERS and now > grace_end
 
 
-def days(first: date, last: date) -> Iterator[date]:
-    """Every day from `first` to `last`, both included."""
+def days_between(first: date, last: date) -> Iterator[date]:
+    """Yield every day from `first` to `last`, both included."""
     for number in range((last - first).days + 1):
         yield first + timedelta(days=number)
 
 
-def first_announced(submitted: datetime, changed: date | None = None) -> date:
-    """The day under which a paper submitted then was announced.
+def announcement_day(submitted: datetime, changed: date | None = None) -> date:
+    """Return the day under which a paper submitted at this moment was announced.
 
     The schedule gives the earliest day. A record whose only change (`changed`, the
-    OAI datestamp) is a little later was held by moderators until then; one changed
-    much later was touched for another reason.
+    OAI datestamp) is a little later was in moderation until then; one that changed much
+    later changed for another reason.
     """
     local = submitted.astimezone(EASTERN)
-    if (local.weekday(), local.time()) >= (_FRIDAY, DEADLINE):
+    if (local.weekday(), local.time()) >= (_FRIDAY, SUBMISSION_DEADLINE):
         day = local.date() + timedelta(days=8 - local.weekday())  # Tuesday
     else:
-        late = local.time() >= DEADLINE
-        day = local.date() + timedelta(days=2 if late else 1)
-    day = _announcing(day)
-    if changed and day < changed <= day + MODERATION:
-        return _announcing(changed)
+        is_late = local.time() >= SUBMISSION_DEADLINE
+        day = local.date() + timedelta(days=2 if is_late else 1)
+    day = _next_announcement(day)
+    if changed and day < changed <= day + MAX_MODERATION:
+        return _next_announcement(changed)
     return day
 
 
-def _announcing(day: date) -> date:
-    """This day, or the next one that brings papers."""
+def _next_announcement(day: date) -> date:
     while expected(day) in {Expected.WEEKEND, Expected.HOLIDAY}:
         day += timedelta(days=1)
     return day

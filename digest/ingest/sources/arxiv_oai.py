@@ -1,4 +1,4 @@
-"""arXiv's OAI-PMH, a page at a time: what fills in and corrects the announcements."""
+"""arXiv's OAI-PMH, a page at a time: completes and corrects the announcements."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -10,33 +10,28 @@ from xml.etree.ElementTree import Element
 import httpx
 
 from digest.ingest.sources import xml
-from digest.ingest.sources.arxiv_calendar import EASTERN, first_announced
-from digest.ingest.sources.arxiv_feed import split_authors
-from digest.ingest.sources.http import get_document
-from digest.ingest.sources.listing import Listing, Refused, identify, moment
-from digest.ingest.sources.throttle import turn
-from digest.ingest.sources.xml import words
-from digest.text.plain import code_url
+from digest.ingest.sources.arxiv_calendar import EASTERN, announcement_day
+from digest.ingest.sources.http import fetch_document
+from digest.ingest.sources.listing import (
+    Listing,
+    ParsedDocument,
+    SourceError,
+    parse_moment,
+)
+from digest.ingest.sources.throttle import arxiv_lock
+from digest.ingest.sources.xml import child_text
+from digest.text.arxiv_ids import parse_arxiv_id
+from digest.text.authors import split_authors
+from digest.text.plain import find_code_url
 
-# It alone tells when the first version was submitted, and how many there are.
-PREFIX = "arXivRaw"
+# The only format with the date of every version.
+METADATA_PREFIX = "arXivRaw"
 # Archives that are sets inside the set physics (ListSets of both base URLs).
-_PHYSICS = frozenset(
-    [
-        "astro-ph",
-        "cond-mat",
-        "gr-qc",
-        "hep-ex",
-        "hep-lat",
-        "hep-ph",
-        "hep-th",
-        "math-ph",
-        "nlin",
-        "nucl-ex",
-        "nucl-th",
-        "physics",
-        "quant-ph",
-    ]
+_PHYSICS_ARCHIVES = frozenset(
+    (
+        *("astro-ph", "cond-mat", "gr-qc", "hep-ex", "hep-lat", "hep-ph", "hep-th"),
+        *("math-ph", "nlin", "nucl-ex", "nucl-th", "physics", "quant-ph"),
+    )
 )
 _WITHDRAWN = re.compile(
     r"\s*(?:this (?:paper|article|submission|manuscript|preprint|work) (?:has been|is|was)"
@@ -44,7 +39,7 @@ _WITHDRAWN = re.compile(
     re.IGNORECASE,
 )
 _AND = re.compile(r"(?:,\s*|\s+)and\s+")
-# What to do, for each error that the protocol knows (OAI-PMH 2.0, section 3.6).
+# A remedy for each error of the protocol (OAI-PMH 2.0, section 3.6).
 _REMEDIES = {
     "badArgument": "check the dates and the set",
     "badResumptionToken": "begin the window again",
@@ -56,102 +51,107 @@ _REMEDIES = {
 }
 
 
-class Expired(Refused):
-    """A token that the source no longer knows: the window has to begin again."""
+class TokenExpired(SourceError):
+    """A resumption token that the source no longer knows: begin the window again."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """Which records are asked for: by the day of their last change, both ends included."""
+    """Selects records by the day of their last change, both ends included."""
 
     first: date
     last: date | None = None
-    part: str = ""
+    set_spec: str = ""
 
 
-@dataclass(frozen=True)
-class Page:
-    """One answer: its papers, those that were deleted, and where it goes on.
+@dataclass(frozen=True, kw_only=True)
+class Page(ParsedDocument):
+    """One page of a window: its listings, the deleted identifiers and the next token.
 
-    `token` is empty on the last page; `size` is how many records the whole window
-    has, where the source says so.
+    `token` is empty on the last page; `total` is the number of records in the whole
+    window, if the source announces it.
     """
 
-    listings: tuple[Listing, ...] = ()
     deleted: tuple[str, ...] = ()
     token: str = ""
-    size: int | None = None
+    total: int | None = None
 
 
-def sets(categories: Sequence[str]) -> list[str]:
-    """The sets that hold these categories, as both base URLs know them.
+def set_specs(categories: Sequence[str]) -> list[str]:
+    """Return the sets that hold these categories, as both base URLs know them.
 
-    Only the newer one has a set for each category, so whole archives are asked for;
-    for the daily changes that is hardly more than one page.
+    Only the newer one has a set for each category, so whole archives are requested;
+    the daily changes of one are hardly more than one page.
     """
     archives = dict.fromkeys(name.partition(".")[0] for name in categories)
-    return [f"physics:{name}" if name in _PHYSICS else name for name in archives]
+    return [
+        f"physics:{name}" if name in _PHYSICS_ARCHIVES else name for name in archives
+    ]
 
 
 def fetch(client: httpx.Client, window: Window, token: str, url: str) -> bytes:
-    """One page of a window: the first, or the one that `token` names.
+    """Fetch the first page of a window, or the one that `token` names.
 
-    `url` is https://oaipmh.arxiv.org/oai, or its elder https://export.arxiv.org/oai2.
+    `url` is https://oaipmh.arxiv.org/oai, or the older https://export.arxiv.org/oai2.
     """
-    asked = {"verb": "ListRecords"}
+    params = {"verb": "ListRecords"}
     if token:
-        asked["resumptionToken"] = token
+        params["resumptionToken"] = token
     else:
-        asked |= {"metadataPrefix": PREFIX, "from": window.first.isoformat()}
-        asked |= {"until": window.last.isoformat()} if window.last else {}
-        asked |= {"set": window.part} if window.part else {}
-    return get_document(client, url, asked, turn=turn).body
+        params |= {"metadataPrefix": METADATA_PREFIX, "from": window.first.isoformat()}
+        params |= {"until": window.last.isoformat()} if window.last else {}
+        params |= {"set": window.set_spec} if window.set_spec else {}
+    return fetch_document(client, url, params, lock=arxiv_lock).body
 
 
 def parse(document: bytes) -> Page:
-    """A page of records in arXiv, arXivRaw or oai_dc, or Refused: never a part of it.
+    """Parse a page of records in arXiv, arXivRaw or oai_dc.
 
-    noRecordsMatch gives an empty page. Raises Expired where the token was too old.
+    noRecordsMatch gives an empty page. Raises TokenExpired for a token that is too old.
     """
-    root = xml.without_namespaces(xml.root(document))
+    root = xml.strip_namespaces(xml.parse_root(document))
     if root.tag != "OAI-PMH":
-        raise Refused(f"XML <{root.tag[:40]}> is no OAI-PMH answer: fetch it again")
+        raise SourceError(
+            f"XML <{root.tag[:40]}> is not an OAI-PMH answer: fetch it again"
+        )
     error = root.find("error")
     if error is not None:
-        return _no_records(error)
-    found = root.find("ListRecords")
-    found = root.find("GetRecord") if found is None else found
-    if found is None:
-        raise Refused(
+        return _parse_error(error)
+    container = root.find("ListRecords")
+    container = root.find("GetRecord") if container is None else container
+    if container is None:
+        raise SourceError(
             "an OAI-PMH answer without records: give one of ListRecords or GetRecord"
         )
-    token = found.find("resumptionToken")
-    records = found.findall("record")
+    token = container.find("resumptionToken")
+    records = container.findall("record")
     return Page(
-        tuple(_listing(one) for one in records if not _is_deleted(one)),
-        tuple(_identity(one)[0] for one in records if _is_deleted(one)),
-        _text(token),
-        _size(token),
+        listings=tuple(_parse_record(r) for r in records if not _is_deleted(r)),
+        deleted=tuple(_parse_identifier(r) for r in records if _is_deleted(r)),
+        token=_text_of(token),
+        total=_parse_total(token),
     )
 
 
-def _no_records(error: Element) -> Page:
-    """An empty page, or the reason why it is none."""
-    code, said = error.get("code", ""), " ".join(_text(error).split())[:200]
+def _parse_error(error: Element) -> Page:
+    """Return an empty page for noRecordsMatch; raise SourceError for other errors."""
+    code, message = error.get("code", ""), " ".join(_text_of(error).split())[:200]
     if code == "noRecordsMatch":
-        return Page(size=0)
+        return Page(total=0)
     remedy = _REMEDIES.get(code, "try again later")
-    kind = Expired if code == "badResumptionToken" else Refused
-    raise kind(f"OAI-PMH error {code[:40]} ({said or 'no more is said'}): {remedy}")
+    error_class = TokenExpired if code == "badResumptionToken" else SourceError
+    raise error_class(
+        f"OAI-PMH error {code[:40]} ({message or 'without a message'}): {remedy}"
+    )
 
 
-def _text(element: Element | None) -> str:
+def _text_of(element: Element | None) -> str:
     return ((element.text if element is not None else "") or "").strip()
 
 
-def _size(token: Element | None) -> int | None:
-    written = token.get("completeListSize", "") if token is not None else ""
-    return int(written) if re.fullmatch(r"[0-9]{1,9}", written) else None
+def _parse_total(token: Element | None) -> int | None:
+    text = token.get("completeListSize", "") if token is not None else ""
+    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else None
 
 
 def _is_deleted(record: Element) -> bool:
@@ -159,147 +159,156 @@ def _is_deleted(record: Element) -> bool:
     return header is not None and header.get("status") == "deleted"
 
 
-def _identity(record: Element) -> tuple[str, int]:
-    written = words(record, "header/identifier")
-    if not written.startswith("oai:arXiv.org:"):
-        raise Refused(
-            f"the record {written[:60] or 'without an identifier'} is not arXiv's: "
+def _parse_identifier(record: Element) -> str:
+    text = child_text(record, "header/identifier")
+    if not text.startswith("oai:arXiv.org:"):
+        raise SourceError(
+            f"the record {text[:60] or 'without an identifier'} is not arXiv's: "
             "give a page of arXiv's OAI-PMH"
         )
     try:
-        return identify(written)
+        return parse_arxiv_id(text)[0]
     except ValueError as error:
-        raise Refused(f"{error}: give arXiv's own page") from error
+        raise SourceError(f"{error}: give arXiv's own page") from error
 
 
-def _listing(record: Element) -> Listing:
-    """One record in whichever of the three formats it is written."""
-    identifier, _ = _identity(record)
-    for name, read in _READERS.items():
-        found = record.find(f"metadata/{name}")
-        if found is not None:
-            listing = read(record, found, identifier)
+def _parse_record(record: Element) -> Listing:
+    """Parse one record in any of the three formats."""
+    identifier = _parse_identifier(record)
+    for name, parse_metadata in _METADATA_PARSERS.items():
+        metadata = record.find(f"metadata/{name}")
+        if metadata is not None:
+            listing = parse_metadata(record, metadata, identifier)
             if not listing.title_raw or not listing.abstract_raw:
-                raise Refused(
+                raise SourceError(
                     f"the record {identifier} has no title or text: fetch it again"
                 )
             return listing
-    raise Refused(
-        f"the record {identifier} has no format that we read: ask for {PREFIX}"
+    raise SourceError(
+        f"the record {identifier} has no known format: request {METADATA_PREFIX}"
     )
 
 
-def _raw(record: Element, found: Element, identifier: str) -> Listing:
-    """arXivRaw: every version with its moment, authors in one string."""
-    versions = found.findall("version")
-    moments = [_moment(words(one, "date"), parsedate_to_datetime) for one in versions]
-    submitted = moments[0] if moments else None
-    version = len(versions) or 1
-    joined = _AND.sub(", ", words(found, "authors"))
-    return _complete(
-        record, found, identifier, version, submitted, split_authors(joined)
+def _parse_arxiv_raw(record: Element, metadata: Element, identifier: str) -> Listing:
+    """Parse arXivRaw: every version with its date, authors in one string."""
+    versions = metadata.findall("version")
+    dates = [child_text(version, "date") for version in versions]
+    moments = [_parse_submitted(date, parsedate_to_datetime) for date in dates]
+    joined = _AND.sub(", ", child_text(metadata, "authors"))
+    return _build_listing(
+        record,
+        metadata,
+        identifier,
+        version=len(versions) or 1,
+        submitted=moments[0] if moments else None,
+        authors=split_authors(joined),
     )
 
 
-def _arxiv(record: Element, found: Element, identifier: str) -> Listing:
-    """arXiv: authors told apart; of versions only whether there was a second."""
-    version = 2 if words(found, "updated") else 1
-    created = _moment(words(found, "created"), datetime.fromisoformat)
-    names = [_name(one) for one in found.findall("authors/author")]
-    return _complete(record, found, identifier, version, created, names)
+def _parse_arxiv(record: Element, metadata: Element, identifier: str) -> Listing:
+    """Parse arXiv: authors apart; of the versions only whether there was a second."""
+    authors = [_join_name(author) for author in metadata.findall("authors/author")]
+    return _build_listing(
+        record,
+        metadata,
+        identifier,
+        version=2 if child_text(metadata, "updated") else 1,
+        submitted=_parse_submitted(
+            child_text(metadata, "created"), datetime.fromisoformat
+        ),
+        authors=authors,
+    )
 
 
-def _complete(
+def _build_listing(
     record: Element,
-    found: Element,
+    metadata: Element,
     identifier: str,
     version: int,
     submitted: datetime | None,
-    names: Iterable[str],
+    authors: Iterable[str],
 ) -> Listing:
-    """What arXiv and arXivRaw write alike."""
-    abstract, comments = words(found, "abstract"), words(found, "comments")
-    categories = tuple(words(found, "categories").split())
+    """Build a listing from the fields that arXiv and arXivRaw share."""
+    abstract = child_text(metadata, "abstract")
+    comments = child_text(metadata, "comments")
+    categories = tuple(child_text(metadata, "categories").split())
     return Listing(
         identifier=identifier,
         version=version,
         source="arxiv",
-        title_raw=words(found, "title"),
+        title_raw=child_text(metadata, "title"),
         abstract_raw=abstract,
-        authors=tuple(names),
+        authors=tuple(authors),
         categories=categories,
         primary=categories[0] if categories else "",
         announce_type="new",
-        announced_on=_day(record, submitted, version),
+        announced_on=_announced_on(record, submitted, version),
         published_at=submitted,
         comments=comments,
-        doi=words(found, "doi"),
-        license=words(found, "license"),
-        code_url=code_url(f"{abstract} {comments}"),
-        is_withdrawn=_is_withdrawn(abstract, comments),
+        doi=child_text(metadata, "doi"),
+        license=child_text(metadata, "license"),
+        code_url=find_code_url(f"{abstract} {comments}"),
+        is_withdrawn=bool(_WITHDRAWN.match(comments) or _WITHDRAWN.match(abstract)),
     )
 
 
-def _dublin(record: Element, found: Element, identifier: str) -> Listing:
-    """oai_dc: names turned round, subjects in words, the first date of several."""
-    dates = sorted(_text(one) for one in found.findall("date"))
-    submitted = _moment(dates[0], datetime.fromisoformat) if dates else None
-    texts = [_text(one) for one in found.findall("description")]
-    abstract = max(texts, key=len, default="")
-    # Unlike its neighbours it does not say how the primary category is called, and
-    # without categories the next listing in full replaces this one's text.
+def _parse_dublin_core(record: Element, metadata: Element, identifier: str) -> Listing:
+    """Parse oai_dc: family names first, subjects in words, the first of several dates.
+
+    It has no codes of categories; without them the next full listing replaces this text.
+    """
+    dates = sorted(map(_text_of, metadata.findall("date")))
+    submitted = _parse_submitted(dates[0], datetime.fromisoformat) if dates else None
+    texts = [_text_of(element) for element in metadata.findall("description")]
+    creators = metadata.findall("creator")
     return Listing(
         identifier=identifier,
         version=len(dates) or 1,
         source="arxiv",
-        title_raw=words(found, "title"),
-        abstract_raw=abstract,
-        authors=tuple(_turned(_text(one)) for one in found.findall("creator")),
+        title_raw=child_text(metadata, "title"),
+        abstract_raw=max(texts, key=len, default=""),
+        authors=tuple(_turn_name(_text_of(creator)) for creator in creators),
         announce_type="new",
-        announced_on=_day(record, submitted, len(dates)),
+        announced_on=_announced_on(record, submitted, len(dates)),
         published_at=submitted,
         is_withdrawn=any(map(_WITHDRAWN.match, texts)),
     )
 
 
-_READERS: dict[str, Callable[[Element, Element, str], Listing]] = {
-    "arXivRaw": _raw,
-    "arXiv": _arxiv,
-    "dc": _dublin,
+_METADATA_PARSERS: dict[str, Callable[[Element, Element, str], Listing]] = {
+    "arXivRaw": _parse_arxiv_raw,
+    "arXiv": _parse_arxiv,
+    "dc": _parse_dublin_core,
 }
 
 
-def _is_withdrawn(abstract: str, comments: str) -> bool:
-    return bool(_WITHDRAWN.match(comments) or _WITHDRAWN.match(abstract))
+def _join_name(author: Element) -> str:
+    paths = ("forenames", "keyname", "suffix")
+    return " ".join(filter(None, (child_text(author, path) for path in paths)))
 
 
-def _name(author: Element) -> str:
-    parts = (words(author, place) for place in ("forenames", "keyname", "suffix"))
-    return " ".join(part for part in parts if part)
-
-
-def _turned(name: str) -> str:
-    """ "Roe, Ana" as "Ana Roe"; a group has no comma."""
+def _turn_name(name: str) -> str:
+    """Turn "Roe, Ana" into "Ana Roe"; a group has no comma."""
     family, comma, given = name.partition(", ")
     return f"{given} {family}" if comma else name
 
 
-def _moment(written: str, read: Callable[[str], datetime]) -> datetime | None:
-    """A moment in UTC; a bare day is its morning in US Eastern time."""
-    if not written:
+def _parse_submitted(text: str, parse: Callable[[str], datetime]) -> datetime | None:
+    """Parse a moment into UTC; a day without a time is its morning in US Eastern time."""
+    if not text:
         return None
-    when = moment(written, read)
-    if len(written) == len("2026-11-20"):
-        return datetime.combine(when, time(9), EASTERN).astimezone(UTC)
-    return when
+    moment = parse_moment(text, parse)
+    if len(text) == len("2026-11-20"):
+        return datetime.combine(moment, time(9), EASTERN).astimezone(UTC)
+    return moment
 
 
-def _day(record: Element, submitted: datetime | None, version: int) -> date:
-    """The announcement day. A record with one version may have waited for moderators."""
-    stamp = words(record, "header/datestamp")[:10]
-    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", stamp):
-        raise Refused(f"{stamp!r} is no datestamp: fetch it again")
-    changed = moment(stamp).date()
+def _announced_on(record: Element, submitted: datetime | None, version: int) -> date:
+    """Return the announcement day; only a first version may have been in moderation."""
+    datestamp = child_text(record, "header/datestamp")[:10]
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", datestamp):
+        raise SourceError(f"{datestamp!r} is not a datestamp: fetch it again")
+    changed = parse_moment(datestamp).date()
     if submitted is None:
         return changed
-    return first_announced(submitted, changed if version == 1 else None)
+    return announcement_day(submitted, changed if version == 1 else None)

@@ -1,4 +1,4 @@
-"""One polite, bounded request to a source of listings."""
+"""Bounded requests to the sources of listings, with retries."""
 
 import ipaddress
 import time
@@ -12,205 +12,218 @@ import httpx
 import stamina
 from django.conf import settings
 
-from digest.ingest.sources.listing import Refused, moment
+from digest.ingest.sources.listing import SourceError, parse_moment
 
-TIMEOUT = httpx.Timeout(20.0, connect=5.0)  # seconds of silence
-ATTEMPTS = 3
-PATIENCE = 120.0  # seconds for all attempts together, so that no task hangs
-DRIP = 60.0  # seconds for one body: a source may also answer a byte at a time
-LARGEST = 40_000_000  # bytes, unpacked; a feed of 2,000 listings has about 4 MB
-# Between attempts, in seconds; three is what arXiv asks of everybody.
-PAUSE = 3.0
-# A source that wants to be left alone for longer is asked in the next round.
-LONGEST_WAIT = 60.0
-# The one packing that is asked for, and once: what is packed in itself, or by a newer
-# way, grows a million times while it is unpacked, before its size can be seen.
-PACKING = "gzip"
+SILENCE_TIMEOUT_S = httpx.Timeout(20.0, connect=5.0)
+MAX_ATTEMPTS = 3
+# All attempts together, so that no task hangs.
+HTTP_TOTAL_TIMEOUT_S = 120.0
+# One body: a source may also answer a byte at a time.
+BODY_TIMEOUT_S = 60.0
+# Unpacked; a feed of 2,000 listings has about 4 MB.
+MAX_BODY_BYTES = 40_000_000
+# Between attempts; arXiv asks everybody for three seconds.
+RETRY_PAUSE_S = 3.0
+# A source that asks for a longer pause is tried again by the next run.
+MAX_RETRY_AFTER_S = 60.0
+# The only encoding that is accepted, and only once: nested or newer encodings can
+# expand a million times before their size is seen.
+ACCEPTED_ENCODING = "gzip"
 
-Turn = Callable[[], AbstractContextManager[None]]
+RequestLock = Callable[[], AbstractContextManager[None]]
 
 
-class Unreachable(Refused):
-    """Nothing came at all, so asking the same source again now is no use."""
+class Unreachable(SourceError):
+    """The source did not answer, so other requests to it would fail as well."""
 
 
-class Unchanged(Exception):
-    """The source says that nothing has changed since we last read it."""
+class NotModified(Exception):
+    """The source answered that the document has not changed since it was last read."""
 
 
 @dataclass(frozen=True)
 class Validators:
-    """What a source said of a document, so that it need not send it twice."""
+    """HTTP validators of a document, so that an unchanged one is not sent again."""
 
     etag: str = ""
     last_modified: str = ""
 
     def headers(self) -> dict[str, str]:
-        given = {
+        headers = {
             "If-None-Match": self.etag,
             "If-Modified-Since": self.last_modified,
         }
-        return {name: value for name, value in given.items() if value}
+        return {name: value for name, value in headers.items() if value}
 
 
 @dataclass(frozen=True)
 class Document:
-    """A whole body, and how to ask whether it changed."""
+    """A whole body with its validators."""
 
     body: bytes
     validators: Validators
 
 
-class _Failed(Exception):
-    """An attempt that brought nothing, whether it is worth another, and after how long."""
+class _AttemptFailed(Exception):
+    """One failed attempt; `retry_after` is the pause in seconds that the source wants."""
 
-    def __init__(self, why: str, again: bool, wait: float | None = None) -> None:
-        super().__init__(why)
-        self.again, self.wait = again, wait
+    def __init__(
+        self, reason: str, is_retryable: bool, retry_after: float | None = None
+    ) -> None:
+        super().__init__(reason)
+        self.is_retryable, self.retry_after = is_retryable, retry_after
 
 
-def connect() -> httpx.Client:
-    """A client that says who we are and gives up in time; it has one connection.
+def open_client() -> httpx.Client:
+    """Open a client with one connection, our name and bounded silences.
 
-    arXiv answers 429 to anonymous crowds below its documented rate; a name and an
-    address to write to help.
+    arXiv answers 429 to anonymous clients below its documented rate; a distinctive
+    name and a mail address help.
     """
     address = parseaddr(settings.MAIL_FROM)[1]
-    name = f"paper-round/0.1 (+{settings.SITE_URL}; mailto:{address})"
+    user_agent = f"paper-round/0.1 (+{settings.SITE_URL}; mailto:{address})"
     return httpx.Client(
         headers={
-            "User-Agent": name.encode("ascii", "ignore").decode(),
-            "Accept-Encoding": PACKING,
+            "User-Agent": user_agent.encode("ascii", "ignore").decode(),
+            "Accept-Encoding": ACCEPTED_ENCODING,
         },
-        timeout=TIMEOUT,
+        timeout=SILENCE_TIMEOUT_S,
         follow_redirects=True,
         limits=httpx.Limits(max_connections=1),
-        event_hooks={"response": [_stay_outside]},
+        event_hooks={"response": [_refuse_internal_redirect]},
     )
 
 
-def _stay_outside(answer: httpx.Response) -> None:
-    """No source may send us on into our own network."""
-    if answer.has_redirect_location:
-        there = answer.url.join(answer.headers["Location"]).host
-        if _is_inside(there) and not _is_inside(answer.url.host):
-            raise _Failed(
-                f"sends us on to {there}, inside our own network", again=False
+def _refuse_internal_redirect(response: httpx.Response) -> None:
+    if response.has_redirect_location:
+        target = response.url.join(response.headers["Location"]).host
+        if _is_internal(target) and not _is_internal(response.url.host):
+            raise _AttemptFailed(
+                f"redirects to {target}, inside our own network", is_retryable=False
             )
 
 
-def _is_inside(host: str) -> bool:
-    """Whether a host is a private address, or has a name that only a network's own have."""
+def _is_internal(host: str) -> bool:
+    """Decide whether a host is a private address or a name without a dot."""
     try:
         return not ipaddress.ip_address(host).is_global
     except ValueError:
         return "." not in host
 
 
-def get(
+def fetch_body(
     client: httpx.Client, url: str, params: Mapping[str, str] | None = None
 ) -> bytes:
-    """The body at `url`; Unreachable when it does not come after bounded retries."""
-    return get_document(client, url, params).body
+    """Fetch the body at `url`, or raise Unreachable after bounded retries."""
+    return fetch_document(client, url, params).body
 
 
-def get_document(
+def fetch_document(
     client: httpx.Client,
     url: str,
     params: Mapping[str, str] | None = None,
-    known: Validators | None = None,
-    turn: Turn = nullcontext,
+    validators: Validators | None = None,
+    lock: RequestLock = nullcontext,
 ) -> Document:
-    """The body at `url` with its validators; Unchanged where `known` still hold.
+    """Fetch a document, or raise Unreachable, or NotModified if `validators` still hold.
 
-    Every attempt takes a `turn` of its own. 429 and 5xx are tried again, after what
-    Retry-After says if that is soon. Raises Unreachable, with what and why.
+    Every attempt takes the `lock` again. 429 and 5xx are retried, after the pause of
+    Retry-After if that is short.
     """
-    headers = known.headers() if known else {}
+    headers = validators.headers() if validators else {}
     try:
         for attempt in stamina.retry_context(
-            on=_worth_retrying,
-            attempts=ATTEMPTS,
-            timeout=PATIENCE,
-            wait_initial=PAUSE,
-            wait_max=PAUSE * 3,
-            wait_jitter=PAUSE / 3,
+            on=_retry_decision,
+            attempts=MAX_ATTEMPTS,
+            timeout=HTTP_TOTAL_TIMEOUT_S,
+            wait_initial=RETRY_PAUSE_S,
+            wait_max=RETRY_PAUSE_S * 3,
+            wait_jitter=RETRY_PAUSE_S / 3,
         ):
-            with attempt, turn():
-                document = _attempt(client, url, params, headers)
-    except _Failed as error:
+            with attempt, lock():
+                document = _attempt_fetch(client, url, params, headers)
+    except _AttemptFailed as error:
         raise Unreachable(f"{url} {error}: try again later") from error
     return document
 
 
-def _attempt(
+def _attempt_fetch(
     client: httpx.Client,
     url: str,
     params: Mapping[str, str] | None,
     headers: Mapping[str, str],
 ) -> Document:
     try:
-        with client.stream("GET", url, params=params, headers=headers) as answer:
-            if answer.status_code == httpx.codes.NOT_MODIFIED and headers:
-                raise Unchanged
-            if answer.status_code != httpx.codes.OK:
-                raise _refusal(answer)
-            return Document(_body(answer), _validators(answer))
+        with client.stream("GET", url, params=params, headers=headers) as response:
+            if response.status_code == httpx.codes.NOT_MODIFIED and headers:
+                raise NotModified
+            if response.status_code != httpx.codes.OK:
+                raise _status_failure(response)
+            return Document(_read_body(response), _read_validators(response))
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         reason = str(error) or type(error).__name__
-        again = isinstance(error, httpx.TransportError)
-        raise _Failed(f"did not answer ({reason})", again) from error
+        is_retryable = isinstance(error, httpx.TransportError)
+        raise _AttemptFailed(f"did not answer ({reason})", is_retryable) from error
 
 
-def _refusal(answer: httpx.Response) -> _Failed:
-    status = answer.status_code
-    wait = _retry_after(answer.headers.get("Retry-After", ""))
-    if wait is not None and wait > LONGEST_WAIT:
-        return _Failed(f"answered {status} and asks for {wait:.0f} s of peace", False)
-    return _Failed(f"answered {status}", status in {429, 500, 502, 503, 504}, wait)
+def _status_failure(response: httpx.Response) -> _AttemptFailed:
+    status = response.status_code
+    seconds = _parse_retry_after(response.headers.get("Retry-After", ""))
+    if seconds is not None and seconds > MAX_RETRY_AFTER_S:
+        return _AttemptFailed(
+            f"answered {status} and asks for a pause of {seconds:.0f} s", False
+        )
+    is_retryable = status in {429, 500, 502, 503, 504}
+    return _AttemptFailed(f"answered {status}", is_retryable, seconds)
 
 
-def _retry_after(written: str) -> float | None:
-    """Seconds, from a number or from an HTTP date; None where there is neither."""
-    if written.strip().isdecimal():
-        return float(written)
+def _parse_retry_after(header: str) -> float | None:
+    """Parse a number of seconds or an HTTP date; None for anything else."""
+    if header.strip().isdecimal():
+        return float(header)
     try:
-        when = moment(written, parsedate_to_datetime)
-    except Refused:
+        moment = parse_moment(header, parsedate_to_datetime)
+    except SourceError:
         return None
-    return max(0.0, (when - datetime.now(UTC)).total_seconds())
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
-def _body(answer: httpx.Response) -> bytes:
-    """All of it, within bounds of size and time."""
-    packing = answer.headers.get("Content-Encoding", PACKING).lower()
-    if packing not in (PACKING, "identity"):
-        raise _Failed(f"is packed as nobody asked for ({packing[:40]})", again=False)
-    deadline = time.monotonic() + DRIP
+def _read_body(response: httpx.Response) -> bytes:
+    encoding = response.headers.get("Content-Encoding", ACCEPTED_ENCODING).lower()
+    if encoding not in (ACCEPTED_ENCODING, "identity"):
+        raise _AttemptFailed(
+            f"has an encoding that was not accepted ({encoding[:40]})",
+            is_retryable=False,
+        )
+    deadline = time.monotonic() + BODY_TIMEOUT_S
     parts, size = [], 0
-    for part in answer.iter_bytes():
+    for part in response.iter_bytes():
         parts.append(part)
         size += len(part)
-        if size > LARGEST:
-            raise _Failed(f"sent more than {LARGEST // 1_000_000} MB", again=False)
+        if size > MAX_BODY_BYTES:
+            raise _AttemptFailed(
+                f"sent more than {MAX_BODY_BYTES // 1_000_000} MB", is_retryable=False
+            )
         if time.monotonic() > deadline:
-            raise _Failed(f"was not done after {DRIP:.0f} s", again=True)
+            raise _AttemptFailed(
+                f"was not complete after {BODY_TIMEOUT_S:.0f} s", is_retryable=True
+            )
     return b"".join(parts)
 
 
-def _validators(answer: httpx.Response) -> Validators:
-    """Those that fit our rows."""
-    etag = answer.headers.get("ETag", "")
-    modified = answer.headers.get("Last-Modified", "")
+def _read_validators(response: httpx.Response) -> Validators:
+    """Read the validators that fit the columns of a run."""
+    etag = response.headers.get("ETag", "")
+    modified = response.headers.get("Last-Modified", "")
     return Validators(
         etag if len(etag) <= 200 else "", modified if len(modified) <= 64 else ""
     )
 
 
-def _worth_retrying(error: Exception) -> bool | float:
-    """Whether, or after how many seconds."""
-    if not isinstance(error, _Failed) or not error.again:
+def _retry_decision(error: Exception) -> bool | float:
+    """Return whether to retry, or after how many seconds."""
+    if not isinstance(error, _AttemptFailed) or not error.is_retryable:
         return False
-    if error.wait is not None:
-        return max(error.wait, PAUSE / 3)
+    if error.retry_after is not None:
+        return max(error.retry_after, RETRY_PAUSE_S / 3)
     return True

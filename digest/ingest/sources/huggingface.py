@@ -8,156 +8,162 @@ from typing import Any
 import httpx
 
 from digest.ingest.sources import xml
-from digest.ingest.sources.http import get
+from digest.ingest.sources.http import fetch_body
 from digest.ingest.sources.listing import (
     Listing,
     Measurement,
-    Refused,
-    identify,
-    moment,
+    ParsedDocument,
+    SourceError,
+    parse_moment,
 )
+from digest.text.arxiv_ids import parse_arxiv_id
 
-# The largest day seen had 92 papers; 100 is the most that the API gives at once.
-LIMIT = 100
-PAGES = 10  # of one day; a list that is still full then goes round in a circle
-# No count of attention is this large; a row could not hold it.
-TOO_MANY = 2**31
+# The most that the API gives at once; the largest day seen had 92 papers.
+PAGE_SIZE = 100
+# Of one day; a list that is still full then repeats itself.
+MAX_PAGES = 10
+# No count of attention is this large; a column could not hold it.
+MAX_COUNT = 2**31
+MAX_KEYWORDS = 20
+MAX_KEYWORD_CHARS = 80
 
-KEYWORDS = 20  # of a paper, each of at most 80 characters
-
-ANSWER = "a daily answer of Hugging Face's papers API"
+_DAILY_ANSWER = "a daily answer of Hugging Face's papers API"
 
 
 def fetch(client: httpx.Client, day: date, url: str) -> bytes:
-    """The papers listed on `day` (UTC), all pages. `url` is https://huggingface.co."""
+    """Fetch all pages of the list of `day` (UTC). `url` is https://huggingface.co."""
     address = f"{url.rstrip('/')}/api/daily_papers"
-    params = {"date": day.isoformat(), "limit": str(LIMIT)}
-    document = get(client, address, params)
-    rows = page = _rows(document)
-    for number in range(1, PAGES):
-        if len(page) < LIMIT:
+    params = {"date": day.isoformat(), "limit": str(PAGE_SIZE)}
+    document = fetch_body(client, address, params)
+    rows = page = _parse_rows(document)
+    for number in range(1, MAX_PAGES):
+        if len(page) < PAGE_SIZE:
             break
-        page = _rows(get(client, address, {**params, "p": str(number)}))
+        page = _parse_rows(fetch_body(client, address, {**params, "p": str(number)}))
         rows = [*rows, *page]
-    return json.dumps(rows).encode() if len(rows) > LIMIT else document
+    return json.dumps(rows).encode() if len(rows) > PAGE_SIZE else document
 
 
-def parse(document: bytes, read_at: datetime | None = None) -> list[Listing]:
-    """All listings of one daily answer, or Refused: never a part of them.
+def parse(document: bytes, read_at: datetime | None = None) -> ParsedDocument:
+    """Parse one daily answer.
 
-    `read_at` dates the counts of a document just fetched. A document given by
-    hand dates them itself, by its newest listing, so that reading it twice
-    measures nothing twice.
+    `read_at` dates the counts of a document just fetched. The counts of a document from
+    a file are dated by its newest listing, so that reading it twice adds no measurement.
     """
-    rows = _rows(document)
+    rows = _parse_rows(document)
     if not rows:
-        return []
-    newest = max(_listed_at(row) for row in rows)
-    return [_listing(row, newest, read_at or newest) for row in rows]
+        return ParsedDocument()
+    newest = max(map(_parse_listed_at, rows))
+    return ParsedDocument(
+        listings=tuple(_parse_row(row, newest, read_at or newest) for row in rows)
+    )
 
 
-def _rows(document: bytes) -> list[Mapping[str, Any]]:
-    """The rows of an answer, or Refused where it is none."""
-    xml.refuse_page(document, "JSON")
+def _parse_rows(document: bytes) -> list[Mapping[str, Any]]:
+    xml.refuse_web_page(document, "JSON")
     try:
         rows = json.loads(document)
     except (ValueError, RecursionError) as error:
-        raise Refused(f"the JSON is cut or broken ({error}): fetch it again") from error
+        raise SourceError(
+            f"the JSON is cut or broken ({error}): fetch it again"
+        ) from error
     if not isinstance(rows, list):
-        raise Refused(f"JSON, but not {ANSWER}: give a list of papers")
+        raise SourceError(f"JSON, but not {_DAILY_ANSWER}: give a list of papers")
     for row in rows:
         if not isinstance(row, dict) or not isinstance(row.get("paper"), dict):
-            raise Refused(f"a list, but not {ANSWER}: give it as it was served")
+            raise SourceError(
+                f"a list, but not {_DAILY_ANSWER}: give it as it was served"
+            )
     return rows
 
 
-def _listed_at(row: Mapping[str, Any]) -> datetime:
-    """When it came on the daily list; before March 2025 only publication is known."""
+def _parse_listed_at(row: Mapping[str, Any]) -> datetime:
+    """Return when a paper was listed; before March 2025 only its publication is known."""
     paper = row["paper"]
-    written = (
+    text = (
         paper.get("submittedOnDailyAt")
         or paper.get("publishedAt")
         or row.get("publishedAt")
     )
-    return moment(str(written))
+    return parse_moment(str(text))
 
 
-def _listing(row: Mapping[str, Any], newest: datetime, at: datetime) -> Listing:
+def _parse_row(row: Mapping[str, Any], newest: datetime, read_at: datetime) -> Listing:
     paper = row["paper"]
-    identifier, version = _identity(paper)
-    listed = _listed_at(row) if paper.get("submittedOnDailyAt") else newest
+    identifier, version = _parse_identity(paper)
+    listed = _parse_listed_at(row) if paper.get("submittedOnDailyAt") else newest
     published = paper.get("publishedAt") or row.get("publishedAt")
     return Listing(
         identifier=identifier,
         version=version,
         source="huggingface",
-        title_raw=_title(row),
-        abstract_raw=_text(paper, "summary") or _text(row, "summary"),
-        authors=tuple(_authors(paper)),
-        organization=_organization(row),
+        title_raw=_parse_title(row),
+        abstract_raw=_text_at(paper, "summary") or _text_at(row, "summary"),
+        authors=tuple(_parse_authors(paper)),
+        organization=_parse_organization(row),
         announced_on=listed.date(),
-        published_at=moment(str(published)) if published else None,
-        code_url=_address(paper, "githubRepo"),
-        project_url=_address(paper, "projectPage"),
-        ai_summary=_text(paper, "ai_summary"),
-        ai_keywords=tuple(_keywords(paper)),
+        published_at=parse_moment(str(published)) if published else None,
+        code_url=_url_at(paper, "githubRepo"),
+        project_url=_url_at(paper, "projectPage"),
+        ai_summary=_text_at(paper, "ai_summary"),
+        ai_keywords=tuple(_parse_keywords(paper)),
         is_withdrawn=bool(paper.get("withdrawnAt")),
-        measurements=tuple(_measurements(row, at)),
+        measurements=tuple(_parse_measurements(row, read_at)),
     )
 
 
-def _identity(paper: Mapping[str, Any]) -> tuple[str, int]:
+def _parse_identity(paper: Mapping[str, Any]) -> tuple[str, int]:
     try:
-        return identify(_text(paper, "id"))
+        return parse_arxiv_id(_text_at(paper, "id"))
     except ValueError as error:
-        raise Refused(f"{error}: give {ANSWER}") from error
+        raise SourceError(f"{error}: give {_DAILY_ANSWER}") from error
 
 
-def _title(row: Mapping[str, Any]) -> str:
-    title = _text(row["paper"], "title") or _text(row, "title")
+def _parse_title(row: Mapping[str, Any]) -> str:
+    title = _text_at(row["paper"], "title") or _text_at(row, "title")
     if not title:
-        name = _text(row["paper"], "id")
-        raise Refused(f"the paper {name} has no title: fetch it again")
+        identifier = _text_at(row["paper"], "id")
+        raise SourceError(f"the paper {identifier} has no title: fetch it again")
     return title
 
 
-def _text(part: Mapping[str, Any], name: str) -> str:
-    value = part.get(name)
+def _text_at(mapping: Mapping[str, Any], key: str) -> str:
+    value = mapping.get(key)
     return value.strip() if isinstance(value, str) else ""
 
 
-def _address(paper: Mapping[str, Any], name: str) -> str:
-    """A web address, or nothing: readers will be sent there."""
-    value = _text(paper, name)
+def _url_at(paper: Mapping[str, Any], key: str) -> str:
+    """Return a web address or an empty string: readers follow these links."""
+    value = _text_at(paper, key)
     return value if value.startswith(("https://", "http://")) else ""
 
 
-def _authors(paper: Mapping[str, Any]) -> Iterable[str]:
-    """The names in order, without those whose bearers asked to be hidden."""
+def _parse_authors(paper: Mapping[str, Any]) -> Iterable[str]:
+    """Yield the names in order, without authors who asked to be hidden."""
     for author in paper.get("authors") or ():
-        name = _text(author, "name") if isinstance(author, dict) else ""
+        name = _text_at(author, "name") if isinstance(author, dict) else ""
         if name and not author.get("hidden"):
             yield " ".join(name.split())
 
 
-def _keywords(paper: Mapping[str, Any]) -> Iterable[str]:
-    """Since March 2025; a list of words, or nothing."""
-    found = paper.get("ai_keywords")
-    words = found[:KEYWORDS] if isinstance(found, list) else ()
-    for word in words:
-        if isinstance(word, str) and 0 < len(word.strip()) <= 80:
-            yield word.strip()
+def _parse_keywords(paper: Mapping[str, Any]) -> Iterable[str]:
+    keywords = paper.get("ai_keywords")
+    for keyword in keywords[:MAX_KEYWORDS] if isinstance(keywords, list) else ():
+        if isinstance(keyword, str) and 0 < len(keyword.strip()) <= MAX_KEYWORD_CHARS:
+            yield keyword.strip()
 
 
-def _organization(row: Mapping[str, Any]) -> str:
-    found = row.get("organization") or row["paper"].get("organization")
-    if not isinstance(found, dict):
+def _parse_organization(row: Mapping[str, Any]) -> str:
+    organization = row.get("organization") or row["paper"].get("organization")
+    if not isinstance(organization, dict):
         return ""
-    return _text(found, "fullname") or _text(found, "name")
+    return _text_at(organization, "fullname") or _text_at(organization, "name")
 
 
-def _measurements(row: Mapping[str, Any], at: datetime) -> Iterable[Measurement]:
-    """Upvotes and stars are written inside `paper`, comments outside it."""
+def _parse_measurements(
+    row: Mapping[str, Any], read_at: datetime
+) -> Iterable[Measurement]:
+    """Yield the counts; upvotes and stars are inside `paper`, comments outside."""
     paper = row["paper"]
     counts = {
         "upvotes": paper.get("upvotes"),
@@ -165,5 +171,5 @@ def _measurements(row: Mapping[str, Any], at: datetime) -> Iterable[Measurement]
         "stars": paper.get("githubStars"),
     }
     for kind, value in counts.items():
-        if type(value) is int and 0 <= value < TOO_MANY:
-            yield Measurement(kind, value, at)
+        if type(value) is int and 0 <= value < MAX_COUNT:
+            yield Measurement(kind, value, read_at)

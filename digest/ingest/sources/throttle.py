@@ -1,4 +1,4 @@
-"""One request at a time and one in three seconds to arXiv, whoever of us asks."""
+"""One request at a time and one in three seconds to arXiv, across all processes."""
 
 import fcntl
 import time
@@ -12,77 +12,78 @@ from django.conf import settings
 from redis.exceptions import RedisError
 from redis.lock import Lock
 
-from digest.ingest.sources.listing import Refused
+from digest.ingest.sources.listing import SourceError
 
 # arXiv's terms of use: at most one request in three seconds, on one connection.
-PAUSE = 3.0
-# A turn that was not given back (its worker died) is free again after this: longer
-# than the longest request.
-LEASE = 90.0
-# Another worker may harvest; between two of its pages there is room for us.
-PATIENCE = 120.0
-# Seconds for one answer of Redis: one that hangs must not hang us.
-REDIS_PATIENCE = 10.0
-_LOCK, _LAST = "arxiv:turn", "arxiv:last"
+MIN_REQUEST_GAP_S = 3.0
+# A lock whose holder died is released after this; longer than the longest request.
+LOCK_LEASE_S = 90.0
+# Another worker may be harvesting; between two of its pages others get the lock.
+LOCK_TIMEOUT_S = 120.0
+# One answer of Redis; a hanging server must not hang the worker.
+REDIS_TIMEOUT_S = 10.0
+_LOCK_KEY, _LAST_REQUEST_KEY = "arxiv:lock", "arxiv:last-request"
+_LOCK_FILE = "arxiv.lock"
 
 
-class Unturned(Refused):
-    """Others of us were at it for too long."""
+class LockTimeout(SourceError):
+    """The lock was not free within LOCK_TIMEOUT_S, or Redis did not answer."""
 
 
 @contextmanager
-def turn() -> Iterator[None]:
-    """Ours alone until the end of the block, three seconds after whoever was before.
+def arxiv_lock() -> Iterator[None]:
+    """Hold the arXiv lock; enter no sooner than 3 s after the previous request.
 
-    With Redis across all machines, else across the programs of this one.
+    With Redis it holds across machines, otherwise across the processes of this one.
     """
-    with _by_redis() if settings.REDIS_URL else _by_file():
+    with _redis_lock() if settings.REDIS_URL else _file_lock():
         yield
 
 
 @contextmanager
-def _by_redis() -> Iterator[None]:
+def _redis_lock() -> Iterator[None]:
     try:
-        store = redis.Redis.from_url(
+        client = redis.Redis.from_url(
             settings.REDIS_URL,
-            socket_timeout=REDIS_PATIENCE,
-            socket_connect_timeout=REDIS_PATIENCE,
+            socket_timeout=REDIS_TIMEOUT_S,
+            socket_connect_timeout=REDIS_TIMEOUT_S,
         )
-        lock = store.lock(_LOCK, timeout=LEASE, blocking_timeout=PATIENCE)
+        lock = client.lock(
+            _LOCK_KEY, timeout=LOCK_LEASE_S, blocking_timeout=LOCK_TIMEOUT_S
+        )
         if not lock.acquire():
-            raise _unturned()
-        last = store.get(_LAST)
+            raise _lock_timeout()
+        last_request = client.get(_LAST_REQUEST_KEY)
     except RedisError as error:
-        raise Unturned(
-            f"Redis did not answer ({type(error).__name__}), so nobody knows whether "
-            "another worker is asking: start it; the next round tries again"
+        raise LockTimeout(
+            f"Redis did not answer ({type(error).__name__}), so another worker may be "
+            "using arXiv: start Redis; the next run tries again"
         ) from error
     try:
-        _rest(last)
+        _wait_for_gap(last_request)
         yield
     finally:
-        _give_back(store, lock)
+        _release_redis(client, lock)
 
 
-def _give_back(store: "redis.Redis", lock: Lock) -> None:
-    """Whatever becomes of it: what was fetched meanwhile is not lost for that."""
+def _release_redis(client: "redis.Redis", lock: Lock) -> None:
     try:
-        store.set(_LAST, time.time())
+        client.set(_LAST_REQUEST_KEY, time.time())
         lock.release()
-    except RedisError:  # it went away, or the request took longer than the lease
+    except RedisError:  # Redis is down or the lease ran out: keep what was fetched
         return
     finally:
-        store.close()
+        client.close()
 
 
 @contextmanager
-def _by_file() -> Iterator[None]:
+def _file_lock() -> Iterator[None]:
     folder = Path(settings.VAR)
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "arxiv.turn").open("a+", errors="replace") as file:
-        _wait_for(file)
+    with (folder / _LOCK_FILE).open("a+", errors="replace") as file:
+        _acquire_file(file)
         file.seek(0)
-        _rest(file.read())
+        _wait_for_gap(file.read())
         try:
             yield
         finally:
@@ -91,34 +92,35 @@ def _by_file() -> Iterator[None]:
             file.write(str(time.time()))
 
 
-def _wait_for(file: TextIO) -> None:
-    """Lock it; the system unlocks it when the program ends, however it ends."""
-    deadline = time.monotonic() + PATIENCE
+def _acquire_file(file: TextIO) -> None:
+    """Lock the file; the system unlocks it when the process ends, however it ends."""
+    deadline = time.monotonic() + LOCK_TIMEOUT_S
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
-                raise _unturned() from None
-            time.sleep(min(0.1, PATIENCE))
+                raise _lock_timeout() from None
+            time.sleep(min(0.1, LOCK_TIMEOUT_S))
         else:
             return
 
 
-def _rest(written: str | bytes | None) -> None:
-    """Wait until PAUSE after the last turn, but never longer: clocks of machines differ.
+def _wait_for_gap(last_request: str | bytes | None) -> None:
+    """Sleep until the gap is over, never longer: clocks of machines differ.
 
-    A note that cannot be read (a power cut leaves such files) is as good as a new one.
+    A value that cannot be parsed (a power cut leaves such files) counts as just now.
     """
     try:
-        last = float(written or 0)
+        last = float(last_request or 0)
     except ValueError:
         last = time.time()
-    time.sleep(min(PAUSE, max(0.0, last + PAUSE - time.time())))
+    gap_left = last + MIN_REQUEST_GAP_S - time.time()
+    time.sleep(min(MIN_REQUEST_GAP_S, max(0.0, gap_left)))
 
 
-def _unturned() -> Unturned:
-    return Unturned(
-        f"others of us asked arXiv for {PATIENCE:.0f} s on end: "
-        "nothing was asked; the next round tries again"
+def _lock_timeout() -> LockTimeout:
+    return LockTimeout(
+        f"other workers used arXiv for {LOCK_TIMEOUT_S:.0f} s without a gap: "
+        "nothing was requested; the next run tries again"
     )
