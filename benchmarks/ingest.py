@@ -30,7 +30,7 @@ from digest.ingest import sample, store
 from digest.ingest.sources import arxiv_feed, arxiv_oai
 from digest.ingest.sources.listing import Listing
 from digest.models import IngestRun, Paper
-from digest.text.plain import plain
+from digest.text.plain import to_plain_text
 from tests.conftest import DATA
 
 FEED = 2_000  # entries; the most that arXiv serves
@@ -90,7 +90,7 @@ def feeds(listings: list[Listing]) -> Result:
 
 
 def cleaning(listings: list[Listing]) -> float:
-    return seconds(lambda: [plain(one.abstract_raw) for one in listings])
+    return seconds(lambda: [to_plain_text(one.abstract_raw) for one in listings])
 
 
 def papers(number: int) -> Iterator[Listing]:
@@ -143,7 +143,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 def take_in(document: bytes) -> None:
     with uncleaned():
-        store.store(arxiv_feed.parse(document), run(), NOW)
+        store.store(arxiv_feed.parse(document).listings, run(), NOW)
 
 
 def run() -> IngestRun:
@@ -209,8 +209,8 @@ def harvest(size: int) -> dict[str, float]:
         if first == 0:
             start = time.perf_counter()
             for one in listings:
-                plain(one.title_raw)
-                plain(one.abstract_raw)
+                to_plain_text(one.title_raw)
+                to_plain_text(one.abstract_raw)
             cleaning = (time.perf_counter() - start) / PAGE
     peak = peak_kilobytes()
     cleaned = seconds + cleaning * size

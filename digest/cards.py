@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from digest.models import Paper
-from digest.text.summary import summary
+from digest.text.summary import summarize
 
 
 def authors_line(names: Sequence[str], first: int = 3) -> str:
@@ -27,7 +27,7 @@ def card(paper: Paper) -> dict[str, Any]:
         "published": paper.published_at.date().isoformat()
         if paper.published_at
         else None,
-        "summary": summary(paper.abstract, paper.title),
+        "summary": summarize(paper.abstract, paper.title),
         "abstract": paper.abstract,
         "primary": paper.primary,
         "categories": list(paper.categories),

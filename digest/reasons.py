@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from digest.models import Candidate, Interest, Paper, Pick, Topic
-from digest.text.tokens import contains, shared, spellings
+from digest.text.tokens import contains_phrase, shared_phrases, spelling_variants
 
 
 @dataclass(frozen=True)
@@ -131,14 +131,14 @@ def interest_text(
 
 
 def keyword_text(keyword: str, text: str) -> str:
-    if contains(spellings(text), spellings(keyword)):
+    if contains_phrase(spelling_variants(text), spelling_variants(keyword)):
         return f"Matches your keyword “{keyword}”"
     return f"Has the words of your keyword “{keyword}”, apart"
 
 
 def search_text(search: str, text: str) -> str:
     """Name the words that a paper shares with a search, where it lacks some of them."""
-    runs, complete = shared(search, text)
+    runs, complete = shared_phrases(search, text)
     if complete:
         return f"Close to your search “{search}”"
     if not runs:

@@ -14,13 +14,13 @@ from django.utils import timezone
 from accounts.admin import SubscriberAdmin
 from accounts.models import Subscriber
 from digest.admin import score_lines
-from digest.ingest.sources.listing import identify
 from digest.mailer import compose, retention
 from digest.mailer.mail import Mail
 from digest.models import Edition, Paper
 from digest.ranking import choose
 from digest.ranking.explain import absence, explain
 from digest.reasons import explain_picks, load_names
+from digest.text.arxiv_ids import parse_arxiv_id
 
 ACTIONS = {"unsubscribe": "Unsubscribe", "suppress": "Suppress this address"}
 LATEST = 10  # digests on a reader's page; the ledger has the others
@@ -152,7 +152,7 @@ def why_absent(edition: Edition, paper: Paper) -> str:
 def paper_named(text: str) -> Paper | None:
     """The paper of an id, as its source or an arXiv address gives it."""
     try:
-        identifier, _ = identify(text)
+        identifier, _ = parse_arxiv_id(text)
     except ValueError:
         identifier = text
     return Paper.objects.filter(identifier=identifier).first()

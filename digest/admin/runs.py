@@ -16,7 +16,7 @@ from accounts.admin_base import ReadOnlyAdmin
 from digest import tasks
 from digest.admin import run_summaries
 from digest.ingest import rerun, run_source
-from digest.ingest.sources.listing import Refused
+from digest.ingest.sources.listing import SourceError
 from digest.models import EmbeddingModel, IngestRun
 
 LOOKS = {"done": "success", "failed": "danger", "running": "warning"}
@@ -101,7 +101,7 @@ class IngestRunAdmin(ReadOnlyAdmin):
         if request.method == "POST" and form.is_valid():
             try:
                 run = run_source.submitted(form.cleaned_data["paper"], timezone.now())
-            except Refused as why:
+            except SourceError as why:
                 form.add_error("paper", str(why))
             else:
                 return self.submit(request, run)

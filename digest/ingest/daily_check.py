@@ -29,10 +29,12 @@ def check(now: datetime) -> list[IngestRun]:
     if not settings.ARXIV_OAI_URL or not _is_time(now):
         return []
     parts = [
-        one for one in arxiv_oai.sets(settings.ARXIV_CATEGORIES) if _is_due(one, now)
+        one
+        for one in arxiv_oai.set_specs(settings.ARXIV_CATEGORIES)
+        if _is_due(one, now)
     ]
     runs: list[IngestRun] = []
-    with http.connect() as client:
+    with http.open_client() as client:
         for part in parts:
             runs.append(oai_harvest.harvest(_run(part, now), now, client))
             if runs[-1].outcome == oai_harvest.UNREACHABLE:
@@ -41,7 +43,7 @@ def check(now: datetime) -> list[IngestRun]:
 
 
 def _run(part: str, now: datetime) -> IngestRun:
-    since = arxiv_calendar.rebuilt_at(arxiv_calendar.today(now))
+    since = arxiv_calendar.feed_rebuilt_at(arxiv_calendar.today(now))
     window = Window(_first_day(part, now), None, part)
     run = oai_harvest.run_for(window, now, again=True, is_check=True, since=since)
     assert run is not None  # again: there is always one
@@ -68,18 +70,19 @@ def _is_time(now: datetime) -> bool:
     if arxiv_calendar.expected(day) == Expected.WEEKEND:
         return False
     return (
-        monitoring.was_brought(day) or now > arxiv_calendar.rebuilt_at(day) + HEAD_START
+        monitoring.was_brought(day)
+        or now > arxiv_calendar.feed_rebuilt_at(day) + HEAD_START
     )
 
 
 def _is_due(part: str, now: datetime) -> bool:
     """Whether today has no check yet that found OAI-PMH ready, or came late enough."""
     day = arxiv_calendar.today(now)
-    ready = arxiv_calendar.rebuilt_at(day)
+    ready = arxiv_calendar.feed_rebuilt_at(day)
     last = done(part, now).filter(started_at__gte=ready).first()
     if last is None:
         return True
-    if last.started_at > ready + arxiv_calendar.GRACE:
+    if last.started_at > ready + arxiv_calendar.FEED_GRACE:
         return False
     empty = not Paper.objects.announced_by_arxiv().announced_on_day(day).exists()
     return _lags(last) or (empty and arxiv_calendar.expected(day) == Expected.PAPERS)

@@ -69,7 +69,7 @@ def missing(now: datetime) -> list[date]:
     enough = THIN * median(counts.values()) if len(counts) >= KNOWN_DAYS else 0
     return [
         day
-        for day in arxiv_calendar.days(max(first, since), last)
+        for day in arxiv_calendar.days_between(max(first, since), last)
         if arxiv_calendar.is_overdue(day, now)
         and counts.get(day, 0) <= enough
         and not (counts.get(day) and _was_sought(day))
@@ -80,7 +80,7 @@ def _was_sought(day: date) -> bool:
     """Whether a whole harvest has looked for papers of this day when all had to be there."""
     whole = IngestRun.objects.filter(source="arxiv", state=IngestRun.State.DONE)
     late = whole.filter(
-        started_at__gt=arxiv_calendar.rebuilt_at(day) + arxiv_calendar.GRACE
+        started_at__gt=arxiv_calendar.feed_rebuilt_at(day) + arxiv_calendar.FEED_GRACE
     )
     return late.filter(window_from__lte=day).exists()
 
@@ -147,7 +147,7 @@ def _read(day: date) -> QuerySet[IngestRun]:
     done = IngestRun.objects.filter(
         state=IngestRun.State.DONE, origin__startswith=settings.ARXIV_FEED_URL
     )
-    begin, end = map(arxiv_calendar.rebuilt_at, (day, day + timedelta(days=1)))
+    begin, end = map(arxiv_calendar.feed_rebuilt_at, (day, day + timedelta(days=1)))
     return done.filter(started_at__gte=begin, started_at__lt=end)
 
 
@@ -205,8 +205,8 @@ def _unread(now: datetime) -> Iterator[Alarm]:
 
 
 def _ending(today: date) -> Iterator[Alarm]:
-    end = arxiv_calendar.known_until()
-    if today > end - arxiv_calendar.RUNS_OUT:
+    end = arxiv_calendar.holidays_known_until()
+    if today > end - arxiv_calendar.HOLIDAY_LIST_NOTICE:
         text = (
             f"arXiv's holidays are known until {end:%d %B %Y}: update, or add the next "
             "year's to digest/ingest/sources/arxiv_calendar.py. Days that are holidays in other years "
@@ -224,7 +224,9 @@ def checked(now: datetime) -> Checked:
         missed=Coalesce(Sum("missed"), 0), corrected=Coalesce(Sum("corrected"), 0)
     )
     lately = (
-        done.filter(started_at__gt=last - arxiv_calendar.GRACE) if last else done.none()
+        done.filter(started_at__gt=last - arxiv_calendar.FEED_GRACE)
+        if last
+        else done.none()
     )
     newest = {run.part: run.unconfirmed for run in lately.order_by("started_at")}
     return Checked(last, **counts, unconfirmed=sum(newest.values()))

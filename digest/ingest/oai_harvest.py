@@ -14,8 +14,8 @@ from django.utils import timezone
 
 from digest.ingest import monitoring, reconcile, worker_identity
 from digest.ingest.sources import arxiv_calendar, arxiv_oai, http
-from digest.ingest.sources.arxiv_oai import Expired, Page, Window
-from digest.ingest.sources.listing import Listing, Refused
+from digest.ingest.sources.arxiv_oai import Page, TokenExpired, Window
+from digest.ingest.sources.listing import Listing, SourceError
 from digest.ingest.store import store
 from digest.models import IngestRun
 
@@ -42,7 +42,7 @@ DIED = "its worker died"
 Report = Callable[[IngestRun], None]
 
 
-class Endless(Refused):
+class Endless(SourceError):
     """A source that leads round in a circle, or gives more than it can have."""
 
 
@@ -60,7 +60,7 @@ def backfill(
     does not answer at all does.
     """
     runs = []
-    with http.connect() as client:
+    with http.open_client() as client:
         for window in windows(since, arxiv_calendar.today(now)):
             run = run_for(window, now, again)
             if run is None:
@@ -76,7 +76,7 @@ def windows(since: date, last: date) -> Iterator[Window]:
     first = since
     while first <= last:
         end = min(first + WEEK - timedelta(days=1), last)
-        for part in arxiv_oai.sets(settings.ARXIV_CATEGORIES):
+        for part in arxiv_oai.set_specs(settings.ARXIV_CATEGORIES):
             yield Window(first, end, part)
         first = end + timedelta(days=1)
 
@@ -94,9 +94,9 @@ def fill_gaps(now: datetime) -> list[IngestRun]:
         return []
     asked = [
         Window(min(gaps), None, part)
-        for part in arxiv_oai.sets(settings.ARXIV_CATEGORIES)
+        for part in arxiv_oai.set_specs(settings.ARXIV_CATEGORIES)
     ]
-    with http.connect() as client:
+    with http.open_client() as client:
         found = [run_for(window, now, again=True) for window in asked]
         return [harvest(run, now, client) for run in found if run]
 
@@ -105,13 +105,13 @@ def harvest_again(run: IngestRun, now: datetime) -> IngestRun:
     """The same window once more, as a run of its own; one that was begun goes on."""
     window = replace(_window(run), last=run.window_until)
     fresh = run_for(window, now, again=True, is_check=run.is_check)
-    with http.connect() as client:
+    with http.open_client() as client:
         return harvest(fresh, now, client) if fresh else run
 
 
 def go_on(run: IngestRun, now: datetime) -> IngestRun:
     """A run that stopped in the middle, from its first page that is not stored."""
-    with http.connect() as client:
+    with http.open_client() as client:
         return harvest(run, now, client)
 
 
@@ -130,7 +130,7 @@ def run_for(
     known = {
         "source": "arxiv",
         "origin": settings.ARXIV_OAI_URL,
-        "part": window.part,
+        "part": window.set_spec,
         "window_from": window.first,
         "window_until": window.last,
         "is_check": is_check,
@@ -180,7 +180,7 @@ def harvest(
         return run  # still running: another worker is at it, or died a moment ago
     try:
         _harvest(run, now, client, report)
-    except Refused as why:
+    except SourceError as why:
         _fail(run, now, str(why), why)
     except KeyboardInterrupt as stop:
         _fail(run, now, "interrupted: begin again and it goes on here", stop)
@@ -200,7 +200,7 @@ def _harvest(
     while run.state == IngestRun.State.RUNNING:
         try:
             page = _page(run, client)
-        except Expired:
+        except TokenExpired:
             if not (run.token and may_begin_again):
                 raise
             may_begin_again = False
@@ -220,7 +220,7 @@ def _begin(run: IngestRun) -> None:
 def _page(run: IngestRun, client: httpx.Client) -> Page:
     url: str = settings.ARXIV_OAI_URL
     if not url:
-        raise Refused("ARXIV_OAI_URL is empty: set it to ask OAI-PMH")
+        raise SourceError("ARXIV_OAI_URL is empty: set it to ask OAI-PMH")
     return arxiv_oai.parse(arxiv_oai.fetch(client, _window(run), run.token, url))
 
 
@@ -228,7 +228,7 @@ def _keep(run: IngestRun, page: Page, now: datetime) -> None:
     """One page, its account and the way on: all of it or nothing."""
     run.pages += 1
     run.records += len(page.listings) + len(page.deleted)
-    run.expected_records = page.size or run.expected_records
+    run.expected_records = page.total or run.expected_records
     _go_on(run, page.token)
     run.heartbeat_at = timezone.now()
     listings = list(_wanted(page))
@@ -265,7 +265,7 @@ def _go_on(run: IngestRun, token: str) -> None:
 
 def _window(run: IngestRun) -> Window:
     if run.window_from is None:
-        raise Refused("a harvest without its first day: begin another")
+        raise SourceError("a harvest without its first day: begin another")
     return Window(run.window_from, run.window_until, run.part)
 
 

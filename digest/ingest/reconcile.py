@@ -12,7 +12,7 @@ from digest.ingest.pg_copy import update
 from digest.ingest.sources import arxiv_calendar
 from digest.ingest.sources.listing import Listing
 from digest.models import IngestRun, Paper
-from digest.text.plain import people, plain
+from digest.text.plain import to_plain_names, to_plain_text
 
 AGREES = "agrees with the feeds"
 SILENT = "no new papers of the day, there or in the feeds"
@@ -101,16 +101,16 @@ def _correct(paper: Paper, listing: Listing) -> bool:
 
 def _title(paper: Paper, listing: Listing) -> dict[str, Any]:
     raw = listing.title_raw
-    if _same(raw, paper.title_raw) or plain(raw) == paper.title:
+    if _same(raw, paper.title_raw) or to_plain_text(raw) == paper.title:
         return {}
-    return {"title_raw": raw, "title": plain(raw)}
+    return {"title_raw": raw, "title": to_plain_text(raw)}
 
 
 def _abstract(paper: Paper, listing: Listing) -> dict[str, Any]:
     raw = listing.abstract_raw
-    if _same(raw, paper.abstract_raw) or plain(raw) == paper.abstract:
+    if _same(raw, paper.abstract_raw) or to_plain_text(raw) == paper.abstract:
         return {}
-    return {"abstract_raw": raw, "abstract": plain(raw)}
+    return {"abstract_raw": raw, "abstract": to_plain_text(raw)}
 
 
 def _same(one: str, other: str) -> bool:
@@ -119,7 +119,7 @@ def _same(one: str, other: str) -> bool:
 
 
 def _authors(paper: Paper, listing: Listing) -> dict[str, Any]:
-    told = people(listing.authors)
+    told = to_plain_names(listing.authors)
     return {"authors": told} if told and not paper.authors else {}
 
 

@@ -17,9 +17,10 @@ from digest.ingest.sources import (
     http,
     huggingface,
 )
-from digest.ingest.sources.listing import Listing, Refused, identify
+from digest.ingest.sources.listing import Listing, SourceError
 from digest.ingest.store import store
 from digest.models import IngestRun, Paper
+from digest.text.arxiv_ids import parse_arxiv_id
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ AHEAD = timedelta(days=1)
 UNCHANGED = "not modified since it was last read"
 SIGNS = 4_000  # bytes at the start of a document that tell what it is
 
-Parse = Callable[[bytes], list[Listing]]
+Parse = Callable[[bytes], Sequence[Listing]]
 Fetch = Callable[[], bytes]
 
 
@@ -55,7 +56,7 @@ def collect_network(now: datetime) -> list[IngestRun]:
 
 def collect_announcements(now: datetime) -> list[IngestRun]:
     """Take in what arXiv announced today."""
-    with http.connect() as client:
+    with http.open_client() as client:
         return [_from_arxiv(client, now)]
 
 
@@ -66,7 +67,7 @@ def poll(now: datetime) -> list[IngestRun]:
 
 def collect_attention(now: datetime) -> list[IngestRun]:
     """Take in Hugging Face's lists of the last days: votes, comments, stars."""
-    with http.connect() as client:
+    with http.open_client() as client:
         return list(_from_huggingface(client, now))
 
 
@@ -76,9 +77,9 @@ def submitted(text: str, now: datetime) -> IngestRun:
     It waits for `submit`. Raises Refused where the text names no paper.
     """
     try:
-        identifier, _ = identify(text)
+        identifier, _ = parse_arxiv_id(text)
     except ValueError as error:
-        raise Refused(
+        raise SourceError(
             f"{error}: give one such as 2401.01234, or an address of arxiv.org"
         ) from error
     run = _run("arxiv", f"{settings.ARXIV_API_URL}?id_list={identifier}", now)
@@ -92,7 +93,7 @@ def submit(run: IngestRun, now: datetime) -> IngestRun:
     url: str = settings.ARXIV_API_URL
 
     def fetch() -> bytes:
-        with http.connect() as client:
+        with http.open_client() as client:
             return arxiv_api.fetch(client, [run.part], 0, url)
 
     return _take(run, fetch, _one, now)
@@ -101,7 +102,7 @@ def submit(run: IngestRun, now: datetime) -> IngestRun:
 def collect_day(day: date, now: datetime) -> IngestRun:
     """Take in Hugging Face's list of one day."""
     url: str = settings.HUGGINGFACE_URL
-    with http.connect() as client:
+    with http.open_client() as client:
         run = _daily_run(day, url, now)
         return _take(run, _daily(client, day, url), _counted(now), now)
 
@@ -109,7 +110,7 @@ def collect_day(day: date, now: datetime) -> IngestRun:
 def _one(document: bytes) -> list[Listing]:
     page = arxiv_api.parse(document)
     if not page.listings:
-        raise Refused("arXiv knows no such paper: check the identifier")
+        raise SourceError("arXiv knows no such paper: check the identifier")
     return list(page.listings)
 
 
@@ -127,7 +128,7 @@ def _reader(path: Path) -> Fetch:
         try:
             return path.read_bytes()
         except OSError as error:
-            raise Refused(
+            raise SourceError(
                 f"cannot be read ({error.strerror}): check the path"
             ) from error
 
@@ -138,7 +139,7 @@ def _from_arxiv(client: httpx.Client, now: datetime) -> IngestRun:
     """Today's feed, asked for only if it changed; the run says what it was like."""
     categories: Sequence[str] = settings.ARXIV_CATEGORIES
     url: str = settings.ARXIV_FEED_URL
-    run = _run("arxiv", arxiv_feed.address(categories, url), now)
+    run = _run("arxiv", arxiv_feed.feed_url(categories, url), now)
     seen: list[Listing] = []
 
     def fetch() -> bytes:
@@ -148,7 +149,7 @@ def _from_arxiv(client: httpx.Client, now: datetime) -> IngestRun:
         return document.body
 
     def parse(document: bytes) -> list[Listing]:
-        seen.extend(_come(arxiv_feed.parse(document), now))
+        seen.extend(_come(arxiv_feed.parse(document).listings, now))
         return seen
 
     _take(run, fetch, parse, now)
@@ -213,15 +214,17 @@ def _daily(client: httpx.Client, day: date, url: str) -> Fetch:
 
 def _counted(now: datetime) -> Parse:
     """What comes from the network was counted at the time of asking."""
-    return lambda document: _come(huggingface.parse(document, read_at=now), now)
+    return lambda document: _come(
+        huggingface.parse(document, read_at=now).listings, now
+    )
 
 
-def _come(listings: list[Listing], now: datetime) -> list[Listing]:
+def _come(listings: Sequence[Listing], now: datetime) -> Sequence[Listing]:
     """These listings, or Refused: a day once announced stays, so no wrong one may."""
     latest = now.date() + AHEAD
     for one in listings:
         if one.announced_on and one.announced_on > latest:
-            raise Refused(
+            raise SourceError(
                 f"the paper {one.identifier} is of {one.announced_on}, which has not "
                 "come: fetch it again, or set the clock of this machine"
             )
@@ -241,10 +244,10 @@ def _take(
         if parse is None:
             run.source, parse = told_apart(document)
         store(parse(document), run, now)
-    except http.Unchanged:
+    except http.NotModified:
         run.outcome = UNCHANGED
         store([], run, now)
-    except Refused as why:
+    except SourceError as why:
         _fail(run, str(why), now)
     except Exception as error:  # the next document may be sound
         logger.exception("ingest stopped: %s", run.origin)
@@ -258,10 +261,10 @@ def told_apart(document: bytes) -> tuple[str, Parse]:
     if start[:1] == b"<":
         return "arxiv", _arxiv_parser(start[:SIGNS])
     if start[:1] == b"[":
-        return "huggingface", huggingface.parse
+        return "huggingface", lambda document: huggingface.parse(document).listings
     if not start:
-        raise Refused("the document is empty: fetch it again")
-    raise Refused(
+        raise SourceError("the document is empty: fetch it again")
+    raise SourceError(
         "neither a document of arXiv (XML) nor a daily answer of Hugging Face "
         "(a JSON list): give one of these"
     )
@@ -273,7 +276,7 @@ def _arxiv_parser(start: bytes) -> Parse:
         return lambda document: list(arxiv_oai.parse(document).listings)
     if b":totalResults" in start:
         return lambda document: list(arxiv_api.parse(document).listings)
-    return arxiv_feed.parse
+    return lambda document: arxiv_feed.parse(document).listings
 
 
 def _fail(run: IngestRun, why: str, now: datetime) -> None:

@@ -11,7 +11,7 @@ from django.db import transaction
 from digest.ingest.pg_copy import Overtaken, Row, insert, update
 from digest.ingest.sources.listing import Listing, Measurement
 from digest.models import AttentionSample, IngestRun, Paper, Recall
-from digest.text.plain import people, plain
+from digest.text.plain import to_plain_names, to_plain_text
 
 # How a paper is best known, first to last: as new in its primary category.
 _BEST = ("new", "cross", "replace", "replace-cross", "", "added")
@@ -141,9 +141,9 @@ def _text(listing: Listing) -> Row:
     return {
         "title_raw": title,
         "abstract_raw": abstract,
-        "title": plain(title),
-        "abstract": plain(abstract),
-        "authors": people(listing.authors),
+        "title": to_plain_text(title),
+        "abstract": to_plain_text(abstract),
+        "authors": to_plain_names(listing.authors),
         "categories": [_kept(name) for name in listing.categories],
         "primary": _fitting("primary", listing.primary),
         "version": listing.version,
@@ -152,10 +152,10 @@ def _text(listing: Listing) -> Row:
 
 def _facts(listing: Listing) -> Row:
     return {
-        "organization": plain(listing.organization)[:200],
+        "organization": to_plain_text(listing.organization)[:200],
         "published_at": listing.published_at,
-        "ai_summary": plain(listing.ai_summary),
-        "ai_keywords": [plain(word) for word in listing.ai_keywords],
+        "ai_summary": to_plain_text(listing.ai_summary),
+        "ai_keywords": [to_plain_text(word) for word in listing.ai_keywords],
         **{
             name: _fitting(name, getattr(listing, name))
             for name in ("code_url", "project_url", "doi", "license")

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from digest.ranking.lsa import Rows
-from digest.text.tokens import fold
+from digest.text.tokens import fold_text
 
 Reals = npt.NDArray[np.float64]
 Names = Sequence[str]  # the authors of one paper
@@ -109,4 +109,4 @@ def _above(past: tuple[float, int], level: float, own: float | None) -> float:
 
 
 def _folded(names: Names) -> list[str]:
-    return sorted({fold(name) for name in names})
+    return sorted({fold_text(name) for name in names})

@@ -13,7 +13,7 @@ from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.preprocessing import normalize
 
-from digest.text.tokens import words
+from digest.text.tokens import content_words
 
 Scores = npt.NDArray[np.float64]
 
@@ -48,7 +48,7 @@ class Lexicon:
         weighs n / (1 + sated·(n - 1)): each time anew for 0, once for 1.
         (Robertson & Zaragoza 2009, section 3; their k3 is 1/sated - 1.)
         """
-        asked = Counter(words(query))
+        asked = Counter(content_words(query))
         if not asked:
             return np.zeros(self.size)
         weights = {
@@ -105,7 +105,7 @@ class Lexicon:
 
     def _cut(self, text: str) -> Sparse:
         """A text as a unit row: the columns of its words, and their weights."""
-        counts = Counter(word for word in words(text) if word in self._columns)
+        counts = Counter(word for word in content_words(text) if word in self._columns)
         columns = np.array([self._columns[word] for word in counts], np.int64)
         weights = (np.log(np.array([*counts.values()], float)) + 1) * self._idf[columns]
         return columns, weights / max(float(np.linalg.norm(weights)), 1e-12)
@@ -123,7 +123,7 @@ class Lexicon:
 
 def _count(texts: Sequence[str]) -> tuple[dict[str, int], csr_matrix]:
     """The column of each word, and how often each text has it: [n, words]."""
-    counter = CountVectorizer(analyzer=words)
+    counter = CountVectorizer(analyzer=content_words)
     try:
         counts = counter.fit_transform(texts)
     except ValueError:  # not one word among them

@@ -21,7 +21,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.preprocessing import normalize
 from sklearn.utils.extmath import randomized_svd
 
-from digest.text.tokens import words_and_pairs
+from digest.text.tokens import unigrams_and_bigrams
 
 Rows = npt.NDArray[np.float32]
 
@@ -73,7 +73,7 @@ class Fitted:
 
     @cached_property
     def _counter(self) -> CountVectorizer:
-        return CountVectorizer(analyzer=words_and_pairs, vocabulary=self.terms)
+        return CountVectorizer(analyzer=unigrams_and_bigrams, vocabulary=self.terms)
 
     @cached_property
     def version(self) -> str:
@@ -135,7 +135,7 @@ def fit(texts: Sequence[str]) -> Fitted:
 def _vocabulary(texts: Sequence[str]) -> tuple[tuple[str, ...], csr_matrix]:
     rare = RARE if len(texts) >= FEW else 1
     counter = CountVectorizer(
-        analyzer=words_and_pairs, min_df=rare, max_features=MAX_TERMS
+        analyzer=unigrams_and_bigrams, min_df=rare, max_features=MAX_TERMS
     )
     try:
         counts = counter.fit_transform(texts)

@@ -18,7 +18,7 @@ from scipy.sparse.csgraph import connected_components
 from digest.ranking.bm25 import KEPT, Lexicon, Scores
 from digest.ranking.lsa import Model
 from digest.ranking.selection import CLAIMED_FROM
-from digest.text.tokens import contains, fold, spellings, tokens
+from digest.text.tokens import contains_phrase, fold_text, spelling_variants, tokenize
 
 Row = npt.NDArray[np.float32]
 Whole = npt.NDArray[np.int64]
@@ -137,8 +137,8 @@ class Field:
         self._vectors, self.model = vectors, model
         self._lexicon = Lexicon([paper.text for paper in papers] or [""])
         self._headings = Lexicon([paper.title for paper in papers] or [""])
-        self._titles = [spellings(paper.title) for paper in papers]
-        self._abstracts = [spellings(paper.abstract) for paper in papers]
+        self._titles = [spelling_variants(paper.title) for paper in papers]
+        self._abstracts = [spelling_variants(paper.abstract) for paper in papers]
         self._holders = _by_word(zip(self._titles, self._abstracts, strict=True))
         self._names = _by_name(papers)
         self._place = {paper.text: i for i, paper in enumerate(papers)}
@@ -188,8 +188,8 @@ class Field:
 
     def keyword(self, wish: InterestQuery) -> Scores:
         """A word or phrase as whole words, hyphens and simple plurals aside."""
-        phrase = spellings(wish.value)
-        apart = [f" {word} " for word in tokens(wish.value)]
+        phrase = spelling_variants(wish.value)
+        apart = [f" {word} " for word in tokenize(wish.value)]
         return self._phrases([phrase], apart)
 
     def author(self, wish: InterestQuery) -> Scores:
@@ -226,7 +226,7 @@ class Field:
 
     def _verbatim(self, phrases: Sequence[str]) -> Scores:
         """The best verbatim occurrence of any of the phrases: float64 [n]."""
-        return self._phrases([spellings(phrase) for phrase in phrases])
+        return self._phrases([spelling_variants(phrase) for phrase in phrases])
 
     def _phrases(
         self, phrases: Sequence[tuple[str, ...]], apart: Sequence[str] = ()
@@ -326,7 +326,7 @@ def name_parts(name: str) -> tuple[str, ...]:
     if name.count(",") == 1:
         last, first = name.split(",")
         name = f"{first} {last}"
-    return tuple(fold(name).replace("-", " ").replace(".", " ").split())
+    return tuple(fold_text(name).replace("-", " ").replace(".", " ").split())
 
 
 def _spreads(values: Scores, expected: float) -> Scores:
@@ -380,9 +380,9 @@ def _phrase(
     title: tuple[str, ...],
     abstract: tuple[str, ...],
 ) -> float:
-    if contains(title, phrase):
+    if contains_phrase(title, phrase):
         return IN_TITLE
-    if contains(abstract, phrase):
+    if contains_phrase(abstract, phrase):
         return IN_ABSTRACT
     whole = title[0] + abstract[0]
     return ALL_WORDS if len(apart) > 1 and all(w in whole for w in apart) else 0.0

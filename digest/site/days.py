@@ -65,7 +65,7 @@ def why_empty(day: date, now: datetime, before: date | None) -> str:
     if brings == arxiv_calendar.Expected.PAPERS and not arxiv_calendar.is_overdue(
         day, now
     ):
-        hour = f"{arxiv_calendar.rebuilt_at(day):%H:%M}"
+        hour = f"{arxiv_calendar.feed_rebuilt_at(day):%H:%M}"
         return f"Today's listing has not arrived yet. It usually does soon after {hour} UTC."
     return EMPTY[brings]
 

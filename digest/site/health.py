@@ -52,7 +52,7 @@ def health(request: HttpRequest) -> JsonResponse:
         "newest": newest,
         "missing": missing,
         "checked": asdict(checked),
-        "holidays_known_until": arxiv_calendar.known_until(),
+        "holidays_known_until": arxiv_calendar.holidays_known_until(),
     }
     well = ingest == "ok" and sending != STANDS_STILL
     return JsonResponse(told, status=200 if well else 503)

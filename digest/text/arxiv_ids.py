@@ -9,7 +9,9 @@ import re
 from datetime import date
 
 _MONTH = r"(?:0[1-9]|1[0-2])"
-_NEW = rf"(?:(?:0[7-9]|1[0-4]){_MONTH}\.\d{{4}}|(?:1[5-9]|[2-9]\d){_MONTH}\.\d{{5}})"
+_BARE = rf"(?:(?:0[7-9]|1[0-4]){_MONTH}\.\d{{4}}|(?:1[5-9]|[2-9]\d){_MONTH}\.\d{{5}})"
+# A number that is marked as arXiv's may have either length.
+_MARKED_NUMBER = rf"\d\d{_MONTH}\.\d{{4,5}}"
 # The archives of arXiv's taxonomy, the closed ones included.
 _ARCHIVES = (
     *("acc-phys", "adap-org", "alg-geom", "ao-sci", "astro-ph", "atom-ph"),
@@ -22,9 +24,7 @@ _OLD = (
     rf"(?P<archive>{'|'.join(_ARCHIVES)})(?:\.[a-z]{{2}})?"
     rf"/(?P<old>(?:9[1-9]|0[0-7]){_MONTH}\d{{3}})"
 )
-_NUMBER = (
-    rf"(?:{_OLD}|(?P<new>{_NEW}))(?:v(?P<version>[1-9]\d{{0,3}}))?(?!\.?\d|v\d)"
-)
+_END = r"(?:v(?P<version>[1-9]\d{0,3}))?(?!\.?\d|v\d)"
 # What makes the number after it surely arXiv's: an address of a site that uses arXiv's
 # numbers, a DOI, an OAI identifier or the word. DBLP writes "abs/" alone.
 _MARK = (
@@ -38,9 +38,16 @@ _KEYS = (
     rf"abs-(?P<dblp>\d\d{_MONTH}-\d{{4,5}})(?!\d)"
     rf"|(?:19|20)\d\darxiv(?P<ads>\d\d{_MONTH}\.?\d{{4,5}})[a-z]\b"
 )
-_MARKED = re.compile(rf"{_MARK}{_NUMBER}|{_KEYS}", re.IGNORECASE)
 # A bare number must not be the tail of another address, DOI, word or number.
-_ANY = re.compile(rf"(?:{_MARK}|(?<![\w./-])){_NUMBER}|{_KEYS}", re.IGNORECASE)
+_ALONE = r"(?<![\w./-])"
+_MARKED = re.compile(
+    rf"{_MARK}(?:{_OLD}|(?P<marked>{_MARKED_NUMBER})){_END}|{_KEYS}", re.IGNORECASE
+)
+_ANY = re.compile(
+    rf"(?:(?:{_MARK}|{_ALONE}){_OLD}|{_MARK}(?P<marked>{_MARKED_NUMBER})"
+    rf"|{_ALONE}(?P<bare>{_BARE})){_END}|{_KEYS}",
+    re.IGNORECASE,
+)
 # Redirects of search engines and mail scanners hold the address percent-encoded.
 _ENCODED_SLASH = re.compile(r"%(?:25){0,3}2f", re.IGNORECASE)
 _ENCODED_COLON = re.compile(r"%(?:25){0,3}3a", re.IGNORECASE)
@@ -81,11 +88,11 @@ def _find_all(pattern: re.Pattern[str], text: str) -> list[str]:
 
 
 def _identifier_of(match: re.Match[str]) -> str:
-    if match["new"]:
-        return match["new"]
-    if match["old"]:
-        return f"{match['archive'].lower()}/{match['old']}"
-    digits = (match["dblp"] or match["ads"]).replace("-", "").replace(".", "")
+    groups = match.groupdict()
+    if groups["old"]:
+        return f"{groups['archive'].lower()}/{groups['old']}"
+    number = groups["marked"] or groups.get("bare") or groups["dblp"] or groups["ads"]
+    digits = number.replace("-", "").replace(".", "")
     return f"{digits[:4]}.{digits[4:]}"
 
 

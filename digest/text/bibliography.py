@@ -114,7 +114,11 @@ def _found(every: Iterator[Told]) -> Bibliography:
 
 def _short(line: str) -> str:
     bare = " ".join(line[: 4 * MAX_SHOWN_LINE_CHARS].split())
-    return bare if len(bare) <= MAX_SHOWN_LINE_CHARS else f"{bare[: MAX_SHOWN_LINE_CHARS - 1]}…"
+    return (
+        bare
+        if len(bare) <= MAX_SHOWN_LINE_CHARS
+        else f"{bare[: MAX_SHOWN_LINE_CHARS - 1]}…"
+    )
 
 
 # BibTeX, read tolerantly: what is broken in one record does not reach the next.

@@ -57,7 +57,9 @@ def summarize(abstract: str, title: str = "", limit: int = MAX_SUMMARY_CHARS) ->
     starts, rest_limit = [0, *ends[:-1]], limit - len(ELLIPSIS)
     cut = [abstract[start:end] for start, end in zip(starts, ends, strict=False)]
     name = _name_in_title(title)
-    first = next((n for n, text in enumerate(cut) if _says_what_was_done(text, name)), 0)
+    first = next(
+        (n for n, text in enumerate(cut) if _says_what_was_done(text, name)), 0
+    )
     if not first or ends[first] <= len(beginning):
         return beginning
     while (

@@ -89,7 +89,9 @@ def shared_phrases(query: str, text: str) -> tuple[list[str], bool]:
     for word in (word.strip(_PUNCTUATION) for word in query.split()):
         if not content_words(word):
             stop_words.append(word)
-        elif any(text_tokens.issuperset(run.split()) for run in spelling_variants(word)):
+        elif any(
+            text_tokens.issuperset(run.split()) for run in spelling_variants(word)
+        ):
             runs[-1] += [*stop_words, word] if runs[-1] else [word]
             stop_words = []
         else:

@@ -43,7 +43,7 @@ def editor(client):
 
 @pytest.fixture
 def arxiv(httpserver, settings, monkeypatch, eager):
-    monkeypatch.setattr("digest.ingest.sources.throttle.PAUSE", 0.0)
+    monkeypatch.setattr("digest.ingest.sources.throttle.MIN_REQUEST_GAP_S", 0.0)
     sources = Sources(httpserver, settings)
     sources.known = [YOUNG]
     return sources

@@ -9,8 +9,8 @@ from tests.ingest.fake_sources import Sources
 @pytest.fixture(autouse=True)
 def brisk(monkeypatch):
     """Wait as briefly as a test may; test_manners asks for the real pauses."""
-    monkeypatch.setattr(http, "PAUSE", 0.01)
-    monkeypatch.setattr(throttle, "PAUSE", 0.0)
+    monkeypatch.setattr(http, "RETRY_PAUSE_S", 0.01)
+    monkeypatch.setattr(throttle, "MIN_REQUEST_GAP_S", 0.0)
 
 
 @pytest.fixture

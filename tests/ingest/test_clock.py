@@ -32,7 +32,7 @@ def test_every_announced_day_comes_in_its_first_hour_whatever_the_clocks_do(
 ):
     days = [first + timedelta(days=back) for back in range(number)]
     full = [day for day in days if day.weekday() < 5 and day not in empty]
-    begin = arxiv_calendar.rebuilt_at(first)
+    begin = arxiv_calendar.feed_rebuilt_at(first)
     looks = [
         at
         for day in days
@@ -143,7 +143,7 @@ def test_failures_of_a_time_to_come_hold_up_no_paper_that_a_reader_waits_for(
 
 
 def test_a_day_is_read_between_its_own_midnight_and_the_next(settings):
-    at = arxiv_calendar.rebuilt_at(DAY)
+    at = arxiv_calendar.feed_rebuilt_at(DAY)
     for moment in (at - HOUR, at + 24 * HOUR):
         ahead(origin=f"{settings.ARXIV_FEED_URL}/cs.AI")
         IngestRun.objects.filter(started_at=NOW + AHEAD).update(started_at=moment)

@@ -31,7 +31,7 @@ def live(sources, settings, days, categories):
     said, before = {}, b""
     for number, (day, document) in enumerate(days):
         sources.body = document
-        midnight = arxiv_calendar.rebuilt_at(day)
+        midnight = arxiv_calendar.feed_rebuilt_at(day)
         if day.weekday() >= 5:
             assert run_source.poll(midnight) == []
             said[day] = run_source.collect_announcements(midnight)
@@ -74,7 +74,7 @@ def first_days(days):
     """Each paper's first day, as the documents themselves tell it."""
     first = {}
     for day, document in days:
-        for one in arxiv_feed.parse(document):
+        for one in arxiv_feed.parse(document).listings:
             first.setdefault(one.identifier, day)
     return first
 
@@ -119,7 +119,7 @@ def test_thirty_eight_days_with_gaps_are_read_whole_and_the_gaps_named(
     since = last - timedelta(days=monitoring.LOOK_BACK)
     assert monitoring.missing(now) == [
         day
-        for day in arxiv_calendar.days(since, last)
+        for day in arxiv_calendar.days_between(since, last)
         if day not in have and arxiv_calendar.expected(day) == "papers"
     ]
 
@@ -142,7 +142,7 @@ def test_papers_that_the_feeds_of_eighteen_days_lack_are_announced_on_their_day(
     first, lost = {}, set()
 
     for day, document in days:
-        told = arxiv_feed.parse(document)
+        told = arxiv_feed.parse(document).listings
         new = [one for one in told if one.announce_type == "new"]
         fresh = [one for one in new if one.identifier not in first]
         first |= {one.identifier: day for one in fresh}
@@ -153,7 +153,9 @@ def test_papers_that_the_feeds_of_eighteen_days_lack_are_announced_on_their_day(
         kept = [] if day == silent else told
         sources.announced = [one for one in kept if one.identifier not in missing]
         for hour in (0, 3):
-            now = arxiv_calendar.rebuilt_at(day) + timedelta(hours=hour, minutes=20)
+            now = arxiv_calendar.feed_rebuilt_at(day) + timedelta(
+                hours=hour, minutes=20
+            )
             run_source.poll(now)
             daily_check.check(now)
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from digest.ingest import run_source
 from digest.ingest.sources import arxiv_api, arxiv_feed, arxiv_oai, http, huggingface
-from digest.ingest.sources.listing import Listing, Refused, identify
+from digest.ingest.sources.listing import Listing, SourceError
 from digest.models import IngestRun, Paper
+from digest.text.arxiv_ids import parse_arxiv_id
 from tests.conftest import DATA, needs_data
 from tests.ingest import recorded
 from tests.ingest.fake_sources import (
@@ -65,7 +66,7 @@ def test_a_fault_that_passes_costs_an_attempt_and_no_paper(told, fault, asked):
     [
         (busy(503), "answered 503: try again later"),
         (busy(429), "answered 429: try again later"),
-        (busy(503, after=3600), "asks for 3600 s of peace"),
+        (busy(503, after=3600), "asks for a pause of 3600 s"),
         (busy(404), "answered 404"),
         (CAPTCHA, "a web page, not XML (a captcha or an error?): fetch it again"),
         (cut, "cut or broken at line"),
@@ -155,16 +156,16 @@ def test_a_retry_after_is_obeyed(told):
 def test_a_moment_to_come_back_at_is_a_number_of_seconds():
     soon = datetime.now(UTC) + timedelta(seconds=30)
 
-    assert 28 <= http._retry_after(format_datetime(soon, usegmt=True)) <= 30
+    assert 28 <= http._parse_retry_after(format_datetime(soon, usegmt=True)) <= 30
     zoned = soon.astimezone(timezone(timedelta(hours=2)))
-    assert 28 <= http._retry_after(format_datetime(zoned)) <= 30
-    assert http._retry_after("7") == 7
-    assert http._retry_after("soon") is None
-    assert http._retry_after("") is None
+    assert 28 <= http._parse_retry_after(format_datetime(zoned)) <= 30
+    assert http._parse_retry_after("7") == 7
+    assert http._parse_retry_after("soon") is None
+    assert http._parse_retry_after("") is None
 
 
 def test_a_source_that_drips_is_given_up(told, monkeypatch):
-    monkeypatch.setattr(http, "DRIP", 0.2)
+    monkeypatch.setattr(http, "BODY_TIMEOUT_S", 0.2)
 
     def drip(_):  # five seconds of it, each time that we ask
         def slowly():
@@ -179,12 +180,12 @@ def test_a_source_that_drips_is_given_up(told, monkeypatch):
 
     (run,) = run_source.collect_announcements(NOW)
 
-    assert "was not done after" in run.error
-    assert time.monotonic() - begun < 5 * http.ATTEMPTS
+    assert "was not complete after" in run.error
+    assert time.monotonic() - begun < 5 * http.MAX_ATTEMPTS
 
 
 def test_a_source_that_never_ends_is_given_up(told, monkeypatch):
-    monkeypatch.setattr(http, "LARGEST", 1_000_000)
+    monkeypatch.setattr(http, "MAX_BODY_BYTES", 1_000_000)
     told.faults["feed"] = [Response(b" " * 2_000_000)]
 
     (run,) = run_source.collect_announcements(NOW)
@@ -261,10 +262,10 @@ def test_what_a_machine_wrote_of_a_paper_is_kept_as_such(sources, db):
 
 
 READERS = {
-    recorded.ATOM: arxiv_feed.parse,
-    recorded.RSS: arxiv_feed.parse,
-    recorded.DAY_2026: huggingface.parse,
-    recorded.DAY_2025: huggingface.parse,
+    recorded.ATOM: lambda document: arxiv_feed.parse(document).listings,
+    recorded.RSS: lambda document: arxiv_feed.parse(document).listings,
+    recorded.DAY_2026: lambda document: huggingface.parse(document).listings,
+    recorded.DAY_2025: lambda document: huggingface.parse(document).listings,
     recorded.OAI_RAW: lambda document: arxiv_oai.parse(document).listings,
     recorded.OAI_ARXIV: lambda document: arxiv_oai.parse(document).listings,
     recorded.OAI_DC: lambda document: arxiv_oai.parse(document).listings,
@@ -317,14 +318,14 @@ def test_a_mutated_document_gives_papers_or_the_documented_refusal(path, changes
 def assert_papers_or_refused(read, document):
     try:
         found = read(document)
-    except Refused as why:
+    except SourceError as why:
         found, said = [], str(why)
     else:
         said = "whole: nothing to say"
     assert ": " in said
     for one in found:
         assert isinstance(one, Listing)
-        assert identify(one.identifier) == (one.identifier, 1)
+        assert parse_arxiv_id(one.identifier) == (one.identifier, 1)
         assert one.title_raw
 
 
@@ -335,7 +336,7 @@ def assert_papers_or_refused(read, document):
         ("oai/sample_arxiv_response_listrecords_cs.xml", READERS[recorded.OAI_RAW]),
         ("oai/hepcrawl/arxiv-physics-hep-th.xml", READERS[recorded.OAI_RAW]),
         ("oai/arxivraw_1810.09584_getrecord.xml", READERS[recorded.OAI_RAW]),
-        ("rss_atom/DERIVED_rss.arxiv.org_atom_cs.AI_2025-08-20_closed.xml", arxiv_feed.parse),
+        ("rss_atom/DERIVED_rss.arxiv.org_atom_cs.AI_2025-08-20_closed.xml", READERS[recorded.ATOM]),
         (
             "arxiv_api/id_1707.08567_s0_m100_6a1afebfc6a3.http200.xml",
             READERS[recorded.PAPERS],

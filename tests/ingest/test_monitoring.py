@@ -22,7 +22,11 @@ from tests.make import DAY, NOW
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both]
 MORNING = datetime(2026, 11, 20, 5, 20, tzinfo=UTC)
-LATE = arxiv_calendar.rebuilt_at(DAY) + arxiv_calendar.GRACE + timedelta(minutes=1)
+LATE = (
+    arxiv_calendar.feed_rebuilt_at(DAY)
+    + arxiv_calendar.FEED_GRACE
+    + timedelta(minutes=1)
+)
 SATURDAY = MORNING + timedelta(days=1)
 AFTER_THANKSGIVING = datetime(2026, 11, 27, 5, 20, tzinfo=UTC)
 
@@ -253,7 +257,7 @@ def test_only_a_whole_harvest_of_that_day_that_was_late_enough_has_sought_it(
 ):
     usual_days(number=3, size=12)
     make.paper(announced_on=DAY)
-    grace_is_over = arxiv_calendar.rebuilt_at(DAY) + arxiv_calendar.GRACE
+    grace_is_over = arxiv_calendar.feed_rebuilt_at(DAY) + arxiv_calendar.FEED_GRACE
     known = {"source": "arxiv", "state": "done", "window_from": DAY, **fields}
     IngestRun.objects.create(
         origin="x", started_at=grace_is_over + timedelta(hours=hours), **known
@@ -433,7 +437,7 @@ def test_a_paper_that_nobody_knows_is_refused(sources):
 
 def test_words_are_no_paper():
     with pytest.raises(
-        run_source.Refused, match="is not an arXiv identifier: give one"
+        run_source.SourceError, match="is not an arXiv identifier: give one"
     ):
         run_source.submitted("a paper about floods", NOW)
     assert not IngestRun.objects.exists()

@@ -359,7 +359,7 @@ def test_a_source_that_does_not_answer_is_left_in_peace(sources):
     (run,) = backfill(date(2026, 11, 2), NOW)
 
     assert (run.state, run.outcome) == ("failed", oai_harvest.UNREACHABLE)
-    assert len(sources.asked["oai"]) == http.ATTEMPTS
+    assert len(sources.asked["oai"]) == http.MAX_ATTEMPTS
 
 
 def test_a_window_that_another_worker_is_at_is_left_to_it(sources, settings):
@@ -435,7 +435,7 @@ def test_a_worker_that_lives_is_not_gone():
 def test_windows_are_weeks_of_every_archive():
     found = list(oai_harvest.windows(date(2026, 11, 2), DAY))
 
-    assert [(one.first.day, one.last.day, one.part) for one in found] == [
+    assert [(one.first.day, one.last.day, one.set_spec) for one in found] == [
         (2, 8, "cs"),
         (9, 15, "cs"),
         (16, 20, "cs"),

@@ -27,7 +27,7 @@ def wire():
 
     def serve(said):
         def answer():
-            for _ in range(http.ATTEMPTS):
+            for _ in range(http.MAX_ATTEMPTS):
                 try:
                     asking, _ = listening.accept()
                 except OSError:  # closed: nobody asks any more
@@ -45,7 +45,7 @@ def wire():
 
 @pytest.fixture
 def client():
-    with http.connect() as client:
+    with http.open_client() as client:
         yield client
 
 
@@ -61,7 +61,7 @@ def client():
         (b"<html>Please log in</html>\r\n\r\n", "illegal status line"),
         (b"", "disconnected without sending a response"),
         (OK + b"Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc", "incorrect header"),
-        (OK + b"Content-Encoding: br\r\nContent-Length: 3\r\n\r\nabc", r"nobody asked for \(br"),
+        (OK + b"Content-Encoding: br\r\nContent-Length: 3\r\n\r\nabc", r"not accepted \(br"),
         (b"HTTP/1.1 206 Partial Content\r\nContent-Length: 6\r\n\r\n<feed>", "answered 206"),
         (b"HTTP/1.1 204 No Content\r\n\r\n", "answered 204"),
         (b"HTTP/1.1 407 Log In First\r\nContent-Length: 0\r\n\r\n", "answered 407"),
@@ -73,7 +73,7 @@ def test_an_answer_that_is_no_whole_one_is_refused_with_the_reason(
     wire, client, said, why
 ):
     with pytest.raises(http.Unreachable, match=f"{why}.*: try again later"):
-        http.get(client, wire(said))
+        http.fetch_body(client, wire(said))
 
 
 @pytest.mark.django_db
@@ -96,8 +96,8 @@ def test_what_is_packed_twice_is_not_unpacked(httpserver: HTTPServer, client):
         twice, headers={"Content-Encoding": "gzip, gzip"}
     )
 
-    with pytest.raises(http.Unreachable, match=r"nobody asked for \(gzip, gzip\)"):
-        http.get(client, httpserver.url_for("/feed"))
+    with pytest.raises(http.Unreachable, match=r"not accepted \(gzip, gzip\)"):
+        http.fetch_body(client, httpserver.url_for("/feed"))
 
     assert httpserver.log[0][0].headers["Accept-Encoding"] == "gzip"
 
@@ -108,7 +108,7 @@ def test_that_nothing_changed_is_believed_only_where_it_was_asked(
     httpserver.expect_request("/feed").respond_with_data("", 304)
 
     with pytest.raises(http.Unreachable, match="answered 304"):
-        http.get(client, httpserver.url_for("/feed"))
+        http.fetch_body(client, httpserver.url_for("/feed"))
 
 
 @pytest.mark.django_db
@@ -136,7 +136,7 @@ def elsewhere(client, here, there):
 
     client._transport = httpx.MockTransport(answer)
     try:
-        return http.get(client, here), asked
+        return http.fetch_body(client, here), asked
     except http.Unreachable as error:
         return str(error), asked
 

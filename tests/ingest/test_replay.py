@@ -12,7 +12,7 @@ def test_eighteen_recorded_days_come_out_as_feeds_of_the_four_kinds():
     archive = DATA / "replay" / "raw_daily_wanzhouliu_18days.tar.gz"
 
     feeds = {
-        day: arxiv_feed.parse(document)
+        day: arxiv_feed.parse(document).listings
         for day, document in replay.recorded_feeds(archive)
     }
 
@@ -28,7 +28,7 @@ def test_days_of_one_paper_a_line_come_out_as_feeds_too():
     archive = next((DATA / "replay").glob("raw_daily_dw-dengwei*"))
 
     sizes = [
-        len(arxiv_feed.parse(document))
+        len(arxiv_feed.parse(document).listings)
         for _, document in replay.recorded_feeds(archive)
     ]
 

@@ -240,7 +240,11 @@ def test_a_list_that_never_ends_is_left(sources):
 
     run = room.collect_day(NOW.date(), NOW)
 
-    assert (run.state, run.new, len(sources.log)) == ("done", 100, huggingface.PAGES)
+    assert (run.state, run.new, len(sources.log)) == (
+        "done",
+        100,
+        huggingface.MAX_PAGES,
+    )
 
 
 def test_a_silent_source_is_recorded_once_and_the_other_goes_on(sources):

@@ -53,13 +53,13 @@ def test_both_documents_say_what_was_invented(papers, tmp_path):
         one
         for path in paths
         if path.suffix == ".xml"
-        for one in arxiv_feed.parse(path.read_bytes())
+        for one in arxiv_feed.parse(path.read_bytes()).listings
     ]
     counted = [
         one
         for path in paths
         if path.suffix == ".json"
-        for one in huggingface.parse(path.read_bytes())
+        for one in huggingface.parse(path.read_bytes()).listings
     ]
     assert len(paths) == 6
     said = [(one.title_raw, one.authors, one.announce_type) for one in announced]

@@ -64,7 +64,7 @@ def counts(signals=0, new=0, updated=0, unchanged=0):
 def test_a_feed_becomes_papers_and_an_account_of_them():
     account = run()
 
-    result = store(arxiv_feed.parse(ATOM.read_bytes()), account, NOW)
+    result = store(arxiv_feed.parse(ATOM.read_bytes()).listings, account, NOW)
 
     assert result == counts(new=4)
     account.refresh_from_db()
@@ -83,8 +83,8 @@ def test_a_feed_becomes_papers_and_an_account_of_them():
 
 def test_storing_twice_changes_nothing():
     documents = [
-        arxiv_feed.parse(ATOM.read_bytes()),
-        huggingface.parse(DAY_2026.read_bytes()),
+        arxiv_feed.parse(ATOM.read_bytes()).listings,
+        huggingface.parse(DAY_2026.read_bytes()).listings,
     ]
     for listings in documents:
         store(listings, run(), NOW)

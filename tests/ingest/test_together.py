@@ -67,7 +67,7 @@ def wait_until_somebody_waits():
 def test_what_another_worker_wrote_in_the_meantime_is_revised_not_written_twice():
     if connection.vendor == "sqlite":
         pytest.skip("SQLite has one writer at a time: nobody comes in between")
-    listings = arxiv_feed.parse(ATOM.read_bytes())
+    listings = arxiv_feed.parse(ATOM.read_bytes()).listings
     votes = (Measurement("upvotes", 7, NOW),)
     newer = [replace(one, version=9, measurements=votes) for one in listings]
     mine = {"2611.90001": replace(newer[0], identifier="2611.90001")}
@@ -93,7 +93,7 @@ def test_a_worker_that_is_always_overtaken_gives_up_and_says_so(monkeypatch):
     made, account = [], run()
     monkeypatch.setattr("digest.ingest.store.insert", overtaken)
     with pytest.raises(Overtaken, match="4 new papers"):
-        store(arxiv_feed.parse(ATOM.read_bytes()), account, NOW)
+        store(arxiv_feed.parse(ATOM.read_bytes()).listings, account, NOW)
 
     assert made == [4] * (PATIENCE + 1)
     assert account.new == 0
@@ -103,8 +103,11 @@ def test_a_worker_that_is_always_overtaken_gives_up_and_says_so(monkeypatch):
 def test_papers_are_locked_in_one_order_whatever_the_order_of_the_document():
     if connection.vendor == "sqlite":
         pytest.skip("SQLite has one writer at a time, and no locks of rows")
-    listings = arxiv_feed.parse(ATOM.read_bytes())
-    listings.sort(key=attrgetter("identifier"), reverse=True)
+    listings = sorted(
+        arxiv_feed.parse(ATOM.read_bytes()).listings,
+        key=attrgetter("identifier"),
+        reverse=True,
+    )
     store(listings, run(), NOW)
     rows = Paper.objects.order_by("identifier")
     second = rows[1].pk
@@ -120,7 +123,7 @@ def test_papers_are_locked_in_one_order_whatever_the_order_of_the_document():
 
 
 def test_workers_that_store_the_same_papers_at_once_never_embrace():
-    one = arxiv_feed.parse(ATOM.read_bytes())[0]
+    one = arxiv_feed.parse(ATOM.read_bytes()).listings[0]
     votes = (Measurement("upvotes", 7, NOW),)
     many = [
         replace(one, identifier=f"2611.{n}", measurements=votes, version=n % 2 + 1)

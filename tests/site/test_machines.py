@@ -167,7 +167,10 @@ def test_health_tells_what_the_checks_found_and_when_the_calendar_ends(client, d
 
     assert (told["checked"]["missed"], told["checked"]["corrected"]) == (3, 0)
     assert told["checked"]["last"] == told["newest"]
-    assert told["holidays_known_until"] == arxiv_calendar.known_until().isoformat()
+    assert (
+        told["holidays_known_until"]
+        == arxiv_calendar.holidays_known_until().isoformat()
+    )
 
 
 def test_a_program_is_alive_though_listings_are_stale(client, db):

@@ -61,7 +61,7 @@ def test_known_papers_are_followed_others_fetched_and_the_page_says_so(
 def test_what_is_fetched_is_followed_when_the_page_is_opened_again(
     client, door, ada, httpserver, settings, eager, monkeypatch
 ):
-    monkeypatch.setattr("digest.ingest.sources.throttle.PAUSE", 0.0)
+    monkeypatch.setattr("digest.ingest.sources.throttle.MIN_REQUEST_GAP_S", 0.0)
     Sources(httpserver, settings).known = [OLD]
 
     paste(client, door, f"{OLD.identifier} 2401.99999")

@@ -31,7 +31,7 @@ def allowed(settings):
 @pytest.fixture
 def arxiv(httpserver, settings, monkeypatch, eager):
     """arXiv on loopback, asked at once."""
-    monkeypatch.setattr("digest.ingest.sources.throttle.PAUSE", 0.0)
+    monkeypatch.setattr("digest.ingest.sources.throttle.MIN_REQUEST_GAP_S", 0.0)
     return Sources(httpserver, settings)
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digest.ingest.sources.listing import identify
 from digest.text import bibliography
+from digest.text.arxiv_ids import find_arxiv_ids, parse_arxiv_id
 from tests.conftest import DATA, needs_data
 
 ANYTHING = st.text(max_size=400) | st.text(
@@ -43,7 +43,7 @@ ANYTHING = st.text(max_size=400) | st.text(
     ],
 )
 def test_ids_of_both_styles_are_told_wherever_they_stand(text, told):
-    assert bibliography.identifiers(text) == told
+    assert find_arxiv_ids(text) == told
 
 
 @pytest.mark.parametrize(
@@ -65,17 +65,17 @@ def test_ids_of_both_styles_are_told_wherever_they_stand(text, told):
     ],
 )
 def test_other_numbers_are_not_taken_for_papers(text):
-    assert bibliography.identifiers(text) == []
+    assert find_arxiv_ids(text) == []
 
 
 def test_lines_without_an_id_are_counted_and_the_first_are_named():
     text = "\ufeff2401.01234\n\nmy favourite\r\n  \nhep-th/9901001 x\n" + "y" * 200
 
-    found = bibliography.read(text)
+    found = bibliography.parse_bibliography(text)
 
     assert found.identifiers == ("2401.01234", "hep-th/9901001")
-    assert (found.unread, found.titles) == (2, ())
-    assert found.named == ("my favourite", "y" * 79 + "…")
+    assert (found.unrecognized_count, found.titles) == (2, ())
+    assert found.unrecognized == ("my favourite", "y" * 79 + "…")
 
 
 BIBTEX = r"""% Encoding: UTF-8, see also 2401.09999
@@ -98,7 +98,7 @@ BIBTEX = r"""% Encoding: UTF-8, see also 2401.09999
 
 
 def test_bibtex_tells_ids_titles_and_what_it_could_not_read():
-    found = bibliography.read(BIBTEX)
+    found = bibliography.parse_bibliography(BIBTEX)
 
     assert found.identifiers == (
         "2401.09999",
@@ -110,13 +110,16 @@ def test_bibtex_tells_ids_titles_and_what_it_could_not_read():
         "cs/0112017",
     )
     assert found.titles == ("Only a Title: Schöne k-Means", "Kept Elsewhere")
-    assert (found.unread, found.named) == (1, ("@book{nine, author = {Nobody}}",))
+    assert (found.unrecognized_count, found.unrecognized) == (
+        1,
+        ("@book{nine, author = {Nobody}}",),
+    )
 
 
 def test_a_broken_record_does_not_swallow_the_next():
     text = "@article{one, title = {Never closed, eprint = {2401.00001}\n@misc{two, eprint = 2401.00002}"
 
-    found = bibliography.read(text)
+    found = bibliography.parse_bibliography(text)
 
     assert "2401.00002" in found.identifiers
 
@@ -130,7 +133,7 @@ def test_wherever_a_record_is_cut_the_others_are_told(size, data):
     broken = data.draw(st.integers(0, size - 1))
     records[broken] = records[broken][: data.draw(st.integers(0, 90))]
 
-    found = bibliography.read("\n".join(records))
+    found = bibliography.parse_bibliography("\n".join(records))
 
     told = {f"2401.0000{n}" for n in range(size) if n != broken}
     assert told <= set(found.identifiers)
@@ -162,31 +165,33 @@ def as_csv(rows, **options):
 
 @pytest.mark.parametrize("comma", [",", ";", "\t"])
 def test_a_zotero_export_tells_ids_and_titles_of_its_columns(comma):
-    found = bibliography.read("\ufeff" + as_csv(ZOTERO, delimiter=comma))
+    found = bibliography.parse_bibliography("\ufeff" + as_csv(ZOTERO, delimiter=comma))
 
     assert found.identifiers == ("2401.01234", "2402.00002")
     assert found.titles == ("By Title", "Cites 2401.00009")
-    assert found.unread == 1
+    assert found.unrecognized_count == 1
 
 
 def test_the_extra_column_and_columns_of_ids_alone_are_read():
     extra = [["Title", "Extra"], ["X", "arXiv:2401.01234 [cs]"]]
     alone = [["arxiv_id", "title"], ["2401.01234v2", "X"]]
 
-    assert bibliography.read(as_csv(extra)).identifiers == ("2401.01234",)
-    assert bibliography.read(as_csv(alone)).identifiers == ("2401.01234",)
+    assert bibliography.parse_bibliography(as_csv(extra)).identifiers == ("2401.01234",)
+    assert bibliography.parse_bibliography(as_csv(alone)).identifiers == ("2401.01234",)
 
 
 def test_a_byte_order_mark_hides_no_column():
     rows = [["Title", "Url"], ["Of a Thing", ""]]
 
-    assert bibliography.read("\ufeff" + as_csv(rows)).titles == ("Of a Thing",)
+    assert bibliography.parse_bibliography("\ufeff" + as_csv(rows)).titles == (
+        "Of a Thing",
+    )
 
 
 def test_a_cell_too_long_for_a_csv_leaves_its_lines():
     text = f'"Title","Url"\n"{"x" * 200_000}","https://arxiv.org/abs/2401.01234"'
 
-    assert bibliography.read(text).identifiers == ("2401.01234",)
+    assert bibliography.parse_bibliography(text).identifiers == ("2401.01234",)
 
 
 def test_at_most_three_hundred_papers_are_taken_and_the_rest_is_counted():
@@ -194,15 +199,15 @@ def test_at_most_three_hundred_papers_are_taken_and_the_rest_is_counted():
     records = [f"@misc{{x, eprint={{{n}}}}}" for n in numbers]
     records += [f"@misc{{x, title={{Title {n}}}}}" for n in range(25)]
 
-    found = bibliography.read("\n".join(records))
+    found = bibliography.parse_bibliography("\n".join(records))
 
     assert found.identifiers == tuple(numbers)
     assert len(found.titles) == 10
-    assert found.left == 15
+    assert found.over_limit == 15
 
 
 def test_several_texts_are_each_read_in_their_own_way():
-    found = bibliography.read("2401.00003", BIBTEX, as_csv(ZOTERO))
+    found = bibliography.parse_bibliography("2401.00003", BIBTEX, as_csv(ZOTERO))
 
     assert found.identifiers[0] == "2401.00003"
     assert found.identifiers[-1] == "2402.00002"
@@ -212,22 +217,25 @@ def test_several_texts_are_each_read_in_their_own_way():
 def test_the_same_paper_counts_once():
     text = "@misc{a, title={A  Title!}}@misc{b, title={{a} title}}@misc{c,eprint={2401.00001}}@misc{d,url={arxiv.org/abs/2401.00001v2}}"
 
-    found = bibliography.read(text)
+    found = bibliography.parse_bibliography(text)
 
     assert (found.identifiers, found.titles) == (("2401.00001",), ("A Title!",))
 
 
 def test_titles_are_compared_without_accents_case_and_signs():
-    assert bibliography.normal("Schrödinger's  Naïve-Cat!") == "schrodingersnaivecat"
-    assert bibliography.normal("猫 2") == "猫2"
+    assert (
+        bibliography.normalize_title("Schrödinger's  Naïve-Cat!")
+        == "schrodingersnaivecat"
+    )
+    assert bibliography.normalize_title("猫 2") == "猫2"
 
 
 @given(ANYTHING)
 def test_whatever_is_pasted_is_read_and_tells_true_ids_only(text):
-    found = bibliography.read(text)
+    found = bibliography.parse_bibliography(text)
 
-    assert all(identify(number) == (number, 1) for number in found.identifiers)
-    assert all(map(bibliography.normal, found.titles))
+    assert all(parse_arxiv_id(number) == (number, 1) for number in found.identifiers)
+    assert all(map(bibliography.normalize_title, found.titles))
 
 
 @pytest.mark.parametrize(
@@ -252,17 +260,24 @@ def test_a_long_text_of_anything_is_read_soon(bit):
     long = bit * (300_000 // len(bit))
 
     begun = time.process_time()
-    bibliography.read(long)
-    bibliography.read(f"@misc{{x, {long}")
+    bibliography.parse_bibliography(long)
+    bibliography.parse_bibliography(f"@misc{{x, {long}")
 
     assert time.process_time() - begun < 5  # a quadratic reading takes an hour
 
 
 def test_a_text_without_end_is_cut_and_says_so():
-    found = bibliography.read("x\n" * bibliography.LINES + "2401.01234")
+    found = bibliography.parse_bibliography(
+        "x\n" * bibliography.MAX_LINES + "2401.01234"
+    )
 
-    assert (found.unread, found.is_cut) == (bibliography.LINES, True)
-    assert not bibliography.read("x\n" * bibliography.LINES).is_cut
+    assert (found.unrecognized_count, found.is_truncated) == (
+        bibliography.MAX_LINES,
+        True,
+    )
+    assert not bibliography.parse_bibliography(
+        "x\n" * bibliography.MAX_LINES
+    ).is_truncated
 
 
 @needs_data
@@ -277,7 +292,9 @@ def test_real_papers_are_told_from_text_bibtex_and_csv(first):
     only_titles = as_csv([["Title", "Url"], *([title, ""] for title in titles)])
 
     for one in (text, bibtex, as_csv([["Title", "Url"], *records])):
-        assert bibliography.read(one) == bibliography.Found(tuple(numbers))
-    assert list(bibliography.read(only_titles).titles) == [
+        assert bibliography.parse_bibliography(one) == bibliography.Bibliography(
+            tuple(numbers)
+        )
+    assert list(bibliography.parse_bibliography(only_titles).titles) == [
         " ".join(t.split()) for t in titles
     ]

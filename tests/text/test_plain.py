@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digest.text import plain as plain_module
-from digest.text.plain import code_url, people, plain
+from digest.text.plain import find_code_url, to_plain_names, to_plain_text
 from tests.conftest import DATA, needs_data
 
 # Pieces that authors really write, in every order that chance finds.
@@ -78,7 +78,7 @@ TEX = st.lists(
     ],
 )  # fmt: skip
 def test_text_is_shown_as_its_authors_meant_it(raw, shown):
-    assert plain(raw) == shown
+    assert to_plain_text(raw) == shown
 
 
 @pytest.mark.parametrize(
@@ -96,33 +96,33 @@ def test_text_is_shown_as_its_authors_meant_it(raw, shown):
     ],
 )
 def test_what_is_no_latex_stays_as_it_is(raw):
-    assert plain(raw) == raw
+    assert to_plain_text(raw) == raw
 
 
 def test_a_hostile_title_becomes_one_line_and_loses_nothing():
     raw = '<img src=x onerror=alert(1)> & "A\nBcc: x@y"'
 
-    assert plain(raw) == '<img src=x onerror=alert(1)> & "A Bcc: x@y"'
+    assert to_plain_text(raw) == '<img src=x onerror=alert(1)> & "A Bcc: x@y"'
 
 
 def test_trouble_shows_the_raw_words(monkeypatch, caplog):
     def fail(_):
         raise RecursionError
 
-    monkeypatch.setattr(plain_module, "unicode_of", fail)
+    monkeypatch.setattr(plain_module, "latex_to_unicode", fail)
 
-    assert plain("a \\bad \n abstract") == "a \\bad abstract"
+    assert to_plain_text("a \\bad \n abstract") == "a \\bad abstract"
     assert "text left raw" in caplog.text
 
 
 @given(st.text())
 def test_any_text_becomes_one_line_of_shown_signs(raw):
-    assert_one_shown_line(plain(raw))
+    assert_one_shown_line(to_plain_text(raw))
 
 
 @given(TEX)
 def test_any_heap_of_tex_becomes_one_line_of_shown_signs(raw):
-    assert_one_shown_line(plain(raw))
+    assert_one_shown_line(to_plain_text(raw))
 
 
 def assert_one_shown_line(shown):
@@ -132,21 +132,21 @@ def assert_one_shown_line(shown):
 
 @given(st.text(st.characters(exclude_characters="\\$~^_{}`-&")))
 def test_plain_text_is_plain_already(raw):
-    once = plain(raw)
+    once = to_plain_text(raw)
 
-    assert plain(once) == once
+    assert to_plain_text(once) == once
 
 
 @given(TEX)
 def test_words_between_commands_survive(raw):
     seen = raw.translate(dict.fromkeys(map(ord, "\ue000\ue001\x00\u202e\u200b")))
 
-    assert_words_survive(seen, plain(raw))
+    assert_words_survive(seen, to_plain_text(raw))
 
 
 def test_a_long_heap_of_openings_takes_no_long_time():
     for piece in ("{", "\\textbf{", "``", "$a", "\\frac{", "`", "x_{", "\\'{", "]("):
-        assert_one_shown_line(plain(piece * 5_000))
+        assert_one_shown_line(to_plain_text(piece * 5_000))
 
 
 def assert_words_survive(raw, shown):
@@ -180,7 +180,7 @@ def test_no_word_of_any_recorded_paper_is_lost(name):
     assert len(rows) in {810, 468}
     for row in rows:
         for raw in (row["title"], row["abstract"] or ""):
-            shown = plain(raw)
+            shown = to_plain_text(raw)
             assert_one_shown_line(shown)
             assert_words_survive(raw, shown)
 
@@ -199,8 +199,8 @@ def test_no_word_of_any_recorded_paper_is_lost(name):
     ],
 )
 def test_a_repository_is_found_in_an_abstract(raw, url):
-    assert code_url(raw) == url
+    assert find_code_url(raw) == url
 
 
 def test_names_with_nothing_to_read_are_none():
-    assert people([r"M\"uller", " ", "Ada Okafor"]) == ["Müller", "Ada Okafor"]
+    assert to_plain_names([r"M\"uller", " ", "Ada Okafor"]) == ["Müller", "Ada Okafor"]

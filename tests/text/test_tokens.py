@@ -3,12 +3,12 @@
 import pytest
 
 from digest.text.tokens import (
-    contains,
-    shared,
-    spellings,
-    tokens,
-    words,
-    words_and_pairs,
+    contains_phrase,
+    content_words,
+    shared_phrases,
+    spelling_variants,
+    tokenize,
+    unigrams_and_bigrams,
 )
 
 
@@ -27,7 +27,7 @@ from digest.text.tokens import (
     ],
 )
 def test_a_phrase_is_found_whatever_its_spelling(text, phrase):
-    assert contains(spellings(text), spellings(phrase))
+    assert contains_phrase(spelling_variants(text), spelling_variants(phrase))
 
 
 @pytest.mark.parametrize(
@@ -43,11 +43,11 @@ def test_a_phrase_is_found_whatever_its_spelling(text, phrase):
     ],
 )
 def test_another_word_is_not_found(text, phrase):
-    assert not contains(spellings(text), spellings(phrase))
+    assert not contains_phrase(spelling_variants(text), spelling_variants(phrase))
 
 
 def test_tokens_keep_their_order_and_lose_their_plural():
-    assert tokens("Studies of GANs: bias, gas & Gauss") == [
+    assert tokenize("Studies of GANs: bias, gas & Gauss") == [
         "study",
         "of",
         "gan",
@@ -58,11 +58,11 @@ def test_tokens_keep_their_order_and_lose_their_plural():
 
 
 def test_words_leave_out_what_carries_no_meaning():
-    assert words("We show that the model x is better") == ["model", "better"]
+    assert content_words("We show that the model x is better") == ["model", "better"]
 
 
 def test_pairs_follow_their_words():
-    assert words_and_pairs("graph neural networks") == [
+    assert unigrams_and_bigrams("graph neural networks") == [
         *("graph", "neural", "network"),
         *("graph neural", "neural network"),
     ]
@@ -81,4 +81,4 @@ def test_pairs_follow_their_words():
     ],
 )
 def test_the_words_shared_with_a_text_are_told_in_runs(query, found):
-    assert shared(query, "Deep Learning with pretraining: a stork") == found
+    assert shared_phrases(query, "Deep Learning with pretraining: a stork") == found

@@ -12,7 +12,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from accounts.models import Subscriber
 from digest import follows
 from digest.ingest.sources import arxiv_api, http
-from digest.ingest.sources.listing import Refused
+from digest.ingest.sources.listing import SourceError
 from digest.ingest.store import store
 from digest.models import IngestRun, Paper, PendingPaper
 
@@ -63,7 +63,7 @@ def fetch(now: datetime, again: bool = False) -> list[IngestRun]:
     did not answer is asked again an hour later, or at once where somebody says `again`.
     """
     runs: list[IngestRun] = []
-    with http.connect() as client:
+    with http.open_client() as client:
         for names in _questions(now, again):
             runs.append(_ask(client, names, now))
             if runs[-1].state == IngestRun.State.FAILED:
@@ -79,9 +79,9 @@ def _questions(now: datetime, again: bool) -> Iterator[list[str]]:
     if not again and failed.filter(started_at__range=(now - TRY_AGAIN, now)).exists():
         return
     names = waiting().order_by("identifier").values_list("identifier", flat=True)
-    every = list(names.distinct()[: MOST_QUESTIONS * arxiv_api.SIZE])
-    for first in range(0, len(every), arxiv_api.SIZE):
-        yield every[first : first + arxiv_api.SIZE]
+    every = list(names.distinct()[: MOST_QUESTIONS * arxiv_api.PAGE_SIZE])
+    for first in range(0, len(every), arxiv_api.PAGE_SIZE):
+        yield every[first : first + arxiv_api.PAGE_SIZE]
 
 
 def _ask(client: httpx.Client, identifiers: Sequence[str], now: datetime) -> IngestRun:
@@ -90,14 +90,14 @@ def _ask(client: httpx.Client, identifiers: Sequence[str], now: datetime) -> Ing
     origin = f"{url}?id_list={','.join(identifiers)}"[:500]
     run = IngestRun(source="arxiv", origin=origin, part=PART, started_at=now)
     try:
-        told = arxiv_api.told(client, identifiers, url)
+        told = arxiv_api.look_up(client, identifiers, url)
         brought = [
             replace(one, announce_type=Paper.Announced.ADDED_BY_READER)
             for one in told.listings
             if one.identifier in identifiers
         ]
         store(brought, run, now)
-    except Refused as why:
+    except SourceError as why:
         run.state, run.error = IngestRun.State.FAILED, str(why)
         run.finished_at = run.moment(now)
         run.save()

@@ -43,7 +43,7 @@ class Report:
 
 def take(reader: Subscriber, texts: Sequence[str], now: datetime) -> Report:
     """Follow the papers of a list that we know, and have the others fetched."""
-    found = bibliography.read(*texts)
+    found = bibliography.parse_bibliography(*texts)
     told = by_title(found.titles)
     asked = list(dict.fromkeys((*found.identifiers, *told.values())))
     kept = follows.follow_papers(reader, asked)
@@ -60,18 +60,20 @@ def take(reader: Subscriber, texts: Sequence[str], now: datetime) -> Report:
         fetching=states.count(False),
         unheard=states.count(True),
         disliked=disliked,
-        left=found.left + len(rest) - disliked - len(states),
-        unread=found.unread,
-        named=found.named,
-        missing=tuple(t for t in found.titles if bibliography.normal(t) not in told),
-        is_cut=found.is_cut,
+        left=found.over_limit + len(rest) - disliked - len(states),
+        unread=found.unrecognized_count,
+        named=found.unrecognized,
+        missing=tuple(
+            t for t in found.titles if bibliography.normalize_title(t) not in told
+        ),
+        is_cut=found.is_truncated,
         is_much=not may_fetch,
     )
 
 
 def by_title(titles: Sequence[str]) -> dict[str, str]:
     """Identifiers of known papers by the normal form of these titles; one query."""
-    asked = {bibliography.normal(title) for title in titles}
+    asked = {bibliography.normalize_title(title) for title in titles}
     first = [title[:FIRST_LETTERS] for title in titles]
     # SQLite knows the lower case of ASCII alone.
     starts = {start.lower() for start in first} | {_ascii_lower(one) for one in first}
@@ -79,7 +81,7 @@ def by_title(titles: Sequence[str]) -> dict[str, str]:
     rows = Paper.objects.annotate(start=start).filter(start__in=starts).order_by("pk")
     found: dict[str, str] = {}
     for identifier, title in rows.values_list("identifier", "title").iterator():
-        if (normal := bibliography.normal(title)) in asked:
+        if (normal := bibliography.normalize_title(title)) in asked:
             found.setdefault(normal, identifier)
     return found
 

@@ -10,11 +10,12 @@ from django.db import transaction
 from accounts.models import Subscriber
 from digest.ingest import run_source
 from digest.ingest.sources import arxiv_api, http
-from digest.ingest.sources.arxiv_calendar import MODERATION
-from digest.ingest.sources.listing import Listing, Refused, identify
+from digest.ingest.sources.arxiv_calendar import MAX_MODERATION
+from digest.ingest.sources.listing import Listing, SourceError
 from digest.models import IngestRun, Paper, Submission, SubmissionRequest
 from digest.models.reader_requests import is_young
-from digest.text.plain import people, plain
+from digest.text.arxiv_ids import parse_arxiv_id
+from digest.text.plain import to_plain_names, to_plain_text
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class Answer:
 def ask(reader: Subscriber, text: str, now: datetime) -> Answer:
     """Put a paper before the editors; asking twice is asking once, and no vote."""
     try:
-        identifier, _ = identify(text)
+        identifier, _ = parse_arxiv_id(text)
     except ValueError:
         return Answer("none")
     papers = Paper.objects.from_listings()
@@ -87,7 +88,7 @@ def _is_surely_old(identifier: str, today: date) -> bool:
         return True  # such numbers ended in 2007
     year, month = 2000 + int(identifier[:2]), int(identifier[2:4])
     next_month = date(year + month // 12, month % 12 + 1, 1)
-    return not is_young(next_month + MODERATION, today)
+    return not is_young(next_month + MAX_MODERATION, today)
 
 
 def look_up(now: datetime) -> int:
@@ -96,12 +97,12 @@ def look_up(now: datetime) -> int:
     What is unknown or too old is declined with the reason, the rest waits for an editor.
     Where arXiv does not answer, all of it is asked for in the next round.
     """
-    rows = list(Submission.objects.unchecked().order_by("pk")[: arxiv_api.SIZE])
+    rows = list(Submission.objects.unchecked().order_by("pk")[: arxiv_api.PAGE_SIZE])
     if not rows:
         return 0
     try:
         told = _told([row.identifier for row in rows])
-    except Refused as why:
+    except SourceError as why:
         logger.warning("submissions were not looked up: %s", why)
         return 0
     listings = {one.identifier: one for one in told.listings}
@@ -113,15 +114,18 @@ def look_up(now: datetime) -> int:
     return len(listings)
 
 
-def _told(identifiers: list[str]) -> arxiv_api.Told:
+def _told(identifiers: list[str]) -> arxiv_api.LookupResult:
     url: str = settings.ARXIV_API_URL
-    with http.connect() as client:
-        return arxiv_api.told(client, identifiers, url)
+    with http.open_client() as client:
+        return arxiv_api.look_up(client, identifiers, url)
 
 
 def _describe(row: Submission, listing: Listing, now: datetime) -> None:
-    row.title, row.abstract = plain(listing.title_raw), plain(listing.abstract_raw)
-    row.authors = people(listing.authors)
+    row.title, row.abstract = (
+        to_plain_text(listing.title_raw),
+        to_plain_text(listing.abstract_raw),
+    )
+    row.authors = to_plain_names(listing.authors)
     row.primary, row.announced_on = listing.primary[:32], listing.announced_on
     if not row.is_young(now.astimezone(UTC).date()):
         row.state, row.why, row.decided_at = State.DECLINED, TOO_OLD, now

@@ -222,8 +222,8 @@ def test_an_odd_record_does_not_keep_back_the_others(ada, sources):
 def test_only_what_was_asked_for_is_taken_in(ada, sources, monkeypatch):
     sources.known = OLD[:2]
     pending_papers.want(ada, names(OLD[:1]), NOW)
-    answer = arxiv_api.Told((OLD[0], OLD[1]), frozenset())
-    monkeypatch.setattr(arxiv_api, "told", lambda *_: answer)
+    answer = arxiv_api.LookupResult((OLD[0], OLD[1]), frozenset())
+    monkeypatch.setattr(arxiv_api, "look_up", lambda *_: answer)
 
     pending_papers.fetch(NOW)
 

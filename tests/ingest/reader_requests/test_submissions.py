@@ -171,7 +171,7 @@ def test_what_a_short_answer_left_out_stays_to_be_looked_up(ada, sources):
         return Response(re.sub(rb"<entry>.+</entry>", b"", of_two(answer).get_data()))
 
     sources.known = [YOUNG]
-    sources.faults["api"] = [of_two, *[nothing_of_two] * arxiv_api.EMPTY_ATTEMPTS]
+    sources.faults["api"] = [of_two, *[nothing_of_two] * arxiv_api.MAX_EMPTY_ATTEMPTS]
     for identifier in (YOUNG.identifier, "2611.95009"):
         ask(ada, identifier, NOW)
 

@@ -9,7 +9,7 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
 from digest.ingest.sources import arxiv_api, http
-from digest.ingest.sources.listing import Refused
+from digest.ingest.sources.listing import SourceError
 from tests.conftest import DATA, needs_data
 from tests.ingest.recorded import ATOM, PAPERS, QUERY
 
@@ -22,7 +22,7 @@ def test_a_paper_is_read_with_its_primary_category_first():
     page = arxiv_api.parse(PAPERS.read_bytes())
 
     first, second = page.listings
-    assert (page.size, first.identifier, first.version) == (2, "2611.95201", 3)
+    assert (page.total, first.identifier, first.version) == (2, "2611.95201", 3)
     assert (first.primary, first.categories) == ("math.GT", ("math.GT", "cs.LG"))
     assert first.authors == ("Orla Quist", "Wu Zhen")
     assert first.published_at == datetime(2026, 11, 17, 8, 18, 33, tzinfo=UTC)
@@ -32,7 +32,7 @@ def test_a_paper_is_read_with_its_primary_category_first():
 
 
 def test_an_error_that_looks_like_a_paper_is_refused():
-    with pytest.raises(Refused, match=r"incorrect id format for invented\): check"):
+    with pytest.raises(SourceError, match=r"incorrect id format for invented\): check"):
         arxiv_api.parse(QUERY.read_bytes())
 
 
@@ -46,11 +46,11 @@ def test_an_error_that_looks_like_a_paper_is_refused():
         (TITLELESS, "no title or text"),
         (re.sub(rb"(</?)feed", rb"\1food", PAPERS.read_bytes()), "not an answer of"),
         (PAPERS.read_bytes().replace(b"totalResults>2", b"totalResults>two"), "not an"),
-        (PAPERS.read_bytes().replace(b"2026-11-17T08", b"someday"), "no date"),
+        (PAPERS.read_bytes().replace(b"2026-11-17T08", b"someday"), "not a date"),
     ],
 )
 def test_an_answer_that_is_not_whole_is_refused(document, why):
-    with pytest.raises(Refused, match=why):
+    with pytest.raises(SourceError, match=why):
         arxiv_api.parse(document)
 
 
@@ -59,7 +59,7 @@ def test_a_number_of_results_beyond_all_papers_is_cut_short():
         b"totalResults>2<", b"totalResults>" + b"9" * 5000 + b"<"
     )
 
-    assert arxiv_api.parse(document).size == 999_999_999
+    assert arxiv_api.parse(document).total == 999_999_999
 
 
 def test_names_and_categories_that_are_empty_are_left_out():
@@ -89,8 +89,8 @@ def serve(httpserver, answers):
 
 
 def ask(httpserver, identifiers):
-    with http.connect() as client:
-        return arxiv_api.told(client, identifiers, httpserver.url_for("/api"))
+    with http.open_client() as client:
+        return arxiv_api.look_up(client, identifiers, httpserver.url_for("/api"))
 
 
 BOTH = ["2611.95201", "hep-ex/0601952"]
@@ -127,7 +127,7 @@ def test_an_empty_page_in_mid_result_does_not_end_it(httpserver: HTTPServer):
 def test_a_page_that_stays_empty_ends_it_and_makes_nothing_unknown(
     httpserver: HTTPServer,
 ):
-    serve(httpserver, [FIRST, *[EMPTY] * arxiv_api.EMPTY_ATTEMPTS])
+    serve(httpserver, [FIRST, *[EMPTY] * arxiv_api.MAX_EMPTY_ATTEMPTS])
 
     told = ask(httpserver, BOTH)
 
@@ -158,7 +158,7 @@ def test_every_recorded_answer_gives_its_papers_or_says_why_not():
     for path in sorted((DATA / "feeds" / "arxiv_api").iterdir()):
         document = path.read_bytes()
         if "http400" in path.name:
-            with pytest.raises(Refused, match="incorrect id format for abc"):
+            with pytest.raises(SourceError, match="incorrect id format for abc"):
                 arxiv_api.parse(document)
             continue
         page = arxiv_api.parse(document)
@@ -201,5 +201,5 @@ def test_nothing_is_unknown_where_less_came_than_arxiv_knows(httpserver: HTTPSer
 def test_an_answer_that_is_none_makes_nothing_unknown(httpserver: HTTPServer, document):
     serve(httpserver, [document])
 
-    with pytest.raises(Refused):
+    with pytest.raises(SourceError):
         ask(httpserver, ["2611.95201"])

@@ -36,15 +36,15 @@ def test_a_day_brings_what_the_evening_before_announced(day, brings):
 
 
 def test_feeds_are_rebuilt_at_midnight_eastern_in_summer_and_in_winter():
-    assert arxiv_calendar.rebuilt_at(date(2026, 7, 15)).hour == 4
-    assert arxiv_calendar.rebuilt_at(date(2026, 11, 20)).hour == 5
+    assert arxiv_calendar.feed_rebuilt_at(date(2026, 7, 15)).hour == 4
+    assert arxiv_calendar.feed_rebuilt_at(date(2026, 11, 20)).hour == 5
 
 
 @pytest.mark.parametrize(
     ("day", "hours"), [(date(2026, 3, 9), 4), (date(2026, 11, 2), 5)]
 )
 def test_the_hour_moves_on_the_monday_after_the_clocks_do(day, hours):
-    assert arxiv_calendar.rebuilt_at(day) == datetime(
+    assert arxiv_calendar.feed_rebuilt_at(day) == datetime(
         day.year, day.month, day.day, hours, tzinfo=UTC
     )
 
@@ -56,7 +56,7 @@ def test_it_is_yesterday_for_arxiv_until_its_midnight():
 
 def test_a_day_is_overdue_after_a_grace_and_only_if_papers_were_certain():
     friday, holiday = date(2026, 11, 20), date(2026, 11, 27)
-    due = arxiv_calendar.rebuilt_at(friday) + arxiv_calendar.GRACE
+    due = arxiv_calendar.feed_rebuilt_at(friday) + arxiv_calendar.FEED_GRACE
 
     assert not arxiv_calendar.is_overdue(friday, due)
     assert arxiv_calendar.is_overdue(friday, due + timedelta(seconds=1))
@@ -83,26 +83,26 @@ def test_a_day_is_overdue_after_a_grace_and_only_if_papers_were_certain():
 def test_a_submission_is_announced_as_the_schedule_says(submitted, announced):
     when = datetime.fromisoformat(submitted).replace(tzinfo=EASTERN)
 
-    assert arxiv_calendar.first_announced(when) == date.fromisoformat(announced)
+    assert arxiv_calendar.announcement_day(when) == date.fromisoformat(announced)
 
 
 def test_what_moderators_held_was_announced_when_its_record_appeared():
     when = datetime(2026, 11, 9, 15, tzinfo=UTC)
 
-    assert arxiv_calendar.first_announced(when, date(2026, 11, 13)) == date(
+    assert arxiv_calendar.announcement_day(when, date(2026, 11, 13)) == date(
         2026, 11, 13
     )
-    assert arxiv_calendar.first_announced(when, date(2026, 11, 15)) == date(
+    assert arxiv_calendar.announcement_day(when, date(2026, 11, 15)) == date(
         2026, 11, 16
     )
-    assert arxiv_calendar.first_announced(when, date(2027, 1, 5)) == date(2026, 11, 10)
+    assert arxiv_calendar.announcement_day(when, date(2027, 1, 5)) == date(2026, 11, 10)
 
 
 @given(st.datetimes(datetime(2007, 1, 1), datetime(2060, 1, 1)))  # noqa: DTZ001
 def test_no_paper_is_announced_before_it_is_submitted_nor_on_a_day_without(moment):
     when = moment.replace(tzinfo=UTC)
 
-    day = arxiv_calendar.first_announced(when)
+    day = arxiv_calendar.announcement_day(when)
 
     assert arxiv_calendar.expected(day) in {Expected.PAPERS, Expected.UNSURE}
     assert 1 <= (day - when.astimezone(EASTERN).date()).days <= 10
@@ -117,6 +117,6 @@ def test_three_days_in_a_row_without_papers_are_never_expected_but_at_holidays(d
 
 
 def test_days_are_counted_from_both_ends():
-    week = list(arxiv_calendar.days(date(2026, 11, 16), date(2026, 11, 22)))
+    week = list(arxiv_calendar.days_between(date(2026, 11, 16), date(2026, 11, 22)))
 
     assert (len(week), week[0].day, week[-1].day) == (7, 16, 22)

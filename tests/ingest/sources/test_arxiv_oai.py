@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from digest.ingest.sources import arxiv_oai
-from digest.ingest.sources.listing import Refused
+from digest.ingest.sources.listing import SourceError
 from tests.conftest import DATA, needs_data
 from tests.ingest.recorded import OAI_ARXIV, OAI_DC, OAI_RAW
 
@@ -28,7 +28,7 @@ def test_raw_records_tell_every_version():
     page = arxiv_oai.parse(OAI_RAW.read_bytes())
 
     first, second = page.listings
-    assert (page.token, page.size) == ("600001|1001", 1003)
+    assert (page.token, page.total) == ("600001|1001", 1003)
     assert (first.identifier, first.version, first.primary) == (
         "2611.95101",
         2,
@@ -52,7 +52,7 @@ def test_the_newer_dialect_tells_authors_apart_and_has_no_token_at_the_end():
     page = arxiv_oai.parse(OAI_ARXIV.read_bytes())
 
     (one,) = page.listings
-    assert (page.token, page.size) == ("", None)
+    assert (page.token, page.total) == ("", None)
     assert one.authors == ("Chiara van Oever Jr.", "ARGONAUT Collaboration")
     assert one.abstract_raw.startswith("Quist's lemma")
     assert one.categories == ("stat.ML", "cs.LG")
@@ -78,23 +78,23 @@ def test_dublin_core_turns_names_and_takes_the_abstract_not_the_comment():
 
 
 def test_no_records_is_an_empty_page():
-    assert arxiv_oai.parse(error("noRecordsMatch")) == arxiv_oai.Page(size=0)
+    assert arxiv_oai.parse(error("noRecordsMatch")) == arxiv_oai.Page(total=0)
 
 
 @pytest.mark.parametrize(
     ("code", "remedy"), [*arxiv_oai._REMEDIES.items(), ("invented", "try again later")]
 )
 def test_every_error_is_a_refusal_with_a_remedy(code, remedy):
-    with pytest.raises(Refused, match=rf"{code} \(said so\): {remedy}"):
+    with pytest.raises(SourceError, match=rf"{code} \(said so\): {remedy}"):
         arxiv_oai.parse(error(code, " said\n so "))
 
 
 def test_an_old_token_is_told_from_other_errors():
-    with pytest.raises(arxiv_oai.Expired):
+    with pytest.raises(arxiv_oai.TokenExpired):
         arxiv_oai.parse(error("badResumptionToken"))
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(SourceError) as refusal:
         arxiv_oai.parse(error("badArgument"))
-    assert not isinstance(refusal.value, arxiv_oai.Expired)
+    assert not isinstance(refusal.value, arxiv_oai.TokenExpired)
 
 
 @pytest.mark.parametrize(
@@ -102,16 +102,16 @@ def test_an_old_token_is_told_from_other_errors():
     [
         ((b"oai:arXiv.org:2611.95101", b"oai:other.org:1"), "is not arXiv's"),
         ((b"oai:arXiv.org:2611.95101", b"oai:arXiv.org:x"), "identifier"),
-        ((b"<datestamp>2026-11-20", b"<datestamp>soon"), "no datestamp"),
-        ((b"Wed, 18 Nov 2026", b"Someday"), "no date"),
+        ((b"<datestamp>2026-11-20", b"<datestamp>soon"), "not a datestamp"),
+        ((b"Wed, 18 Nov 2026", b"Someday"), "not a date"),
         ((b"<title>Counting", b"<title></title><was>"), "cut or broken"),
-        ((b"arXivRaw", b"marc21"), "no format that we read"),
+        ((b"arXivRaw", b"marc21"), "no known format"),
         ((b"ListRecords", b"ListIdentifiers"), "without records"),
-        ((b"OAI-PMH", b"OAI"), "no OAI-PMH answer"),
+        ((b"OAI-PMH", b"OAI"), "not an OAI-PMH answer"),
     ],
 )
 def test_a_page_that_is_not_whole_is_refused_whole(change, why):
-    with pytest.raises(Refused, match=why):
+    with pytest.raises(SourceError, match=why):
         arxiv_oai.parse(OAI_RAW.read_bytes().replace(*change))
 
 
@@ -120,7 +120,7 @@ def test_a_record_without_a_title_is_refused():
         rb"<title>Counting.+?</title>", b"<title/>", OAI_RAW.read_bytes(), flags=re.S
     )
 
-    with pytest.raises(Refused, match=r"2611.95101 has no title or text"):
+    with pytest.raises(SourceError, match=r"2611.95101 has no title or text"):
         arxiv_oai.parse(document)
 
 
@@ -132,7 +132,7 @@ def test_a_record_without_a_text_is_refused():
         flags=re.S,
     )
 
-    with pytest.raises(Refused, match=r"2611.95101 has no title or text"):
+    with pytest.raises(SourceError, match=r"2611.95101 has no title or text"):
         arxiv_oai.parse(document)
 
 
@@ -142,7 +142,7 @@ def test_a_size_that_no_row_can_hold_is_none(size):
 
     page = arxiv_oai.parse(document)
 
-    assert (page.token, page.size) == ("600001|1001", None)
+    assert (page.token, page.total) == ("600001|1001", None)
 
 
 def test_a_token_without_a_size_or_a_page_without_a_token_is_read():
@@ -150,9 +150,9 @@ def test_a_token_without_a_size_or_a_page_without_a_token_is_read():
     sizeless = document.replace(b" completeListSize='1003'", b"")
     last = re.sub(rb"<resumptionToken.+?</resumptionToken>", b"", document)
 
-    assert arxiv_oai.parse(sizeless) == replace(arxiv_oai.parse(document), size=None)
+    assert arxiv_oai.parse(sizeless) == replace(arxiv_oai.parse(document), total=None)
     assert arxiv_oai.parse(last) == replace(
-        arxiv_oai.parse(document), size=None, token=""
+        arxiv_oai.parse(document), total=None, token=""
     )
 
 
@@ -221,14 +221,14 @@ def test_what_was_taken_back_says_so_first(place, words, is_gone):
 def test_a_cut_page_is_refused_whole(end):
     document = OAI_RAW.read_bytes()
 
-    with pytest.raises(Refused, match="cut or broken"):
+    with pytest.raises(SourceError, match="cut or broken"):
         arxiv_oai.parse(document[: int(len(document) * end)])
 
 
 def test_sets_are_archives_as_both_dialects_know_them():
     categories = ["cs.AI", "cs.LG", "stat.ML", "hep-ex", "physics.plasm-ph", "math-ph"]
 
-    assert arxiv_oai.sets(categories) == [
+    assert arxiv_oai.set_specs(categories) == [
         *("cs", "stat", "physics:hep-ex", "physics:physics", "physics:math-ph")
     ]
 
@@ -252,10 +252,10 @@ RECORDED = {
     "inspire_1305.0014v1.xml": "idDoesNotExist .+notion of an arXiv article",
     "inspire_1305.9999.xml": "idDoesNotExist .+correct form",
     "inspire_is-malformed.xml": "idDoesNotExist .+Malformed",
-    "ads/arxiv_0901_2443.xml": "<record> is no OAI-PMH answer",
-    "ads/arxiv_1711_04702.xml": "<record> is no OAI-PMH answer",
-    "ads/arxiv_1711_05739.xml": "<record> is no OAI-PMH answer",
-    "ads/arxiv_math_0306266.xml": "<record> is no OAI-PMH answer",
+    "ads/arxiv_0901_2443.xml": "<record> is not an OAI-PMH answer",
+    "ads/arxiv_1711_04702.xml": "<record> is not an OAI-PMH answer",
+    "ads/arxiv_1711_05739.xml": "<record> is not an OAI-PMH answer",
+    "ads/arxiv_math_0306266.xml": "<record> is not an OAI-PMH answer",
     "ads/arxiv_multi_20230125.xml": 3,
     "hepcrawl/arxiv-physics-hep-ex.xml": 3,
     "hepcrawl/arxiv-physics-hep-th.xml": 3,
@@ -322,7 +322,7 @@ def test_a_recorded_document_gives_its_records_or_the_right_reason(name):
         assert len(page.listings) == RECORDED[name]
         assert all(one.title_raw and one.authors for one in page.listings)
     else:
-        with pytest.raises(Refused, match=RECORDED[name]):
+        with pytest.raises(SourceError, match=RECORDED[name]):
             arxiv_oai.parse(document)
 
 
@@ -334,4 +334,4 @@ def test_tokens_of_a_recorded_harvest_lead_from_page_to_page_and_end():
     ]
 
     assert [page.token for page in pages] == ["1122234|1001", "1122234|2001", ""]
-    assert {page.size for page in pages} == {102538}
+    assert {page.total for page in pages} == {102538}

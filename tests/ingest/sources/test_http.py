@@ -10,14 +10,14 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
 from digest.ingest.sources import arxiv_feed, http, huggingface
-from digest.ingest.sources.listing import Refused
+from digest.ingest.sources.listing import SourceError
 from tests.ingest.recorded import ATOM, DAY_2026
 from tests.make import DAY
 
 
 @pytest.fixture
 def client():
-    with http.connect() as client:
+    with http.open_client() as client:
         yield client
 
 
@@ -26,7 +26,7 @@ def test_a_busy_source_is_asked_again(httpserver: HTTPServer, client, status):
     httpserver.expect_ordered_request("/feed").respond_with_data("busy", status)
     httpserver.expect_ordered_request("/feed").respond_with_data("here")
 
-    body = http.get(client, httpserver.url_for("/feed"))
+    body = http.fetch_body(client, httpserver.url_for("/feed"))
 
     assert body == b"here"
     assert len(httpserver.log) == 2
@@ -36,16 +36,16 @@ def test_a_source_that_stays_busy_is_left_in_peace(httpserver: HTTPServer, clien
     httpserver.expect_request("/feed").respond_with_data("busy", 503)
 
     with pytest.raises(http.Unreachable, match="answered 503: try again later"):
-        http.get(client, httpserver.url_for("/feed"))
+        http.fetch_body(client, httpserver.url_for("/feed"))
 
-    assert len(httpserver.log) == http.ATTEMPTS
+    assert len(httpserver.log) == http.MAX_ATTEMPTS
 
 
 def test_a_refusal_is_not_asked_again(httpserver: HTTPServer, client):
     httpserver.expect_request("/feed").respond_with_data("bad", 400)
 
     with pytest.raises(http.Unreachable, match="answered 400"):
-        http.get(client, httpserver.url_for("/feed"))
+        http.fetch_body(client, httpserver.url_for("/feed"))
 
     assert len(httpserver.log) == 1
 
@@ -54,8 +54,8 @@ def test_a_refusal_is_not_asked_again(httpserver: HTTPServer, client):
     "url", ["http://127.0.0.1:9/feed", "http://127.0.0.1:x/", "ftp://x/"]
 )
 def test_a_source_that_is_not_there_is_refused_with_a_reason(client, url):
-    with pytest.raises(Refused, match=r"did not answer \(.+\): try again later"):
-        http.get(client, url)
+    with pytest.raises(SourceError, match=r"did not answer \(.+\): try again later"):
+        http.fetch_body(client, url)
 
 
 def test_a_source_that_hangs_is_given_up(httpserver: HTTPServer, client):
@@ -69,14 +69,14 @@ def test_a_source_that_hangs_is_given_up(httpserver: HTTPServer, client):
     client.timeout = httpx.Timeout(0.05)
 
     with pytest.raises(http.Unreachable, match="did not answer"):
-        http.get(client, httpserver.url_for("/feed"))
+        http.fetch_body(client, httpserver.url_for("/feed"))
     enough.set()
 
 
 def test_we_say_who_we_are(httpserver: HTTPServer, client):
     httpserver.expect_request("/feed").respond_with_data("here")
 
-    http.get(client, httpserver.url_for("/feed"))
+    http.fetch_body(client, httpserver.url_for("/feed"))
 
     request, _ = httpserver.log[0]
     assert request.headers["User-Agent"].startswith("paper-round/")
@@ -88,8 +88,8 @@ def test_a_name_that_no_header_can_hold_loses_only_its_odd_signs(
     settings.SITE_URL = "https://bücher.example"
     httpserver.expect_request("/feed").respond_with_data("here")
 
-    with http.connect() as client:
-        http.get(client, httpserver.url_for("/feed"))
+    with http.open_client() as client:
+        http.fetch_body(client, httpserver.url_for("/feed"))
 
     request, _ = httpserver.log[0]
     assert "+https://bcher.example;" in request.headers["User-Agent"]
@@ -100,7 +100,7 @@ def test_a_source_that_has_moved_is_followed(httpserver: HTTPServer, client):
     httpserver.expect_request("/here").respond_with_response(moved)
     httpserver.expect_request("/there").respond_with_data("found")
 
-    assert http.get(client, httpserver.url_for("/here")) == b"found"
+    assert http.fetch_body(client, httpserver.url_for("/here")) == b"found"
 
 
 def test_a_source_that_sends_us_round_in_a_circle_is_left(
@@ -110,7 +110,7 @@ def test_a_source_that_sends_us_round_in_a_circle_is_left(
     httpserver.expect_request("/here").respond_with_response(moved)
 
     with pytest.raises(http.Unreachable, match=r"did not answer \(.*redirect"):
-        http.get(client, httpserver.url_for("/here"))
+        http.fetch_body(client, httpserver.url_for("/here"))
 
     assert len(httpserver.log) == client.max_redirects + 1
 
@@ -122,7 +122,7 @@ def test_an_answer_elsewhere_than_on_the_web_is_not_looked_at(
     httpserver.expect_request("/here").respond_with_response(moved)
 
     with pytest.raises(http.Unreachable, match="did not answer"):
-        http.get(client, httpserver.url_for("/here"))
+        http.fetch_body(client, httpserver.url_for("/here"))
 
 
 def test_no_silence_is_borne_for_long_and_no_second_connection_made(client):
@@ -135,13 +135,13 @@ def test_no_silence_is_borne_for_long_and_no_second_connection_made(client):
 def test_all_attempts_together_have_a_bound(
     httpserver: HTTPServer, client, monkeypatch
 ):
-    monkeypatch.setattr(http, "ATTEMPTS", 1000)
-    monkeypatch.setattr(http, "PAUSE", 0.05)
-    monkeypatch.setattr(http, "PATIENCE", 0.5)
+    monkeypatch.setattr(http, "MAX_ATTEMPTS", 1000)
+    monkeypatch.setattr(http, "RETRY_PAUSE_S", 0.05)
+    monkeypatch.setattr(http, "HTTP_TOTAL_TIMEOUT_S", 0.5)
     httpserver.expect_request("/feed").respond_with_data("busy", 503)
 
     with pytest.raises(http.Unreachable):
-        http.get(client, httpserver.url_for("/feed"))
+        http.fetch_body(client, httpserver.url_for("/feed"))
 
     assert len(httpserver.log) < 100
 
@@ -151,7 +151,7 @@ def slept(monkeypatch):
     """The pauses between attempts, in seconds; nobody waits for them."""
     pauses = []
     monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=pauses.append))
-    monkeypatch.setattr(http, "PAUSE", 3.0)
+    monkeypatch.setattr(http, "RETRY_PAUSE_S", 3.0)
     return pauses
 
 
@@ -162,7 +162,7 @@ def test_attempts_are_three_seconds_apart_then_longer_and_never_in_step(
 
     for _ in range(3):
         with pytest.raises(http.Unreachable):
-            http.get(client, httpserver.url_for("/feed"))
+            http.fetch_body(client, httpserver.url_for("/feed"))
 
     firsts, seconds = slept[::2], slept[1::2]
     assert all(3 <= pause <= 4 for pause in firsts)
@@ -187,7 +187,7 @@ def test_what_a_source_asks_for_is_waited_if_it_is_within_a_minute(
     httpserver.expect_request("/feed").respond_with_data("busy", 429, headers)
 
     with pytest.raises(http.Unreachable):
-        http.get(client, httpserver.url_for("/feed"))
+        http.fetch_body(client, httpserver.url_for("/feed"))
 
     assert slept == waited
     assert len(httpserver.log) == len(slept) + 1
@@ -197,12 +197,12 @@ def test_a_way_that_breaks_is_tried_again_and_an_address_that_is_none_is_not(
     client, slept
 ):
     with pytest.raises(http.Unreachable):
-        http.get(client, "http://127.0.0.1:9/")
-    assert len(slept) == http.ATTEMPTS - 1
+        http.fetch_body(client, "http://127.0.0.1:9/")
+    assert len(slept) == http.MAX_ATTEMPTS - 1
 
     with pytest.raises(http.Unreachable):
-        http.get(client, "http://127.0.0.1:x/")
-    assert len(slept) == http.ATTEMPTS - 1
+        http.fetch_body(client, "http://127.0.0.1:x/")
+    assert len(slept) == http.MAX_ATTEMPTS - 1
 
 
 def test_what_is_unchanged_is_asked_for_with_what_the_source_said(
@@ -215,8 +215,8 @@ def test_what_is_unchanged_is_asked_for_with_what_the_source_said(
     }
     httpserver.expect_request("/feed", headers=asked).respond_with_data("", 304)
 
-    with pytest.raises(http.Unchanged):
-        http.get_document(client, httpserver.url_for("/feed"), known=known)
+    with pytest.raises(http.NotModified):
+        http.fetch_document(client, httpserver.url_for("/feed"), validators=known)
 
 
 def test_nothing_is_asked_of_what_the_source_did_not_say(
@@ -224,7 +224,9 @@ def test_nothing_is_asked_of_what_the_source_did_not_say(
 ):
     httpserver.expect_request("/feed").respond_with_data("here")
 
-    http.get_document(client, httpserver.url_for("/feed"), known=http.Validators("tag"))
+    http.fetch_document(
+        client, httpserver.url_for("/feed"), validators=http.Validators("tag")
+    )
 
     request, _ = httpserver.log[0]
     assert request.headers["If-None-Match"] == "tag"
@@ -238,7 +240,8 @@ def test_validators_that_no_row_can_hold_are_forgotten(httpserver: HTTPServer, c
     httpserver.expect_ordered_request("/").respond_with_data("b", headers=too_long)
 
     first, second = (
-        http.get_document(client, httpserver.url_for("/")).validators for _ in range(2)
+        http.fetch_document(client, httpserver.url_for("/")).validators
+        for _ in range(2)
     )
 
     assert first == http.Validators("e" * 200, "m" * 64)
@@ -248,14 +251,14 @@ def test_validators_that_no_row_can_hold_are_forgotten(httpserver: HTTPServer, c
 def test_a_packed_body_is_measured_as_it_is_unpacked(
     httpserver: HTTPServer, client, monkeypatch
 ):
-    monkeypatch.setattr(http, "LARGEST", 1_000_000)
+    monkeypatch.setattr(http, "MAX_BODY_BYTES", 1_000_000)
     packed = gzip.compress(b" " * 3_000_000)
     httpserver.expect_request("/feed").respond_with_data(
         packed, headers={"Content-Encoding": "gzip"}
     )
 
     with pytest.raises(http.Unreachable, match="sent more than 1 MB"):
-        http.get(client, httpserver.url_for("/feed"))
+        http.fetch_body(client, httpserver.url_for("/feed"))
 
     assert len(packed) < 10_000
     assert len(httpserver.log) == 1
@@ -268,7 +271,7 @@ def test_all_categories_come_in_one_document(httpserver: HTTPServer, client):
         client, ["cs.LG", "hep-ex"], httpserver.url_for("/atom")
     )
 
-    assert len(arxiv_feed.parse(document.body)) == 4
+    assert len(arxiv_feed.parse(document.body).listings) == 4
 
 
 def test_a_day_is_asked_for_by_its_date(httpserver: HTTPServer, client):
@@ -279,4 +282,4 @@ def test_a_day_is_asked_for_by_its_date(httpserver: HTTPServer, client):
 
     document = huggingface.fetch(client, DAY, httpserver.url_for("/"))
 
-    assert len(huggingface.parse(document)) == 2
+    assert len(huggingface.parse(document).listings) == 2

@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from digest.ingest.sources.listing import Refused, identify, moment
+from digest.ingest.sources.listing import SourceError, parse_moment
+from digest.text.arxiv_ids import parse_arxiv_id
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,7 @@ from digest.ingest.sources.listing import Refused, identify, moment
     ],
 )
 def test_an_identifier_is_found_without_what_is_around_it(text, identity):
-    assert identify(text) == identity
+    assert parse_arxiv_id(text) == identity
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,7 @@ def test_an_identifier_is_found_without_what_is_around_it(text, identity):
 )
 def test_what_is_no_identifier_is_not_taken_for_one(text):
     with pytest.raises(ValueError, match="is not an arXiv identifier"):
-        identify(text)
+        parse_arxiv_id(text)
 
 
 @pytest.mark.parametrize(
@@ -52,8 +53,8 @@ def test_what_is_no_identifier_is_not_taken_for_one(text):
     ],
 )
 def test_a_moment_is_in_utc_whatever_its_zone(written):
-    assert moment(written) == datetime(2026, 11, 20, 5, tzinfo=UTC)
-    assert moment(written).tzinfo is UTC
+    assert parse_moment(written) == datetime(2026, 11, 20, 5, tzinfo=UTC)
+    assert parse_moment(written).tzinfo is UTC
 
 
 @pytest.mark.parametrize(
@@ -64,8 +65,8 @@ def test_a_moment_is_in_utc_whatever_its_zone(written):
     ],
 )
 def test_a_moment_in_which_no_paper_can_have_been_is_refused(written):
-    with pytest.raises(Refused, match="is no date: fetch it again"):
-        moment(written)
+    with pytest.raises(SourceError, match="is not a date: fetch it again"):
+        parse_moment(written)
 
 
 @pytest.mark.parametrize("error", [ValueError, TypeError, OverflowError])
@@ -73,5 +74,5 @@ def test_whatever_a_reader_of_dates_raises_is_a_refusal(error):
     def read(_):
         raise error
 
-    with pytest.raises(Refused, match="'soon' is no date"):
-        moment("soon", read)
+    with pytest.raises(SourceError, match="'soon' is not a date"):
+        parse_moment("soon", read)

@@ -3,11 +3,11 @@
 import pytest
 
 from digest.ingest.sources import xml
-from digest.ingest.sources.listing import Refused
+from digest.ingest.sources.listing import SourceError
 
 
 def text_of(document):
-    return xml.words(xml.root(document), "b")
+    return xml.child_text(xml.parse_root(document), "b")
 
 
 @pytest.mark.parametrize(
@@ -70,17 +70,17 @@ ENTITY = '<!DOCTYPE a [<!ENTITY e {}>]><a><b>&e;</b></a>'  # fmt: skip
 @pytest.mark.parametrize("charset", ["utf-8", "utf-16"])
 def test_whatever_declares_something_is_refused(document, charset):
     with pytest.raises(
-        Refused, match=r"not safe to read.+: give it as arXiv serves it"
+        SourceError, match=r"not safe to read.+: give it as arXiv serves it"
     ):
-        xml.root(document.encode(charset))
+        xml.parse_root(document.encode(charset))
 
 
 @pytest.mark.parametrize("charset", ["shift_jis", "utf-7", "none-such", "idna"])
 def test_a_charset_that_cannot_be_read_safely_is_refused(charset):
     document = f'<?xml version="1.0" encoding="{charset}"?><a><b>text</b></a>'
 
-    with pytest.raises(Refused):
-        xml.root(document.encode())
+    with pytest.raises(SourceError):
+        xml.parse_root(document.encode())
 
 
 @pytest.mark.parametrize(
@@ -95,8 +95,10 @@ def test_a_charset_that_cannot_be_read_safely_is_refused(charset):
     ],
 )
 def test_what_is_cut_or_broken_is_refused_with_its_line(document, line):
-    with pytest.raises(Refused, match=f"cut or broken at line {line}: fetch it again"):
-        xml.root(document)
+    with pytest.raises(
+        SourceError, match=f"cut or broken at line {line}: fetch it again"
+    ):
+        xml.parse_root(document)
 
 
 @pytest.mark.parametrize(
@@ -109,13 +111,15 @@ def test_what_is_cut_or_broken_is_refused_with_its_line(document, line):
     ],
 )
 def test_a_page_in_its_place_is_called_one(document):
-    with pytest.raises(Refused, match="a web page, not XML"):
-        xml.root(document)
+    with pytest.raises(SourceError, match="a web page, not XML"):
+        xml.parse_root(document)
 
 
 def test_names_are_bare_whatever_prefix_a_dialect_has():
-    found = xml.root(b'<!-- x --><o:a xmlns:o="urn:o"><!-- y --><o:b>1</o:b></o:a>')
+    found = xml.parse_root(
+        b'<!-- x --><o:a xmlns:o="urn:o"><!-- y --><o:b>1</o:b></o:a>'
+    )
 
-    bare = xml.without_namespaces(found)
+    bare = xml.strip_namespaces(found)
 
     assert [element.tag for element in bare.iter()] == ["a", "b"]
