@@ -37,12 +37,12 @@ STRAY = (0, 5, 10, 20)
 
 def apart(opened: Rows) -> Groups:
     """As production takes what was opened."""
-    return clustering.alike(opened)[:KINDS]
+    return clustering.group_opened(opened)[:KINDS]
 
 
 def as_chosen(opened: Rows) -> Groups:
     """As production takes examples that a reader chose."""
-    return clustering.groups(opened)
+    return clustering.group_examples(opened)
 
 
 def together(opened: Rows) -> Groups:
@@ -90,7 +90,7 @@ def _ten(
     ]
     relevance = papers.relevance(requested_interests)
     closed = np.flatnonzero(~reader.open).tolist()
-    block = Block(csr_matrix([clustering.weights(groups)]), [closed], [LENGTH])
+    block = Block(csr_matrix([clustering.group_weights(groups)]), [closed], [LENGTH])
     picks = select(
         slate, relevance, [MUTE_FROM["paper"]] * len(requested_interests), block
     )[0]

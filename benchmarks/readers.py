@@ -78,7 +78,7 @@ def main() -> None:
         for n, (day, document) in enumerate(days[: WARM + JUDGED]):
             morning = datetime.combine(day, time(9), UTC)
             take_in(document, counted, morning, Path(folder))
-            edition = rank_edition.rescore(day, morning)
+            edition = rank_edition.rank_edition(day, morning)
             if n >= WARM and edition:
                 readers = readers or {name: subscribe(name) for name in READERS}
                 tasks.send(edition, None, morning + timedelta(hours=1))

@@ -18,8 +18,8 @@ from scipy.sparse import csr_matrix
 from sklearn.svm import LinearSVC
 
 from digest.ranking import lsa
-from digest.ranking.relevance import MUTE_FROM, Field, InterestQuery, PaperText
-from digest.ranking.selection import CLAIMED_FROM, Block, Relevance, Slate, select
+from digest.ranking.relevance import MUTE_FROM, EditionScorer, InterestQuery, PaperText
+from digest.ranking.selection import CLAIM_THRESHOLD, Block, Relevance, Slate, select
 
 CANDIDATES = 1_500
 READERS = 250  # a batch
@@ -44,7 +44,7 @@ def measure() -> dict[str, Result]:
     papers = [_paper(chance, number % SUBJECTS) for number in range(CANDIDATES)]
     model, fit = _timed(lambda: lsa.fit([paper.text for paper in papers]))
     rows, embed = _timed(lambda: model.embed([paper.text for paper in papers]))
-    field, prepare = _timed(lambda: Field(papers, rows, model))
+    field, prepare = _timed(lambda: EditionScorer(papers, rows, model))
     papers = [
         replace(paper, vector=row.tobytes())  # as stored papers have theirs
         for paper, row in zip(papers, rows, strict=True)
@@ -87,7 +87,7 @@ def _choosing(chance: np.random.Generator, relevance: Relevance) -> Result:
         "half_trending_us": cost(replace(block, trending=half)),
         "two_topics_us": cost(replace(block, weights=_few(chance, block))),
         "two_mutes_us": cost(replace(block, weights=_muting(chance, block))),
-        "claimed_share": float((relevance >= CLAIMED_FROM).mean()),
+        "claimed_share": float((relevance >= CLAIM_THRESHOLD).mean()),
         "ratio_to_loop": loop / plain,
         "peak_mb": _peak(lambda: select(slate, relevance, limits, block)),
     }

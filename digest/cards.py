@@ -1,4 +1,4 @@
-"""What a mail and a page show of one paper, as plain values to be escaped there."""
+"""Cards: what a mail and a page show of one paper, as plain values that templates escape."""
 
 import re
 from collections.abc import Sequence
@@ -8,16 +8,16 @@ from digest.models import Paper
 from digest.text.summary import summarize
 
 
-def authors_line(names: Sequence[str], first: int = 3) -> str:
-    """The first names and how many more: "A, B, C + 12 more". One more is named: that takes no more room."""
-    more = len(names) - first
-    if more <= 1:
+def authors_line(names: Sequence[str], shown: int = 3) -> str:
+    """Name the first authors and count the others: "A, B, C + 12 more"."""
+    more = len(names) - shown
+    if more <= 1:  # the last name takes no more room than "+ 1 more"
         return ", ".join(names)
-    return f"{', '.join(names[:first])} + {more:,} more"
+    return f"{', '.join(names[:shown])} + {more:,} more"
 
 
 def card(paper: Paper) -> dict[str, Any]:
-    """All of a paper that an edition keeps; plain text, addresses of the web only."""
+    """Build the card that an edition stores: plain text, web addresses only."""
     return {
         "identifier": paper.identifier,
         "title": paper.title,
@@ -37,11 +37,11 @@ def card(paper: Paper) -> dict[str, Any]:
         "stars": paper.stars,
         "arxiv_url": paper.arxiv_url,
         "pdf_url": paper.pdf_url,
-        "code_url": _address(paper.code_url),
-        "project_url": _address(paper.project_url),
+        "code_url": _web_address(paper.code_url),
+        "project_url": _web_address(paper.project_url),
     }
 
 
-def _address(url: str) -> str:
-    """Nothing for javascript: and the like; readers will be sent there."""
+def _web_address(url: str) -> str:
+    """Drop javascript: and other schemes, because readers are redirected to it."""
     return url if re.match(r"https?://[^\s/]", url) else ""

@@ -1,4 +1,4 @@
-"""How readers come to follow and to mute: every value is cleaned and bounded here, whoever sent it."""
+"""Follow and mute interests: every value is cleaned and bounded here, whatever form sent it."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -13,16 +13,16 @@ from digest.models import Follow, Interest, Paper, Topic
 Kind = Interest.Kind
 
 # More than sixty topics, words and names is a form filled by a program.
-LIMIT = 60
+MAX_INTERESTS = 60
 # Example papers come from libraries: many, and they must not crowd out the topics.
-EXAMPLES = 300
+MAX_EXAMPLE_PAPERS = 300
 # arXiv's longest category is 18 characters: "astro-ph.CO", "cond-mat.mtrl-sci".
-CATEGORY = re.compile(r"[a-z][a-z-]{1,16}(\.[A-Za-z-]{2,12})?")
-LENGTHS = {Kind.KEYWORD: 80, Kind.AUTHOR: 80, Kind.SEARCH: 250}
+CATEGORY_PATTERN = re.compile(r"[a-z][a-z-]{1,16}(\.[A-Za-z-]{2,12})?")
+MAX_LENGTHS = {Kind.KEYWORD: 80, Kind.AUTHOR: 80, Kind.SEARCH: 250}
 
 
-def clean(kind: str, raw: str) -> str:
-    """The stored form of what somebody wants to follow, or "" where it is no such thing."""
+def clean_value(kind: str, raw: str) -> str:
+    """Return the stored form of an interest, or "" where the value is not valid."""
     value = " ".join("".join(c if c.isprintable() else " " for c in raw).split())
     match kind:
         case Kind.TOPIC:
@@ -30,41 +30,41 @@ def clean(kind: str, raw: str) -> str:
         case Kind.PAPER:
             return value if Paper.objects.filter(identifier=value).exists() else ""
         case Kind.CATEGORY:
-            return category(value)
+            return normalize_category(value)
         case Kind.KEYWORD | Kind.AUTHOR | Kind.SEARCH:
-            fits = len(value) <= LENGTHS[Kind(kind)] and any(c.isalnum() for c in value)
-            return (value.lower() if kind == Kind.KEYWORD else value) if fits else ""
+            fits = len(value) <= MAX_LENGTHS[Kind(kind)]
+            valid = fits and any(c.isalnum() for c in value)
+            return (value.lower() if kind == Kind.KEYWORD else value) if valid else ""
         case _:
             return ""
 
 
-def category(typed: str) -> str:
-    """A category as arXiv writes it, however it was typed; "" where it is none.
+def normalize_category(typed: str) -> str:
+    """Write a category as arXiv does; "" where it cannot be one.
 
     Classes of two letters are upper case (cs.LG), longer ones lower case (physics.optics).
     """
     archive, dot, subject = typed.lower().removesuffix(".*").partition(".")
     value = f"{archive}{dot}{subject.upper() if len(subject) == 2 else subject}"
-    return value if CATEGORY.fullmatch(value) else ""
+    return value if CATEGORY_PATTERN.fullmatch(value) else ""
 
 
-def held() -> QuerySet[Interest]:
-    """Interests whose rows stay until the transaction ends: at night those that nobody follows go."""
+def lock_interests() -> QuerySet[Interest]:
+    """Interests locked until the transaction ends, because the nightly clean-up deletes those without followers."""
     return Interest.objects.select_for_update(no_key=True)
 
 
-def hold_papers(identifiers: Collection[str]) -> list[Interest]:
-    """The interests in these papers, by id, made where there is none and held.
-
-    Twice at most: one that was there may be gone by the time that it could be held.
-    """
-    made = [Interest(kind=Kind.PAPER, value=one) for one in sorted(set(identifiers))]
-    rows = held().filter(kind=Kind.PAPER, value__in=identifiers).order_by("pk")
+def lock_paper_interests(identifiers: Collection[str]) -> list[Interest]:
+    """Return the locked interests in these papers, by id; missing ones are created."""
+    rows = lock_interests().filter(kind=Kind.PAPER, value__in=identifiers)
+    missing = [Interest(kind=Kind.PAPER, value=i) for i in sorted(set(identifiers))]
+    # Twice, because a row may be deleted between its creation and its lock.
     for _ in range(2):
-        Interest.objects.bulk_create(made, ignore_conflicts=True)
-        if len(found := list(rows.all())) == len(made):
+        Interest.objects.bulk_create(missing, ignore_conflicts=True)
+        interests = list(rows.order_by("pk"))
+        if len(interests) == len(missing):
             break
-    return found
+    return interests
 
 
 @transaction.atomic
@@ -75,53 +75,52 @@ def follow(
     weight: float = 1.0,
     source: str = Follow.Source.CHOSEN,
 ) -> Follow | None:
-    """Make this the reader's stance to an interest; None when it is no interest or they have too many."""
-    value = clean(kind, raw)
-    known = subscriber.follows.filter(interest__kind=kind, interest__value=value)
-    if not value or (not known.exists() and room(subscriber, kind) < 1):
+    """Follow or mute an interest; None where the value is not valid or the reader has too many."""
+    value = clean_value(kind, raw)
+    existing = subscriber.follows.filter(interest__kind=kind, interest__value=value)
+    if not value or (not existing.exists() and remaining_places(subscriber, kind) < 1):
         return None
-    interest, _ = held().get_or_create(kind=kind, value=value)
-    stance, _ = Follow.objects.update_or_create(
+    interest, _ = lock_interests().get_or_create(kind=kind, value=value)
+    row, _ = Follow.objects.update_or_create(
         subscriber=subscriber,
         interest=interest,
         defaults={"weight": weight, "source": source},
     )
-    return stance
+    return row
 
 
-def room(subscriber: Subscriber, kind: str) -> int:
-    """How many more interests of this kind a reader may have; papers they only opened take none."""
-    taken = subscriber.follows.exclude(source=Follow.Source.OPENED)
+def remaining_places(subscriber: Subscriber, kind: str) -> int:
+    """How many more interests of this kind a reader may have; papers they only opened do not count."""
+    chosen = subscriber.follows.exclude(source=Follow.Source.OPENED)
     if kind == Kind.PAPER:
-        return EXAMPLES - taken.filter(interest__kind=kind).count()
-    return LIMIT - taken.exclude(interest__kind=Kind.PAPER).count()
+        return MAX_EXAMPLE_PAPERS - chosen.filter(interest__kind=kind).count()
+    return MAX_INTERESTS - chosen.exclude(interest__kind=Kind.PAPER).count()
 
 
 def follow_papers(subscriber: Subscriber, identifiers: Iterable[str]) -> list[str]:
-    """Make these papers the reader's examples, in this order while there is room.
+    """Make these papers the reader's examples, in this order while there are places.
 
-    Returns those that they follow now. Papers that we do not know are left out, and so
-    are those of which the reader said "less like this": a list says less than a press.
+    Returns those that they follow afterwards. Unknown papers are left out, and so are
+    those that the reader marked "less like this": that says more than a list does.
     """
-    asked = list(dict.fromkeys(identifiers))
-    known = Paper.objects.filter(identifier__in=asked)
-    here = set(known.values_list("identifier", flat=True))
+    requested = list(dict.fromkeys(identifiers))
+    stored = Paper.objects.filter(identifier__in=requested)
+    existing = set(stored.values_list("identifier", flat=True))
     weights = dict(
         subscriber.follows.filter(interest__kind=Kind.PAPER)
         .exclude(source=Follow.Source.OPENED)
         .values_list("interest__value", "weight")
     )
-    left = max(room(subscriber, Kind.PAPER), 0)
-    new = [one for one in asked if one in here and one not in weights][:left]
-    held = [one for one in asked if weights.get(one, -1) > 0 and one in here]
-    _choose(subscriber, {*new, *held})
-    return [one for one in asked if one in {*new, *held}]
+    places = max(remaining_places(subscriber, Kind.PAPER), 0)
+    new = [i for i in requested if i in existing and i not in weights][:places]
+    liked = [i for i in requested if weights.get(i, -1) > 0 and i in existing]
+    _choose_papers(subscriber, {*new, *liked})
+    return [i for i in requested if i in {*new, *liked}]
 
 
 @transaction.atomic
-def _choose(subscriber: Subscriber, identifiers: Collection[str]) -> None:
-    """Three queries however many."""
-    rows = hold_papers(identifiers)
+def _choose_papers(subscriber: Subscriber, identifiers: Collection[str]) -> None:
+    rows = lock_paper_interests(identifiers)
     Follow.objects.bulk_create(
         [Follow(subscriber=subscriber, interest=row, weight=1.0) for row in rows],
         update_conflicts=True,
@@ -131,47 +130,48 @@ def _choose(subscriber: Subscriber, identifiers: Collection[str]) -> None:
 
 
 def unfollow_papers(subscriber: Subscriber) -> int:
-    """Follow no example paper any more; how many they were.
+    """Unfollow all example papers and return their number.
 
-    What they want less of stays, and what they only opened.
+    Papers that the reader wants less of, or only opened, stay.
     """
     liked = subscriber.follows.filter(interest__kind=Kind.PAPER, weight__gt=0)
     return liked.exclude(source=Follow.Source.OPENED).delete()[0]
 
 
 def unfollow_paper(subscriber: Subscriber, identifier: str) -> bool:
-    """Follow this example paper no more; False where they did not."""
-    value = "".join(sign for sign in identifier if sign.isprintable())
-    mine = subscriber.follows.filter(interest__kind=Kind.PAPER, interest__value=value)
-    return mine.filter(weight__gt=0).delete()[0] > 0
+    """Unfollow one example paper; False where the reader did not follow it."""
+    value = "".join(c for c in identifier if c.isprintable())
+    rows = subscriber.follows.filter(interest__kind=Kind.PAPER, interest__value=value)
+    return rows.filter(weight__gt=0).delete()[0] > 0
 
 
 def unfollow(subscriber: Subscriber, interest_id: int) -> None:
-    """Neither follow nor mute this any more."""
+    """Neither follow nor mute this interest any more."""
     subscriber.follows.filter(interest_id=interest_id).delete()
 
 
-def read_wishes(requested_interests: Any) -> list[tuple[str, str]]:
-    """What a sign-up form asked for: "kind:value" strings from a stranger, at most LIMIT."""
+def parse_requested(requested_interests: Any) -> list[tuple[str, str]]:
+    """Parse the untrusted "kind:value" strings of a sign-up form, at most MAX_INTERESTS."""
     if not isinstance(requested_interests, list):
         return []
     pairs = [
-        wish.partition(":")
-        for wish in requested_interests[:LIMIT]
-        if isinstance(wish, str)
+        entry.partition(":")
+        for entry in requested_interests[:MAX_INTERESTS]
+        if isinstance(entry, str)
     ]
     return [(kind, value) for kind, _, value in pairs if kind in Kind.values]
 
 
-def interests(requested_interests: Any) -> list[Interest]:
-    """Wishes as interests that are not stored: for a preview without an account."""
+def unsaved_interests(requested_interests: Any) -> list[Interest]:
+    """Build interests that are not stored, for a preview without an account."""
     cleaned = [
-        (kind, clean(kind, value)) for kind, value in read_wishes(requested_interests)
+        (kind, clean_value(kind, value))
+        for kind, value in parse_requested(requested_interests)
     ]
     return [Interest(kind=kind, value=value) for kind, value in cleaned if value]
 
 
-def follow_wishes(subscriber: Subscriber, requested_interests: Any) -> None:
-    """Follow whatever of these requested_interests is an interest."""
-    for kind, value in read_wishes(requested_interests):
+def follow_requested(subscriber: Subscriber, requested_interests: Any) -> None:
+    """Follow the valid ones of the interests that a sign-up form requested."""
+    for kind, value in parse_requested(requested_interests):
         follow(subscriber, kind, value)

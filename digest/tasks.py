@@ -130,7 +130,7 @@ def rank_newest(now: datetime) -> Edition | None:
     newest = Paper.objects.newest_day(now)
     if newest is None or Edition.objects.frozen().filter(day=newest).exists():
         return None
-    return rank_edition.rescore(newest, now)
+    return rank_edition.rank_edition(newest, now)
 
 
 # A frozen edition becomes mail.
@@ -215,7 +215,7 @@ def on_confirmed(
     sender: Any, subscriber: Subscriber, requested_interests: Any, **_: Any
 ) -> None:
     """A reader confirmed: follow what they asked for, and send the welcome digest at once."""
-    follows.follow_wishes(subscriber, requested_interests)
+    follows.follow_requested(subscriber, requested_interests)
     soon(send_welcome, subscriber.pk)
 
 

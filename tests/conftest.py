@@ -125,7 +125,7 @@ CLOSE_CONNECTIONS = """
 def empty_cache():
     """Clear rate limits and the cached co-readership between tests."""
     cache.clear()
-    search._company.cache_clear()
+    search._load_co_readership.cache_clear()
 
 
 @pytest.fixture

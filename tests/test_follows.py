@@ -15,27 +15,27 @@ def followed(reader, **fields):
 
 
 def test_a_library_leaves_room_for_topics_and_words(ada):
-    papers = [make.paper().identifier for _ in range(follows.LIMIT)]
+    papers = [make.paper().identifier for _ in range(follows.MAX_INTERESTS)]
 
     kept = follows.follow_papers(ada, papers)
 
     assert kept == papers
-    for number in range(follows.LIMIT):
+    for number in range(follows.MAX_INTERESTS):
         assert follows.follow(ada, "keyword", f"word {number}")
     assert follows.follow(ada, "keyword", "one too many") is None
     assert follows.follow(ada, "paper", make.paper().identifier)
 
 
 def test_three_hundred_papers_are_the_most_and_the_first_ones_are_kept(ada):
-    for number in range(follows.EXAMPLES - 2):
+    for number in range(follows.MAX_EXAMPLE_PAPERS - 2):
         ada.follows.create(interest=make.interest("paper", f"2601.{number:05}"))
     papers = [make.paper().identifier for _ in range(3)]
 
     kept = follows.follow_papers(ada, [*papers, papers[0]])
 
     assert kept == papers[:2]
-    assert ada.follows.count() == follows.EXAMPLES
-    assert follows.room(ada, "paper") == 0
+    assert ada.follows.count() == follows.MAX_EXAMPLE_PAPERS
+    assert follows.remaining_places(ada, "paper") == 0
     assert follows.follow(ada, "paper", papers[2]) is None
     assert follows.follow_papers(ada, papers) == papers[:2]
 
@@ -46,7 +46,7 @@ def test_papers_that_were_only_opened_take_no_room_and_may_be_chosen(ada):
         interest = make.interest("paper", one)
         ada.follows.create(interest=interest, weight=0.25, source="opened")
 
-    assert follows.room(ada, "paper") == follows.EXAMPLES
+    assert follows.remaining_places(ada, "paper") == follows.MAX_EXAMPLE_PAPERS
     assert follows.follow_papers(ada, papers[:1]) == papers[:1]
 
     chosen = ada.follows.get(interest__value=papers[0])
@@ -125,4 +125,4 @@ def test_an_interest_that_goes_before_it_is_held_is_made_again(ada, monkeypatch)
     ],
 )
 def test_a_category_is_kept_as_arxiv_writes_it(typed, kept):
-    assert follows.clean("category", typed) == kept
+    assert follows.clean_value("category", typed) == kept

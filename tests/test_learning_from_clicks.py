@@ -38,7 +38,7 @@ def announce(day, storks):
 
 def send(moment, mails):
     """Send the edition of `moment` to the only reader; return the digest and its text."""
-    edition = rank_edition.rescore(moment.date(), moment)
+    edition = rank_edition.rank_edition(moment.date(), moment)
     freeze.freeze(edition, moment)
     with time_machine.travel(moment):  # clicks decay by the clock
         tasks.send(edition, None, moment)

@@ -63,7 +63,7 @@ def test_paper_is_mailed_and_feedback_changes_the_next_digest(papers, mails, cli
     thursday, friday = FRIDAY.date() - timedelta(days=1), FRIDAY.date()
 
     # An editor pins a paper with a note, then the edition freezes.
-    edition = rank_edition.rescore(thursday, FRIDAY)
+    edition = rank_edition.rank_edition(thursday, FRIDAY)
     pinned = edition.candidates.order_by("trend").first()
     pinned.pin, pinned.note = 1, "Read this one first."
     pinned.save()
@@ -92,7 +92,7 @@ def test_paper_is_mailed_and_feedback_changes_the_next_digest(papers, mails, cli
     assert Follow.objects.get(weight__lt=0).interest.value == muted.identifier
 
     # The next digest holds no paper of the first one, and not the muted one.
-    edition = rank_edition.rescore(friday, FRIDAY + timedelta(hours=2))
+    edition = rank_edition.rank_edition(friday, FRIDAY + timedelta(hours=2))
     tasks.send(edition, None, FRIDAY + timedelta(hours=2))
     second = Digest.objects.get(subscriber=ada, edition=edition)
     assert len(second.picks) >= 5
@@ -103,7 +103,7 @@ def test_paper_is_mailed_and_feedback_changes_the_next_digest(papers, mails, cli
 def test_sending_twice_mails_once(papers, mails, capsys):
     for name in ("ada", "dora", "emil"):
         make.subscriber(f"{name}@example.org")
-    rank_edition.rescore(FRIDAY.date(), FRIDAY)
+    rank_edition.rank_edition(FRIDAY.date(), FRIDAY)
 
     call_command("send", day=FRIDAY.date())
     modified = {f.name: f.stat().st_mtime_ns for f in mails.iterdir()}
@@ -118,7 +118,7 @@ def test_different_interests_get_different_papers(papers, mails):
     ada, dora = make.subscriber(), make.subscriber()
     follows.follow(ada, "keyword", "quantization")
     follows.follow(dora, "keyword", "robot")
-    edition = rank_edition.rescore(FRIDAY.date(), FRIDAY)
+    edition = rank_edition.rank_edition(FRIDAY.date(), FRIDAY)
 
     tasks.send(edition, None, FRIDAY)
 
@@ -131,7 +131,7 @@ def test_different_interests_get_different_papers(papers, mails):
 def test_unsubscribed_and_unconfirmed_people_are_not_mailed(
     papers, mails, ada, bob, cleo
 ):
-    edition = rank_edition.rescore(FRIDAY.date(), FRIDAY)
+    edition = rank_edition.rank_edition(FRIDAY.date(), FRIDAY)
 
     tally = tasks.send(edition, None, FRIDAY)
 
@@ -140,7 +140,7 @@ def test_unsubscribed_and_unconfirmed_people_are_not_mailed(
 
 
 def test_new_reader_gets_the_latest_frozen_edition(papers, mails, bob):
-    edition = rank_edition.rescore(FRIDAY.date(), FRIDAY)
+    edition = rank_edition.rank_edition(FRIDAY.date(), FRIDAY)
     freeze.freeze(edition, FRIDAY)
     bob.confirm(FRIDAY, "link")
 

@@ -36,7 +36,7 @@ def today():
 def edition(db):
     for number in range(12):
         make.paper(f"Study {number} of {SUBJECTS[number % 3]}", announced_on=today())
-    return rank_edition.rescore(today(), timezone.now())
+    return rank_edition.rank_edition(today(), timezone.now())
 
 
 def test_papers_of_a_list_choose_new_ones_and_are_named_as_the_reason(

@@ -21,7 +21,7 @@ def test_beat_and_worker_freeze_and_mail_an_edition(broker, tmp_path, request):
     reader = make.subscriber("ada@example.org", zone="UTC", hour=now.hour)
     for _ in range(6):
         make.paper(announced_on=now.date())
-    edition = rank_edition.rescore(now.date(), now)
+    edition = rank_edition.rank_edition(now.date(), now)
     log = tmp_path / "log"
     settings = {
         "REDIS_URL": request.getfixturevalue("redis_url") if broker == "redis" else "",

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from accounts.models import Subscriber
 from digest.models import Candidate, Follow, Interest
 from digest.ranking.explain import Explanation, Part
-from digest.ranking.selection import CLAIMED_FROM, SCALE, TREND_PRIOR
+from digest.ranking.selection import CLAIM_THRESHOLD, SCALE, TREND_BONUS
 from digest.ranking.trend import (
     GRAVITY,
     GROWTH_WEIGHT,
@@ -114,7 +114,7 @@ def _claimed(found: Explanation, names: Names) -> Iterator[Line]:
     best = max(found.parts, key=lambda part: part.claim.match)
     words = f"weight · relevance of {name_of(best, names)}"
     yield Line("best match", account.match / SCALE, words)
-    words = f"{TREND_PRIOR:g} · {account.trend / SCALE:.4f}{_of_the_week(found)}"
+    words = f"{TREND_BONUS:g} · {account.trend / SCALE:.4f}{_of_the_week(found)}"
     yield Line("trend", account.prior / SCALE, words)
 
 
@@ -175,7 +175,7 @@ def _said(part: Part) -> str:
     if part.claim.match:
         return f"{opened}may be claimed"
     if part.claim.hint:
-        return f"{opened}too weak to be claimed, below {CLAIMED_FROM:g}"
+        return f"{opened}too weak to be claimed, below {CLAIM_THRESHOLD:g}"
     return f"{opened}nothing"
 
 

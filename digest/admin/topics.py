@@ -9,7 +9,7 @@ from django.http import HttpRequest
 
 from accounts.addresses import canonical_address
 from accounts.admin_base import ModelAdmin, ReadOnlyAdmin, count_related
-from digest.follows import CATEGORY
+from digest.follows import CATEGORY_PATTERN
 from digest.models import Follow, Interest, Topic
 
 if TYPE_CHECKING:  # the theme carries no types; its classes extend these
@@ -60,7 +60,7 @@ class TopicForm(ModelForm):
 
     def clean_categories(self) -> list[str]:
         found: list[str] = self.cleaned_data["categories"]
-        if strange := [name for name in found if not CATEGORY.fullmatch(name)]:
+        if strange := [name for name in found if not CATEGORY_PATTERN.fullmatch(name)]:
             raise forms.ValidationError(
                 f"Not an arXiv category: {', '.join(strange)}. Write cs.LG, or math.CO."
             )

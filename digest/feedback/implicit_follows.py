@@ -91,7 +91,7 @@ def _remember(pairs: Sequence[Opened], at: datetime) -> None:
 def _interests(identifiers: set[str]) -> dict[str, int]:
     """The ids of the interests in these papers, as far as we have the papers; they are held."""
     known = Paper.objects.filter(identifier__in=identifiers)
-    rows = follows.hold_papers(set(known.values_list("identifier", flat=True)))
+    rows = follows.lock_paper_interests(set(known.values_list("identifier", flat=True)))
     return {row.value: row.pk for row in rows}
 
 

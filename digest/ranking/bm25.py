@@ -1,7 +1,4 @@
-"""Lexicon: the words of an edition's candidates, for likeness that needs no fitted model.
-
-Names, new terms and rare words are what the reduced vectors lose; here they are whole.
-"""
+"""Word index of an edition's candidates: BM25 and TF-IDF, exact where reduced vectors lose rare words."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,119 +13,116 @@ from sklearn.preprocessing import normalize
 from digest.text.tokens import content_words
 
 Scores = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
 
-K1, B = 1.2, 0.75  # BM25's usual saturation and length correction
-FULL = 6  # words of a full answer: a topic lists more, but they are synonyms
-# Texts kept cut into words: the examples of readers come back in many groups.
-KEPT = 4_096
+# The usual saturation and length normalisation.
+BM25_K1, BM25_B = 1.2, 0.75
+# A topic lists more words, but they are synonyms of each other.
+FULL_ANSWER_TERMS = 6
+# The examples of readers come back in many groups.
+MAX_CACHED_TEXTS = 4_096
 
-Columns = npt.NDArray[np.int64]
-Sparse = tuple[Columns, Scores]  # columns and what stands in them
 
-
-class Lexicon:
-    """The words of n > 0 texts: how well each answers a query, or resembles others."""
+class TermIndex:
+    """The words of n > 0 texts."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         self.size = len(texts)
-        self._columns, counts = _count(texts)
-        found = np.bincount(counts.indices, minlength=counts.shape[1])
-        self._idf = np.log(1 + (self.size - found + 0.5) / (found + 0.5))
-        self._unseen = float(np.log(1 + (self.size + 0.5) / 0.5))
+        self._columns, counts = _count_terms(texts)
+        frequencies = np.bincount(counts.indices, minlength=counts.shape[1])
+        self._idf = np.log(1 + (self.size - frequencies + 0.5) / (frequencies + 0.5))
+        self._unseen_idf = float(np.log(1 + (self.size + 0.5) / 0.5))
         self._saturated = _saturate(counts)
-        self._weighed = self._weigh(counts)
-        self._mean = np.asarray(self._weighed.mean(axis=0)).ravel()
-        self._row = lru_cache(KEPT)(self._cut)
+        self._tfidf = self._weigh(counts)
+        self._mean = np.asarray(self._tfidf.mean(axis=0)).ravel()
+        self._cached_row = lru_cache(MAX_CACHED_TEXTS)(self._tfidf_row)
 
-    def answers(self, query: str, sated: float = 0.0) -> Scores:
-        """BM25 of the query's words over what a full answer gets: float64 [n], 0 and up.
+    def bm25_scores(self, query: str, saturation: float = 0.0) -> Scores:
+        """Score each text by BM25, relative to a full answer: float64 [n], 0 and up.
 
         A full answer, 1.0, has the query's six weightiest words. A word that no text has
         counts too: a text with one word of three answers a third. A word named n times
-        weighs n / (1 + sated·(n - 1)): each time anew for 0, once for 1.
-        (Robertson & Zaragoza 2009, section 3; their k3 is 1/sated - 1.)
+        weighs n / (1 + saturation·(n - 1)): n for 0, one for 1.
+        (Robertson & Zaragoza 2009, section 3; their k3 is 1/saturation - 1.)
         """
-        asked = Counter(content_words(query))
-        if not asked:
+        counts = Counter(content_words(query))
+        if not counts:
             return np.zeros(self.size)
         weights = {
-            word: n / (1 + sated * (n - 1)) * self._weight(word)
-            for word, n in asked.items()
+            word: n / (1 + saturation * (n - 1)) * self._idf_of(word)
+            for word, n in counts.items()
         }
         row = np.zeros(self._idf.shape)
         for word, weight in weights.items():
             if word in self._columns:
                 row[self._columns[word]] = weight
-        full = sum(sorted(weights.values(), reverse=True)[:FULL]) * (K1 + 1)
-        return np.asarray(self._saturated @ row) / full
+        weightiest = sorted(weights.values(), reverse=True)[:FULL_ANSWER_TERMS]
+        return np.asarray(self._saturated @ row) / (sum(weightiest) * (BM25_K1 + 1))
 
-    def resembles(self, texts: Sequence[str]) -> Scores:
-        """Cosine to the centre of `texts`, less what all papers share: [n] in [-1, 1]."""
+    def centroid_cosine(self, texts: Sequence[str]) -> Scores:
+        """Cosine to the centroid of `texts`, the mean of all papers removed: [n] in [-1, 1]."""
         if not texts:
             return np.zeros(self.size)
-        return self._towards(self._centre(texts))
+        return self._cosine_to(self._centroid(texts))
 
-    def agrees(self, rows: Columns, weights: Scores) -> Scores:
-        """Like `resembles`, but to the weighed centre of some of its own texts."""
-        return self._towards(weights @ self._weighed[rows] / weights.sum())
+    def row_centroid_cosine(self, rows: Indices, weights: Scores) -> Scores:
+        """Like `centroid_cosine`, for the weighted centroid of rows of this index."""
+        return self._cosine_to(weights @ self._tfidf[rows] / weights.sum())
 
-    def duplicates(self, texts: Sequence[str], least: float) -> Scores:
-        """Plain cosine to the nearest of `texts`, 1.0 for the same words: [n] in [0, 1].
+    def nearest_cosine(self, texts: Sequence[str], minimum: float) -> Scores:
+        """Plain cosine to the nearest of `texts`: [n] in [0, 1], perhaps 0 where below `minimum`."""
+        # No cosine is larger than the sum of all of them.
+        bound = self._tfidf @ self._centroid(texts) * len(texts)
+        near = np.flatnonzero(bound >= minimum)
+        columns = np.stack([self._centroid([text]) for text in texts], axis=1)
+        cosines = np.zeros(self.size)
+        cosines[near] = (self._tfidf[near] @ columns).max(axis=1)
+        return cosines
 
-        Below `least` it may be 0: no cosine is more than all of them together.
-        """
-        together = self._weighed @ self._centre(texts) * len(texts)
-        near = np.flatnonzero(together >= least)
-        rows = np.stack([self._centre([text]) for text in texts], axis=1)
-        found = np.zeros(self.size)
-        found[near] = (self._weighed[near] @ rows).max(axis=1)
-        return found
+    def pair_cosine(self, left: Indices, right: Indices) -> Scores:
+        """Plain cosine of each text to its partner: float64 [pairs]."""
+        products = self._tfidf[left].multiply(self._tfidf[right])
+        return np.asarray(products.sum(axis=1)).ravel()
 
-    def pairs(self, left: Columns, right: Columns) -> Scores:
-        """Plain cosine of each of these texts to its partner: float64 [pairs]."""
-        both = self._weighed[left].multiply(self._weighed[right])
-        return np.asarray(both.sum(axis=1)).ravel()
-
-    def _towards(self, centre: Scores) -> Scores:
-        special = centre - self._mean
-        length = float(np.linalg.norm(special))
+    def _cosine_to(self, centroid: Scores) -> Scores:
+        direction = centroid - self._mean
+        length = float(np.linalg.norm(direction))
         if not length:
             return np.zeros(self.size)
-        return np.asarray(self._weighed @ special) / length
+        return np.asarray(self._tfidf @ direction) / length
 
-    def _centre(self, texts: Sequence[str]) -> Scores:
-        """The mean of the texts' unit rows."""
-        centre = np.zeros(self._idf.shape)
-        for columns, weights in map(self._row, texts):
-            centre[columns] += weights / len(texts)
-        return centre
+    def _centroid(self, texts: Sequence[str]) -> Scores:
+        centroid = np.zeros(self._idf.shape)
+        for columns, weights in map(self._cached_row, texts):
+            centroid[columns] += weights / len(texts)
+        return centroid
 
-    def _cut(self, text: str) -> Sparse:
+    def _tfidf_row(self, text: str) -> tuple[Indices, Scores]:
         """A text as a unit row: the columns of its words, and their weights."""
         counts = Counter(word for word in content_words(text) if word in self._columns)
         columns = np.array([self._columns[word] for word in counts], np.int64)
         weights = (np.log(np.array([*counts.values()], float)) + 1) * self._idf[columns]
         return columns, weights / max(float(np.linalg.norm(weights)), 1e-12)
 
-    def _weight(self, word: str) -> float:
+    def _idf_of(self, word: str) -> float:
         column = self._columns.get(word)
-        return self._unseen if column is None else float(self._idf[column])
+        return self._unseen_idf if column is None else float(self._idf[column])
 
     def _weigh(self, counts: csr_matrix) -> csr_matrix:
         """Sublinear TF-IDF with unit rows."""
-        weighed = counts.copy()
-        weighed.data = (np.log(weighed.data) + 1) * self._idf[weighed.indices]
-        return csr_matrix(normalize(weighed))
+        weights = counts.copy()
+        weights.data = (np.log(weights.data) + 1) * self._idf[weights.indices]
+        return csr_matrix(normalize(weights))
 
 
-def _count(texts: Sequence[str]) -> tuple[dict[str, int], csr_matrix]:
-    """The column of each word, and how often each text has it: [n, words]."""
-    counter = CountVectorizer(analyzer=content_words)
+def _count_terms(texts: Sequence[str]) -> tuple[dict[str, int], csr_matrix]:
+    """Return the column of each word, and how often each text has it: [n, words]."""
+    vectorizer = CountVectorizer(analyzer=content_words)
     try:
-        counts = counter.fit_transform(texts)
-    except ValueError:  # not one word among them
+        counts = vectorizer.fit_transform(texts)
+    except ValueError:  # no text has a word
         return {}, csr_matrix(np.zeros((len(texts), 1)))
-    return counter.vocabulary_, csr_matrix(counts, dtype=np.float64)
+    return vectorizer.vocabulary_, csr_matrix(counts, dtype=np.float64)
 
 
 def _saturate(counts: csr_matrix) -> csr_matrix:
@@ -137,6 +131,6 @@ def _saturate(counts: csr_matrix) -> csr_matrix:
     relative = lengths / max(float(lengths.mean()), 1.0)
     rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
     saturated = counts.copy()
-    norm = K1 * (1 - B + B * relative[rows])
-    saturated.data = counts.data * (K1 + 1) / (counts.data + norm)
+    norm = BM25_K1 * (1 - BM25_B + BM25_B * relative[rows])
+    saturated.data = counts.data * (BM25_K1 + 1) / (counts.data + norm)
     return saturated

@@ -1,4 +1,4 @@
-"""Assemble: a batch's readers get their digests, chosen and stored before anything is sent."""
+"""Choose papers: a batch's readers get their digests, chosen and stored before anything is sent."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,78 +19,79 @@ from digest.models import (
     decode_picks,
 )
 from digest.ranking import edition_index, reader_profiles
-from digest.ranking.rank_edition import DAYS
-from digest.ranking.reader_profiles import Key, Stances
-from digest.ranking.relevance import InterestQuery
+from digest.ranking.edition_index import EditionIndex
+from digest.ranking.rank_edition import CANDIDATE_DAYS
+from digest.ranking.reader_profiles import Key, ReaderProfiles
+from digest.ranking.relevance import InterestQuery, mute_thresholds
 from digest.ranking.selection import Block, Choice, select
 
 FillMode = Subscriber.FillMode
 
-LENGTH = 10  # of a preview, as a reader's own default
+PREVIEW_LENGTH = 10  # a reader's own default
 
 
 def assemble(batch: Batch, now: datetime) -> list[Digest]:
     """Write a digest for every reader of the batch who has none of its edition yet.
 
-    Consent, suppression and recalls are read here; who may not be mailed gets a skipped
-    digest that says why. The digests of this batch by id; again changes nothing.
+    Consent, suppression and recalls are read here; readers who may not be mailed get a
+    skipped digest with the reason. Returns the digests of the batch by id; a repeated call
+    changes nothing.
     """
     edition = batch.slot.edition
     served = Digest.objects.filter(edition=edition, subscriber__in=batch.readers)
     waiting = Subscriber.objects.filter(pk__in=batch.readers).order_by("pk")
     readers = list(waiting.exclude(pk__in=served.values("subscriber")))
-    made = _digests(batch, edition, readers, now) if readers else []
+    digests = _build_digests(batch, edition, readers, now) if readers else []
     with transaction.atomic():
-        Digest.objects.bulk_create(made, ignore_conflicts=True)
+        Digest.objects.bulk_create(digests, ignore_conflicts=True)
     return list(batch.digests.select_related("subscriber", "edition").order_by("pk"))
 
 
 def choose(
     edition: Edition, subscribers: Iterable[Subscriber], now: datetime
 ) -> dict[int, list[Pick]]:
-    """The picks of each reader, by their id; reads only.
+    """Choose the picks of each reader, by reader id; reads only.
 
-    Left out: what their digests of the last 14 days held, papers of which they asked
-    for more or less like this, and recalled ones.
+    Excluded are the papers of their digests of the last 14 days, papers that they asked
+    for more or less of, and recalled ones.
     """
     readers = list(subscribers)
-    known, sent = reader_profiles.of(readers, now), known_papers(edition, readers)
-    requested_interests, picks = (
-        known.requested_interests(known.keys),
-        dict[int, list[Pick]](),
-    )
+    profiles = reader_profiles.load_profiles(readers, now)
+    excluded = load_excluded_papers(edition, readers)
+    queries = profiles.build_queries(profiles.keys)
+    picks = dict[int, list[Pick]]()
     for weekly in (False, True):
         group = [reader for reader in readers if is_weekly(reader) == weekly]
         if group:
-            table = edition_index.table(edition, weekly)
-            picks |= _choose(table, group, known, requested_interests, sent)
+            index = edition_index.load_index(edition, weekly)
+            picks |= _choose_for(group, index, profiles, queries, excluded)
     return picks
 
 
-def _choose(
-    table: edition_index.Table,
+def _choose_for(
     readers: Sequence[Subscriber],
-    known: Stances,
-    requested_interests: Sequence[InterestQuery],
-    sent: Mapping[int, set[int]],
+    index: EditionIndex,
+    profiles: ReaderProfiles,
+    queries: Sequence[InterestQuery],
+    excluded: Mapping[int, set[int]],
 ) -> dict[int, list[Pick]]:
-    places = {paper: i for i, paper in enumerate(table.papers)}
-    keys = known.keys
+    columns = {paper: i for i, paper in enumerate(index.papers)}
+    keys = profiles.keys
     block = Block(
-        reader_profiles.matrix(
-            [known.readers.get(reader.pk, {}) for reader in readers], keys
+        reader_profiles.weight_matrix(
+            [profiles.profiles.get(reader.pk, {}) for reader in readers], keys
         ),
         [
-            [places[paper] for paper in sent[reader.pk] if paper in places]
+            [columns[paper] for paper in excluded[reader.pk] if paper in columns]
             for reader in readers
         ],
         [reader.length for reader in readers],
-        _fill_modes(readers),
+        _trending_bounds(readers),
     )
-    found = _select(table, requested_interests, block)
+    chosen = _select(index, queries, block)
     return {
-        reader.pk: [_pick(choice, reader.pk, table, known, keys) for choice in choices]
-        for reader, choices in zip(readers, found, strict=True)
+        reader.pk: [_pick(choice, reader.pk, index, profiles, keys) for choice in row]
+        for reader, row in zip(readers, chosen, strict=True)
     }
 
 
@@ -100,79 +101,87 @@ def is_weekly(reader: Subscriber) -> bool:
 
 def preview(
     edition: Edition,
-    requested_interests: Sequence[Interest],
-    length: int = LENGTH,
+    interests: Sequence[Interest],
+    length: int = PREVIEW_LENGTH,
     muted: Sequence[Interest] = (),
 ) -> list[tuple[Candidate, Interest | None]]:
-    """What somebody with these interests, stored or not, would get; stores nothing."""
-    interests = [*requested_interests, *muted]
-    weights = csr_matrix([[1.0] * len(requested_interests) + [-1.0] * len(muted)])
-    table = edition_index.table(edition)
-    wanted = edition_index.requested_interests(interests)
-    choices = _select(table, wanted, Block(weights, [[]], [length]))[0]
+    """Choose for a visitor with these interests, stored or not; stores nothing."""
+    columns = [*interests, *muted]
+    weights = csr_matrix([[1.0] * len(interests) + [-1.0] * len(muted)])
+    index = edition_index.load_index(edition)
+    queries = edition_index.build_queries(columns)
+    choices = _select(index, queries, Block(weights, [[]], [length]))[0]
     rows = Candidate.objects.select_related("paper").in_bulk(
-        [table.candidates[choice.candidate] for choice in choices]
+        [index.candidates[choice.candidate] for choice in choices]
     )
     return [
-        (rows[table.candidates[c]], interests[i] if i >= 0 else None)
-        for c, i in choices
+        (
+            rows[index.candidates[choice.candidate]],
+            columns[choice.interest] if choice.interest >= 0 else None,
+        )
+        for choice in choices
     ]
 
 
 def preview_for(edition: Edition, subscriber: Subscriber, now: datetime) -> list[Pick]:
-    """What this reader would get now: the same choice as for the mail, stored nowhere."""
+    """Choose what this reader would get now, as for the mail; stores nothing."""
     return choose(edition, [subscriber], now)[subscriber.pk]
 
 
-def _digests(
+def _build_digests(
     batch: Batch, edition: Edition, readers: Sequence[Subscriber], now: datetime
 ) -> list[Digest]:
-    asked = Subscriber.objects.filter(pk__in=[reader.pk for reader in readers])
-    awake = set(asked.mailable(now).values_list("pk", flat=True))
-    allowed = set(asked.not_suppressed().values_list("pk", flat=True))
-    picks = choose(edition, [r for r in readers if r.pk in awake & allowed], now)
-    made = []
+    rows = Subscriber.objects.filter(pk__in=[reader.pk for reader in readers])
+    mailable = set(rows.mailable(now).values_list("pk", flat=True))
+    allowed = set(rows.not_suppressed().values_list("pk", flat=True))
+    picks = choose(edition, [r for r in readers if r.pk in mailable & allowed], now)
+    digests = []
     for reader in readers:
         digest = Digest(subscriber=reader, edition=edition, batch=batch, created_at=now)
         digest.picks = picks.get(reader.pk, [])
-        digest.reason = _reason(reader, awake, allowed, bool(digest.packed_picks))
+        digest.reason = _skip_reason(
+            reader, mailable, allowed, bool(digest.packed_picks)
+        )
         if digest.reason:
             digest.outcome = Digest.Outcome.SKIPPED
-        made.append(digest)
-    return made
+        digests.append(digest)
+    return digests
 
 
-def _reason(
-    reader: Subscriber, awake: set[int], allowed: set[int], has_papers: bool
+def _skip_reason(
+    reader: Subscriber, mailable: set[int], allowed: set[int], has_papers: bool
 ) -> Digest.Reason:
-    """Why a reader is skipped, or that they are not: a digest without papers is a note to who wants one."""
-    if reader.pk not in awake:
+    """Why a reader is skipped; NONE also where a reader wants a note instead of papers."""
+    if reader.pk not in mailable:
         return Digest.Reason.LEFT
     if reader.pk not in allowed:
         return Digest.Reason.SUPPRESSED
-    told = has_papers or reader.wants_note
-    return Digest.Reason.NONE if told else Digest.Reason.NOTHING
+    is_sent = has_papers or reader.wants_note
+    return Digest.Reason.NONE if is_sent else Digest.Reason.NOTHING
 
 
 def followers(readers: Iterable[Subscriber]) -> set[int]:
-    """Which of these follow anything, by their ids. To have opened papers is not to follow: a click must not turn ten papers into two."""
-    followed = Follow.objects.filter(
+    """Ids of the readers who follow anything.
+
+    Opened papers do not count: a click must not turn ten papers into two.
+    """
+    follows = Follow.objects.filter(
         subscriber__in=[reader.pk for reader in readers], weight__gt=0
     ).exclude(source=Follow.Source.OPENED)
-    return set(followed.values_list("subscriber_id", flat=True))
+    return set(follows.values_list("subscriber_id", flat=True))
 
 
-def _fill_modes(readers: Sequence[Subscriber]) -> list[tuple[int, int]]:
-    """Of each reader the least and the most picks that may come for their trend alone.
+def _trending_bounds(readers: Sequence[Subscriber]) -> list[tuple[int, int]]:
+    """The least and the most trending picks of each reader.
 
-    Whoever follows nothing gets what trends, even if they chose only their own: no paper
-    can match, and silence for ever looks like a service that is broken.
+    A reader who follows nothing gets trending papers whatever their fill mode: no paper can
+    match, and a service that never mails looks broken.
     """
-    known = followers(r for r in readers if r.fill_mode == FillMode.FOLLOWED_ONLY)
-    return [_fill_mode(reader, reader.pk in known) for reader in readers]
+    following = followers(r for r in readers if r.fill_mode == FillMode.FOLLOWED_ONLY)
+    return [_bounds(reader, reader.pk in following) for reader in readers]
 
 
-def _fill_mode(reader: Subscriber, follows: bool) -> tuple[int, int]:
+def _bounds(reader: Subscriber, follows: bool) -> tuple[int, int]:
     match reader.fill_mode:
         case FillMode.FOLLOWED_ONLY if follows:
             return 0, 0
@@ -183,77 +192,74 @@ def _fill_mode(reader: Subscriber, follows: bool) -> tuple[int, int]:
 
 
 def _select(
-    table: edition_index.Table,
-    requested_interests: Sequence[InterestQuery],
-    block: Block,
+    index: EditionIndex, queries: Sequence[InterestQuery], block: Block
 ) -> list[list[Choice]]:
-    relevance = table.relevance(requested_interests)
-    return select(
-        table.slate, relevance, reader_profiles.mute_from(requested_interests), block
-    )
+    relevance = index.relevance(queries)
+    return select(index.slate, relevance, mute_thresholds(queries), block)
 
 
 def _pick(
     choice: Choice,
     reader: int,
-    table: edition_index.Table,
-    known: Stances,
+    index: EditionIndex,
+    profiles: ReaderProfiles,
     keys: Sequence[Key],
 ) -> Pick:
-    candidate = table.candidates[choice.candidate]
+    candidate = index.candidates[choice.candidate]
     if choice.interest < 0:
         return Pick(candidate, 0)
-    row = table.vectors[choice.candidate]
-    interest = known.nearest(keys[choice.interest], row)
-    return Pick(candidate, interest, interest in known.opened.get(reader, ()))
+    row = index.vectors[choice.candidate]
+    interest = profiles.nearest_interest(keys[choice.interest], row)
+    return Pick(candidate, interest, interest in profiles.opened.get(reader, ()))
 
 
-def known_papers(
+def load_excluded_papers(
     edition: Edition, readers: Sequence[Subscriber]
 ) -> dict[int, set[int]]:
-    """The papers that each reader was sent, or said more or less of, by the reader's id."""
-    known = sent_papers(edition, readers)
-    said = Follow.objects.filter(
+    """The papers that each reader was sent, or asked for more or less of, by reader id."""
+    excluded = load_sent_papers(edition, readers)
+    follows = Follow.objects.filter(
         subscriber__in=[reader.pk for reader in readers],
         interest__kind=Interest.Kind.PAPER,
     )
-    values = list(said.values_list("subscriber_id", "interest__value"))
-    named = edition.candidates.filter(
-        paper__identifier__in={value for _, value in values}
+    pairs = list(follows.values_list("subscriber_id", "interest__value"))
+    candidates = edition.candidates.filter(
+        paper__identifier__in={identifier for _, identifier in pairs}
     )
-    papers = dict(named.values_list("paper__identifier", "paper_id"))
-    for reader, value in values:
-        if value in papers:
-            known[reader].add(papers[value])
-    return known
+    papers = dict(candidates.values_list("paper__identifier", "paper_id"))
+    for reader, identifier in pairs:
+        if identifier in papers:
+            excluded[reader].add(papers[identifier])
+    return excluded
 
 
-def sent_papers(edition: Edition, readers: Sequence[Subscriber]) -> dict[int, set[int]]:
+def load_sent_papers(
+    edition: Edition, readers: Sequence[Subscriber]
+) -> dict[int, set[int]]:
     """The papers of each reader's digests that this edition could repeat.
 
-    Counted in edition days, not hours: a candidate of this day was announced at most 13
-    days before it, so no earlier edition can have held it, however late that was mailed.
+    Counted in edition days, not hours: a candidate was announced at most 13 days before
+    this edition's day, so no earlier edition holds it, however late that was mailed.
     """
     recent = Digest.objects.filter(
         subscriber__in=[reader.pk for reader in readers],
-        edition__day__gt=edition.day - timedelta(days=DAYS),
+        edition__day__gt=edition.day - timedelta(days=CANDIDATE_DAYS),
     ).exclude(outcome=Digest.Outcome.SKIPPED)
-    picked: dict[int, set[int]] = defaultdict(set)
+    candidates: dict[int, set[int]] = defaultdict(set)
     for reader, packed_picks in recent.values_list("subscriber_id", "packed_picks"):
-        picked[reader].update(pick.candidate for pick in decode_picks(packed_picks))
-    papers = _papers(set().union(*picked.values()))
+        candidates[reader].update(pick.candidate for pick in decode_picks(packed_picks))
+    papers = _papers_by_candidate(set().union(*candidates.values()))
     sent = {
-        reader: {papers[pk] for pk in pks if pk in papers}
-        for reader, pks in picked.items()
+        reader: {papers[pk] for pk in ids if pk in papers}
+        for reader, ids in candidates.items()
     }
     return defaultdict(set, sent)
 
 
-def _papers(candidates: set[int]) -> dict[int, int]:
-    """The paper of each candidate."""
-    found: dict[int, int] = {}
-    for portion in edition_index.chunks(sorted(candidates)):
-        found |= dict(
+def _papers_by_candidate(candidates: set[int]) -> dict[int, int]:
+    papers: dict[int, int] = {}
+    for portion in edition_index.split_ids(sorted(candidates)):
+        papers |= dict(
             Candidate.objects.filter(pk__in=portion).values_list("pk", "paper_id")
         )
-    return found
+    return papers

@@ -22,10 +22,10 @@ from scipy.stats import rankdata
 from sklearn.preprocessing import normalize
 
 from digest.ranking import clustering, lsa
-from digest.ranking.bm25 import Lexicon
-from digest.ranking.co_readership import Company, related
+from digest.ranking.bm25 import TermIndex
+from digest.ranking.co_readership import CoReadership, score_related
 from digest.ranking.lsa import Model
-from digest.ranking.relevance import MUTE_FROM, Field, InterestQuery, PaperText
+from digest.ranking.relevance import MUTE_FROM, EditionScorer, InterestQuery, PaperText
 from digest.ranking.selection import Block, Slate, select
 from digest.ranking.trend import Attention, growth, trend
 
@@ -128,13 +128,13 @@ class Papers:
         self.candidates = np.flatnonzero(~self.background)
         open_to = [texts[i] for i in self.candidates]
         self.texts, self.model = texts, model
-        self.field = Field(open_to, self.rows[self.candidates], model)
+        self.field = EditionScorer(open_to, self.rows[self.candidates], model)
         # Equal scores go by chance, never by the order of the file.
         self.tie = np.random.default_rng(0).permutation(len(texts)) + 1
 
     @cached_property
-    def lexicon(self) -> Lexicon:
-        return Lexicon([paper.text for paper in self.texts])
+    def term_index(self) -> TermIndex:
+        return TermIndex([paper.text for paper in self.texts])
 
     def slate(self) -> Slate:
         """All papers as candidates nobody has looked at yet."""
@@ -143,7 +143,7 @@ class Papers:
         hidden = self.background.copy()
         circle = np.arange(len(self.ids))
         twin = circle.copy()
-        twin[self.candidates] = self.candidates[self.field.twins()]
+        twin[self.candidates] = self.candidates[self.field.near_duplicates()]
         return Slate(self.tie, level, none, none, hidden, twin, circle)
 
     def relevance(
@@ -218,15 +218,15 @@ def _related(papers: Papers, readers: Sequence[Reader], others: int) -> Ranker:
     """What the pages call related, from what all of these readers follow; a digest for who follows no paper."""
     people = np.repeat(np.arange(len(readers)), [len(one.follows) for one in readers])
     followed = np.concatenate([np.array(one.follows, np.int64) for one in readers])
-    company, digest = Company(people, followed, others), _digests(papers)
+    company, digest = CoReadership(people, followed, others), _digests(papers)
 
     def rank(reader: Reader) -> Whole:
         if not reader.follows:
             return digest(reader)
         beside = np.zeros(len(papers.ids))
-        ids, near = company.of(reader.follows)
+        ids, near = company.neighbours(reader.follows)
         beside[ids] = near
-        scores = related(papers.rows, papers.rows[reader.follows], beside)
+        scores = score_related(papers.rows, papers.rows[reader.follows], beside)
         return _ranked(scores, reader.open, papers.tie)
 
     return rank
@@ -255,12 +255,12 @@ def _wishes(papers: Papers, reader: Reader) -> tuple[list[InterestQuery], list[f
     topics = [_topic(topic) for topic in reader.topics]
     if len(topics) == 1 and examples:
         return [_topic(reader.topics[0], examples)], [1.0]
-    grouped = clustering.groups(papers.rows[reader.follows]) if examples else []
+    grouped = clustering.group_examples(papers.rows[reader.follows]) if examples else []
     tastes = [
         InterestQuery("paper", str(i), examples=tuple(examples[k] for k in group))
         for i, group in enumerate(grouped)
     ]
-    return topics + tastes, [1.0] * len(topics) + clustering.weights(grouped)
+    return topics + tastes, [1.0] * len(topics) + clustering.group_weights(grouped)
 
 
 def _topic(topic: Json, examples: tuple[PaperText, ...] = ()) -> InterestQuery:
@@ -278,7 +278,7 @@ def _asked(papers: Papers, reader: Reader) -> list[str]:
 
 
 def _words(papers: Papers) -> Scorer:
-    return lambda reader: papers.lexicon.resembles(_asked(papers, reader))
+    return lambda reader: papers.term_index.centroid_cosine(_asked(papers, reader))
 
 
 def _meaning(papers: Papers) -> Scorer:
@@ -288,7 +288,9 @@ def _meaning(papers: Papers) -> Scorer:
 
 
 def _bm25(papers: Papers) -> Scorer:
-    return lambda reader: papers.lexicon.answers(" ".join(_asked(papers, reader)))
+    return lambda reader: papers.term_index.bm25_scores(
+        " ".join(_asked(papers, reader))
+    )
 
 
 def _ranked(scores: Reals, there: npt.NDArray[np.bool_], tie: Whole) -> Whole:

@@ -8,11 +8,16 @@ import numpy as np
 from accounts.models import Subscriber
 from digest.models import Candidate, Edition, Follow, Interest, Paper, Pick
 from digest.ranking import edition_index, reader_profiles
-from digest.ranking.choose import choose, is_weekly, known_papers, sent_papers
-from digest.ranking.rank_edition import DAYS
-from digest.ranking.relevance import Row
+from digest.ranking.choose import (
+    choose,
+    is_weekly,
+    load_excluded_papers,
+    load_sent_papers,
+)
+from digest.ranking.rank_edition import CANDIDATE_DAYS
+from digest.ranking.relevance import Row, mute_thresholds
 from digest.ranking.score_breakdown import Account, Claim, account, claim
-from digest.ranking.selection import MOST_OF_A_CIRCLE, Flags, whole
+from digest.ranking.selection import MAX_PER_AUTHOR_GROUP, Flags, whole
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ class Explanation:
 
     @property
     def circle_is_full(self) -> bool:
-        return self.place is None and self.circle >= MOST_OF_A_CIRCLE
+        return self.place is None and self.circle >= MAX_PER_AUTHOR_GROUP
 
 
 @dataclass(frozen=True)
@@ -97,15 +102,18 @@ def explain(
     edition: Edition, subscriber: Subscriber, candidate: Candidate, now: datetime
 ) -> Explanation:
     """All that bears on this candidate for this reader, the strongest interest first."""
-    table = edition_index.table(edition, is_weekly(subscriber))
+    table = edition_index.load_index(edition, is_weekly(subscriber))
     column = table.candidates.index(candidate.pk)
-    known = reader_profiles.of([subscriber], now)
-    weighed = _weighed(table, known, known.readers.get(subscriber.pk, {}))
-    closed = known_papers(edition, [subscriber])[subscriber.pk]
+    known = reader_profiles.load_profiles([subscriber], now)
+    weighed = _weighed(table, known, known.profiles.get(subscriber.pk, {}))
+    closed = load_excluded_papers(edition, [subscriber])[subscriber.pk]
     picks = choose(edition, [subscriber], now)[subscriber.pk]
     columns = [table.candidates.index(pick.candidate) for pick in picks]
     place = columns.index(column) if column in columns else None
-    twins = [bool(table.slate.twin[c] == table.slate.twin[column]) for c in columns]
+    twins = [
+        bool(table.slate.near_duplicate[c] == table.slate.near_duplicate[column])
+        for c in columns
+    ]
     before, free = _before(table, weighed, closed, column)
     return Explanation(
         candidate,
@@ -116,18 +124,21 @@ def explain(
         subscriber.length,
         before,
         free,
-        candidate.paper_id in sent_papers(edition, [subscriber])[subscriber.pk],
+        candidate.paper_id in load_sent_papers(edition, [subscriber])[subscriber.pk],
         _stance(subscriber, candidate.paper),
         bool(table.slate.hidden[column]) and not candidate.is_hidden,
         twins.index(True) + 1 if any(twins) and place is None else None,
-        sum(bool(table.slate.circle[c] == table.slate.circle[column]) for c in columns),
+        sum(
+            bool(table.slate.author_group[c] == table.slate.author_group[column])
+            for c in columns
+        ),
         all(pick.interest for pick in picks),
     )
 
 
 def absence(edition: Edition, paper: Paper) -> str:
     """Why the edition does not hold this paper, in words."""
-    first = edition.day - timedelta(days=DAYS - 1)
+    first = edition.day - timedelta(days=CANDIDATE_DAYS - 1)
     announced = f"It was first announced on {paper.announced_on:%d %B %Y}"
     if not paper.is_announced:
         return f"{paper.get_announce_type_display().capitalize()} when we first met it: such papers are never mailed."
@@ -139,24 +150,27 @@ def absence(edition: Edition, paper: Paper) -> str:
 
 
 def _weighed(
-    table: edition_index.Table,
-    known: reader_profiles.Stances,
-    stance: reader_profiles.Stance,
+    table: edition_index.EditionIndex,
+    known: reader_profiles.ReaderProfiles,
+    stance: reader_profiles.Profile,
 ) -> Weighed:
     keys = sorted(stance)
-    requested_interests = known.requested_interests(keys)
-    limits = reader_profiles.mute_from(requested_interests)
+    requested_interests = known.build_queries(keys)
+    limits = mute_thresholds(requested_interests)
     weights = [stance[key] for key in keys]
     return Weighed(keys, weights, limits, table.relevance(requested_interests))
 
 
 def _parts(
-    known: reader_profiles.Stances, weighed: Weighed, opened: set[int], column: int
+    known: reader_profiles.ReaderProfiles,
+    weighed: Weighed,
+    opened: set[int],
+    column: int,
 ) -> list[Part]:
     parts = [
         Part(
-            [known.interests[pk] for pk in key],
-            opened.issuperset(key),
+            [known.interests[pk] for pk in key.interests],
+            opened.issuperset(key.interests),
             weight,
             relevance,
             limit,
@@ -179,13 +193,15 @@ def _strength(part: Part) -> tuple[bool, int, int]:
     return not part.mutes, -max(found.match, found.push), -found.hint
 
 
-def _account(table: edition_index.Table, weighed: Weighed, column: int) -> Account:
+def _account(
+    table: edition_index.EditionIndex, weighed: Weighed, column: int
+) -> Account:
     trend, boost = float(table.slate.trend[column]), int(table.slate.boost[column])
     return account(weighed.claims(column), trend, boost)
 
 
 def _before(
-    table: edition_index.Table, weighed: Weighed, closed: set[int], column: int
+    table: edition_index.EditionIndex, weighed: Weighed, closed: set[int], column: int
 ) -> tuple[int, int]:
     """How many papers that may reach the reader come before this one, and how many may."""
     shut = table.slate.hidden | weighed.muted | np.isin(table.papers, sorted(closed))
@@ -195,7 +211,7 @@ def _before(
 
 
 def _order(
-    table: edition_index.Table, weighed: Weighed, column: int
+    table: edition_index.EditionIndex, weighed: Weighed, column: int
 ) -> tuple[tuple[bool, int, int], int, int]:
     found = _account(table, weighed, column)
     return found.order, -found.trend, table.papers[column]

@@ -1,4 +1,4 @@
-"""Freeze: the edition is scored a last time and closed; after that it never changes."""
+"""Freeze editions: score them a last time and close them; a frozen edition never changes."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -7,30 +7,30 @@ from django.conf import settings
 
 from digest.models import Edition, Frozen
 from digest.models.editions import EXPIRES_AFTER
-from digest.ranking.rank_edition import rescore
+from digest.ranking.rank_edition import rank_edition
 
 
 def freeze(edition: Edition, now: datetime) -> bool:
     """Close an open edition; False if it was closed already, or its day has no new paper.
 
-    Safe with two processes at once: whoever changes the state has frozen it.
+    The conditional UPDATE lets only one of two concurrent processes freeze it.
     """
     try:
-        if rescore(edition.day, now) is None:
+        if rank_edition(edition.day, now) is None:
             return False
     except Frozen:
         return False
     still_open = Edition.objects.open().filter(pk=edition.pk)
-    won = still_open.update(state=Edition.State.FROZEN, frozen_at=now) == 1
+    updated = still_open.update(state=Edition.State.FROZEN, frozen_at=now)
     edition.refresh_from_db()
-    return won
+    return updated == 1
 
 
 def freeze_due(now: datetime) -> list[Edition]:
-    """Freeze every open edition whose FREEZE_AT, in the site's TIME_ZONE, has come.
+    """Freeze every open edition whose FREEZE_AT, in the site's TIME_ZONE, has passed.
 
-    One that an outage kept open until after it would have expired is closed as of its own
-    time, so that nobody is mailed Monday's papers on Thursday.
+    An edition that an outage kept open past its expiry is frozen as of its due time, so
+    that it is expired at once and readers do not get Monday's papers on Thursday.
     """
     frozen = []
     for edition in Edition.objects.open().order_by("day"):
@@ -43,6 +43,5 @@ def freeze_due(now: datetime) -> list[Edition]:
 
 
 def due_at(edition: Edition) -> datetime:
-    """When this edition freezes by itself: the editors' morning of its day."""
     zone = ZoneInfo(settings.TIME_ZONE)
     return datetime.combine(edition.day, settings.FREEZE_AT, tzinfo=zone)

@@ -1,4 +1,4 @@
-"""Rescore: the day's open edition is filled, its trends and cards brought up to date."""
+"""Rank an edition: fill the day's open edition, and bring its trends and cards up to date."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,44 +23,45 @@ from digest.ranking.attention_prior import Past
 from digest.ranking.lsa import Rows
 from digest.ranking.trend import Attention, Trend, growth, trend
 
-DAYS = 14  # of first announcement, up to and including the edition's day
-MOST = 2_000  # candidates; a digest of ten never looks further
+# Days of first announcement, up to and including the edition's day.
+CANDIDATE_DAYS = 14
+MAX_CANDIDATES = 2_000
 # Papers to learn from, the newest: three weeks of them teach as much as a year (ndcg@10 .578
 # and .587), and 20,000 are read and learned from in a second.
-LEARN_FROM = 20_000
+MAX_PAST_PAPERS = 20_000
 
-Measured = list[tuple[str, datetime, int]]  # kind, time, value
+Samples = list[tuple[str, datetime, int]]  # kind, time, value
 
 
-def rescore(day: date, now: datetime) -> Edition | None:
+def rank_edition(day: date, now: datetime) -> Edition | None:
     """Fill and score the edition of a day; None on a day without a new paper.
 
-    Candidates are papers first announced in the 14 days up to the day, never those first
-    met as replacements: at most 2,000, first those that readers asked for and an editor
-    approved, then the newest, then the most trending. What editors did (pin, boost, hide,
-    note) stays. Raises Frozen where the edition is frozen.
+    Candidates are papers first announced in the 14 days up to the day: at most 2,000, first
+    those that readers submitted and an editor approved, then the newest, then the most
+    trending. Curation (pin, boost, hide, note) stays. Raises Frozen where the edition is
+    frozen.
     """
     refuse_frozen(day)
-    papers = list(eligible(day))
+    papers = list(eligible_papers(day))
     if not any(paper.announced_on == day for paper in papers):
         return None
     model = embeddings.refresh()
-    promised = _promised(day, model.version) if model else {}
-    trends = _trends(papers, promised, day, now)
-    asked_for = _approved()
-    chosen = sorted(
+    priors = _predict_attention(day, model.version) if model else {}
+    trends = _score_trends(papers, priors, day, now)
+    approved = _approved_identifiers()
+    ordered = sorted(
         papers,
         key=lambda p: (
-            p.identifier not in asked_for,
+            p.identifier not in approved,
             -p.announced_on.toordinal(),
             -trends[p.pk].score,
             p.pk,
         ),
     )
-    return _fill(day, now, chosen[:MOST], trends)
+    return _store(day, now, ordered[:MAX_CANDIDATES], trends)
 
 
-def _approved() -> set[str]:
+def _approved_identifiers() -> set[str]:
     rows = Submission.objects.filter(state=Submission.State.APPROVED)
     return set(rows.values_list("identifier", flat=True))
 
@@ -68,112 +69,108 @@ def _approved() -> set[str]:
 def refuse_frozen(day: date) -> None:
     if Edition.objects.frozen().filter(day=day).exists():
         raise Frozen(
-            f"The edition of {day} is frozen: it is being mailed as it is, and is not ranked again."
+            f"The edition of {day} is frozen: it is being mailed as it is and cannot be ranked again."
         )
 
 
-def eligible(day: date) -> QuerySet[Paper]:
+def eligible_papers(day: date) -> QuerySet[Paper]:
     """The papers that an edition of this day may hold."""
-    first = day - timedelta(days=DAYS - 1)
-    return Paper.objects.announced_between(first, day).defer(
-        "title_raw", "abstract_raw", "vector"
-    )
+    first = day - timedelta(days=CANDIDATE_DAYS - 1)
+    papers = Paper.objects.announced_between(first, day)
+    return papers.defer("title_raw", "abstract_raw", "vector")
 
 
-def _promised(day: date, version: str) -> dict[int, float]:
-    """What may be expected of each eligible paper without votes; nothing where too little is known."""
-    waiting = eligible(day).filter(votes=0, vector_version=version)
-    found = list(waiting.order_by("pk").values_list("pk", "vector", "authors"))
-    learned = attention_prior.learn(past(day, version)) if found else None
-    if learned is None:
+def _predict_attention(day: date, version: str) -> dict[int, float]:
+    """Predict the attention of eligible papers without votes; empty where too little is known."""
+    unvoted = eligible_papers(day).filter(votes=0, vector_version=version)
+    rows = list(unvoted.order_by("pk").values_list("pk", "vector", "authors"))
+    prior = attention_prior.learn(past(day, version)) if rows else None
+    if prior is None:
         return {}
-    ids, vectors, authors = zip(*found, strict=True)
-    expected = learned.expected(_rows(vectors), authors)
-    return dict(zip(ids, expected, strict=True))
+    ids, vectors, authors = zip(*rows, strict=True)
+    return dict(zip(ids, prior.expected(_stack(vectors), authors), strict=True))
 
 
 def past(day: date, version: str) -> Past:
-    """The papers that were settled by then, under one version of the vectors.
+    """Read the papers whose votes were settled by then, under one version of the vectors.
 
-    Days without a single vote are left out: nobody asked for the votes of their papers.
+    Days without a single vote are left out: their papers' votes were never collected.
     """
     before = day - timedelta(days=attention_prior.SETTLED)
-    announced = Paper.objects.announced().filter(announced_on__lt=before)
-    settled = announced.filter(vector_version=version).order_by("-announced_on", "-pk")[
-        :LEARN_FROM
-    ]
-    found = list(settled.values_list("announced_on", "votes", "authors", "vector"))
-    asked = {announced for announced, votes, *_ in found if votes}
-    kept = [row for row in found if row[0] in asked]
-    vectors, authors = [row[3] for row in kept], [row[2] for row in kept]
-    return Past(_rows(vectors), authors, [row[1] for row in kept])
+    settled = Paper.objects.announced().filter(
+        announced_on__lt=before, vector_version=version
+    )
+    rows = list(
+        settled.order_by("-announced_on", "-pk").values_list(
+            "announced_on", "votes", "authors", "vector"
+        )[:MAX_PAST_PAPERS]
+    )
+    voted_days = {announced for announced, votes, *_ in rows if votes}
+    rows = [row for row in rows if row[0] in voted_days]
+    vectors, authors = [row[3] for row in rows], [row[2] for row in rows]
+    return Past(_stack(vectors), authors, [row[1] for row in rows])
 
 
-def _rows(vectors: Sequence[bytes | memoryview | None]) -> Rows:
+def _stack(vectors: Sequence[bytes | memoryview | None]) -> Rows:
     return np.array([np.frombuffer(vector or b"", np.float32) for vector in vectors])
 
 
-def _trends(
-    papers: Sequence[Paper], promised: Mapping[int, float], day: date, now: datetime
+def _score_trends(
+    papers: Sequence[Paper], priors: Mapping[int, float], day: date, now: datetime
 ) -> dict[int, Trend]:
-    measured = _measured(papers, day, now)
-    found = trend(
-        [
-            _attention(
-                paper, measured.get(paper.pk, []), day, promised.get(paper.pk, 0.0)
-            )
-            for paper in papers
-        ]
-    )
-    return {paper.pk: trend for paper, trend in zip(papers, found, strict=True)}
+    samples = _load_samples(day, now)
+    attention = [
+        _attention(paper, samples.get(paper.pk, []), day, priors.get(paper.pk, 0.0))
+        for paper in papers
+    ]
+    rows = zip(papers, trend(attention), strict=True)
+    return {paper.pk: score for paper, score in rows}
 
 
-def _measured(papers: Sequence[Paper], day: date, now: datetime) -> dict[int, Measured]:
-    """The signals of the eligible papers up to `now`, oldest first."""
-    first = day - timedelta(days=DAYS - 1)
-    signals = AttentionSample.objects.filter(
+def _load_samples(day: date, now: datetime) -> dict[int, Samples]:
+    """Read the attention samples of the eligible papers up to `now`, oldest first."""
+    first = day - timedelta(days=CANDIDATE_DAYS - 1)
+    rows = AttentionSample.objects.filter(
         paper__announced_on__range=(first, day), at__lte=now
     )
-    found: dict[int, Measured] = defaultdict(list)
-    for pk, kind, at, value in signals.order_by("at", "pk").values_list(
+    samples: dict[int, Samples] = defaultdict(list)
+    for pk, kind, at, value in rows.order_by("at", "pk").values_list(
         "paper_id", "kind", "at", "value"
     ):
-        found[pk].append((kind, at, value))
-    return found
+        samples[pk].append((kind, at, value))
+    return samples
 
 
-def _attention(
-    paper: Paper, measured: Measured, day: date, expected: float
-) -> Attention:
-    # Age runs in whole days of announcement: arXiv arrives in one batch, and the same day
-    # ranked later is the same edition.
-    age = (day - paper.announced_on).days * 24.0
+def _attention(paper: Paper, samples: Samples, day: date, prior: float) -> Attention:
+    # Whole days of announcement, because arXiv announces in one batch and the same day
+    # ranked later must give the same edition.
+    age_hours = (day - paper.announced_on).days * 24.0
     votes = [
         (at, float(value))
-        for kind, at, value in measured
+        for kind, at, value in samples
         if kind == AttentionSample.Kind.UPVOTES
     ]
-    counts = _counts(measured)
-    return Attention(paper.primary, age, counts, growth(votes), expected)
+    counts = _latest_counts(samples)
+    return Attention(paper.primary, age_hours, counts, growth(votes), prior)
 
 
-def _counts(measured: Measured) -> dict[str, float]:
-    """The latest count of each kind; our readers' clicks are daily sums and add up."""
+def _latest_counts(samples: Samples) -> dict[str, float]:
+    """The latest count of each kind; clicks are daily sums and add up."""
     counts: dict[str, float] = {}
-    for kind, _, value in measured:
+    for kind, _, value in samples:
         before = counts.get(kind, 0.0) if kind == AttentionSample.Kind.CLICKS else 0.0
         counts[kind] = before + value
     return counts
 
 
 @transaction.atomic
-def _fill(
+def _store(
     day: date, now: datetime, papers: Iterable[Paper], trends: dict[int, Trend]
 ) -> Edition:
     Edition.objects.get_or_create(day=day)
     edition = Edition.objects.select_for_update().get(day=day)
     edition.ranked_at = now
-    # Refused where it froze while we computed; from here on the lock holds it open.
+    # Raises where it was frozen meanwhile; from here on the lock keeps it open.
     edition.save(update_fields=["ranked_at"])
     rows = [_candidate(edition, paper, trends[paper.pk]) for paper in papers]
     Candidate.objects.bulk_create(
@@ -183,7 +180,7 @@ def _fill(
         unique_fields=["edition", "paper"],
         update_fields=["trend", "breakdown", "card"],
     )
-    _drop_others(edition, {row.paper_id for row in rows})
+    _delete_others(edition, {row.paper_id for row in rows})
     return edition
 
 
@@ -197,8 +194,8 @@ def _candidate(edition: Edition, paper: Paper, trend: Trend) -> Candidate:
     )
 
 
-def _drop_others(edition: Edition, kept: set[int]) -> None:
-    """What no longer belongs goes, unless an editor has touched it."""
-    known = edition.candidates.exclude(CURATED).values_list("pk", "paper_id")
-    gone = [pk for pk, paper in known if paper not in kept]
-    edition.candidates.filter(pk__in=gone).delete()
+def _delete_others(edition: Edition, paper_ids: set[int]) -> None:
+    """Delete candidates of other papers, unless an editor has curated them."""
+    others = edition.candidates.exclude(CURATED).values_list("pk", "paper_id")
+    stale = [pk for pk, paper_id in others if paper_id not in paper_ids]
+    edition.candidates.filter(pk__in=stale).delete()

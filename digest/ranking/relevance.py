@@ -15,9 +15,9 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
-from digest.ranking.bm25 import KEPT, Lexicon, Scores
+from digest.ranking.bm25 import MAX_CACHED_TEXTS, Scores, TermIndex
 from digest.ranking.lsa import Model
-from digest.ranking.selection import CLAIMED_FROM
+from digest.ranking.selection import CLAIM_THRESHOLD
 from digest.text.tokens import contains_phrase, fold_text, spelling_variants, tokenize
 
 Row = npt.NDArray[np.float32]
@@ -109,6 +109,7 @@ class InterestQuery:
     keywords: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     examples: tuple[PaperText, ...] = ()
+    context: tuple[PaperText, ...] = ()
 
 
 # From which relevance a negative weight mutes, kind by kind; below it, it pushes down.
@@ -124,7 +125,12 @@ MUTE_FROM = {
 }
 
 
-class Field:
+def mute_thresholds(queries: Iterable[InterestQuery]) -> list[float]:
+    """The relevance from which each query mutes where its weight is negative."""
+    return [MUTE_FROM[query.kind] for query in queries]
+
+
+class EditionScorer:
     """The n candidates of an edition, prepared so that any interest is evaluated fast.
 
     `vectors` are their rows [n, d] under `model`; without a model words alone decide.
@@ -135,86 +141,86 @@ class Field:
     ) -> None:
         self.papers = papers
         self._vectors, self.model = vectors, model
-        self._lexicon = Lexicon([paper.text for paper in papers] or [""])
-        self._headings = Lexicon([paper.title for paper in papers] or [""])
+        self._lexicon = TermIndex([paper.text for paper in papers] or [""])
+        self._headings = TermIndex([paper.title for paper in papers] or [""])
         self._titles = [spelling_variants(paper.title) for paper in papers]
         self._abstracts = [spelling_variants(paper.abstract) for paper in papers]
         self._holders = _by_word(zip(self._titles, self._abstracts, strict=True))
         self._names = _by_name(papers)
         self._place = {paper.text: i for i, paper in enumerate(papers)}
-        self._vector = lru_cache(KEPT)(self._embed)
+        self._vector = lru_cache(MAX_CACHED_TEXTS)(self._embed)
 
-    def evaluate(self, wish: InterestQuery) -> Row:
+    def evaluate(self, query: InterestQuery) -> Row:
         """The relevance of every candidate to one interest: float32 [n] in [0, 1]."""
         if not self.papers:
             return np.zeros(0, np.float32)
-        found = _KINDS[wish.kind](self, wish)
+        found = _KINDS[query.kind](self, query)
         return np.where(found >= FLOOR, np.minimum(found, 1.0), 0.0).astype(np.float32)
 
-    def twins(self) -> Whole:
+    def near_duplicates(self) -> Whole:
         """The same number for candidates that are nearly the same text: int64 [n].
 
         Looked for among those near in meaning, so without a model nobody has a twin.
         """
         near = np.argwhere(np.triu(self._vectors @ self._vectors.T >= TWIN_MEANING, 1))
-        likeness = self._lexicon.pairs(near[:, 0], near[:, 1])
+        likeness = self._lexicon.pair_cosine(near[:, 0], near[:, 1])
         pairs = near[likeness >= TWIN_WORDS]
         n = len(self.papers)
         links = csr_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (n, n))
         return np.asarray(connected_components(links, directed=False)[1], np.int64)
 
-    def circles(self) -> Whole:
+    def author_groups(self) -> Whole:
         """The same number for candidates whose last author, the head of most groups, is one."""
         heads = [p.authors[-1:] or (f"nobody {i}",) for i, p in enumerate(self.papers)]
         known = {head: i for i, head in enumerate(heads)}
         return np.array([known[head] for head in heads], np.int64)
 
-    def topic(self, wish: InterestQuery) -> Scores:
+    def topic(self, query: InterestQuery) -> Scores:
         """Likeness to its examples, or its words and keywords; less outside its categories."""
-        asked = " ".join([wish.value, *wish.keywords, wish.description])
-        if wish.examples:
-            words = NAMED * self._lexicon.answers(asked, SATED)
-            found = _relevance((1 - NAMED) * self._like(wish.examples) + words)
+        asked = " ".join([query.value, *query.keywords, query.description])
+        if query.examples:
+            words = NAMED * self._lexicon.bm25_scores(asked, SATED)
+            found = _relevance((1 - NAMED) * self._like(query.examples) + words)
         else:
-            verbatim = VERBATIM * self._verbatim([wish.value, *wish.keywords])
+            verbatim = VERBATIM * self._verbatim([query.value, *query.keywords])
             found = _surer(_relevance(self._answer(asked)), verbatim)
-        found = _lifted(found, self._feedback(found, wish.examples))
-        return found * self._inside(wish.categories)
+        found = _lifted(found, self._feedback(found, query.examples))
+        return found * self._inside(query.categories)
 
-    def category(self, wish: InterestQuery) -> Scores:
+    def category(self, query: InterestQuery) -> Scores:
         """The category itself, or with `cs` or `cs.*` everything of the archive."""
-        archive = wish.value.removesuffix(".*")
+        archive = query.value.removesuffix(".*")
         return np.array([_category(paper.categories, archive) for paper in self.papers])
 
-    def keyword(self, wish: InterestQuery) -> Scores:
+    def keyword(self, query: InterestQuery) -> Scores:
         """A word or phrase as whole words, hyphens and simple plurals aside."""
-        phrase = spelling_variants(wish.value)
-        apart = [f" {word} " for word in tokenize(wish.value)]
+        phrase = spelling_variants(query.value)
+        apart = [f" {word} " for word in tokenize(query.value)]
         return self._phrases([phrase], apart)
 
-    def author(self, wish: InterestQuery) -> Scores:
+    def author(self, query: InterestQuery) -> Scores:
         """Authors by name: accents and case aside, initials count less."""
         found = np.zeros(len(self.papers))
-        wanted = name_parts(wish.value)
+        wanted = name_parts(query.value)
         for part in wanted:
             for i, name in self._names.get(part, ()):
                 found[i] = max(found[i], _same_name(wanted, name))
         return found
 
-    def paper(self, wish: InterestQuery) -> Scores:
+    def paper(self, query: InterestQuery) -> Scores:
         """Likeness to one paper or a group; only themselves and near-duplicates near 1.0."""
-        if not wish.examples:
+        if not query.examples:
             return np.zeros(len(self.papers))
-        found = _relevance(self._like(wish.examples))
-        found = _surer(found, self._feedback(found, wish.examples)) ** TEMPERED
-        texts = [example.text for example in wish.examples]
-        same = self._lexicon.duplicates(texts, DUPLICATE[0])
+        found = _relevance(self._like(query.examples))
+        found = _surer(found, self._feedback(found, query.examples)) ** TEMPERED
+        texts = [example.text for example in query.examples]
+        same = self._lexicon.nearest_cosine(texts, DUPLICATE[0])
         return np.maximum(found * SIMILAR_AT_MOST, _ramp(same, *DUPLICATE))
 
-    def search(self, wish: InterestQuery) -> Scores:
+    def search(self, query: InterestQuery) -> Scores:
         """Words and meaning of a query; surer where it stands verbatim."""
-        verbatim = VERBATIM * self.keyword(wish)
-        found = _surer(_relevance(self._answer(wish.value)), verbatim)
+        verbatim = VERBATIM * self.keyword(query)
+        found = _surer(_relevance(self._answer(query.value)), verbatim)
         return _lifted(found, self._feedback(found))
 
     def _embed(self, example: PaperText) -> Row:
@@ -249,14 +255,14 @@ class Field:
         return set().union(*held)
 
     def _answer(self, query: str) -> Scores:
-        answers = self._lexicon.answers(query, SATED)
+        answers = self._lexicon.bm25_scores(query, SATED)
         meaning = np.maximum(self._means([PaperText("", query)]), 0)
         return 0.75 * answers + 0.25 * meaning / QUERY_MEANING_SCALE
 
     def _like(self, examples: Sequence[PaperText]) -> Scores:
         """Likeness to the centre of the examples; 1.0 is beyond doubt, 0 is chance."""
-        words = self._lexicon.resembles([example.text for example in examples])
-        titles = self._headings.resembles([example.title for example in examples])
+        words = self._lexicon.centroid_cosine([example.text for example in examples])
+        titles = self._headings.centroid_cosine([example.title for example in examples])
         return self._likeness(words, titles, self._means(examples))
 
     def _feedback(self, found: Scores, examples: Sequence[PaperText] = ()) -> Scores:
@@ -273,8 +279,8 @@ class Field:
         if not weights.any():
             return np.zeros(len(self.papers))
         sure = weights.sum() / others[best].sum() * LEARNED / (LEARNED + len(examples))
-        words = self._lexicon.agrees(best, weights)
-        titles = self._headings.agrees(best, weights)
+        words = self._lexicon.row_centroid_cosine(best, weights)
+        titles = self._headings.row_centroid_cosine(best, weights)
         meaning = self._towards(weights @ self._vectors[best])
         return np.asarray(sure * _relevance(self._likeness(words, titles, meaning)))
 
@@ -312,12 +318,12 @@ class Field:
 
 
 _KINDS = {
-    "topic": Field.topic,
-    "category": Field.category,
-    "keyword": Field.keyword,
-    "author": Field.author,
-    "paper": Field.paper,
-    "search": Field.search,
+    "topic": EditionScorer.topic,
+    "category": EditionScorer.category,
+    "keyword": EditionScorer.keyword,
+    "author": EditionScorer.author,
+    "paper": EditionScorer.paper,
+    "search": EditionScorer.search,
 }
 
 
@@ -357,8 +363,8 @@ def _lifted(relevance: Scores, share: Scores) -> Scores:
     claim keeps the order of `_surer`, drawn together below: small values stay, 1 is the claim.
     """
     surer = _surer(relevance, share)
-    below = CLAIMED_FROM * surer / (CLAIMED_FROM + (1 - CLAIMED_FROM) * surer)
-    return np.where(relevance < CLAIMED_FROM, below, surer)
+    below = CLAIM_THRESHOLD * surer / (CLAIM_THRESHOLD + (1 - CLAIM_THRESHOLD) * surer)
+    return np.where(relevance < CLAIM_THRESHOLD, below, surer)
 
 
 def _ramp(values: Scores, low: float, high: float) -> Scores:

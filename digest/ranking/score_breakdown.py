@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from digest.ranking.selection import (
-    CLAIMED_FROM,
-    NEARER,
-    PUSH_DOWN,
+    CLAIM_THRESHOLD,
+    HINT_WEIGHT,
+    MUTE_PENALTY,
     SCALE,
-    TREND_PRIOR,
+    TREND_BONUS,
 )
 
 
@@ -61,10 +61,12 @@ class Account:
 def claim(weight: float, relevance: float) -> Claim:
     """What an interest of this weight makes of a paper that is so relevant to it."""
     if weight < 0:
-        pushes = relevance >= CLAIMED_FROM  # what is hardly alike may be so by chance
-        return Claim(0, 0, _whole(relevance * -weight * PUSH_DOWN) if pushes else 0)
+        pushes = (
+            relevance >= CLAIM_THRESHOLD
+        )  # what is hardly alike may be so by chance
+        return Claim(0, 0, _whole(relevance * -weight * MUTE_PENALTY) if pushes else 0)
     raw = _whole(relevance * weight)
-    return Claim(raw if relevance >= CLAIMED_FROM else 0, int(raw * NEARER), 0)
+    return Claim(raw if relevance >= CLAIM_THRESHOLD else 0, int(raw * HINT_WEIGHT), 0)
 
 
 def account(claims: Sequence[Claim], trend: float, boost: int) -> Account:
@@ -74,7 +76,7 @@ def account(claims: Sequence[Claim], trend: float, boost: int) -> Account:
         max((one.hint for one in claims), default=0),
         max((one.push for one in claims), default=0),
         _whole(trend),
-        _whole(trend * TREND_PRIOR),
+        _whole(trend * TREND_BONUS),
         boost,
     )
 

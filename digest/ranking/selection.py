@@ -29,28 +29,30 @@ SCALE = 10_000  # steps of a score from 0 to 1; finer differences are noise
 # A match below it may be chance: the paper may still come for its trend, but no mail
 # claims an interest for it. Read by hand over the shipped sample (six topics and three
 # searches): 22 of 23 matches from here up were right, one of three just below it.
-CLAIMED_FROM = 0.28
-TREND_PRIOR = 0.15  # what the most trending paper gains on an equally relevant one
+CLAIM_THRESHOLD = 0.28
+TREND_BONUS = 0.15  # what the most trending paper gains on an equally relevant one
 # Of the best match too weak to be claimed, what it adds to the trend of a paper that
 # fills the mail: the trending papers nearest to the reader come first.
-NEARER = 0.5
+HINT_WEIGHT = 0.5
 # Of the match with a muted interest, where it is enough to be claimed but not to mute.
-PUSH_DOWN = 0.5
-MOST_PINS = 3
+MUTE_PENALTY = 0.5
+MAX_PINS = 3
 # Places of an interest's own: its share of the digest by weight, at least one, and no more
 # than this; else one that matches thirty papers would leave no place for a rarer one.
-MOST_PLACES = 3
-MOST_OF_A_CIRCLE = 3  # papers of one group of authors, pins included
-BARS = CIRCLE_AND_TWIN, TWIN, NONE = range(3)  # what keeps a paper out, in turn
+MAX_PLACES_PER_INTEREST = 3
+MAX_PER_AUTHOR_GROUP = 3  # papers of one group of authors, pins included
+BARS = GROUP_AND_DUPLICATE, DUPLICATE, NONE = range(
+    3
+)  # what keeps a paper out, in turn
 TRENDING = -1  # in the place of an interest: picked for its trend, or pinned
 
 # A key is one whole number to sort by: claimed before trending, then boost, then score.
 BOOST = 4 * SCALE  # what a step of boost adds: more than any score
 TIER = 8 * BOOST  # what being claimed adds: more than all boosts
-TOP = GONE = 2 * TIER  # more than any key, and than any push
-LOOK = 400  # trending papers looked at first
+TOP = BLOCKED = 2 * TIER  # more than any key, and than any push
+FIRST_PASS = 400  # trending papers looked at first
 # More than a hint adds to the trend of a paper that no interest claims.
-REACH = int(CLAIMED_FROM * SCALE * NEARER) + 1
+MAX_HINT = int(CLAIM_THRESHOLD * SCALE * HINT_WEIGHT) + 1
 
 
 class Choice(NamedTuple):
@@ -64,7 +66,7 @@ class Choice(NamedTuple):
 class Slate:
     """The n candidates of an edition: arrays [n]; `pin` is 0 where there is none.
 
-    Candidates with the same `twin` are nearly the same text, those with the same `circle`
+    Candidates with the same `near_duplicate` are nearly the same text, those with the same `author_group`
     come from one group of authors; both are any whole numbers.
     """
 
@@ -73,8 +75,8 @@ class Slate:
     boost: Whole
     pin: Whole
     hidden: Flags
-    twin: Whole
-    circle: Whole
+    near_duplicate: Whole
+    author_group: Whole
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def select(
     """The picks of every reader, in the order of the mail.
 
     `relevance` is [I, n] in [0, 1]; `mute_from` [I] says from which relevance a negative
-    weight takes a paper away, CLAIMED_FROM at least. Pins lead; then the reader's relevant
+    weight takes a paper away, CLAIM_THRESHOLD at least. Pins lead; then the reader's relevant
     papers; the trending ones fill what is left.
     """
     table = _Table(slate, relevance, np.asarray(mute_from, np.float64))
@@ -118,7 +120,9 @@ def select(
 
 _Stance = tuple[int, float]  # an interest and its weight; many readers share one
 _Offer = dict[int, int]  # the columns that a stance claims and their ranks, best first
-_Push = dict[int, int]  # how far mutes push down columns; GONE where they take one away
+_Push = dict[
+    int, int
+]  # how far mutes push down columns; BLOCKED where they take one away
 
 
 class _Reader(NamedTuple):
@@ -145,11 +149,11 @@ class _Table:
         self.columns = self.place.tolist()
         self.shown = int(np.count_nonzero(~slate.hidden))
         boosted = (slate.boost + 2) * BOOST + SCALE  # above 0 however far pushed down
-        prior = whole(slate.trend * TREND_PRIOR)
+        prior = whole(slate.trend * TREND_BONUS)
         self.if_claimed = (prior + boosted + TIER)[order]
         self.if_trending = (trend + boosted)[order[: self.shown]]
-        self.twin = slate.twin[order].tolist()
-        self.circle = slate.circle[order].tolist()
+        self.near_duplicate = slate.near_duplicate[order].tolist()
+        self.author_group = slate.author_group[order].tolist()
         self.relevance, self.mute_from = relevance, whole(mute_from)
         self.size, self.interests = max(order.size, 1), max(len(relevance), 1)
         self.claims = self._claims()
@@ -170,7 +174,7 @@ class _Table:
 
     def _claims(self) -> csr_matrix:
         """The relevance of every interest, where that is enough and the paper is shown."""
-        cells = np.flatnonzero(self.relevance >= np.float32(CLAIMED_FROM))
+        cells = np.flatnonzero(self.relevance >= np.float32(CLAIM_THRESHOLD))
         columns = self.place[cells % self.size]
         starts = np.searchsorted(cells, np.arange(len(self.relevance) + 1) * self.size)
         found = self.relevance.ravel()[cells] * (columns < self.shown)
@@ -223,9 +227,9 @@ def _offers(table: _Table, stances: set[_Stance]) -> dict[_Stance, _Offer]:
 def _mutes(table: _Table, stances: set[_Stance]) -> dict[_Stance, _Push]:
     """How far each muting stance pushes down what it claims."""
     cells = _Cells(table, stances)
-    push = whole(cells.score * -PUSH_DOWN)
+    push = whole(cells.score * -MUTE_PENALTY)
     limits = table.mute_from[cells.interests[cells.number]]
-    push[whole(cells.found) >= limits] = GONE
+    push[whole(cells.found) >= limits] = BLOCKED
     return cells.by_stance(cells.number, cells.columns, push)
 
 
@@ -246,7 +250,7 @@ def _reader(
         push[column] = max(by, push.get(column, 0))
     if push:
         own = [_pushed(table, offer, push) for offer in own]
-        closed.update(column for column, by in push.items() if by == GONE)
+        closed.update(column for column, by in push.items() if by == BLOCKED)
     return _Reader(liked, own, push, closed, length, trending)
 
 
@@ -285,7 +289,7 @@ def _best(reader: _Reader, picked: dict[int, int]) -> list[int]:
 
 
 def _places(reader: _Reader) -> list[int]:
-    """Of each interest, the places that are its own; no more than MOST_PLACES are used."""
+    """Of each interest, the places that are its own; no more than MAX_PLACES_PER_INTEREST are used."""
     weights = [weight for _, weight in reader.liked]
     total, length = sum(weights), reader.length - reader.trending[0]
     return [max(int(weight / total * length + 1e-9), 1) for weight in weights]
@@ -310,7 +314,7 @@ def _represent(reader: _Reader, picked: "_Picked", kept: int) -> None:
         for offer, own in both
         if (first := _first(offer, reader.closed)) is not None
     )
-    for turn in range(MOST_PLACES):
+    for turn in range(MAX_PLACES_PER_INTEREST):
         for _, own, ranks in served:
             if own > turn and picked.room > kept:
                 any(map(picked.take, ranks))
@@ -338,9 +342,9 @@ def _trending(table: _Table, reader: _Reader) -> Iterator[int]:
     digests are full then.
     """
     claimed: set[int] = set().union(*reader.offers)
-    for look in (LOOK, table.shown):
+    for look in (FIRST_PASS, table.shown):
         keys = table.if_trending[:look] + _hints(table, reader, min(look, table.shown))
-        later = table.if_trending[look] + REACH if look < table.shown else 0
+        later = table.if_trending[look] + MAX_HINT if look < table.shown else 0
         columns = np.flatnonzero(keys >= later)
         for rank in np.sort(table.ranks(keys[columns], columns)).tolist():
             if rank % table.size not in claimed:
@@ -354,7 +358,7 @@ def _hints(table: _Table, reader: _Reader, look: int) -> Whole:
         interests, weights = map(np.array, zip(*reader.liked, strict=True))
         found = np.take(table.relevance[interests], table.order[:look], axis=1)
         score = whole((found * weights[:, None]).max(axis=0))
-        hints = (score * NEARER).astype(np.int64)
+        hints = (score * HINT_WEIGHT).astype(np.int64)
     for column, by in reader.push.items():
         if column < look:
             hints[column] -= by
@@ -368,10 +372,10 @@ class _Picked:
         self.ranks: dict[int, int] = {}  # in the order they came
         self.room = reader.length
         self._table, self._closed = table, reader.closed
-        self._twins: set[int] = set()
-        self._circles: dict[int, int] = {}
+        self._near_duplicates: set[int] = set()
+        self._author_groups: dict[int, int] = {}
 
-    def take(self, rank: int, bar: int = CIRCLE_AND_TWIN) -> bool:
+    def take(self, rank: int, bar: int = GROUP_AND_DUPLICATE) -> bool:
         """Whether the column is among the picks now: it was, or it fits beside them.
 
         There must be room.
@@ -382,20 +386,23 @@ class _Picked:
             return True
         if column in self._closed:
             return False
-        twin, circle = table.twin[column], table.circle[column]
-        met = self._circles.get(circle, 0)
-        if bar <= TWIN and twin in self._twins:
+        near_duplicate, author_group = (
+            table.near_duplicate[column],
+            table.author_group[column],
+        )
+        met = self._author_groups.get(author_group, 0)
+        if bar <= DUPLICATE and near_duplicate in self._near_duplicates:
             return False
-        if bar <= CIRCLE_AND_TWIN and met >= MOST_OF_A_CIRCLE:
+        if bar <= GROUP_AND_DUPLICATE and met >= MAX_PER_AUTHOR_GROUP:
             return False
         self.ranks[column] = rank
         self.room -= 1
-        self._twins.add(twin)
-        self._circles[circle] = met + 1
+        self._near_duplicates.add(near_duplicate)
+        self._author_groups[author_group] = met + 1
         return True
 
     def take_all(
-        self, ranks: Iterable[int], left: int = 0, bar: int = CIRCLE_AND_TWIN
+        self, ranks: Iterable[int], left: int = 0, bar: int = GROUP_AND_DUPLICATE
     ) -> int:
         """Take what fits of these until so much room is left; how many were taken."""
         before, rest = self.room, iter(ranks)
@@ -411,4 +418,4 @@ def whole(values: npt.NDArray[np.floating]) -> Whole:
 
 def _pins(pin: Whole) -> list[int]:
     """The pinned columns in the order of their pins."""
-    return sorted(np.flatnonzero(pin).tolist(), key=lambda c: (pin[c], c))[:MOST_PINS]
+    return sorted(np.flatnonzero(pin).tolist(), key=lambda c: (pin[c], c))[:MAX_PINS]

@@ -108,7 +108,7 @@ def opinion(
         "verb": verb,
         "held": held(digest.subscriber, candidate.paper.identifier),
         "full": bool(request.GET.get("full")),
-        "limit": follows.EXAMPLES,
+        "limit": follows.MAX_EXAMPLE_PAPERS,
     }
     return render(request, "pages/opinion.html", context)
 

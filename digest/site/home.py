@@ -31,7 +31,7 @@ def home(request: HttpRequest) -> HttpResponse:
     topics = list(Topic.objects.filter(is_listed=True))
     slugs = [topic.slug for topic in topics if topic.slug in chosen]
     asked = [f"search:{q}", *(f"topic:{slug}" for slug in slugs)]
-    interests, edition = follows.interests(asked), paper_rows.newest()
+    interests, edition = follows.unsaved_interests(asked), paper_rows.newest()
     own, trending = apart(paper_rows.answer(edition, interests))
     context = {
         "q": q,

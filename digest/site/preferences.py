@@ -146,7 +146,7 @@ def page(request: HttpRequest, found: Opened, key: str) -> dict[str, Any]:
 
 def wished(found: Opened) -> list[str]:
     """What was asked for when somebody signed this reader up again, and is not followed yet, in words."""
-    asked = follows.interests(
+    asked = follows.unsaved_interests(
         found.link.payload.get("requested_interests") if found.link else []
     )
     mine = found.subscriber.follows.values_list("interest__kind", "interest__value")
@@ -227,7 +227,7 @@ def keep(form: Schedule | Filling) -> str:
 
 def choose_topics(subscriber: Subscriber, sent: QueryDict, now: datetime) -> str:
     """The ticked topics and no others."""
-    ticked = set(sent.getlist("topic")[: follows.LIMIT])
+    ticked = set(sent.getlist("topic")[: follows.MAX_INTERESTS])
     known = offered(subscriber)
     dropped = [topic.slug for topic, mine in known if mine and topic.slug not in ticked]
     added = [topic.slug for topic, mine in known if not mine and topic.slug in ticked]
@@ -251,7 +251,7 @@ def take(subscriber: Subscriber, sent: QueryDict, weight: float) -> str:
     kind, typed = sent.get("kind", ""), sent.get("value", "")
     if kind not in TYPED:
         return "wrong"
-    values = typed.split(",")[: follows.LIMIT] if kind in LISTS else [typed]
+    values = typed.split(",")[: follows.MAX_INTERESTS] if kind in LISTS else [typed]
     kept = [
         follows.follow(subscriber, kind, value, weight)
         for value in values
@@ -274,7 +274,9 @@ def follow_wishes(found: Opened) -> str:
     """Follow what the link was asked with; read from its row, never from the form."""
     if not wished(found) or found.link is None:
         return "wrong"
-    follows.follow_wishes(found.subscriber, found.link.payload["requested_interests"])
+    follows.follow_requested(
+        found.subscriber, found.link.payload["requested_interests"]
+    )
     return "refused" if wished(found) else "saved"
 
 

@@ -28,7 +28,7 @@ SHARED = "Readers of your papers follow it too"
 
 SAYS = {
     "followed": "Followed. It holds from your next digest on.",
-    "full": f"There is room for {follows.EXAMPLES} papers: remove some to make room for others.",
+    "full": f"There is room for {follows.MAX_EXAMPLE_PAPERS} papers: remove some to make room for others.",
     "removed": "Removed. It holds from your next digest on.",
     "empty": "There was nothing in it. Paste arXiv ids, BibTeX or a CSV, or choose a file.",
     "large": "That is more than a megabyte. Send a part of it.",
@@ -100,7 +100,7 @@ def page(reader: Subscriber, key: str) -> dict[str, Any]:
         "fetching": [one for one, not_found in asked_for if not not_found],
         "unknown": [one for one, not_found in asked_for if not_found],
         "named": NAMED,
-        "most": follows.EXAMPLES,
+        "most": follows.MAX_EXAMPLE_PAPERS,
     }
 
 
@@ -157,7 +157,9 @@ def follow(reader: Subscriber, asked: str) -> str:
     """One paper more; whoever wanted less of it has changed their mind."""
     if follows.follow(reader, Interest.Kind.PAPER, asked):
         return "followed"
-    return "wrong" if follows.room(reader, Interest.Kind.PAPER) > 0 else "full"
+    return (
+        "wrong" if follows.remaining_places(reader, Interest.Kind.PAPER) > 0 else "full"
+    )
 
 
 def remove(reader: Subscriber, asked: str) -> str:

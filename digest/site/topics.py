@@ -25,7 +25,9 @@ def topic(request: HttpRequest, slug: str) -> HttpResponse:
     if one is None:
         return not_found(request)
     wish = f"topic:{one.slug}"
-    best = paper_rows.answer(paper_rows.newest(), follows.interests([wish]), LENGTH)
+    best = paper_rows.answer(
+        paper_rows.newest(), follows.unsaved_interests([wish]), LENGTH
+    )
     context = {
         "topic": one,
         "requested_interests": [wish],

@@ -49,7 +49,7 @@ def edition(db):
                     value=votes,
                     at=at,
                 )
-    return rank_edition.rescore(DAY, NOW)
+    return rank_edition.rank_edition(DAY, NOW)
 
 
 def page(room, reader, **asked):

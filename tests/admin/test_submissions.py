@@ -76,7 +76,7 @@ def test_an_approved_paper_joins_the_candidates_of_the_open_edition(
     room, arxiv, waiting
 ):
     make.paper()
-    edition = rank_edition.rescore(DAY, NOW)
+    edition = rank_edition.rank_edition(DAY, NOW)
 
     page = act(room, "approve", waiting)
 
@@ -89,7 +89,7 @@ def test_an_approved_paper_joins_the_candidates_of_the_open_edition(
 
 def test_a_frozen_edition_is_not_touched_and_the_next_one_has_it(room, arxiv, waiting):
     make.paper()
-    frozen = make.frozen(rank_edition.rescore(DAY, NOW))
+    frozen = make.frozen(rank_edition.rank_edition(DAY, NOW))
 
     act(room, "approve", waiting)
 
@@ -97,7 +97,7 @@ def test_a_frozen_edition_is_not_touched_and_the_next_one_has_it(room, arxiv, wa
     assert frozen.candidates.count() == 1
 
     make.paper(announced_on=DAY + timedelta(days=3))
-    following = rank_edition.rescore(DAY + timedelta(days=3), NOW)
+    following = rank_edition.rank_edition(DAY + timedelta(days=3), NOW)
     assert following.candidates.filter(paper__identifier=YOUNG.identifier).exists()
 
 
@@ -117,7 +117,7 @@ def test_an_approved_paper_is_a_candidate_however_many_are_newer(
 
 def test_nothing_of_it_is_anywhere_before_an_editor_approves(room, waiting):
     make.paper()
-    rank_edition.rescore(DAY, NOW)
+    rank_edition.rank_edition(DAY, NOW)
 
     assert not Paper.objects.filter(identifier=YOUNG.identifier).exists()
     assert Candidate.objects.count() == 1

@@ -207,7 +207,7 @@ def make_world(readers):
         make.paper(
             f"{WORDS[number % 8]} in {WORDS[number // 8]}", announced_on=now.date()
         )
-    edition = rank_edition.rescore(now.date(), now)
+    edition = rank_edition.rank_edition(now.date(), now)
     make_readers(readers, now)
     return make.frozen(edition, at=now - timedelta(hours=1, minutes=20))
 

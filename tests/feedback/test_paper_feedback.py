@@ -3,7 +3,7 @@
 import pytest
 
 from digest.feedback.paper_feedback import say, unsay
-from digest.follows import EXAMPLES
+from digest.follows import MAX_EXAMPLE_PAPERS
 from digest.models import Follow
 from tests import make
 
@@ -97,21 +97,21 @@ def test_a_pick_that_the_mail_does_not_have_says_nothing(letter, ada, number):
 
 
 def test_a_reader_without_room_forgets_the_oldest_hint_never_a_choice(letter, ada):
-    for number in range(EXAMPLES - 2):
+    for number in range(MAX_EXAMPLE_PAPERS - 2):
         ada.follows.create(interest=make.interest("paper", f"2601.{number:05}"))
     say(letter, 1, "less")
     say(letter, 2, "more")
 
     assert say(letter, 3, "more")
 
-    assert ada.follows.count() == EXAMPLES
+    assert ada.follows.count() == MAX_EXAMPLE_PAPERS
     hints = ada.follows.filter(source="feedback").values_list("weight", flat=True)
     assert list(hints) == [0.5, 0.5]
 
 
 def test_a_reader_who_chose_all_there_is_room_for_keeps_it(letter, ada):
-    for number in range(EXAMPLES):
+    for number in range(MAX_EXAMPLE_PAPERS):
         ada.follows.create(interest=make.interest("paper", f"2601.{number:05}"))
 
     assert say(letter, 1, "more") is None
-    assert ada.follows.count() == EXAMPLES
+    assert ada.follows.count() == MAX_EXAMPLE_PAPERS

@@ -70,7 +70,7 @@ def test_a_brought_paper_is_no_candidate_however_young(day):
     make.paper()
     brought = take(listing("added", day))
 
-    edition = rank_edition.rescore(DAY, NOW)
+    edition = rank_edition.rank_edition(DAY, NOW)
 
     assert edition.candidates.count() == 1
     assert not edition.candidates.filter(paper=brought).exists()
@@ -79,4 +79,4 @@ def test_a_brought_paper_is_no_candidate_however_young(day):
 def test_a_day_on_which_papers_were_only_brought_has_no_edition():
     take(listing("added", DAY))
 
-    assert rank_edition.rescore(DAY, NOW) is None
+    assert rank_edition.rank_edition(DAY, NOW) is None

@@ -3,14 +3,14 @@
 import math
 
 from digest.ranking.selection import (
-    CLAIMED_FROM,
-    MOST_OF_A_CIRCLE,
-    MOST_PINS,
-    MOST_PLACES,
-    NEARER,
-    PUSH_DOWN,
+    CLAIM_THRESHOLD,
+    HINT_WEIGHT,
+    MAX_PER_AUTHOR_GROUP,
+    MAX_PINS,
+    MAX_PLACES_PER_INTEREST,
+    MUTE_PENALTY,
     SCALE,
-    TREND_PRIOR,
+    TREND_BONUS,
     TRENDING,
     Choice,
 )
@@ -33,12 +33,12 @@ def choose(slate, relevance, mute_from, follows, sent, length, trending):
         return whole(float(relevance[i][c]) * follows[i])
 
     def match(i, c):
-        return raw(i, c) if float(relevance[i][c]) >= CLAIMED_FROM else 0
+        return raw(i, c) if float(relevance[i][c]) >= CLAIM_THRESHOLD else 0
 
     def push(c):
-        like = [i for i in muted if float(relevance[i][c]) >= CLAIMED_FROM]
+        like = [i for i in muted if float(relevance[i][c]) >= CLAIM_THRESHOLD]
         return max(
-            [whole(float(relevance[i][c]) * -follows[i] * PUSH_DOWN) for i in like]
+            [whole(float(relevance[i][c]) * -follows[i] * MUTE_PENALTY) for i in like]
             + [0]
         )
 
@@ -50,8 +50,8 @@ def choose(slate, relevance, mute_from, follows, sent, length, trending):
         matched = max([match(i, c) for i in interests] + [0])
         boost, trend = -int(slate.boost[c]), float(slate.trend[c])
         if matched > push(c):
-            return (0, boost, -(matched + whole(trend * TREND_PRIOR) - push(c)), tie(c))
-        hint = max([int(raw(i, c) * NEARER) for i in interests] + [0])
+            return (0, boost, -(matched + whole(trend * TREND_BONUS) - push(c)), tie(c))
+        hint = max([int(raw(i, c) * HINT_WEIGHT) for i in interests] + [0])
         return (1, boost, -(whole(trend) + hint - push(c)), tie(c))
 
     def allowed(c):
@@ -73,17 +73,17 @@ def choose(slate, relevance, mute_from, follows, sent, length, trending):
         return allowed(c) and c not in picked and len(picked) < places
 
     def of_a_full_circle(c):
-        circle = [p for p in picked if slate.circle[p] == slate.circle[c]]
-        return len(circle) >= MOST_OF_A_CIRCLE
+        circle = [p for p in picked if slate.author_group[p] == slate.author_group[c]]
+        return len(circle) >= MAX_PER_AUTHOR_GROUP
 
     def has_a_twin(c):
-        return any(slate.twin[p] == slate.twin[c] for p in picked)
+        return any(slate.near_duplicate[p] == slate.near_duplicate[c] for p in picked)
 
     pinned = sorted(
         (c for c in everything if slate.pin[c] and not slate.hidden[c]),
         key=lambda c: (slate.pin[c], tie(c)),
     )
-    for c in pinned[:MOST_PINS]:
+    for c in pinned[:MAX_PINS]:
         if open_to(c, length):
             picked.append(c)
     leading = list(picked)
@@ -110,7 +110,7 @@ def choose(slate, relevance, mute_from, follows, sent, length, trending):
     }
     served = sorted(lists, key=lambda i: order(lists[i][0], [i]))
     total = sum(follows[i] for i in liked)
-    for turn in range(MOST_PLACES):
+    for turn in range(MAX_PLACES_PER_INTEREST):
         for i in served:
             share = math.floor(follows[i] / total * (length - least) + 1e-9)
             if max(1, share) > turn:

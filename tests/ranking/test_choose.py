@@ -17,7 +17,7 @@ from digest.models import (
     Recall,
 )
 from digest.ranking import choose
-from digest.ranking.rank_edition import rescore
+from digest.ranking.rank_edition import rank_edition
 from tests import make
 from tests.make import DAY, NOW
 
@@ -37,7 +37,7 @@ def edition(db):
         make.paper(title)
     for _ in range(12):
         make.paper()
-    return make.frozen(rescore(DAY, NOW))
+    return make.frozen(rank_edition(DAY, NOW))
 
 
 def follow(reader, kind, value, weight=1.0):
@@ -136,7 +136,7 @@ def test_no_paper_comes_twice_on_another_day(edition, ada):
     follow(ada, "keyword", "storks")
     choose.assemble(make.batch(edition, [ada]), NOW)
     make.paper(announced_on=DAY + timedelta(days=1))
-    tomorrow = make.frozen(rescore(DAY + timedelta(days=1), NOW))
+    tomorrow = make.frozen(rank_edition(DAY + timedelta(days=1), NOW))
 
     (digest,) = choose.assemble(make.batch(tomorrow, [ada]), NOW)
 
@@ -148,10 +148,10 @@ def test_no_paper_comes_twice_on_another_day(edition, ada):
 
 def test_what_was_mailed_late_still_counts_thirteen_days_later(ada):
     paper = make.paper(STORKS)
-    first = make.frozen(rescore(DAY, NOW))
+    first = make.frozen(rank_edition(DAY, NOW))
     choose.assemble(make.batch(first, [ada]), NOW)
     make.paper(announced_on=DAY + timedelta(days=13))
-    later = make.frozen(rescore(DAY + timedelta(days=13), NOW))
+    later = make.frozen(rank_edition(DAY + timedelta(days=13), NOW))
     assert later.candidates.filter(paper=paper).exists()
 
     picks = choose.choose(later, [ada], NOW + timedelta(days=14, hours=2))[ada.pk]
@@ -210,7 +210,7 @@ def test_half_and_half_keeps_half_of_the_places_for_what_trends(ada):
     for n, name in enumerate(FIELDS):
         make.paper(f"{name} seen from orbit", authors=[f"Author {n} Invented"])
         make.paper(f"{name} in the laboratory", authors=[f"Author {n} Other"])
-    edition = make.frozen(rescore(DAY, NOW))
+    edition = make.frozen(rank_edition(DAY, NOW))
     follow(ada, "keyword", "seen from orbit")
 
     assert balanced(edition, ada, "followed_first") == (6, 0)
@@ -338,7 +338,7 @@ def test_a_change_of_a_topic_counts_at_once(edition, ada):
 def test_what_an_editor_does_counts_at_once(db, ada):
     for title in (STORKS, WELDS):
         make.paper(title)
-    open_edition = rescore(DAY, NOW)
+    open_edition = rank_edition(DAY, NOW)
     before = titles(open_edition, choose.choose(open_edition, [ada], NOW)[ada.pk])
     open_edition.candidates.filter(paper__title=before[0]).update(is_hidden=True)
 
@@ -414,7 +414,7 @@ def test_who_reads_once_a_week_gets_the_best_of_the_week(ada):
     today = make.paper("Of this morning")
     for paper, votes in ((monday, 30), (today, 5)):
         AttentionSample.objects.create(paper=paper, kind="upvotes", at=NOW, value=votes)
-    edition = rescore(DAY, NOW)
+    edition = rank_edition(DAY, NOW)
     weekly = make.subscriber(frequency="weekly", weekday=DAY.weekday())
 
     picks = choose.choose(edition, [ada, weekly], NOW)

@@ -1,4 +1,4 @@
-"""Company: what the same readers follow is found, and nothing that few of them share."""
+"""CoReadership: what the same readers follow is found, and nothing that few of them share."""
 
 from collections import Counter
 
@@ -7,17 +7,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digest.ranking.co_readership import HALFWAY, SHARED_FROM, Company, related
+from digest.ranking.co_readership import (
+    MIN_SHARED_READERS,
+    SHRINKAGE_READERS,
+    CoReadership,
+    score_related,
+)
 
 
-def company(follows, shared_from=SHARED_FROM):
+def company(follows, shared_from=MIN_SHARED_READERS):
     """Of (reader, paper) pairs."""
     pairs = np.array(list(follows), np.int64).reshape(-1, 2)
-    return Company(pairs[:, 0], pairs[:, 1], shared_from)
+    return CoReadership(pairs[:, 0], pairs[:, 1], shared_from)
 
 
-def told(follows, followed, shared_from=SHARED_FROM):
-    papers, near = company(follows, shared_from).of(followed)
+def told(follows, followed, shared_from=MIN_SHARED_READERS):
+    papers, near = company(follows, shared_from).neighbours(followed)
     return dict(zip(papers.tolist(), near.tolist(), strict=True))
 
 
@@ -44,7 +49,7 @@ def test_fewer_readers_than_the_fewest_tell_nothing(fewest):
 
 
 def test_pairs_that_few_share_do_not_add_up():
-    few = SHARED_FROM - 1
+    few = MIN_SHARED_READERS - 1
     follows = together(range(few), STORKS, NESTS)
     follows += together(range(100, 100 + few), WELDS, NESTS)
 
@@ -52,7 +57,7 @@ def test_pairs_that_few_share_do_not_add_up():
 
 
 def test_a_reader_counts_once_however_often_they_follow():
-    assert told(together([1], STORKS, NESTS) * SHARED_FROM, [STORKS]) == {}
+    assert told(together([1], STORKS, NESTS) * MIN_SHARED_READERS, [STORKS]) == {}
 
 
 def test_a_paper_that_everybody_follows_says_less_than_one_of_the_same_readers():
@@ -66,7 +71,7 @@ def test_a_paper_that_everybody_follows_says_less_than_one_of_the_same_readers()
 def test_ten_readers_of_two_papers_and_nothing_else_are_worth_one_half():
     follows = together(range(10), STORKS, NESTS)
 
-    assert HALFWAY == 10
+    assert SHRINKAGE_READERS == 10
     assert told(follows, [STORKS]) == {NESTS: 0.5}
 
 
@@ -93,7 +98,7 @@ def plainly(follows, followed, shared_from):
             shared = len(readers[one] & readers[other])
             if shared >= shared_from:
                 sizes = len(readers[one]) * len(readers[other])
-                near[other] += shared / (sizes**0.5 + HALFWAY)
+                near[other] += shared / (sizes**0.5 + SHRINKAGE_READERS)
     return near
 
 
@@ -119,7 +124,7 @@ def test_the_order_of_follows_and_of_readers_changes_nothing(follows, chance):
     assert told(renamed, [STORKS]) == told(sorted(follows), [STORKS])
 
 
-@given(st.sets(st.sampled_from(range(12)), max_size=SHARED_FROM - 1))
+@given(st.sets(st.sampled_from(range(12)), max_size=MIN_SHARED_READERS - 1))
 def test_who_the_few_are_cannot_be_told(few):
     """One paper more that too few of its readers follow leaves all others as they were."""
     world = together(range(12), STORKS, NESTS)
@@ -133,7 +138,7 @@ HALFWAY_NORTH = [0.6, 0.8]
 
 def scores(known, followed, beside):
     rows = np.array(known, np.float32), np.array(followed, np.float32)
-    return related(*rows, np.array(beside)).tolist()
+    return score_related(*rows, np.array(beside)).tolist()
 
 
 def test_meaning_and_company_add_up():

@@ -27,7 +27,7 @@ def papers(db):
 
 @pytest.fixture
 def edition(papers):
-    return rank_edition.rescore(DAY, NOW)
+    return rank_edition.rank_edition(DAY, NOW)
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_a_near_duplicate_says_of_which_pick(papers, ada):
     text = "Herons fish in shallow water at dusk while egrets stand and wait for frogs"
     for number in range(2):
         make.paper(f"Herons {number}", abstract=text, authors=[f"H {number}"])
-    edition = rank_edition.rescore(DAY, NOW)
+    edition = rank_edition.rank_edition(DAY, NOW)
     follow(ada, "keyword", "herons")
     herons = edition.candidates.filter(paper__title__startswith="Herons")
 
@@ -143,7 +143,7 @@ def test_a_fourth_paper_of_one_group_says_so(papers, ada):
     for number in range(5):
         words = " ".join(f"own{number}{letter}" for letter in "abcdefgh")
         make.paper(f"Herons {number}", abstract=words, authors=[f"H{number}", "Prof"])
-    edition = rank_edition.rescore(DAY, NOW)
+    edition = rank_edition.rank_edition(DAY, NOW)
     follow(ada, "keyword", "herons")
     herons = edition.candidates.filter(paper__title__startswith="Herons")
 
@@ -163,7 +163,7 @@ def test_papers_that_were_opened_are_told_from_chosen_ones(edition, storks, ada)
         )
         follow(ada, "paper", old.identifier, 0.25, "opened")
     Follow.objects.filter(source="opened").update(created_at=NOW)
-    rank_edition.embedding.refresh()
+    rank_edition.embeddings.refresh()
 
     found = explain(edition, ada, storks[0], NOW)
 

@@ -9,7 +9,7 @@ from django.db import connection
 
 from digest.models import Edition
 from digest.ranking import freeze
-from digest.ranking.rank_edition import rescore
+from digest.ranking.rank_edition import rank_edition
 from tests import make
 from tests.make import DAY, NOW
 
@@ -30,7 +30,7 @@ def test_freezing_closes_an_edition_once():
 @pytest.mark.django_db
 def test_an_edition_is_scored_a_last_time():
     make.paper()
-    edition = rescore(DAY, NOW - make.hours(2))
+    edition = rank_edition(DAY, NOW - make.hours(2))
     late = make.paper("Announced while the editors read")
 
     freeze.freeze(edition, NOW)
@@ -124,11 +124,11 @@ def test_whoever_changes_the_state_has_frozen_it(monkeypatch):
     edition = make.edition()
 
     def overtaken(day, now):
-        ranked = rescore(day, now)
+        ranked = rank_edition(day, now)
         make.frozen(edition, NOW - make.hours(1))
         return ranked
 
-    monkeypatch.setattr(freeze, "rescore", overtaken)
+    monkeypatch.setattr(freeze, "rank_edition", overtaken)
 
     assert not freeze.freeze(edition, NOW)
     assert edition.frozen_at == NOW - make.hours(1)

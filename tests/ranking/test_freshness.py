@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from digest.ranking.selection import TREND_PRIOR, Block, Slate, select
+from digest.ranking.selection import TREND_BONUS, Block, Slate, select
 from digest.ranking.trend import Attention, trend
 
 
@@ -35,7 +35,7 @@ def test_of_what_comes_for_its_trend_the_newest_comes_first():
     assert order(fortnight, [0.0] * 4) == [1, 3, 0, 2]
 
 
-@pytest.mark.parametrize(("nearer", "first"), [(0.04, 0), (TREND_PRIOR + 0.01, 1)])
+@pytest.mark.parametrize(("nearer", "first"), [(0.04, 0), (TREND_BONUS + 0.01, 1)])
 def test_an_older_paper_comes_before_todays_only_where_it_is_clearly_nearer(
     nearer, first
 ):

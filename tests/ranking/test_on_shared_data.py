@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from digest.ranking import lsa
-from digest.ranking.co_readership import Company, related
-from digest.ranking.relevance import Field, InterestQuery, PaperText
+from digest.ranking.co_readership import CoReadership, score_related
+from digest.ranking.relevance import EditionScorer, InterestQuery, PaperText
 from digest.ranking.trend import Attention, growth, trend
 from tests.conftest import DATA, needs_data
 
@@ -44,7 +44,7 @@ def topics():
     papers = [PaperText(paper["title"], paper["abstract"]) for paper in recorded]
     texts = [paper.text for paper in papers]
     model = lsa.fit(texts[::2])  # half of them, for half of the time
-    return recorded, Field(papers, model.embed(texts), model)
+    return recorded, EditionScorer(papers, model.embed(texts), model)
 
 
 def precision_of(reader, topics):
@@ -124,14 +124,14 @@ def test_what_other_readers_follow_finds_most_of_a_library():
     readers = rows("libraries/readers.jsonl")
     libraries = [[place[p] for p in one["follows"]["papers"]] for one in readers]
     pairs = [(n, paper) for n, library in enumerate(libraries) for paper in library]
-    company = Company(*np.array(pairs).T, shared_from=1)
+    company = CoReadership(*np.array(pairs).T, min_shared=1)
 
     shares = []
     for reader, library in zip(readers, libraries, strict=True):
         beside = np.zeros(len(known))
-        papers, near = company.of(library)
+        papers, near = company.neighbours(library)
         beside[papers] = near
-        scores = related(known, known[library], beside)
+        scores = score_related(known, known[library], beside)
         scores[library] = -1
         hidden = [place[p] for p in reader["relevant"]]
         shares.append(np.isin(hidden, np.argsort(-scores)[:50]).mean())

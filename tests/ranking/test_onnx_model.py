@@ -632,7 +632,7 @@ def mark_of(folder):
 
 @pytest.mark.both
 def test_with_a_folder_papers_have_its_vectors(papers, chosen):
-    rank_edition.rescore(DAY, NOW)
+    rank_edition.rank_edition(DAY, NOW)
 
     row = EmbeddingModel.objects.get()
     assert row.version == f"{mark_of(chosen)}{len(papers)}"
@@ -781,7 +781,7 @@ def test_a_folder_that_fails_in_the_night_does_not_stop_the_ranking(
     (folder / "onnx/model.onnx").unlink()
 
     with capture_logs() as logs:
-        edition = rank_edition.rescore(DAY, NOW)
+        edition = rank_edition.rank_edition(DAY, NOW)
 
     assert edition.candidates.count() == len(papers)
     assert embeddings.current().version == fitted
@@ -792,12 +792,12 @@ def test_a_folder_that_fails_in_the_night_does_not_stop_the_ranking(
 
 
 def test_words_alone_decide_where_the_only_model_has_gone(papers, chosen):
-    edition = rank_edition.rescore(DAY, NOW)
+    edition = rank_edition.rank_edition(DAY, NOW)
     shutil.rmtree(chosen)
 
-    table = edition_index.table(edition)
+    table = edition_index.load_index(edition)
 
-    (wish,) = edition_index.requested_interests(
+    (wish,) = edition_index.build_queries(
         [Interest(kind="search", value="steel welds")]
     )
     assert embeddings.current() is None
@@ -805,12 +805,12 @@ def test_words_alone_decide_where_the_only_model_has_gone(papers, chosen):
 
 
 def test_choosing_for_readers_embeds_no_paper(papers, chosen, monkeypatch):
-    edition = rank_edition.rescore(DAY, NOW)
+    edition = rank_edition.rank_edition(DAY, NOW)
     shown = [Interest(kind="paper", value=papers[0].identifier)]
     monkeypatch.setattr(onnxruntime.InferenceSession, "run", refuse)
 
-    table = edition_index.table(edition)
-    found = table.relevance(edition_index.requested_interests(shown))[0]
+    table = edition_index.load_index(edition)
+    found = table.relevance(edition_index.build_queries(shown))[0]
 
     assert table.papers[int(found.argmax())] == papers[0].pk
     assert table.vectors.shape == (len(papers), SIZE)

@@ -37,7 +37,7 @@ def test_an_edition_holds_the_papers_of_fourteen_days():
     make.paper(announced_on=DAY - timedelta(days=14))
     make.paper(announced_on=DAY + timedelta(days=1))
 
-    edition = rank_edition.rescore(DAY, NOW)
+    edition = rank_edition.rank_edition(DAY, NOW)
 
     assert held(edition) == {today.pk, oldest.pk}
     assert edition.ranked_at == NOW
@@ -46,7 +46,7 @@ def test_an_edition_holds_the_papers_of_fourteen_days():
 def test_replacements_are_never_candidates():
     papers = {kind: make.paper(announce_type=kind) for kind in Paper.Announced.values}
 
-    edition = rank_edition.rescore(DAY, NOW)
+    edition = rank_edition.rank_edition(DAY, NOW)
 
     assert held(edition) == {papers[kind].pk for kind in ("new", "cross", "listed")}
 
@@ -55,7 +55,7 @@ def test_a_day_without_a_new_paper_has_no_edition():
     make.paper(announced_on=DAY - timedelta(days=1))
     make.paper(announce_type="replace")
 
-    assert rank_edition.rescore(DAY, NOW) is None
+    assert rank_edition.rank_edition(DAY, NOW) is None
     assert not Edition.objects.exists()
 
 
@@ -63,7 +63,7 @@ def test_attention_makes_the_trend_and_is_broken_down():
     loved, quiet = make.paper(), make.paper()
     signal(loved, 40)
 
-    edition = rank_edition.rescore(DAY, NOW)
+    edition = rank_edition.rank_edition(DAY, NOW)
 
     first, second = edition.candidates.all()
     assert (first.paper, second.paper) == (loved, quiet)
@@ -78,20 +78,23 @@ def test_the_latest_count_matters_and_clicks_add_up():
         signal(paper, votes, kind="clicks", hours_ago=hours)
     signal(paper, 100, hours_ago=-1)  # measured after `now`
 
-    measured = rank_edition._measured([paper], DAY, NOW)
+    measured = rank_edition._load_samples(DAY, NOW)
 
-    assert rank_edition._counts(measured[paper.pk]) == {"upvotes": 4, "clicks": 13}
+    assert rank_edition._latest_counts(measured[paper.pk]) == {
+        "upvotes": 4,
+        "clicks": 13,
+    }
 
 
 def test_a_newer_paper_has_the_place_when_there_are_too_many(monkeypatch):
-    monkeypatch.setattr(rank_edition, "MOST", 2)
+    monkeypatch.setattr(rank_edition, "MAX_CANDIDATES", 2)
     older = make.paper(announced_on=DAY - timedelta(days=1))
     signal(older, 50)
     quiet, loved, dull = (make.paper() for _ in range(3))
     signal(loved, 9)
     signal(dull, 3)
 
-    edition = rank_edition.rescore(DAY, NOW)
+    edition = rank_edition.rank_edition(DAY, NOW)
 
     assert held(edition) == {loved.pk, dull.pk}
     assert quiet.pk not in held(edition)
@@ -100,12 +103,12 @@ def test_a_newer_paper_has_the_place_when_there_are_too_many(monkeypatch):
 @pytest.mark.both
 def test_what_editors_did_survives_a_rescore():
     paper = make.paper("A pinned paper")
-    edition = rank_edition.rescore(DAY, NOW)
+    edition = rank_edition.rank_edition(DAY, NOW)
     edition.candidates.update(pin=2, boost=1, is_hidden=True, note="Look at figure 3.")
     Paper.objects.filter(pk=paper.pk).update(title="A pinned paper, revised", votes=7)
     signal(paper, 7)
 
-    again = rank_edition.rescore(DAY, NOW + make.hours(1))
+    again = rank_edition.rank_edition(DAY, NOW + make.hours(1))
 
     candidate = again.candidates.get()
     assert (candidate.pin, candidate.boost, candidate.is_hidden) == (2, 1, True)
@@ -118,11 +121,11 @@ def test_what_editors_did_survives_a_rescore():
 def test_what_no_longer_belongs_goes_unless_an_editor_touched_it():
     make.paper()
     dropped, noted = make.paper(), make.paper()
-    edition = rank_edition.rescore(DAY, NOW)
+    edition = rank_edition.rank_edition(DAY, NOW)
     edition.candidates.filter(paper=noted).update(note="Wait for this one.")
     Paper.objects.filter(pk__in=[dropped.pk, noted.pk]).update(announce_type="replace")
 
-    rank_edition.rescore(DAY, NOW)
+    rank_edition.rank_edition(DAY, NOW)
 
     assert noted.pk in held(edition)
     assert dropped.pk not in held(edition)
@@ -131,10 +134,10 @@ def test_what_no_longer_belongs_goes_unless_an_editor_touched_it():
 def test_ranking_twice_changes_nothing():
     for number in range(3):
         signal(make.paper(), number)
-    rank_edition.rescore(DAY, NOW)
+    rank_edition.rank_edition(DAY, NOW)
     before = list(Candidate.objects.order_by("pk").values())
 
-    rank_edition.rescore(DAY, NOW)
+    rank_edition.rank_edition(DAY, NOW)
 
     assert list(Candidate.objects.order_by("pk").values()) == before
 
@@ -143,7 +146,7 @@ def test_a_frozen_edition_is_not_ranked_again():
     make.frozen(make.edition())
 
     with pytest.raises(Frozen, match="frozen"):
-        rank_edition.rescore(DAY, NOW)
+        rank_edition.rank_edition(DAY, NOW)
 
 
 def test_an_edition_frozen_meanwhile_is_left_alone(monkeypatch):
@@ -152,7 +155,7 @@ def test_an_edition_frozen_meanwhile_is_left_alone(monkeypatch):
     monkeypatch.setattr(embeddings, "refresh", lambda: make.frozen(edition) and None)
 
     with pytest.raises(Frozen):
-        rank_edition.rescore(DAY, NOW)
+        rank_edition.rank_edition(DAY, NOW)
 
     assert list(edition.candidates.order_by("pk").values()) == before
 
@@ -160,7 +163,7 @@ def test_an_edition_frozen_meanwhile_is_left_alone(monkeypatch):
 def test_papers_are_embedded_under_one_model():
     papers = [make.paper(f"Storks and wetland number {n}") for n in range(3)]
 
-    rank_edition.rescore(DAY, NOW)
+    rank_edition.rank_edition(DAY, NOW)
 
     model = EmbeddingModel.objects.get()
     assert model.papers == 3
@@ -257,7 +260,7 @@ def test_papers_without_votes_are_ordered_by_what_may_be_expected_of_them(settle
     signal(voted, 1)
     Paper.objects.filter(pk=voted.pk).update(votes=1)
 
-    edition = rank_edition.rescore(DAY, NOW)
+    edition = rank_edition.rank_edition(DAY, NOW)
 
     trends = dict(edition.candidates.values_list("paper_id", "trend"))
     assert trends[voted.pk] > trends[promising.pk] > trends[dull.pk]
@@ -269,7 +272,7 @@ def test_nothing_is_expected_where_few_papers_have_votes(settled, monkeypatch):
     monkeypatch.setattr(attention_prior, "RATED", 21)
     paper = make.paper("Storks of the wetland", authors=["Bo"])
 
-    edition = rank_edition.rescore(DAY, NOW)
+    edition = rank_edition.rank_edition(DAY, NOW)
 
     assert expected(edition, paper) == 0
 
@@ -288,7 +291,7 @@ def test_papers_of_the_last_week_and_of_days_nobody_asked_about_teach_nothing(se
 
 
 def test_the_newest_papers_are_learned_from(settled, monkeypatch):
-    monkeypatch.setattr(rank_edition, "LEARN_FROM", 3)
+    monkeypatch.setattr(rank_edition, "MAX_PAST_PAPERS", 3)
     newer = make.paper(announced_on=DAY - timedelta(days=8), votes=77)
     model = embeddings.refresh()
 

@@ -8,7 +8,8 @@ import pytest
 from benchmarks import opened as benchmark
 from digest.models import Follow
 from digest.ranking import choose, reader_profiles
-from digest.ranking.rank_edition import rescore
+from digest.ranking.rank_edition import rank_edition
+from digest.ranking.reader_profiles import Key
 from tests import make
 from tests.conftest import DATA, needs_data
 from tests.make import DAY, NOW
@@ -39,7 +40,7 @@ def world(db):
             )
     for _ in range(12):
         make.paper()
-    return make.frozen(rescore(DAY, NOW)), old
+    return make.frozen(rank_edition(DAY, NOW)), old
 
 
 def like(reader, paper, weight=1.0, source="chosen", at=NOW):
@@ -58,9 +59,13 @@ def test_papers_of_two_interests_are_two_groups(world, ada):
         for theme, papers in old.items()
     }
 
-    found = reader_profiles.of([ada], NOW)
+    found = reader_profiles.load_profiles([ada], NOW)
 
-    assert found.keys == [tuple(groups["storks"]), tuple(groups["quarks"])]
+    liked = tuple(groups["storks"] + groups["quarks"])
+    assert found.keys == [
+        Key(tuple(groups["storks"]), liked),
+        Key(tuple(groups["quarks"]), liked),
+    ]
 
 
 def test_both_groups_are_in_the_mail_and_the_reason_is_one_of_their_papers(world, ada):
@@ -100,7 +105,7 @@ def test_a_hint_fades_and_what_was_chosen_does_not(world, ada):
     kept = like(ada, chosen, 0.5, "chosen", NOW - timedelta(60)).pk
     muted = like(ada, mute, -1.0, "feedback", NOW - timedelta(60)).pk
 
-    found = reader_profiles._said([ada.pk], NOW)[ada.pk].taken
+    found = reader_profiles._load_follows([ada.pk], NOW)[ada.pk].chosen
 
     assert found[hinted] == pytest.approx(0.25)
     assert found[kept] == 0.5
@@ -108,7 +113,7 @@ def test_a_hint_fades_and_what_was_chosen_does_not(world, ada):
 
 
 def opened(reader, papers, at=NOW):
-    return tuple(like(reader, paper, 0.25, "opened", at).pk for paper in papers)
+    return Key(tuple(like(reader, paper, 0.25, "opened", at).pk for paper in papers))
 
 
 def test_papers_opened_are_a_kind_of_their_own_beside_what_was_chosen(world, ada):
@@ -116,17 +121,17 @@ def test_papers_opened_are_a_kind_of_their_own_beside_what_was_chosen(world, ada
     chosen = like(ada, old["storks"][0]).pk
     seen = opened(ada, old["storks"][1:])
 
-    found = reader_profiles.of([ada], NOW)
+    found = reader_profiles.load_profiles([ada], NOW)
 
-    assert found.readers[ada.pk] == {(chosen,): 1.0, seen: 0.25}
-    assert found.opened[ada.pk] == set(seen)
+    assert found.profiles[ada.pk] == {Key((chosen,)): 1.0, seen: 0.25}
+    assert found.opened[ada.pk] == set(seen.interests)
 
 
 def test_two_papers_opened_or_three_of_different_kinds_are_no_taste(world, ada):
     _, old = world
     opened(ada, [*old["storks"][:2], *old["quarks"][:1]])
 
-    found = reader_profiles.of([ada], NOW)
+    found = reader_profiles.load_profiles([ada], NOW)
 
     assert found.keys == []
 
@@ -135,8 +140,8 @@ def test_what_was_opened_halves_in_a_month_and_ends_after_two(world, ada):
     _, old = world
     seen = opened(ada, old["storks"], NOW - timedelta(days=30))
 
-    month = reader_profiles.of([ada], NOW).readers[ada.pk]
-    later = reader_profiles.of([ada], NOW + timedelta(days=30))
+    month = reader_profiles.load_profiles([ada], NOW).profiles[ada.pk]
+    later = reader_profiles.load_profiles([ada], NOW + timedelta(days=30))
 
     assert month == {seen: pytest.approx(0.125)}
     assert later.keys == []
@@ -156,22 +161,22 @@ def test_two_kinds_of_opened_papers_at_most_the_ones_opened_most(mycelium, world
     _, old = world
     kinds = [opened(ada, papers) for papers in (mycelium, old["storks"], old["quarks"])]
 
-    found = reader_profiles.of([ada], NOW)
+    found = reader_profiles.load_profiles([ada], NOW)
 
     assert found.keys == sorted(kinds[1:])
 
 
 def test_of_a_kind_the_papers_opened_last_count(world, ada, monkeypatch):
-    monkeypatch.setattr(reader_profiles, "MOST_OF_A_KIND", 2)
+    monkeypatch.setattr(reader_profiles, "MAX_OPENED_GROUP_SIZE", 2)
     _, old = world
     days = (3, 1, 4, 2)
     pairs = zip(old["storks"], days, strict=True)
     seen = [opened(ada, [one], NOW - timedelta(day)) for one, day in pairs]
 
-    found = reader_profiles.of([ada], NOW)
+    found = reader_profiles.load_profiles([ada], NOW)
 
-    ((key, weight),) = found.readers[ada.pk].items()
-    assert key == (*seen[1], *seen[3])
+    ((key, weight),) = found.profiles[ada.pk].items()
+    assert key.interests == (*seen[1].interests, *seen[3].interests)
     assert weight == pytest.approx(0.25 * 0.5 ** (1 / 30))
 
 
@@ -188,7 +193,7 @@ def test_a_pick_says_that_its_paper_was_only_opened_and_for_whom(world, ada):
     theirs = [pick for pick in picks[bea.pk] if pick.interest]
     assert mine
     assert theirs
-    assert all(pick.opened and pick.interest in seen for pick in mine)
+    assert all(pick.opened and pick.interest in seen.interests for pick in mine)
     assert not any(pick.opened for pick in theirs)
 
 
@@ -221,7 +226,7 @@ def test_what_was_opened_tells_interests_from_stray_clicks():
         for way in (benchmark.as_chosen, benchmark.together)
     ]
 
-    assert benchmark.KINDS == reader_profiles.MOST_OPENED_KINDS
+    assert benchmark.KINDS == reader_profiles.MAX_OPENED_GROUPS
     assert coverage > 0.75 > 2 * max(covered for covered, _ in others)
     assert gain > 0.5 > 5 * max(gained for _, gained in others)
 
@@ -229,8 +234,8 @@ def test_what_was_opened_tells_interests_from_stray_clicks():
 def test_of_a_group_the_paper_nearest_to_the_pick_is_the_reason():
     vectors = {1: np.array([1.0, 0.0]), 2: np.array([0.0, 1.0])}
 
-    found = reader_profiles.Stances({}, {}, vectors)
+    found = reader_profiles.ReaderProfiles({}, {}, vectors)
 
-    assert found.nearest((1, 2), np.array([0.3, 0.9])) == 2
-    assert found.nearest((1, 2), np.array([0.9, 0.3])) == 1
-    assert found.nearest((1, 2), np.array([0.7, 0.7])) == 1
+    assert found.nearest_interest(Key((1, 2)), np.array([0.3, 0.9])) == 2
+    assert found.nearest_interest(Key((1, 2)), np.array([0.9, 0.3])) == 1
+    assert found.nearest_interest(Key((1, 2)), np.array([0.7, 0.7])) == 1

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from digest.ranking import lsa
-from digest.ranking.bm25 import Lexicon
+from digest.ranking.bm25 import TermIndex
 from digest.ranking.relevance import (
     FLOOR,
     MUTE_FROM,
-    Field,
+    EditionScorer,
     InterestQuery,
     PaperText,
 )
-from digest.ranking.selection import CLAIMED_FROM
+from digest.ranking.selection import CLAIM_THRESHOLD
 
 FILLER = [
     "robots grasp fragile fruit with soft hands",
@@ -57,7 +57,7 @@ PAPERS = [QUANTIZED, PRUNED, BIRDS, *REST]
 def field():
     texts = [paper.text for paper in PAPERS]
     model = lsa.fit(texts)
-    return Field(PAPERS, model.embed(texts), model)
+    return EditionScorer(PAPERS, model.embed(texts), model)
 
 
 def relevance(field, kind, value="", **fields):
@@ -209,7 +209,7 @@ def test_a_search_finds_by_words_and_meaning(field):
     )
 
     assert first > second > 0.8
-    assert max(birds, rest) < CLAIMED_FROM
+    assert max(birds, rest) < CLAIM_THRESHOLD
 
 
 def test_a_verbatim_search_is_surer_than_its_words_apart(field):
@@ -250,7 +250,7 @@ def test_every_kind_stays_between_zero_and_one(field, kind):
 @pytest.mark.parametrize("kind", MUTE_FROM)
 @pytest.mark.parametrize("papers", [[], [PaperText("", "")]])
 def test_every_kind_bears_an_edition_without_words(kind, papers):
-    empty = Field(papers, np.zeros((len(papers), 0), np.float32), None)
+    empty = EditionScorer(papers, np.zeros((len(papers), 0), np.float32), None)
 
     row = empty.evaluate(InterestQuery(kind, "language models", examples=(BIRDS,)))
 
@@ -271,7 +271,7 @@ def among(*papers):
     every = [*papers, *REST]
     texts = [paper.text for paper in every]
     model = lsa.fit(texts)
-    return Field(every, model.embed(texts), model)
+    return EditionScorer(every, model.embed(texts), model)
 
 
 @pytest.mark.parametrize("kind", ["search", "topic"])
@@ -281,7 +281,7 @@ def test_what_the_best_matches_share_finds_more_but_claims_nothing(kind):
     beside, *matches = field.evaluate(InterestQuery(kind, "storks autumn"))[:4]
     others = field.evaluate(InterestQuery(kind, "storks autumn"))[4:]
 
-    assert min(matches) > CLAIMED_FROM > beside > others.max() == 0
+    assert min(matches) > CLAIM_THRESHOLD > beside > others.max() == 0
 
 
 def test_much_that_the_best_matches_share_says_more_than_one_word_of_many():
@@ -294,7 +294,7 @@ def test_much_that_the_best_matches_share_says_more_than_one_word_of_many():
         InterestQuery("search", "storks cross wetlands autumn")
     )[:2]
 
-    assert CLAIMED_FROM > beside > one_word > FLOOR
+    assert CLAIM_THRESHOLD > beside > one_word > FLOOR
 
 
 def test_the_more_examples_the_less_the_best_matches_say():
@@ -344,7 +344,7 @@ def test_a_word_in_every_phrase_of_a_topic_counts_little_more_than_once():
 
 @pytest.mark.parametrize(("sated", "times"), [(0, 3), (0.5, 1.5), (1, 1)])
 def test_a_word_named_thrice_weighs_as_sated_as_it_is(sated, times):
-    thrice, once = Lexicon(["storks", "herons"]).answers(
+    thrice, once = TermIndex(["storks", "herons"]).bm25_scores(
         "storks storks herons storks", sated
     )
 
@@ -352,7 +352,7 @@ def test_a_word_named_thrice_weighs_as_sated_as_it_is(sated, times):
 
 
 def test_words_alone_decide_without_a_model():
-    plain = Field(PAPERS, np.zeros((len(PAPERS), 0), np.float32), None)
+    plain = EditionScorer(PAPERS, np.zeros((len(PAPERS), 0), np.float32), None)
 
     first, _, birds, rest = relevance(plain, "topic", "quantization of language models")
 

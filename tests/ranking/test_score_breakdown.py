@@ -28,8 +28,8 @@ def readers(draw):
         boost=np.array(row(st.integers(-2, 2), n), np.int64),
         pin=np.zeros(n, np.int64),
         hidden=np.zeros(n, bool),
-        twin=np.arange(n),
-        circle=np.arange(n),
+        near_duplicate=np.arange(n),
+        author_group=np.arange(n),
     )
     relevance = np.array(row(LEVELS, kinds * n), np.float32).reshape(kinds, n)
     return slate, relevance, row(WEIGHTS, kinds)

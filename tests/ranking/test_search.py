@@ -7,7 +7,7 @@ import pytest
 from digest import follows
 from digest.models import Paper
 from digest.ranking import embeddings, search
-from digest.ranking.co_readership import SHARED_FROM
+from digest.ranking.co_readership import MIN_SHARED_READERS
 from tests import make
 from tests.make import DAY, NOW
 
@@ -31,7 +31,7 @@ def papers(db):
     return made
 
 
-def readers_of(*papers, count=SHARED_FROM, **about):
+def readers_of(*papers, count=MIN_SHARED_READERS, **about):
     """So many new readers who follow all of these papers."""
     people = [make.subscriber(**about) for _ in range(count)]
     for reader in people:
@@ -168,46 +168,50 @@ def learns_no_more(reader, paper):
 def test_who_is_no_reader_of_both_papers_does_not_count(papers, lost):
     storks, _, welds, _ = papers
     *_, last = readers_of(storks, welds)
-    before = search._company_of([storks.identifier], NOW)
+    before = search._co_readership_scores([storks.identifier], NOW)
 
     lost(last, welds)
 
-    after = search._company_of([storks.identifier], NOW + make.hours(1))
+    after = search._co_readership_scores([storks.identifier], NOW + make.hours(1))
     assert (set(before), set(after)) == ({welds.pk}, set())
 
 
 def test_who_has_not_confirmed_does_not_count(papers):
     readers_of(papers[0], papers[2], state="pending", count=12)
 
-    assert search._company_of([papers[0].identifier], NOW) == {}
+    assert search._co_readership_scores([papers[0].identifier], NOW) == {}
 
 
 def test_what_readers_follow_is_read_once_an_hour(papers, django_assert_num_queries):
     readers_of(papers[0], papers[2])
-    search._company_of([papers[0].identifier], NOW)
+    search._co_readership_scores([papers[0].identifier], NOW)
     readers_of(papers[0], papers[3])
 
     with django_assert_num_queries(3):
-        soon = search._company_of([papers[0].identifier], NOW + make.hours(0.5))
+        soon = search._co_readership_scores(
+            [papers[0].identifier], NOW + make.hours(0.5)
+        )
 
-    later = search._company_of([papers[0].identifier], NOW + make.hours(1))
+    later = search._co_readership_scores([papers[0].identifier], NOW + make.hours(1))
     assert set(soon) == {papers[2].pk}
     assert set(later) == {papers[2].pk, papers[3].pk}
 
 
 def test_only_the_newest_follows_are_read(papers, monkeypatch):
-    monkeypatch.setattr(search, "LATEST", 2 * SHARED_FROM)
+    monkeypatch.setattr(search, "MAX_FOLLOWS", 2 * MIN_SHARED_READERS)
     readers_of(papers[0], papers[2])
     readers_of(papers[0], papers[3])
 
-    assert set(search._company_of([papers[0].identifier], NOW)) == {papers[3].pk}
+    assert set(search._co_readership_scores([papers[0].identifier], NOW)) == {
+        papers[3].pk
+    }
 
 
 def test_what_a_reader_does_not_want_named_is_not_related(papers):
     storks, counted, welds, _ = papers
     readers_of(storks, welds, count=12)
 
-    found = search.related([storks], NOW, but=[counted.identifier])
+    found = search.related([storks], NOW, exclude=[counted.identifier])
 
     assert found == [(welds, True)]
 

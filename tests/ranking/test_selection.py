@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
 from digest.ranking.selection import (
-    CLAIMED_FROM,
-    LOOK,
-    MOST_PINS,
+    CLAIM_THRESHOLD,
+    FIRST_PASS,
+    MAX_PINS,
     TRENDING,
     Block,
     Choice,
@@ -30,8 +30,8 @@ def slate(n, **fields):
         "boost": np.zeros(n, np.int64),
         "pin": np.zeros(n, np.int64),
         "hidden": np.zeros(n, bool),
-        "twin": np.arange(n),
-        "circle": np.arange(n),
+        "near_duplicate": np.arange(n),
+        "author_group": np.arange(n),
     }
     return Slate(
         **{**plain, **{name: np.array(value) for name, value in fields.items()}}
@@ -79,8 +79,8 @@ def worlds(draw):
         boost=np.array(row(st.integers(-2, 2), n), np.int64),
         pin=pins,
         hidden=np.array(row(st.booleans(), n), bool),
-        twin=np.array(row(st.integers(0, 2 * n), n), np.int64),
-        circle=np.array(row(st.integers(0, 5), n), np.int64),
+        near_duplicate=np.array(row(st.integers(0, 2 * n), n), np.int64),
+        author_group=np.array(row(st.integers(0, 5), n), np.int64),
     )
     relevance = np.array(row(LEVELS, kinds * n), np.float32).reshape(kinds, n)
     weights = np.array(row(WEIGHTS, readers * kinds)).reshape(readers, kinds)
@@ -89,7 +89,7 @@ def worlds(draw):
     return (
         made,
         relevance,
-        np.array(row(LEVELS.filter(lambda x: x >= CLAIMED_FROM), kinds)),
+        np.array(row(LEVELS.filter(lambda x: x >= CLAIM_THRESHOLD), kinds)),
         Block(
             csr_matrix(weights), row(seen, readers), lengths, trending(draw, lengths)
         ),
@@ -134,7 +134,7 @@ def is_claimed(world, reader):
     """Of each candidate, whether an interest claims it; the reader mutes nothing."""
     _, relevance, _, block = world
     liked = follows(block)[reader] > 0
-    return (relevance[liked] >= np.float32(CLAIMED_FROM)).any(axis=0)
+    return (relevance[liked] >= np.float32(CLAIM_THRESHOLD)).any(axis=0)
 
 
 def without_mutes(world):
@@ -145,7 +145,7 @@ def without_mutes(world):
 def all_different(world):
     slate, *rest = world
     apart = np.arange(len(slate.ids))
-    return replace(slate, twin=apart, circle=apart), *rest
+    return replace(slate, near_duplicate=apart, author_group=apart), *rest
 
 
 def without_pins(world):
@@ -173,7 +173,7 @@ def test_the_fast_path_agrees_exactly_with_the_plain_one(world):
 
 def long_world(chance):
     """An edition longer than what is looked at first, most of which was sent already."""
-    n, kinds, readers = LOOK + 80, 6, 6
+    n, kinds, readers = FIRST_PASS + 80, 6, 6
     trend = chance.random(n).round(2)
     made = Slate(
         ids=chance.permutation(n),
@@ -181,16 +181,16 @@ def long_world(chance):
         boost=chance.choice([-1, 0, 1], n, p=[0.1, 0.8, 0.1]),
         pin=np.where(np.arange(n) == 7, 1, 0),
         hidden=chance.random(n) < 0.05,
-        twin=chance.integers(0, n, n),
-        circle=chance.integers(0, n // 3, n),
+        near_duplicate=chance.integers(0, n, n),
+        author_group=chance.integers(0, n // 3, n),
     )
-    weak = chance.random((kinds, n)).round(2) * CLAIMED_FROM
+    weak = chance.random((kinds, n)).round(2) * CLAIM_THRESHOLD
     relevance = np.where(chance.random((kinds, n)) < 0.01, 0.6, weak)
     weights = chance.choice([-0.5, 0.0, 0.5, 1.0], (readers, kinds))
     weights[0] = weights[5] = 0
-    first = np.lexsort((made.ids, -trend, -made.boost, made.hidden))[:LOOK]
+    first = np.lexsort((made.ids, -trend, -made.boost, made.hidden))[:FIRST_PASS]
     boosted = first[made.boost[first] == 1]
-    sent = [first[: LOOK - left].tolist() for left in (10, 4, 3, 2, 0)]
+    sent = [first[: FIRST_PASS - left].tolist() for left in (10, 4, 3, 2, 0)]
     sent.append(boosted[:-1].tolist())  # one is left that leads for its boost alone
     bounds = [(0, 10), (3, 3), (2, 3), (1, 2), (0, 4), (0, 2)]
     block = Block(csr_matrix(weights), sent, [10, 3, 3, 2, 4, 2], bounds)
@@ -315,14 +315,14 @@ def test_a_pin_is_there_unless_it_was_sent_or_muted_or_hidden(world):
     found = select(slate, relevance, mute_from, replace(block, lengths=places))
 
     tie = np.lexsort((slate.ids, -whole(slate.trend), slate.pin))
-    first = [c for c in tie if slate.pin[c] and not slate.hidden[c]][:MOST_PINS]
+    first = [c for c in tie if slate.pin[c] and not slate.hidden[c]][:MAX_PINS]
     for reader, picked in enumerate(map(papers, found)):
         there = is_free(world, reader)
         assert picked[: np.sum(there[first])] == [c for c in first if there[c]]
 
 
 def test_a_near_duplicate_comes_once():
-    world = slate(4, twin=[7, 7, 8, 9])
+    world = slate(4, near_duplicate=[7, 7, 8, 9])
 
     found = pick(world, [0.9, 0.8, 0.5, 0], {0: 1}, length=3)
 
@@ -330,7 +330,7 @@ def test_a_near_duplicate_comes_once():
 
 
 def test_one_group_of_authors_does_not_fill_the_mail():
-    world = slate(6, circle=[1, 1, 1, 1, 1, 2])
+    world = slate(6, author_group=[1, 1, 1, 1, 1, 2])
 
     found = pick(world, [0.9] * 5 + [0.3], {0: 1}, length=4)
 
@@ -518,7 +518,7 @@ def test_a_trending_paper_like_a_muted_one_is_pushed_down_but_kept():
 
 
 def test_what_is_hardly_like_a_muted_paper_is_not_pushed_down():
-    liked, disliked = [0.8, 0.75], [CLAIMED_FROM - 0.01, 0.0]
+    liked, disliked = [0.8, 0.75], [CLAIM_THRESHOLD - 0.01, 0.0]
 
     found = pick(slate(2), [liked, disliked], {0: 1, 1: -1})
 
@@ -543,7 +543,7 @@ def test_an_edition_without_papers_gives_nobody_anything():
 
 
 def test_a_paper_that_hardly_matches_comes_for_its_trend_and_says_so():
-    relevance = np.array([[CLAIMED_FROM - 0.01, CLAIMED_FROM]], np.float32)
+    relevance = np.array([[CLAIM_THRESHOLD - 0.01, CLAIM_THRESHOLD]], np.float32)
     block = Block(csr_matrix([[1.0]]), [[]], [2])
 
     picks = select(slate(2), relevance, [0.5], block)[0]
@@ -611,7 +611,7 @@ def test_kept_places_are_divided_before_interests_share_the_rest():
 
 
 def test_a_digest_that_may_be_short_holds_no_near_duplicates():
-    world = slate(3, twin=[1, 1, 2])
+    world = slate(3, near_duplicate=[1, 1, 2])
 
     found = pick(world, [0.9, 0.8, 0], {0: 1}, trending=ONLY_MINE)
 
@@ -619,7 +619,7 @@ def test_a_digest_that_may_be_short_holds_no_near_duplicates():
 
 
 def test_a_digest_that_may_be_short_holds_more_of_one_group_where_there_is_room():
-    world = slate(5, circle=[1] * 5)
+    world = slate(5, author_group=[1] * 5)
 
     found = pick(world, [0.9] * 4 + [0], {0: 1}, trending=ONLY_MINE)
 
@@ -627,7 +627,7 @@ def test_a_digest_that_may_be_short_holds_more_of_one_group_where_there_is_room(
 
 
 def test_a_digest_that_must_be_full_takes_near_duplicates_last():
-    world = slate(4, twin=[1, 1, 2, 3])
+    world = slate(4, near_duplicate=[1, 1, 2, 3])
 
     found = pick(world, [0.9, 0.8, 0, 0], {0: 1}, length=3)
 

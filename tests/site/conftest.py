@@ -31,7 +31,7 @@ def world(db):
                 abstract=f"We look into {subject}. It works. See https://example.org/{number}.",
                 votes=3 * number,
             )
-    return rank_edition.rescore(make.DAY, make.NOW)
+    return rank_edition.rank_edition(make.DAY, make.NOW)
 
 
 @pytest.fixture

@@ -185,7 +185,7 @@ def test_an_opinion_is_taken_for_ninety_days_and_papers_open_after_them(
 
 
 def test_an_opinion_that_finds_no_room_says_so(client, hers, ada):
-    for number in range(follows.EXAMPLES):
+    for number in range(follows.MAX_EXAMPLE_PAPERS):
         ada.follows.create(interest=make.interest("paper", f"2601.{number:05}"))
 
     said = client.post(f"/d/{hers.key}/2/more", follow=True)

@@ -126,7 +126,7 @@ def test_the_words_of_strangers_are_escaped(client, db, path):
         project_url='https://example.org/"><script>alert(1)</script>',
     )
     make.topic("Quantization", description=HOSTILE)
-    made = rank_edition.rescore(make.DAY, make.NOW)
+    made = rank_edition.rank_edition(make.DAY, make.NOW)
     made.candidates.update(note=HOSTILE)
 
     page = text(client.get(path))

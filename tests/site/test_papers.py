@@ -5,7 +5,7 @@ import pytest
 from digest import follows
 from digest.models import Paper
 from digest.ranking import embeddings
-from digest.ranking.co_readership import SHARED_FROM
+from digest.ranking.co_readership import MIN_SHARED_READERS
 from tests import make
 from tests.site.conftest import SUBJECTS, text
 
@@ -151,7 +151,7 @@ def test_a_paper_s_page_says_what_its_readers_follow_too_and_nothing_of_few(
         Paper.objects.get(title=f"Study 0 of {SUBJECTS[n]}") for n in (0, 3, 4)
     )
     for number in range(12):
-        liked = [one, of_many] + ([of_few] if number < SHARED_FROM - 1 else [])
+        liked = [one, of_many] + ([of_few] if number < MIN_SHARED_READERS - 1 else [])
         reader = make.subscriber()
         follows.follow_papers(reader, [paper.identifier for paper in liked])
 

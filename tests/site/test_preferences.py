@@ -221,13 +221,13 @@ def test_papers_and_topics_are_not_typed(client, door, ada, world):
 
 
 def test_sixty_interests_are_enough(client, door, ada):
-    for number in range(follows.LIMIT):
+    for number in range(follows.MAX_INTERESTS):
         follows.follow(ada, "keyword", f"word {number}")
 
     response = client.post(door, {"do": "follow", "kind": "keyword", "value": "more"})
 
     assert response["Location"].endswith("said=refused")
-    assert ada.follows.count() == follows.LIMIT
+    assert ada.follows.count() == follows.MAX_INTERESTS
 
 
 def test_one_interest_is_removed_and_nobody_else_s(client, door, ada):
@@ -609,7 +609,7 @@ def test_the_page_needs_a_bounded_number_of_queries(
 
 def test_a_topic_can_be_swapped_for_another_at_the_limit(client, door, ada, world):
     follows.follow(ada, "topic", "robots")
-    for number in range(follows.LIMIT - 1):
+    for number in range(follows.MAX_INTERESTS - 1):
         follows.follow(ada, "keyword", f"word {number}")
 
     said = client.post(door, {"do": "topics", "topic": ["quantization"]}, follow=True)

@@ -194,13 +194,13 @@ def test_nobody_else_s_papers_are_shown_or_removed(client, door, ada):
 def test_three_hundred_papers_are_shown_folded_with_few_queries(
     client, door, ada, django_assert_max_num_queries
 ):
-    papers = [make.paper().identifier for _ in range(follows.EXAMPLES)]
+    papers = [make.paper().identifier for _ in range(follows.MAX_EXAMPLE_PAPERS)]
     follows.follow_papers(ada, papers)
 
     with django_assert_max_num_queries(8):
         page = text(client.get(door))
 
-    assert page.count('aria-label="Remove Invented') == follows.EXAMPLES
+    assert page.count('aria-label="Remove Invented') == follows.MAX_EXAMPLE_PAPERS
     assert "<h2>300 papers</h2>" in page
     assert "<details>\n    <summary>Show all" in page
     assert len(page) < 200_000

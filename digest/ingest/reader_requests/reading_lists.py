@@ -109,6 +109,6 @@ def _want(reader: Subscriber, unknown: Sequence[str], now: datetime) -> None:
     """Have those fetched for which there is room beside what is on its way."""
     rows = PendingPaper.objects.filter(subscriber=reader)
     pending = set(rows.filter(not_found=False).values_list("identifier", flat=True))
-    room = follows.room(reader, Interest.Kind.PAPER) - len(pending)
+    room = follows.remaining_places(reader, Interest.Kind.PAPER) - len(pending)
     new = [one for one in unknown if one not in pending]
     pending_papers.want(reader, new[: max(room, 0)], now)

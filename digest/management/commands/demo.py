@@ -237,7 +237,7 @@ def make_readers() -> None:
         subscriber, new = Subscriber.objects.get_or_create(email=email)
         if new:
             subscriber.confirm(timezone.now(), "demo")
-            follows.follow_wishes(
+            follows.follow_requested(
                 subscriber, [f"{kind}:{value}" for kind, value in requested_interests]
             )
 
@@ -252,7 +252,7 @@ def days_with_papers() -> list[date]:
 
 def rank(day: date) -> Edition:
     frozen = Edition.objects.frozen().filter(day=day).first()
-    edition = frozen or rank_edition.rescore(day, timezone.now())
+    edition = frozen or rank_edition.rank_edition(day, timezone.now())
     assert edition is not None  # the day has papers
     return edition
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from digest.ranking import lsa, onnx_model
-from digest.ranking.co_readership import SHARED_FROM
+from digest.ranking.co_readership import MIN_SHARED_READERS
 from digest.ranking.evaluation import BEHIND, Fit, Found, behind, evaluate
 
 
@@ -29,7 +29,7 @@ class Command(BaseCommand):
             type=int,
             default=0,
             metavar="COUNT",
-            help=f"Rank as the pages find related papers, by text and by pairs of papers that at least so many readers of the set follow. The service says {SHARED_FROM}.",
+            help=f"Rank as the pages find related papers, by text and by pairs of papers that at least so many readers of the set follow. The service says {MIN_SHARED_READERS}.",
         )
         parser.add_argument(
             "--rankings", type=Path, help="Write every ranking here, one a line."

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from digest.models import Frozen, Paper
-from digest.ranking.rank_edition import rescore
+from digest.ranking.rank_edition import rank_edition
 
 
 class Command(BaseCommand):
@@ -25,7 +25,7 @@ class Command(BaseCommand):
         now = timezone.now()
         day = options["day"] or newest_day(now)
         try:
-            edition = rescore(day, now)
+            edition = rank_edition(day, now)
         except Frozen as refusal:
             raise CommandError(str(refusal)) from refusal
         if edition is None:

@@ -176,7 +176,7 @@ def test_wanting_twice_is_wanting_once(ada):
 
 
 def test_whoever_has_no_room_left_waits_for_nothing(ada, sources):
-    for number in range(follows.EXAMPLES):
+    for number in range(follows.MAX_EXAMPLE_PAPERS):
         ada.follows.create(interest=make.interest("paper", f"2601.{number:05}"))
     sources.known = OLD[:1]
     pending_papers.want(ada, names(OLD[:1]), NOW)
@@ -184,7 +184,7 @@ def test_whoever_has_no_room_left_waits_for_nothing(ada, sources):
     pending_papers.fetch(NOW)
 
     assert not PendingPaper.objects.exists()
-    assert ada.follows.count() == follows.EXAMPLES
+    assert ada.follows.count() == follows.MAX_EXAMPLE_PAPERS
 
 
 def test_after_a_week_of_silence_a_paper_is_given_up_and_a_month_later_forgotten(

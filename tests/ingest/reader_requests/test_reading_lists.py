@@ -72,7 +72,7 @@ def test_the_same_list_again_changes_nothing(ada):
 
 
 def test_followed_and_fetched_together_are_never_more_than_there_is_room_for(ada):
-    for number in range(follows.EXAMPLES - 4):
+    for number in range(follows.MAX_EXAMPLE_PAPERS - 4):
         ada.follows.create(interest=make.interest("paper", f"2301.{number:05}"))
     known = [make.paper(identifier=f"2402.0000{n}").identifier for n in range(2)]
     text = "\n".join(known) + "\n2401.00001 2401.00002 2401.00003 2401.00004"
