@@ -81,7 +81,7 @@ def main() -> None:
             edition = rank_edition.rank_edition(day, morning)
             if n >= WARM and edition:
                 readers = readers or {name: subscribe(name) for name in READERS}
-                tasks.send(edition, None, morning + timedelta(hours=1))
+                tasks.send_edition(edition, None, morning + timedelta(hours=1))
                 show(edition, readers)
 
 

@@ -1,4 +1,6 @@
-"""The digest app: connects what accounts tells to what the corridor does."""
+"""The digest app: connects signals and registers system checks."""
+
+from typing import Any
 
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate
@@ -9,10 +11,17 @@ class DigestConfig(AppConfig):
     verbose_name = "Papers and digests"
 
     def ready(self) -> None:
+        import digest.celery
         import digest.checks  # noqa: F401  (registers the checks)
         from accounts.signals import confirmed
-        from digest.management.editors import complete_group
-        from digest.tasks import on_confirmed
+        from digest.management.editors import grant_new_permissions
 
-        confirmed.connect(on_confirmed)
-        post_migrate.connect(complete_group, sender=self)
+        confirmed.connect(handle_confirmation)
+        post_migrate.connect(grant_new_permissions, sender=self)
+
+
+def handle_confirmation(sender: Any, **event: Any) -> None:
+    """Load the tasks on the first confirmation, so that commands start without them."""
+    from digest.tasks import follow_and_welcome
+
+    follow_and_welcome(sender, **event)

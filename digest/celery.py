@@ -1,4 +1,4 @@
-"""The one timetable, and the Celery application that keeps it."""
+"""The Celery application and its schedule."""
 
 import os
 
@@ -11,20 +11,20 @@ from digest.mailer import shutdown
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "digest.settings")
 
-# A killed worker's task comes back after this: longer than the longest task, or
-# a live one would be started twice (Redis transport, measured).
-VISIBILITY_SECONDS = 3600
-# No task takes as long, unless something hangs that no other bound covers: a source may
-# send one sign of a header at a time, for days. It is interrupted, and then ended.
-INTERRUPTED_SECONDS, ENDED_SECONDS = 3000, 3300
+# Redis delivers an unacknowledged task again after this time. It exceeds the time limits
+# below, or a running task would be started twice.
+VISIBILITY_TIMEOUT_SECONDS = 3600
+# Bounds for tasks that hang where no other timeout applies, such as a source that sends
+# one byte of a header at a time.
+TASK_SOFT_LIMIT_SECONDS, TASK_HARD_LIMIT_SECONDS = 3000, 3300
 
 app = Celery("digest")
 app.conf.update(
     task_acks_late=True,
     worker_prefetch_multiplier=1,
     task_ignore_result=True,
-    task_soft_time_limit=INTERRUPTED_SECONDS,
-    task_time_limit=ENDED_SECONDS,
+    task_soft_time_limit=TASK_SOFT_LIMIT_SECONDS,
+    task_time_limit=TASK_HARD_LIMIT_SECONDS,
     broker_connection_retry_on_startup=True,
     timezone="UTC",
     worker_hijack_root_logger=False,
@@ -33,7 +33,7 @@ app.conf.update(
 if settings.REDIS_URL:
     app.conf.update(
         broker_url=settings.REDIS_URL,
-        broker_transport_options={"visibility_timeout": VISIBILITY_SECONDS},
+        broker_transport_options={"visibility_timeout": VISIBILITY_TIMEOUT_SECONDS},
     )
 else:
     folder = settings.VAR / "broker"
@@ -50,60 +50,59 @@ else:
 app.autodiscover_tasks()
 worker_shutting_down.connect(shutdown.ask)
 
-# arXiv's feeds are rebuilt at midnight US Eastern, Monday to Friday: 04:00 UTC in
-# summer and 05:00 in winter, sometimes late by hours. They are asked for until the
-# day's papers are here; once they are, a poll asks nobody. OAI-PMH is asked once a day
-# whether the feeds told everything: after them, or two hours after they were due. What
-# never came is sought there after the calendar's grace. Hugging Face grows all day.
+# arXiv rebuilds its feeds at midnight US Eastern, Monday to Friday: 04:00 UTC in summer
+# and 05:00 in winter, sometimes hours late. Polling ends when the day's papers are stored.
+# The daily check compares them with OAI-PMH, and days that are still missing are fetched
+# from there. Votes on Hugging Face change all day.
 app.conf.beat_schedule = {
-    "the day's announcements": {
-        "task": "digest.tasks.ingest",
+    "ingest announcements": {
+        "task": "digest.tasks.ingest_announcements",
         "schedule": crontab(minute="*/20", hour="4-23", day_of_week="mon-fri"),
     },
-    "what the feeds told, against OAI-PMH": {
-        "task": "digest.tasks.ingest_check",
+    "check feeds against OAI-PMH": {
+        "task": "digest.tasks.run_daily_check",
         "schedule": crontab(minute="35", hour="4-23", day_of_week="mon-fri"),
     },
-    "days that were left out": {
-        "task": "digest.tasks.ingest_gaps",
+    "fill missing days": {
+        "task": "digest.tasks.fill_missing_days",
         "schedule": crontab(minute="50", hour="3,15,20"),
     },
-    "what was left lying": {
-        "task": "digest.tasks.ingest_left",
+    "resume abandoned ingest runs": {
+        "task": "digest.tasks.resume_abandoned_runs",
         "schedule": crontab(minute="7-57/10"),
     },
-    "what readers brought": {
-        "task": "digest.tasks.ingest_brought",
+    "fetch reader requests": {
+        "task": "digest.tasks.fetch_reader_requests",
         "schedule": crontab(minute="3-53/10"),
     },
-    "old readings that brought nothing": {
-        "task": "digest.tasks.trim_ledger",
+    "prune ingest runs": {
+        "task": "digest.tasks.prune_ingest_runs",
         "schedule": crontab(minute="20", hour="3"),
     },
-    "votes and comments": {
-        "task": "digest.tasks.ingest_attention",
+    "collect votes and comments": {
+        "task": "digest.tasks.collect_attention",
         "schedule": crontab(minute="40", hour="*/2"),
     },
-    "freeze, plan and send": {
-        "task": "digest.tasks.tick",
+    "freeze and plan": {
+        "task": "digest.tasks.freeze_and_plan",
         "schedule": crontab(minute="*/15"),
     },
-    # Each worker that is free takes part; what was refused for now is tried again.
-    # A queue that is behind needs no second request.
-    "send what waits": {
-        "task": "digest.tasks.drain",
+    # Every idle worker takes part, and deferred batches are tried again. A request that
+    # waited longer than the interval is dropped.
+    "send planned batches": {
+        "task": "digest.tasks.send_batches",
         "schedule": 60.0,
         "options": {"expires": 50},
     },
-    "what the mail provider reported": {
-        "task": "digest.tasks.act_on_events",
+    "process feedback": {
+        "task": "digest.tasks.process_feedback",
         "schedule": crontab(minute="*/5"),
     },
-    "what was opened long ago, and what nobody follows": {
-        "task": "digest.tasks.forget",
+    "prune reader data": {
+        "task": "digest.tasks.prune_reader_data",
         "schedule": crontab(minute="20", hour="3"),
     },
-    "addresses that were never confirmed": {
+    "prune unconfirmed sign-ups": {
         "task": "accounts.tasks.purge_expired",
         "schedule": crontab(minute="50", hour="3"),
     },

@@ -1,15 +1,12 @@
 """What is wrong with this machine's settings, said before the first mail instead of at four in the morning."""
 
-from collections.abc import Callable
 from email.utils import parseaddr
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import available_timezones
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
-from digest.ranking import onnx_model
 from digest.settings import env
 
 TRANSPORTS = ("files", "smtp", "sendgrid")
@@ -58,20 +55,23 @@ def mail_settings(**_: Any) -> list[CheckMessage]:
 @register()
 def embedding_folder(**_: Any) -> list[CheckMessage]:
     """What the folder of a sentence-transformers model lacks."""
-    return _of_folder(onnx_model.read)
+    return check_embedding_folder("read")
 
 
 @register(deploy=True)
 def working_folder(**_: Any) -> list[CheckMessage]:
-    """Whether the folder's model answers: it is loaded, which takes a second."""
-    return [] if embedding_folder() else _of_folder(onnx_model.load)
+    """Load the model, which takes a second."""
+    return [] if embedding_folder() else check_embedding_folder("load")
 
 
-def _of_folder(look: Callable[[Path], object]) -> list[CheckMessage]:
+def check_embedding_folder(step: Literal["read", "load"]) -> list[CheckMessage]:
+    """Run a step of onnx_model, which imports numpy and scikit-learn, if a folder is set."""
     if not settings.EMBEDDING_FOLDER:
         return []
+    from digest.ranking import onnx_model
+
     try:
-        look(settings.EMBEDDING_FOLDER)
+        getattr(onnx_model, step)(settings.EMBEDDING_FOLDER)
     except onnx_model.Unusable as error:
         what = f"EMBEDDING_FOLDER: {error}"
         return [Error(what, hint=error.hint, id="digest.E005")]

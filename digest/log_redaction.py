@@ -1,4 +1,4 @@
-"""Keeps secrets out of the log, whoever names them: a path, a message, an exception or the one that caused it."""
+"""Redact secrets from log records, including tracebacks and chained exceptions."""
 
 import logging
 import os
@@ -7,34 +7,43 @@ from urllib.parse import quote, unquote, urlsplit
 
 from django.conf import settings
 
-# Whoever reads the log must not be able to open anybody's preferences with it: Django
-# names the path of every page that fails.
-KEYS = re.compile(r"(/(?:preferences|digests|d|confirm|unsubscribe|address)/)[\w-]{8,}")
-# user:password@ of any address, ours or not.
-PASSWORDS = re.compile(r"(\w://[^\s/:@]*:)[^\s/@]+(?=@)")
-SECRETS = ("SECRET_KEY", "SUPPRESSION_KEY", "SENDGRID_API_KEY")
-ADDRESSES = ("SMTP_URL", "REDIS_URL")
-# A shorter one may be part of any word, and is hidden in addresses only.
-SHORTEST = 6
+# Django logs the path of every page that fails, and these paths hold readers' keys.
+READER_KEYS = re.compile(
+    r"(/(?:preferences|digests|d|confirm|unsubscribe|address)/)[\w-]{8,}"
+)
+# The password of user:password@ in any URL.
+URL_PASSWORDS = re.compile(r"(\w://[^\s/:@]*:)[^\s/@]+(?=@)")
+SECRET_SETTINGS = ("SECRET_KEY", "SUPPRESSION_KEY", "SENDGRID_API_KEY")
+URL_SETTINGS = ("SMTP_URL", "REDIS_URL")
+# A shorter secret may be part of any word; it is redacted in URLs only.
+MIN_SECRET_LENGTH = 6
 
 
-def secrets() -> list[str]:
-    """What only this machine may know, as it is written and as an address writes it; longest first."""
-    given = [getattr(settings, name) for name in SECRETS]
-    given += [urlsplit(getattr(settings, name)).password or "" for name in ADDRESSES]
-    given += [str(settings.DATABASES["default"].get("PASSWORD") or "")]
-    given += [os.environ.get("EDITOR_PASSWORD", "")]
-    spelled = {way for one in given for way in (one, unquote(one), quote(one, safe=""))}
-    return sorted((one for one in spelled if len(one) >= SHORTEST), key=len)[::-1]
+def configured_secrets() -> list[str]:
+    """Secrets of this installation, plain and percent-encoded, longest first."""
+    values = [getattr(settings, name) for name in SECRET_SETTINGS]
+    values += [
+        urlsplit(getattr(settings, name)).password or "" for name in URL_SETTINGS
+    ]
+    values += [str(settings.DATABASES["default"].get("PASSWORD") or "")]
+    values += [os.environ.get("EDITOR_PASSWORD", "")]
+    spellings = {
+        text
+        for value in values
+        for text in (value, unquote(value), quote(value, safe=""))
+    }
+    long_enough = (text for text in spellings if len(text) >= MIN_SECRET_LENGTH)
+    return sorted(long_enough, key=len, reverse=True)
 
 
-class Discreet(logging.Formatter):
-    """A line with its traceback, and without secrets: the last to see what is written."""
+class RedactingFormatter(logging.Formatter):
+    """Format a record with its traceback, then redact secrets from the whole text."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.known = re.compile("|".join(map(re.escape, secrets())) or r"(?!)")
+        alternatives = "|".join(map(re.escape, configured_secrets()))
+        self.secrets = re.compile(alternatives or r"(?!)")
 
     def format(self, record: logging.LogRecord) -> str:
-        told = self.known.sub("…", super().format(record))
-        return KEYS.sub(r"\1…", PASSWORDS.sub(r"\1…", told))
+        text = self.secrets.sub("…", super().format(record))
+        return READER_KEYS.sub(r"\1…", URL_PASSWORDS.sub(r"\1…", text))

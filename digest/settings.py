@@ -272,9 +272,9 @@ structlog.configure(
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"discreet": {"()": "digest.log_redaction.Discreet"}},
+    "formatters": {"redacting": {"()": "digest.log_redaction.RedactingFormatter"}},
     "handlers": {
-        "console": {"class": "logging.StreamHandler", "formatter": "discreet"}
+        "console": {"class": "logging.StreamHandler", "formatter": "redacting"}
     },
     "root": {"handlers": ["console"], "level": env("LOG_LEVEL", "INFO")},
     "loggers": {

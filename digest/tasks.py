@@ -1,4 +1,4 @@
-"""The corridor, top to bottom: each step one task, each task a few lines."""
+"""The Celery tasks of the pipeline, in its order. `digest.celery` schedules them."""
 
 import time
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.models import Subscriber
 from digest import follows
 from digest.celery import app
-from digest.feedback import implicit_follows, process_events, prune_interests
+from digest.feedback import implicit_follows, process_events
 from digest.ingest import daily_check, oai_harvest, prune_runs, rerun, run_source
 from digest.ingest.reader_requests import pending_papers, submissions
 from digest.mailer import (
@@ -27,148 +27,168 @@ from digest.mailer import (
 )
 from digest.mailer.ledger import Tally
 from digest.models import Edition, IngestRun, Paper, Slot
-from digest.ranking import choose, embeddings, freeze, rank_edition
+
+# Tasks import digest.ranking when they run: it needs numpy, scipy and scikit-learn, which
+# the web process and beat then do not load at start.
 
 log = structlog.get_logger()
 
-# A task of sending ends after this and enqueues itself again, so that events, listings
-# and freezes get their turn while a large edition leaves.
-TURN_SECONDS = 60.0
-# A request for this that waited longer finds others at work.
-WORTHLESS_SECONDS = 50
-# So long the numbers of an edition are verified: its weekly readers' last one included.
-VERIFIED_FOR = timedelta(days=6)
+# send_batches ends after this time and enqueues itself again, so that events, listings
+# and freezes are not delayed by a large edition.
+SEND_TURN_SECONDS = 60.0
+# A queued request that is older is dropped: beat has enqueued another one.
+SEND_REQUEST_EXPIRES_SECONDS = 50
+# Covers the last digests of weekly readers.
+RECONCILE_EDITIONS_FOR = timedelta(days=6)
 
 
-def soon(task: Task[Any, None], *arguments: Any) -> None:
-    """Enqueue what beat will see to anyway: a broker that is away must not fail a page."""
+def enqueue_best_effort(task: Task[Any, None], *arguments: Any) -> None:
+    """Enqueue a task, or log that the broker is down.
+
+    For tasks that beat also schedules, so that no page fails without the broker.
+    """
     try:
         task.delay(*arguments)
     except task.OperationalError as error:
-        log.warning("broker away", task=task.name, error=str(error))
+        log.warning("broker is down", task=task.name, error=str(error))
 
 
-# Listings become papers, papers an open edition.
+# Ingest: listings become papers, papers become candidates of the open edition.
 
 
 @app.task
-def ingest() -> None:
-    """Ask for today's announcements until they are here; rank the newest day again."""
+def ingest_announcements() -> None:
+    """Fetch today's announcements unless they are stored; rank the newest edition."""
     now = timezone.now()
     if run_source.poll(now):
-        rank_newest(now)
+        rank_newest_edition(now)
 
 
 @app.task
-def ingest_check() -> None:
-    """Once a day: ask OAI-PMH whether the feeds told everything, and told it right."""
+def run_daily_check() -> None:
+    """Compare the feeds with OAI-PMH, once per day."""
     now = timezone.now()
     if daily_check.check(now):
-        rank_newest(now)
+        rank_newest_edition(now)
 
 
 @app.task
-def ingest_gaps() -> None:
-    """Fill in days and categories that the announcements left out."""
+def fill_missing_days() -> None:
+    """Fetch days and categories that the feeds did not deliver from OAI-PMH."""
     now = timezone.now()
     if oai_harvest.fill_gaps(now):
-        rank_newest(now)
+        rank_newest_edition(now)
 
 
 @app.task
-def ingest_left() -> None:
-    """Go on with what a dead worker or a broker that was away left lying."""
+def resume_abandoned_runs() -> None:
+    """Resume ingest runs of dead workers and runs that were never enqueued."""
     now = timezone.now()
     if rerun.take_up(now):
-        rank_newest(now)
+        rank_newest_edition(now)
 
 
 @app.task
-def ingest_again(run_id: int) -> None:
-    """Read again what a run read, or go on where it stopped."""
+def rerun_ingest_run(run_id: int) -> None:
+    """Repeat an ingest run, or continue it where it stopped."""
     now = timezone.now()
     rerun.run_again(IngestRun.objects.get(pk=run_id), now)
-    rank_newest(now)
+    rank_newest_edition(now)
 
 
 @app.task
-def trim_ledger() -> None:
-    """Every night: forget old readings that brought nothing."""
-    log.info("ledger trimmed", runs=prune_runs.trim(timezone.now()))
+def prune_ingest_runs() -> None:
+    """Delete old ingest runs that added nothing."""
+    log.info("ingest runs pruned", count=prune_runs.trim(timezone.now()))
 
 
 @app.task
-def ingest_submitted(run_id: int) -> None:
-    """Take in the one paper that an editor asked for."""
+def fetch_submitted_paper(run_id: int) -> None:
+    """Fetch the paper that an editor submitted."""
     now = timezone.now()
     run_source.submit(IngestRun.objects.get(pk=run_id), now)
-    rank_newest(now)
+    rank_newest_edition(now)
 
 
 @app.task
-def ingest_brought() -> None:
-    """Look up what readers submitted; fetch what editors approved, and readers' own lists."""
+def fetch_reader_requests() -> None:
+    """Look up submissions; fetch approved ones and the papers of reading lists."""
     now = timezone.now()
     submissions.tidy(now)
     submissions.look_up(now)
     if submissions.fetch_approved(now):
-        rank_newest(now)
+        rank_newest_edition(now)
     if any(run.new for run in pending_papers.fetch(now)):
-        embeddings.refresh()  # a reader who looks now should not wait for vectors
+        from digest.ranking import embeddings
+
+        embeddings.refresh()  # so that previews use the new papers at once
 
 
 @app.task
-def ingest_attention() -> None:
-    """Read votes, comments and stars, and rank the newest day again."""
+def collect_attention() -> None:
+    """Fetch votes, comments and stars; rank the newest edition."""
     now = timezone.now()
     run_source.collect_attention(now)
-    rank_newest(now)
+    rank_newest_edition(now)
 
 
-def rank_newest(now: datetime) -> Edition | None:
-    """Fill and re-score the edition of the newest announced day, unless it froze."""
+def rank_newest_edition(now: datetime) -> Edition | None:
+    """Fill and score the edition of the newest announcement day, unless it is frozen."""
+    from digest.ranking import rank_edition
+
     newest = Paper.objects.newest_day(now)
     if newest is None or Edition.objects.frozen().filter(day=newest).exists():
         return None
     return rank_edition.rank_edition(newest, now)
 
 
-# A frozen edition becomes mail.
+# Mailer: a frozen edition becomes mail.
 
 
 @app.task
-def tick() -> None:
-    """Every quarter hour: freeze what is due, plan who is due, and have it sent."""
+def freeze_and_plan() -> None:
+    """Freeze due editions, plan due readers, and start sending. Runs every 15 minutes."""
+    from digest.ranking import freeze
+
     now = timezone.now()
     for edition in freeze.freeze_due(now):
         log.info("edition frozen", day=edition.day.isoformat())
     plan.plan_due(now)
     welcome.plan_welcomes(now)
-    verify(now)
-    drain.delay()
+    log_reconciliation_errors(now)
+    send_batches.delay()
 
 
-def verify(now: datetime) -> None:
-    """Say loudly where recipients are not accepted + failed + unknown + skipped."""
-    for edition in Edition.objects.frozen().filter(frozen_at__gt=now - VERIFIED_FOR):
-        if wrong := ledger.mismatch(edition, now):
-            log.error("an edition does not add up", day=str(edition.day), wrong=wrong)
+def log_reconciliation_errors(now: datetime) -> None:
+    """Log editions whose recipients differ from accepted + failed + unknown + skipped."""
+    for edition in Edition.objects.frozen().filter(
+        frozen_at__gt=now - RECONCILE_EDITIONS_FOR
+    ):
+        if mismatch := ledger.mismatch(edition, now):
+            log.error(
+                "edition does not reconcile", day=str(edition.day), mismatch=mismatch
+            )
 
 
 @app.task
-def drain() -> None:
-    """Send whatever is planned, for a while; what a killed drain left is taken up here."""
+def send_batches() -> None:
+    """Send planned and reclaimed batches for a limited time, then enqueue the rest."""
     resend.resend_due(timezone.now())
-    if not send_planned(seconds=TURN_SECONDS) and not shutdown.asked():
-        drain.apply_async(expires=WORTHLESS_SECONDS)
+    if not send_planned_batches(seconds=SEND_TURN_SECONDS) and not shutdown.asked():
+        send_batches.apply_async(expires=SEND_REQUEST_EXPIRES_SECONDS)
 
 
-def send_planned(
+def send_planned_batches(
     edition: Edition | None = None,
     report: Callable[[], None] | None = None,
     seconds: float = float("inf"),
 ) -> bool:
-    """Claim, choose, mail: batch after batch, until none is free; False where time ran out first."""
+    """Claim batches, choose papers and deliver, until no batch is free.
+
+    Return False if `seconds` or a shutdown ended it before.
+    """
+    from digest.ranking import choose
+
     end = time.monotonic() + seconds
     ledger.reclaim(timezone.now())
     while time.monotonic() < end and not shutdown.asked():
@@ -183,62 +203,65 @@ def send_planned(
     return False
 
 
-def send(
+def send_edition(
     edition: Edition,
     subscriber: Subscriber | None,
     now: datetime,
     report: Callable[[], None] | None = None,
     wait: Callable[[], None] | None = None,
 ) -> Tally:
-    """Freeze this edition and mail it now: to one reader, or to all who have not had it.
+    """Freeze an edition and mail it now, to one reader or to everyone without a digest.
 
-    With `wait`, which is called until then, also what another worker holds or held
-    when it died.
+    `wait` is called while other workers hold batches; without it, those are left to them.
     """
+    from digest.ranking import freeze
+
     freeze.freeze(edition, now)
     edition.refresh_from_db()
     if subscriber:
         plan.plan_one(edition, subscriber, now, Slot.Kind.MANUAL)
     else:
         plan.plan_everyone(edition, now)
-    send_planned(edition, report)
+    send_planned_batches(edition, report)
     while wait and ledger.held(edition) and not shutdown.asked():
         wait()
-        send_planned(edition, report)
+        send_planned_batches(edition, report)
     return ledger.tally(edition)
 
 
-# Readers come, click and leave.
+# Readers: sign-up, events, retention.
 
 
-def on_confirmed(
+def follow_and_welcome(
     sender: Any, subscriber: Subscriber, requested_interests: Any, **_: Any
 ) -> None:
-    """A reader confirmed: follow what they asked for, and send the welcome digest at once."""
+    """Receive `accounts.signals.confirmed`: store the interests, enqueue the welcome digest."""
     follows.follow_requested(subscriber, requested_interests)
-    soon(send_welcome, subscriber.pk)
+    enqueue_best_effort(send_welcome_digest, subscriber.pk)
 
 
 @app.task
-def send_welcome(subscriber_id: int) -> None:
-    """Mail the latest frozen edition to a new reader; without one, the tick after the first freeze does."""
+def send_welcome_digest(subscriber_id: int) -> None:
+    """Mail the latest frozen edition to a new reader, if there is one."""
     subscriber = Subscriber.objects.get(pk=subscriber_id)
     if edition := Edition.objects.frozen().order_by("day").last():
         plan.plan_one(edition, subscriber, timezone.now(), Slot.Kind.WELCOME)
-        send_planned(edition)
+        send_planned_batches(edition)
 
 
 @app.task
-def act_on_events() -> None:
-    """Act on what the provider reported and on yesterday's clicks."""
+def process_feedback() -> None:
+    """Apply events of the mail provider, and yesterday's clicks."""
     process_events.act(timezone.now())
 
 
 @app.task
-def forget() -> None:
-    """Keep nothing of what readers got, opened or followed once it no longer counts."""
+def prune_reader_data() -> None:
+    """Delete digests, candidates, implicit follows and interests past their retention."""
+    from digest.feedback import prune_interests
+
     now = timezone.now()
-    log.info("digests forgotten", count=retention.trim(now))
-    log.info("candidates forgotten", count=retention.thin(now))
+    log.info("digests pruned", count=retention.trim(now))
+    log.info("candidates pruned", count=retention.thin(now))
     implicit_follows.trim(now)
-    log.info("interests forgotten", count=prune_interests.forget(now))
+    log.info("interests pruned", count=prune_interests.forget(now))

@@ -3,5 +3,5 @@
 from digest.celery import app
 
 app.conf.beat_schedule = {
-    "freeze, plan and send": {"task": "digest.tasks.tick", "schedule": 1.0}
+    "freeze, plan and send": {"task": "digest.tasks.freeze_and_plan", "schedule": 1.0}
 }

@@ -40,7 +40,7 @@ def mail(tmp_path, settings):
     (tmp_path / "feed.xml").write_bytes(sample.atom([listing], make.DAY))
     (run,) = run_source.collect([tmp_path / "feed.xml"], make.NOW)
     assert run.new == 1
-    tasks.send(rank_edition.rank_edition(make.DAY, make.NOW), reader, make.NOW)
+    tasks.send_edition(rank_edition.rank_edition(make.DAY, make.NOW), reader, make.NOW)
     (file,) = settings.MAIL_DIR.glob("*.eml")
     return message_from_bytes(file.read_bytes(), policy=policy.default)
 

@@ -41,7 +41,7 @@ def send(moment, mails):
     edition = rank_edition.rank_edition(moment.date(), moment)
     freeze.freeze(edition, moment)
     with time_machine.travel(moment):  # clicks decay by the clock
-        tasks.send(edition, None, moment)
+        tasks.send_edition(edition, None, moment)
     digest = Digest.objects.get(edition=edition)
     (name,) = mails.glob(f"*{digest.key}*.eml")
     mail = message_from_bytes(name.read_bytes(), policy=policy.default)
@@ -69,7 +69,7 @@ def test_opened_papers_become_reasons_of_the_next_digest(
     assert not ada.follows.exists()
 
     with time_machine.travel(FRIDAY - timedelta(hours=2), tick=False):
-        tasks.act_on_events()
+        tasks.process_feedback()
     announce(FRIDAY, storks=2)
     second, text = send(FRIDAY, tmp_path)
 

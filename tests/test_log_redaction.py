@@ -1,4 +1,4 @@
-"""What must not be read in a log: readers' keys, our keys, passwords."""
+"""Logs hold no reader key, no secret of the installation and no password."""
 
 import logging
 import subprocess
@@ -12,9 +12,9 @@ from tests import processes
 from tests.conftest import ROOT
 
 
-def line(template, *given):
-    record = logging.LogRecord("x", logging.INFO, "x", 1, template, given, None)
-    return log_redaction.Discreet().format(record)
+def format_line(template, *arguments):
+    record = logging.LogRecord("x", logging.INFO, "x", 1, template, arguments, None)
+    return log_redaction.RedactingFormatter().format(record)
 
 
 @pytest.mark.parametrize(
@@ -25,34 +25,36 @@ def line(template, *given):
         ("path='/unsubscribe/AbCdEfGhIjKlMnOpQrStUv'", []),
     ],
 )
-def test_no_key_of_a_reader_reaches_the_log(template, given):
-    told = line(template, *given)
+def test_reader_keys_are_redacted(template, given):
+    line = format_line(template, *given)
 
-    assert "AbCdEf" not in told
-    assert "/…" in told
-
-
-def test_a_password_in_an_address_is_hidden_and_the_rest_told():
-    told = line("no route to postgres://round:s3@db/round, nor redis://:x@r:6379/0")
-
-    assert told == "no route to postgres://round:…@db/round, nor redis://:…@r:6379/0"
+    assert "AbCdEf" not in line
+    assert "/…" in line
 
 
-def test_what_is_too_short_to_be_told_from_a_word_stays(settings):
+def test_passwords_in_urls_are_redacted():
+    line = format_line(
+        "no route to postgres://round:s3@db/round, nor redis://:x@r:6379/0"
+    )
+
+    assert line == "no route to postgres://round:…@db/round, nor redis://:…@r:6379/0"
+
+
+def test_short_secrets_are_not_redacted_in_text(settings):
     settings.SENDGRID_API_KEY = "mail"
 
-    assert line("the mail left") == "the mail left"
+    assert format_line("the mail left") == "the mail left"
 
 
-def test_addresses_of_the_web_stay_whole():
-    told = line(
+def test_other_urls_are_not_changed():
+    line = format_line(
         "https://export.arxiv.org/api/query?search_query=cat:cs.LG answered 503"
     )
 
-    assert "search_query=cat:cs.LG" in told
+    assert "search_query=cat:cs.LG" in line
 
 
-GIVEN = {
+ENVIRONMENT = {
     "SECRET_KEY": "the-key-of-all-sessions",
     "SUPPRESSION_KEY": "the-key-of-all-addresses",
     "SENDGRID_API_KEY": "SG.the-key-of-the-provider",
@@ -62,7 +64,7 @@ GIVEN = {
     "EDITOR_PASSWORD": "the-password-of-edith",
     "LOG_LEVEL": "INFO",
 }
-FAILS = """
+SCRIPT = """
 import logging, os, django
 import structlog
 
@@ -74,7 +76,7 @@ def fail(secret):
     except ValueError as error:
         raise RuntimeError(f"outside: {secret}") from error
 
-for secret in (*os.environ["ALL_OF_THEM"].split(), "/d/AbCdEfGhIjKlMnOpQrStUv/1"):
+for secret in (*os.environ["SECRETS_TO_LOG"].split(), "/d/AbCdEfGhIjKlMnOpQrStUv/1"):
     for log in (logging.getLogger("digest.x"), structlog.get_logger("digest.y")):
         try:
             fail(secret)
@@ -85,30 +87,34 @@ for secret in (*os.environ["ALL_OF_THEM"].split(), "/d/AbCdEfGhIjKlMnOpQrStUv/1"
 """
 
 
-def test_an_exception_that_names_a_secret_is_told_without_it():
+def test_secrets_in_chained_exceptions_are_redacted():
     secrets = [
-        *(GIVEN[name] for name in log_redaction.SECRETS),
+        *(ENVIRONMENT[name] for name in log_redaction.SECRET_SETTINGS),
         *("the/password@mail", "the%2Fpassword%40mail", "the-password-of-redis"),
-        *("the-password-of-rows", "the-password-of-edith", GIVEN["REDIS_URL"]),
+        *("the-password-of-rows", "the-password-of-edith", ENVIRONMENT["REDIS_URL"]),
     ]
-    said = subprocess.run(
-        [sys.executable, "-c", FAILS],
+    output = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
         cwd=ROOT,
-        env=processes.child_environment(**GIVEN, ALL_OF_THEM=" ".join(secrets)),
+        env=processes.child_environment(
+            **ENVIRONMENT, SECRETS_TO_LOG=" ".join(secrets)
+        ),
         capture_output=True,
         text=True,
         check=True,
     ).stderr
 
-    assert [one for one in (*secrets, "AbCdEf") if one in said] == []
-    assert said.count("inside: ") * 2 == said.count("Traceback") > 20
-    assert said.count("outside: ") > said.count("inside: ")
-    assert "redis://:…@127.0.0.1:9/0" in said
+    assert [secret for secret in (*secrets, "AbCdEf") if secret in output] == []
+    assert output.count("inside: ") * 2 == output.count("Traceback") > 20
+    assert output.count("outside: ") > output.count("inside: ")
+    assert "redis://:…@127.0.0.1:9/0" in output
 
 
-def test_the_log_of_the_site_is_discreet():
+def test_root_logger_uses_the_redacting_formatter():
     formatters, handlers = settings.LOGGING["formatters"], settings.LOGGING["handlers"]
 
     assert settings.LOGGING["root"]["handlers"] == ["console"] == list(handlers)
-    assert handlers["console"]["formatter"] == "discreet"
-    assert formatters == {"discreet": {"()": "digest.log_redaction.Discreet"}}
+    assert handlers["console"]["formatter"] == "redacting"
+    assert formatters == {
+        "redacting": {"()": "digest.log_redaction.RedactingFormatter"}
+    }

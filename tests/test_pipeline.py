@@ -71,7 +71,7 @@ def test_paper_is_mailed_and_feedback_changes_the_next_digest(papers, mails, cli
 
     # The reader is due an hour later.
     with time_machine.travel(FRIDAY + timedelta(hours=1), tick=False):
-        tasks.tick()
+        tasks.freeze_and_plan()
 
     digest = Digest.objects.get(subscriber=ada)
     (mail,) = read_mails(mails)
@@ -93,7 +93,7 @@ def test_paper_is_mailed_and_feedback_changes_the_next_digest(papers, mails, cli
 
     # The next digest holds no paper of the first one, and not the muted one.
     edition = rank_edition.rank_edition(friday, FRIDAY + timedelta(hours=2))
-    tasks.send(edition, None, FRIDAY + timedelta(hours=2))
+    tasks.send_edition(edition, None, FRIDAY + timedelta(hours=2))
     second = Digest.objects.get(subscriber=ada, edition=edition)
     assert len(second.picks) >= 5
     assert not set(papers_of(digest)) & set(papers_of(second))
@@ -120,7 +120,7 @@ def test_different_interests_get_different_papers(papers, mails):
     follows.follow(dora, "keyword", "robot")
     edition = rank_edition.rank_edition(FRIDAY.date(), FRIDAY)
 
-    tasks.send(edition, None, FRIDAY)
+    tasks.send_edition(edition, None, FRIDAY)
 
     first, second = (Digest.objects.get(subscriber=reader) for reader in (ada, dora))
     assert papers_of(first) != papers_of(second)
@@ -133,7 +133,7 @@ def test_unsubscribed_and_unconfirmed_people_are_not_mailed(
 ):
     edition = rank_edition.rank_edition(FRIDAY.date(), FRIDAY)
 
-    tally = tasks.send(edition, None, FRIDAY)
+    tally = tasks.send_edition(edition, None, FRIDAY)
 
     assert [mail["To"] for mail in read_mails(mails)] == [ada.email]
     assert (tally.recipients, tally.accepted) == (1, 1)
@@ -144,7 +144,7 @@ def test_new_reader_gets_the_latest_frozen_edition(papers, mails, bob):
     freeze.freeze(edition, FRIDAY)
     bob.confirm(FRIDAY, "link")
 
-    tasks.on_confirmed(None, bob, ["search:low-bit quantization"])
+    tasks.follow_and_welcome(None, bob, ["search:low-bit quantization"])
 
     (mail,) = read_mails(mails)
     assert mail["To"] == bob.email

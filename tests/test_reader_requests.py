@@ -56,9 +56,9 @@ def test_papers_of_a_list_choose_new_ones_and_are_named_as_the_reason(
     ]
     reading_lists.take(ada, [old.identifier], timezone.now())
 
-    tasks.ingest_brought()
+    tasks.fetch_reader_requests()
     assert Paper.objects.get(identifier=old.identifier).vector
-    tasks.rank_newest(timezone.now())
+    tasks.rank_newest_edition(timezone.now())
     picks = choose.preview_for(Edition.objects.get(), ada, timezone.now())
 
     candidates = Candidate.objects.in_bulk([pick.candidate for pick in picks])
@@ -72,7 +72,7 @@ def test_papers_of_a_list_choose_new_ones_and_are_named_as_the_reason(
 def test_a_paper_that_was_brought_does_not_hide_the_newest_edition(edition):
     make.paper(announce_type="added", announced_on=today() + timedelta(days=1))
 
-    assert tasks.rank_newest(timezone.now()) == edition
+    assert tasks.rank_newest_edition(timezone.now()) == edition
 
 
 @pytest.mark.slow

@@ -42,7 +42,7 @@ def test_no_reader_gets_a_paper_twice(readers, tmp_path):
         morning = datetime.combine(day, time(9), UTC)
         run_source.collect([tmp_path / f"{day}.xml"], morning)
         if edition := rank_edition.rank_edition(day, morning):
-            tasks.send(edition, None, morning + timedelta(hours=1))
+            tasks.send_edition(edition, None, morning + timedelta(hours=1))
 
     for reader in readers:
         digests = [

@@ -1,4 +1,4 @@
-"""The timetable names tasks that exist, and a broker that is away fails no page."""
+"""The schedule, enqueuing without a broker, and the tasks of sending."""
 
 from datetime import timedelta
 
@@ -6,57 +6,57 @@ import pytest
 from celery.exceptions import ImproperlyConfigured
 
 from digest import tasks
-from digest.celery import VISIBILITY_SECONDS, app
+from digest.celery import VISIBILITY_TIMEOUT_SECONDS, app
 from digest.mailer import shutdown
 from digest.models import Batch, Digest, Interest
 from tests import make
 
 
-def test_a_task_that_hangs_is_ended_before_another_worker_is_given_it():
+def test_time_limits_end_before_the_visibility_timeout():
     conf = app.conf
 
     limits = (conf.task_soft_time_limit, conf.task_time_limit)
-    assert 0 < limits[0] < limits[1] < VISIBILITY_SECONDS
+    assert 0 < limits[0] < limits[1] < VISIBILITY_TIMEOUT_SECONDS
 
 
-def test_everything_on_the_timetable_is_a_task():
+def test_every_scheduled_task_exists():
     named = {entry["task"] for entry in app.conf.beat_schedule.values()}
 
     app.loader.import_default_modules()
     assert named <= set(app.tasks)
 
 
-def test_a_broker_that_is_away_fails_no_page(monkeypatch):
-    def away(*arguments):
-        raise tasks.act_on_events.OperationalError("connection refused")
+def test_enqueue_best_effort_ignores_an_unreachable_broker(monkeypatch):
+    def refuse_connection(*arguments):
+        raise tasks.process_feedback.OperationalError("connection refused")
 
-    monkeypatch.setattr(tasks.act_on_events, "delay", away)
+    monkeypatch.setattr(tasks.process_feedback, "delay", refuse_connection)
 
-    assert tasks.soon(tasks.act_on_events) is None
+    assert tasks.enqueue_best_effort(tasks.process_feedback) is None
 
 
-def test_other_faults_of_a_broker_are_not_hidden(monkeypatch):
-    def wrong(*arguments):
+def test_enqueue_best_effort_raises_other_errors(monkeypatch):
+    def misconfigured(*arguments):
         raise ImproperlyConfigured("no such transport")
 
-    monkeypatch.setattr(tasks.act_on_events, "delay", wrong)
+    monkeypatch.setattr(tasks.process_feedback, "delay", misconfigured)
 
     with pytest.raises(ImproperlyConfigured):
-        tasks.soon(tasks.act_on_events)
+        tasks.enqueue_best_effort(tasks.process_feedback)
 
 
 @pytest.mark.django_db
-def test_an_edition_that_does_not_add_up_is_an_error_in_the_log(caplog):
+def test_reconciliation_errors_are_logged(caplog):
     edition = make.frozen(make.edition(papers=1))
     batch = make.batch(edition, [make.subscriber()], state="accepted")
-    tasks.verify(make.NOW)
+    tasks.log_reconciliation_errors(make.NOW)
     assert "1 of 1 readers have no outcome" in caplog.text
 
     caplog.clear()
     make.digest(batch, make.subscriber(), message_id="a name")
     batch.readers = list(Digest.objects.values_list("subscriber_id", flat=True))
     batch.save()
-    tasks.verify(make.NOW)
+    tasks.log_reconciliation_errors(make.NOW)
 
     assert caplog.text == ""
 
@@ -71,21 +71,21 @@ def three_batches(settings, tmp_path):
 
 
 @pytest.mark.django_db
-def test_a_turn_of_sending_ends_in_time_and_says_whether_something_is_left(
+def test_send_planned_batches_reports_whether_batches_are_left(
     three_batches,
 ):
-    assert not tasks.send_planned(seconds=0.0)
+    assert not tasks.send_planned_batches(seconds=0.0)
     assert not Digest.objects.exists()
-    assert tasks.send_planned()
+    assert tasks.send_planned_batches()
     assert Digest.objects.count() == 3
 
 
 @pytest.mark.django_db
-def test_who_was_asked_to_end_claims_nothing_new(three_batches):
+def test_worker_in_shutdown_claims_no_batch(three_batches):
     shutdown.ask()
 
     try:
-        tasks.send_planned()
+        tasks.send_planned_batches()
     finally:
         shutdown.FLAG[0] = 0
 
@@ -93,26 +93,28 @@ def test_who_was_asked_to_end_claims_nothing_new(three_batches):
 
 
 @pytest.mark.django_db
-def test_a_long_edition_is_sent_in_turns(three_batches, eager, monkeypatch):
-    monkeypatch.setattr(tasks, "TURN_SECONDS", 1e-6)
-    turns = []
+def test_send_batches_enqueues_itself_until_all_are_sent(
+    three_batches, eager, monkeypatch
+):
+    monkeypatch.setattr(tasks, "SEND_TURN_SECONDS", 1e-6)
+    requests = []
     monkeypatch.setattr(
-        tasks.drain, "apply_async", lambda **options: turns.append(options)
+        tasks.send_batches, "apply_async", lambda **options: requests.append(options)
     )
 
-    tasks.drain()
+    tasks.send_batches()
 
-    assert turns == [{"expires": tasks.WORTHLESS_SECONDS}]
+    assert requests == [{"expires": tasks.SEND_REQUEST_EXPIRES_SECONDS}]
 
 
 @pytest.mark.django_db
-def test_the_night_forgets_what_no_longer_counts(ada):
-    long_ago = make.interest("paper", "2611.00001")
-    row = ada.follows.create(interest=long_ago, weight=0.25, source="opened")
+def test_prune_reader_data_deletes_expired_follows_and_interests(ada):
+    old_interest = make.interest("paper", "2611.00001")
+    row = ada.follows.create(interest=old_interest, weight=0.25, source="opened")
     type(row).objects.update(created_at=make.NOW - timedelta(days=400))
-    kept = ada.follows.create(interest=make.interest("keyword", "int4"))
+    current = ada.follows.create(interest=make.interest("keyword", "int4"))
 
-    tasks.forget()
+    tasks.prune_reader_data()
 
-    assert list(ada.follows.all()) == [kept]
-    assert list(Interest.objects.all()) == [kept.interest]
+    assert list(ada.follows.all()) == [current]
+    assert list(Interest.objects.all()) == [current.interest]

@@ -88,7 +88,7 @@ class IngestRunAdmin(ReadOnlyAdmin):
     def read_again(self, request: HttpRequest, chosen: QuerySet[IngestRun]) -> None:
         """By a worker: a source may take minutes."""
         for run in chosen[:MOST_AGAIN]:
-            tasks.soon(tasks.ingest_again, run.pk)
+            tasks.enqueue_best_effort(tasks.rerun_ingest_run, run.pk)
             self.log_change(request, run, "Read again by hand.")
         number = min(chosen.count(), MOST_AGAIN)
         messages.success(request, f"{number} being read again: reload in a minute.")
@@ -115,7 +115,7 @@ class IngestRunAdmin(ReadOnlyAdmin):
         return TemplateResponse(request, "admin/submit.html", context)
 
     def submit(self, request: HttpRequest, run: IngestRun) -> HttpResponse:
-        tasks.soon(tasks.ingest_submitted, run.pk)
+        tasks.enqueue_best_effort(tasks.fetch_submitted_paper, run.pk)
         self.log_addition(request, run, "Submitted.")
         messages.success(request, f"{run.part} is being fetched: reload in a minute.")
         return HttpResponseRedirect(reverse("admin:digest_ingestrun_changelist"))

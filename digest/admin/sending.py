@@ -124,7 +124,7 @@ class DigestAdmin(ReadOnlyAdmin):
         ids, now = list(chosen.values_list("pk", flat=True)), timezone.now()
         editions = Edition.objects.filter(digests__in=ids).distinct()
         planned = [resend.resend(one, ids, now, Slot.Kind.MANUAL) for one in editions]
-        tasks.soon(tasks.drain)
+        tasks.enqueue_best_effort(tasks.send_batches)
         self.say(request, sum(planned), len(ids), "will be sent once more")
 
     def say(self, request: HttpRequest, number: int, of: int, what: str) -> None:
@@ -230,7 +230,7 @@ class PauseAdmin(ModelAdmin):
     def lift(self, request: HttpRequest, chosen: QuerySet[SendingPause]) -> None:
         ids = list(chosen.values_list("pk", flat=True))
         lifted = SendingPause.objects.filter(pk__in=ids).lift(timezone.now())
-        tasks.soon(tasks.drain)
+        tasks.enqueue_best_effort(tasks.send_batches)
         messages.success(request, f"{lifted} lifted; workers go on.")
 
     def lift_view(self, request: HttpRequest, pk: int) -> HttpResponse:

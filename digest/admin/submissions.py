@@ -143,7 +143,7 @@ class SubmissionAdmin(ReadOnlyAdmin):
             else:
                 missed += 1
         if done and verb == "approve":
-            tasks.soon(tasks.ingest_brought)
+            tasks.enqueue_best_effort(tasks.fetch_reader_requests)
         if done:
             messages.success(request, f"{SAYS[verb]} ({done})")
         if missed:

@@ -1,4 +1,4 @@
-"""The group of editors: may curate, sees no readers; what an operator changes in it stays."""
+"""The group of editors: may curate, may not view readers."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ from django.contrib.auth.management import create_permissions
 from django.contrib.auth.models import Group, Permission
 from django.db.models import QuerySet
 
-EDITORS = "Editors"
-# What curating needs. Readers and their addresses are not among it: who answers
-# readers is given those permissions beside the group.
-CURATING = {
+EDITOR_GROUP = "Editors"
+# Without readers and their addresses: staff who answer readers get those permissions
+# beside the group.
+CURATION_PERMISSIONS = {
     "edition": ("view", "change"),
     "candidate": ("view", "change"),
     "topic": ("view", "add", "change", "delete"),
@@ -22,28 +22,30 @@ CURATING = {
 }
 
 
-def curating() -> QuerySet[Permission]:
-    """The permissions that curating needs, as far as their tables are there."""
-    names = [f"{act}_{row}" for row, acts in CURATING.items() for act in acts]
+def curation_permissions() -> QuerySet[Permission]:
+    """Permissions of the editor group whose tables exist already."""
+    names = [
+        f"{act}_{row}" for row, acts in CURATION_PERMISSIONS.items() for act in acts
+    ]
     return Permission.objects.filter(
         content_type__app_label="digest", codename__in=names
     )
 
 
-def make_group() -> bool:
-    """Make it where there is none; whether that was so."""
-    group, is_new = Group.objects.get_or_create(name=EDITORS)
+def create_editor_group() -> bool:
+    """Create the group if it is missing; return whether it was."""
+    group, is_new = Group.objects.get_or_create(name=EDITOR_GROUP)
     if is_new:
-        group.permissions.set(curating())
+        group.permissions.set(curation_permissions())
     return is_new
 
 
-def complete_group(app_config: AppConfig, **told: Any) -> None:
-    """Give a group that is there what this release brings, after its migrations.
+def grant_new_permissions(app_config: AppConfig, **options: Any) -> None:
+    """Grant the permissions of tables that a release adds, after its migrations.
 
-    Only that: what an operator took from it, or added to it, was there before.
+    Permissions that an operator revoked existed before, so they stay revoked.
     """
-    before = set(curating().values_list("pk", flat=True))
-    create_permissions(app_config, **told)
-    if group := Group.objects.filter(name=EDITORS).first():
-        group.permissions.add(*curating().exclude(pk__in=before))
+    before = set(curation_permissions().values_list("pk", flat=True))
+    create_permissions(app_config, **options)
+    if group := Group.objects.filter(name=EDITOR_GROUP).first():
+        group.permissions.add(*curation_permissions().exclude(pk__in=before))

@@ -136,7 +136,7 @@ def take(reader: Subscriber, request: HttpRequest) -> Report | str:
         return "empty"
     report = reading_lists.take(reader, sent, timezone.now())
     if report.fetching:
-        tasks.soon(tasks.ingest_brought)
+        tasks.enqueue_best_effort(tasks.fetch_reader_requests)
     return report
 
 

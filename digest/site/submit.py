@@ -71,7 +71,7 @@ def answered(request: HttpRequest, reader: Subscriber, key: str) -> HttpResponse
     if answer.submission is None:
         return show(request, reader, key, answer, typed)
     if answer.submission.state == Submission.State.CHECKING:
-        tasks.soon(tasks.ingest_brought)
+        tasks.enqueue_best_effort(tasks.fetch_reader_requests)
     here = reverse("submit", args=[key])
     return redirect(f"{here}?{urlencode({'asked': answer.identifier})}")
 

@@ -29,7 +29,7 @@ def sendgrid(request: HttpRequest) -> HttpResponse:
     except ValueError:
         return HttpResponse(status=400)
     record.record(told, "sendgrid", timezone.now())
-    tasks.soon(tasks.act_on_events)
+    tasks.enqueue_best_effort(tasks.process_feedback)
     return HttpResponse(status=204)
 
 

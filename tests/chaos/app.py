@@ -7,7 +7,7 @@ from digest.celery import app
 
 app.conf.beat_schedule = {
     name: {"task": f"digest.tasks.{name}", "schedule": 1.0, "options": {"expires": 5}}
-    for name in ("tick", "drain", "act_on_events")
+    for name in ("freeze_and_plan", "send_batches", "process_feedback")
 }
 
 
@@ -19,7 +19,7 @@ def hurry(**_):
     from digest.mailer.transports import sendgrid, smtp
     from digest.models import Batch
 
-    tasks.TURN_SECONDS = 5.0
+    tasks.SEND_TURN_SECONDS = 5.0
     deliver.BACKOFF = timedelta(seconds=2)
     if os.environ.get("CHAOS_HURRY"):
         Batch.SIZE = 25

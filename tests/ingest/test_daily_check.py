@@ -449,7 +449,7 @@ def test_the_task_ranks_what_the_check_brought(told, monkeypatch):
     monkeypatch.setattr(tasks.timezone, "now", lambda: MORNING)
     told.records.append(Record(paper(40, DAY, "cs.AI"), DAY))
 
-    tasks.ingest_check()
+    tasks.run_daily_check()
 
     late = Paper.objects.get(identifier="2611.20040")
     assert late.candidacies.filter(edition__day=DAY).exists()

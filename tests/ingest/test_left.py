@@ -129,7 +129,7 @@ def test_the_task_takes_up_and_ranks(sources, now):
     sources.known = [paper(7, DAY)]
     run_source.submitted(sources.known[0].identifier, now - 11 * MINUTE)
 
-    tasks.ingest_left()
+    tasks.resume_abandoned_runs()
 
     assert Paper.objects.filter(candidacies__isnull=False).count() == 1
 

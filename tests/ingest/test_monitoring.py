@@ -395,9 +395,9 @@ def test_the_task_ranks_once_the_papers_are_here(sources, monkeypatch):
     monkeypatch.setattr(tasks.timezone, "now", lambda: MORNING)
     sources.announced = batch(DAY)
 
-    tasks.ingest()
+    tasks.ingest_announcements()
     ranked = Edition.objects.get(day=DAY).ranked_at
-    tasks.ingest()
+    tasks.ingest_announcements()
 
     assert Edition.objects.get(day=DAY).ranked_at == ranked
     assert len(sources.asked["feed"]) == 1
@@ -408,7 +408,7 @@ def test_a_paper_of_a_day_to_come_does_not_hide_today(sources, monkeypatch):
     make.paper(announced_on=date(2199, 1, 1))
     sources.announced = batch(DAY)
 
-    tasks.ingest()
+    tasks.ingest_announcements()
 
     assert [edition.day for edition in Edition.objects.all()] == [DAY]
 

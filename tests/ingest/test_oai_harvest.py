@@ -498,7 +498,7 @@ def test_the_task_ranks_the_day_that_it_filled(sources, monkeypatch):
     make.paper(announced_on=date(2026, 11, 18))
     announce(sources, date(2026, 11, 19), DAY)
 
-    tasks.ingest_gaps()
+    tasks.fill_missing_days()
 
     assert Paper.objects.filter(candidacies__edition__day=DAY).count() == 17
 
@@ -558,7 +558,7 @@ def test_the_command_refuses_a_day_that_has_not_come(sources):
         call_command("backfill", "--since", "2999-01-01")
 
 
-SWEEP = ("shell", "-c", "from digest import tasks; tasks.ingest_left()")
+SWEEP = ("shell", "-c", "from digest import tasks; tasks.resume_abandoned_runs()")
 
 
 @pytest.mark.slow

@@ -137,7 +137,7 @@ def test_the_task_trims(monkeypatch):
     run(91)
     run(1)
 
-    tasks.trim_ledger()
+    tasks.prune_ingest_runs()
 
     assert len(left()) == 1
 

@@ -164,7 +164,7 @@ def test_the_night_s_task_forgets_them(settings):
     long_ago = timezone.now() - timedelta(days=31)
     make.frozen(digest.edition, at=long_ago)
 
-    tasks.forget()
+    tasks.prune_reader_data()
 
     assert not Digest.objects.exists()
 
@@ -249,6 +249,6 @@ def test_candidates_are_forgotten_at_night(settings):
     old = make.frozen(make.edition(long_ago.date()), at=long_ago)
     make.edition(timezone.now().date())
 
-    tasks.forget()
+    tasks.prune_reader_data()
 
     assert left(old) == []

@@ -50,7 +50,7 @@ def test_a_worker_ends_after_the_digest_that_it_holds(batch, tmp_path, redis_url
     log = tmp_path / "log"
 
     with processes.run_program(*worker, log=log, **own) as program:
-        tasks.drain.delay()
+        tasks.send_batches.delay()
         processes.wait_until(lambda: len(mails(tmp_path)) >= 5, log)
         ended(program)
 

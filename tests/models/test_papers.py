@@ -53,7 +53,7 @@ def test_misdated_future_paper_does_not_make_task_and_command_rank_different_day
     make.paper()
     make.paper(announced_on=date(2199, 1, 1))
 
-    edition = tasks.rank_newest(NOW)
+    edition = tasks.rank_newest_edition(NOW)
     call_command("rank")
 
     assert edition.day == DAY

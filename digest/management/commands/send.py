@@ -45,7 +45,9 @@ class Command(BaseCommand):
             return
         meter = Meter(edition, self.show)
         with shutdown.on_signals():
-            tally = tasks.send(edition, reader, timezone.now(), meter.tick, self.wait)
+            tally = tasks.send_edition(
+                edition, reader, timezone.now(), meter.tick, self.wait
+            )
         self.end_line()
         self.stdout.write(str(tally))
         pause = SendingPause.objects.of(edition.pk).first()

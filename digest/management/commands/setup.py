@@ -29,8 +29,8 @@ class Command(BaseCommand):
         )
 
     def group_of_editors(self) -> None:
-        if editors.make_group():
-            name = editors.EDITORS
+        if editors.create_editor_group():
+            name = editors.EDITOR_GROUP
             self.stdout.write(f"Group {name!r}: may curate, sees no readers.")
 
     def first_editor(self, email: str, password: str) -> None:
