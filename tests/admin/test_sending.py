@@ -108,7 +108,7 @@ def test_who_may_only_look_lifts_nothing_and_decides_nothing(clerk, doubtful):
     page = clerk.post(reverse("admin:digest_sendingpause_lift", args=[pause.pk]))
     act(clerk, "mark_accepted", [doubtful])
     act(clerk, "send_once_more", [doubtful])
-    act(clerk, "lift", [pause], "pause")
+    act(clerk, "lift", [pause], "sendingpause")
 
     assert page.status_code == 403
     doubtful.refresh_from_db()
