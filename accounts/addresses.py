@@ -3,14 +3,39 @@
 import hashlib
 import hmac
 
+import idna
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from email_validator import EmailNotValidError, validate_email
 
+# Gmail ignores dots in the local part, and delivers both domains to one mailbox.
+GMAIL_DOMAINS = {"gmail.com", "googlemail.com"}
+
 
 def canonical_address(email: str) -> str:
-    """Return the form in which an address is stored and compared."""
-    return email.strip().lower()
+    """Return the form in which an address is stored, compared, searched and suppressed.
+
+    Lower case, with the domain as punycode. Text that is not an address is lower-cased.
+    """
+    local, at, domain = email.strip().lower().rpartition("@")
+    return local + at + ascii_domain(domain)
+
+
+def ascii_domain(domain: str) -> str:
+    """Return an international domain as punycode (IDNA 2008); other text unchanged."""
+    try:
+        return idna.encode(domain, uts46=True).decode().rstrip(".")
+    except idna.IDNAError:
+        return domain
+
+
+def mailbox_of(email: str) -> str:
+    """Return the mailbox that an address reaches, for limits only: ada+x@ and ada@ share one."""
+    local, at, domain = canonical_address(email).rpartition("@")
+    local = local.partition("+")[0]
+    if domain in GMAIL_DOMAINS:
+        local, domain = local.replace(".", ""), "gmail.com"
+    return local + at + domain
 
 
 def address_hash(email: str) -> str:

@@ -1,9 +1,11 @@
 """Base classes and helpers of every admin page, in accounts and in digest."""
 
+import functools
+import operator
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
-from django.db.models import Count, QuerySet, Subquery
+from django.db.models import Count, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
@@ -60,7 +62,10 @@ def filter_by_address(
     queryset: QuerySet[Any], typed: str, field: str = "email"
 ) -> QuerySet[Any]:
     """Rows whose address begins with `typed`, which the index on the address answers."""
-    return queryset.filter(**{f"{field}__startswith": canonical_address(typed)})
+    # The canonical form of an incomplete domain may differ from what was typed.
+    spellings = {typed.strip().lower(), canonical_address(typed)}
+    conditions = [Q(**{f"{field}__startswith": text}) for text in spellings]
+    return queryset.filter(functools.reduce(operator.or_, conditions))
 
 
 def render_page(

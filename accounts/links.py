@@ -9,15 +9,16 @@ from accounts import rate_limits, tasks
 from accounts.addresses import parse_address
 from accounts.forms import SubscribeForm
 from accounts.models import Link, Subscriber, Suppression
+from accounts.rate_limits import IPAddress
 from accounts.signals import confirmed
 
 CONSENT_METHOD = "pressed the button behind a mailed link"
 
 
-def request_signup(form: SubscribeForm) -> None:
+def request_signup(form: SubscribeForm, ip: IPAddress) -> None:
     """Mail a confirmation link, or what link_policy decides instead."""
     fields = form.cleaned_data
-    if fields["website"] or rate_limits.hit_mailbox(fields["email"]):
+    if fields["website"] or rate_limits.hit_mailbox(fields["email"], ip):
         return
     tasks.enqueue_on_commit(
         tasks.mail_signup_link,
@@ -27,9 +28,9 @@ def request_signup(form: SubscribeForm) -> None:
     )
 
 
-def request_preferences_link(email: str) -> None:
+def request_preferences_link(email: str, ip: IPAddress) -> None:
     """Mail a link to the preferences of this address, if a reader has it."""
-    if not rate_limits.hit_mailbox(email):
+    if not rate_limits.hit_mailbox(email, ip):
         tasks.enqueue_on_commit(tasks.mail_preferences_link, email)
 
 

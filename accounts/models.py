@@ -34,6 +34,9 @@ def validate_zone(name: str) -> None:
 
 
 class UserManager(BaseUserManager["User"]):
+    def get_by_natural_key(self, email: str | None) -> "User":
+        return self.get(email=canonical_address(email or ""))
+
     def create_user(
         self, email: str, password: str | None = None, **fields: Any
     ) -> "User":

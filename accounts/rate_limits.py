@@ -10,12 +10,14 @@ from django.core.cache import BaseCache, caches
 from django.http import HttpRequest
 from redis.exceptions import RedisError
 
+from accounts.addresses import mailbox_of
+
 log = structlog.get_logger(__name__)
 
 PERIOD_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
-# A first mail, a lost one and one more.
-MAILS_PER_MAILBOX = "3/h"
+# An hour: a first mail, a lost one and one more. A day: a second attempt in the evening.
+MAILS_PER_MAILBOX = ("3/h", "6/d")
 # A seminar that signs up together behind one gateway.
 FORMS_PER_NETWORK = "20/h"
 LOGINS_PER_NETWORK = "20/h"
@@ -23,10 +25,12 @@ LOGINS_PER_NETWORK = "20/h"
 MAILS_PER_DOMAIN = "200/h"
 # Mailbox providers with millions of unrelated users.
 MAILS_PER_SHARED_DOMAIN = "2000/h"
+# A quarter of a domain's limit, so that no provider's network exhausts it for all others.
+MAILS_PER_DOMAIN_FROM_ONE_PROVIDER = "50/h"
+MAILS_PER_SHARED_DOMAIN_FROM_ONE_PROVIDER = "500/h"
 SHARED_DOMAINS = frozenset(
     [
         "gmail.com",
-        "googlemail.com",
         "outlook.com",
         "hotmail.com",
         "live.com",
@@ -42,8 +46,14 @@ SHARED_DOMAINS = frozenset(
         "163.com",
     ]
 )
-# One customer of an access provider controls every address below these prefixes.
-IPV4_PREFIX, IPV6_PREFIX = 24, 64
+# By IP version. A customer of an access provider controls up to a /48 of IPv6; providers
+# are assigned a /32.
+CUSTOMER_PREFIX = {4: 24, 6: 48}
+PROVIDER_PREFIX = {4: 16, 6: 32}
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+LOOPBACK = ipaddress.IPv4Address("127.0.0.1")
 
 
 def hit(group: str, value: str, limit: str) -> int:
@@ -73,27 +83,49 @@ def increment(cache: BaseCache, key: str, timeout: int) -> int:
         return 1
 
 
-def client_ip(request: HttpRequest) -> str:
-    """Return the visitor's IP address; only the last X-Forwarded-For entry, our proxy's, is trusted."""
-    # Empty on a Unix socket.
-    peer: str = request.META.get("REMOTE_ADDR") or "127.0.0.1"
-    forwarded = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
-    return forwarded if settings.BEHIND_PROXY and is_ip_address(forwarded) else peer
+def client_ip(request: HttpRequest) -> IPAddress:
+    """Return the visitor's IP address.
+
+    Each proxy appends the address it was called from to X-Forwarded-For, so the last
+    TRUSTED_PROXIES entries are trustworthy and the first of those is the visitor's.
+    """
+    # REMOTE_ADDR is empty on a Unix socket.
+    peer = parse_ip(request.META.get("REMOTE_ADDR", "")) or LOOPBACK
+    if not settings.TRUSTED_PROXIES:
+        return peer
+    entries = request.headers.get("X-Forwarded-For", "").split(",")
+    return parse_ip(entries[-settings.TRUSTED_PROXIES :][0]) or peer
 
 
-def is_ip_address(text: str) -> bool:
+def parse_ip(text: str) -> IPAddress | None:
+    """Parse an address with or without port, brackets, quotes and zone; None if it is none.
+
+    An IPv4 address that is mapped into IPv6 is returned as IPv4.
+    """
+    text = text.strip().strip('"')
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
     try:
-        ipaddress.ip_address(text)
+        address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
-        return False
-    return True
+        return None
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address
+
+
+def network_of(address: IPAddress, prefixes: dict[int, int]) -> str:
+    prefix = prefixes[address.version]
+    return str(ipaddress.ip_network((address, prefix), strict=False))
 
 
 def client_network(request: HttpRequest) -> str:
-    """Return the network that a request comes from: a /24, or a /64 of IPv6."""
-    address = ipaddress.ip_address(client_ip(request))
-    prefix = IPV4_PREFIX if address.version == 4 else IPV6_PREFIX
-    return str(ipaddress.ip_network(f"{address}/{prefix}", strict=False))
+    """Return the visitor's customer network, the unit that limits count."""
+    return network_of(client_ip(request), CUSTOMER_PREFIX)
 
 
 def hit_form(request: HttpRequest) -> int:
@@ -106,20 +138,31 @@ def hit_login(request: HttpRequest) -> int:
     return hit("logins", client_network(request), LOGINS_PER_NETWORK)
 
 
-def hit_mailbox(email: str) -> int:
-    """Count a mail to this mailbox and to its domain; subaddresses (ada+x@) share a mailbox."""
-    local, _, domain = email.rpartition("@")
-    mailbox = f"{local.partition('+')[0]}@{domain}"
-    domain_limit = (
-        MAILS_PER_SHARED_DOMAIN if domain in SHARED_DOMAINS else MAILS_PER_DOMAIN
-    )
-    return hit("mails to a mailbox", mailbox, MAILS_PER_MAILBOX) or hit(
-        "mails to a domain", domain, domain_limit
-    )
+def hit_mailbox(email: str, ip: IPAddress | None = None) -> int:
+    """Count a mail to this mailbox and to its domain; `ip` is the visitor who requested it.
+
+    A mail that one limit refuses does not count towards the next one, so that a provider
+    over its share does not use up the domain.
+    """
+    mailbox = mailbox_of(email)
+    domain = mailbox.rpartition("@")[2]
+    is_shared = domain in SHARED_DOMAINS
+    limits = [("mails to a mailbox", mailbox, limit) for limit in MAILS_PER_MAILBOX]
+    if ip:
+        share = f"{domain} from {network_of(ip, PROVIDER_PREFIX)}"
+        limit = (
+            MAILS_PER_SHARED_DOMAIN_FROM_ONE_PROVIDER
+            if is_shared
+            else MAILS_PER_DOMAIN_FROM_ONE_PROVIDER
+        )
+        limits.append(("mails to a domain", share, limit))
+    limit = MAILS_PER_SHARED_DOMAIN if is_shared else MAILS_PER_DOMAIN
+    limits.append(("mails to a domain", domain, limit))
+    return next((wait for args in limits if (wait := hit(*args))), 0)
 
 
 def hit_address_change(subscriber_id: int, new_email: str) -> int:
     """Count a requested change of address, by reader and by new mailbox."""
-    return hit("address changes", str(subscriber_id), MAILS_PER_MAILBOX) or hit_mailbox(
-        new_email
-    )
+    reader = str(subscriber_id)
+    waits = (hit("address changes", reader, limit) for limit in MAILS_PER_MAILBOX)
+    return next(filter(None, waits), 0) or hit_mailbox(new_email)

@@ -75,7 +75,7 @@ def subscribe(request: HttpRequest) -> HttpResponse:
     form = SubscribeForm(request.POST)
     if not form.is_valid():
         return render_page(request, "subscribe", status=400, form=form)
-    links.request_signup(form)
+    links.request_signup(form, rate_limits.client_ip(request))
     return render_sent(request, form.cleaned_data["email"], "subscribe")
 
 
@@ -120,7 +120,7 @@ def unsubscribe(request: HttpRequest, key: str) -> HttpResponse:
 def mail_preferences_link(request: HttpRequest, key: str) -> HttpResponse:
     """Mail a preferences link to the holder of an unsubscribe key, which opens nothing else."""
     if reader := find_reader(key):
-        links.request_preferences_link(reader.email)
+        links.request_preferences_link(reader.email, rate_limits.client_ip(request))
     return render_sent(request)
 
 
@@ -135,7 +135,9 @@ def request_link(request: HttpRequest) -> HttpResponse:
     form = AddressForm(request.POST)
     if not form.is_valid():
         return render_page(request, "request_link", status=400, form=form)
-    links.request_preferences_link(form.cleaned_data["email"])
+    links.request_preferences_link(
+        form.cleaned_data["email"], rate_limits.client_ip(request)
+    )
     return render_sent(request, form.cleaned_data["email"])
 
 

@@ -40,6 +40,9 @@ SITE_URL = env("SITE_URL", "http://127.0.0.1:8000").rstrip("/")
 SITE_NAME = env("SITE_NAME", "Paper Round")
 HTTPS = SITE_URL.startswith("https://")
 BEHIND_PROXY = env.bool("BEHIND_PROXY", False)
+# How many proxies append to X-Forwarded-For before a request arrives here.
+_proxies = env("TRUSTED_PROXIES", "")
+TRUSTED_PROXIES = int(_proxies) if _proxies.isdecimal() else int(BEHIND_PROXY)
 ALLOWED_HOSTS = [urlsplit(SITE_URL).hostname or "localhost", "localhost", "127.0.0.1"]
 CSRF_TRUSTED_ORIGINS = [SITE_URL]
 

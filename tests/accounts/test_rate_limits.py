@@ -5,15 +5,18 @@ from django.core.cache import caches
 from django.test import RequestFactory
 from django.urls import reverse
 
-from accounts.rate_limits import client_network, hit
+from accounts.rate_limits import client_ip, client_network, hit
 
 
 @pytest.mark.parametrize(
     ("address", "network"),
     [
         ("192.0.2.77", "192.0.2.0/24"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1::/48"),
+        ("::ffff:203.0.113.9", "203.0.113.0/24"),
+        ("64:ff9b::cb00:7109", "203.0.113.0/24"),
         ("", "127.0.0.0/24"),
+        ("not an address", "127.0.0.0/24"),
     ],
 )
 def test_network_is_a_prefix_of_the_visitors_address(address, network):
@@ -23,24 +26,36 @@ def test_network_is_a_prefix_of_the_visitors_address(address, network):
 
 
 @pytest.mark.parametrize(
-    ("behind_proxy", "forwarded", "network"),
+    ("proxies", "forwarded", "ip"),
     [
-        (False, "198.51.100.1", "192.0.2.0/24"),
-        (True, "198.51.100.1", "198.51.100.0/24"),
-        (True, "203.0.113.9, 198.51.100.1", "198.51.100.0/24"),
-        (True, "unknown", "192.0.2.0/24"),
-        (True, "", "192.0.2.0/24"),
+        (0, "198.51.100.1", "192.0.2.7"),
+        (1, "198.51.100.1", "198.51.100.1"),
+        (1, "203.0.113.9, 198.51.100.1", "198.51.100.1"),
+        (2, "203.0.113.9, 198.51.100.1", "203.0.113.9"),
+        (2, "6.6.6.6, 203.0.113.9, 198.51.100.1", "203.0.113.9"),
+        (2, "198.51.100.1", "198.51.100.1"),
+        (1, "198.51.100.1:52044", "198.51.100.1"),
+        (1, "[2001:db8::1]:52044", "2001:db8::1"),
+        (1, "[2001:db8::1]", "2001:db8::1"),
+        (1, '"[2001:db8::1]:443"', "2001:db8::1"),
+        (1, "2001:db8::1", "2001:db8::1"),
+        (1, "fe80::1%eth0", "fe80::1"),
+        (1, "::ffff:203.0.113.9", "203.0.113.9"),
+        (1, "[::ffff:203.0.113.9]:80", "203.0.113.9"),
+        (1, "unknown", "192.0.2.7"),
+        (1, "198.51.100.1, ", "192.0.2.7"),
+        (1, "", "192.0.2.7"),
     ],
 )
-def test_only_the_entry_of_our_proxy_is_trusted(
-    settings, behind_proxy, forwarded, network
+def test_client_ip_is_the_entry_before_the_trusted_proxies(
+    settings, proxies, forwarded, ip
 ):
-    settings.BEHIND_PROXY = behind_proxy
+    settings.TRUSTED_PROXIES = proxies
     request = RequestFactory().get(
         "/", REMOTE_ADDR="192.0.2.7", headers={"X-Forwarded-For": forwarded}
     )
 
-    assert client_network(request) == network
+    assert str(client_ip(request)) == ip
 
 
 @pytest.fixture(params=["memory", "redis is down"])

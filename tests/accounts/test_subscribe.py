@@ -247,6 +247,40 @@ def test_network_limit_answers_429(visitor):
     assert other_network.status_code == 200
 
 
+def test_rate_limited_response_says_when_to_retry(visitor, time_machine):
+    time_machine.move_to("2026-11-20T09:50:00Z", tick=False)
+
+    responses = [sign_up(visitor, f"r{n}@d{n}.example") for n in range(21)]
+
+    assert responses[-1].headers["Retry-After"] == "600"
+    assert "Retry-After" not in responses[0].headers
+
+
+def test_mailbox_limit_by_day(visitor, time_machine):
+    for hour in range(5):
+        time_machine.move_to(f"2026-11-20T{hour:02}:30:00Z", tick=False)
+        for spelling in ("ada@gmail.com", "a.da@gmail.com", "ad.a+x@googlemail.com"):
+            sign_up(visitor, spelling)
+
+    assert len(mail.outbox) == 6
+
+
+@pytest.mark.parametrize("address", ["2001:db8:{0:x}::1", "198.51.{0}.7"])
+def test_one_provider_cannot_use_up_a_domain(visitor, monkeypatch, address):
+    monkeypatch.setattr("accounts.rate_limits.MAILS_PER_DOMAIN", "8/h")
+    monkeypatch.setattr(
+        "accounts.rate_limits.MAILS_PER_DOMAIN_FROM_ONE_PROVIDER", "2/h"
+    )
+    for n in range(12):
+        email = {"email": f"reader{n}@firm.example"}
+        visitor.post("/subscribe", email, REMOTE_ADDR=address.format(n))
+
+    sign_up(visitor, "ada@firm.example")
+
+    assert len(mail.outbox) == 3
+    assert mail.outbox[-1].to == ["ada@firm.example"]
+
+
 def test_domain_limit_applies_to_all_mailboxes_of_a_domain(visitor, monkeypatch):
     monkeypatch.setattr("accounts.rate_limits.MAILS_PER_DOMAIN", "5/h")
 

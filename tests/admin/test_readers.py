@@ -64,6 +64,17 @@ def test_a_reader_is_found_by_the_beginning_of_the_address_in_any_case(room, rea
     assert "bob@example.org" not in page.content.decode()
 
 
+@pytest.mark.parametrize("typed", ["ada@bücher.example", "ada@xn--bch", "ADA@B"])
+def test_search_finds_both_spellings_of_an_international_domain(room, typed):
+    make.subscriber("ada@bücher.example")
+    make.subscriber("ada@b.example")
+
+    page = room.get(reverse("admin:accounts_subscriber_changelist"), {"q": typed})
+
+    assert ("ada@xn--bcher-kva.example" in page.text) == (typed != "ADA@B")
+    assert ("ada@b.example" in page.text) == (typed == "ADA@B")
+
+
 def test_nobody_consents_for_a_reader_here(room, reader):
     reader.unsubscribe(make.NOW)
     address = reverse("admin:accounts_subscriber_change", args=[reader.pk])
