@@ -1,5 +1,6 @@
-"""One Jinja2 environment for mails and pages: strict about names, escaping in every .html."""
+"""The Jinja2 environment of mails and pages: undefined names are errors, .html is escaped."""
 
+import re
 from datetime import date, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -10,45 +11,61 @@ from django.templatetags.static import static
 from django.urls import reverse
 from django.utils import timezone
 from jinja2 import Environment, StrictUndefined, select_autoescape
+from markupsafe import Markup, escape
+
+WEB_URL = re.compile(r"https?://[^\s<>\"'`]+")
+# Characters that end a sentence or a bracket, not a URL.
+TRAILING_PUNCTUATION = ".,;:!?)]}…"
 
 
 def url(name: str, *args: object, **query: object) -> str:
-    """The path of a page by its name; keywords become the query."""
+    """Return the path of a page; keywords become the query string."""
     path = reverse(name, args=args)
     return f"{path}?{urlencode(query)}" if query else path
 
 
 def absolute(path: str) -> str:
-    """A path of this site as a full address, for mails and feeds."""
+    """Prepend SITE_URL to a path, for mails and feeds."""
     return f"{settings.SITE_URL}{path}"
 
 
-def as_date(value: date | datetime | str) -> date:
+def local_date(value: date | datetime | str) -> date:
     if isinstance(value, str):
         return date.fromisoformat(value)
     return timezone.localtime(value).date() if isinstance(value, datetime) else value
 
 
 def day(value: date | datetime | str) -> str:
-    """ "20 November", with the year only when it is not the current one."""
-    when = as_date(value)
-    shown = f"{when.day} {when:%B}"
-    return shown if when.year == timezone.localdate().year else f"{shown} {when.year}"
+    """Format a date as "20 November", with the year when it is not the current one."""
+    when = local_date(value)
+    text = f"{when.day} {when:%B}"
+    return text if when.year == timezone.localdate().year else f"{text} {when.year}"
 
 
 def long_day(value: date | datetime | str) -> str:
-    """ "Friday, 20 November 2026": the same whenever it is rendered."""
-    when = as_date(value)
+    """Format a date as "Friday, 20 November 2026", whatever the current date."""
+    when = local_date(value)
     return f"{when:%A}, {when.day} {when:%B} {when.year}"
 
 
-def plural(count: int, one: str, many: str) -> str:
-    """ "1 vote", "1,204 votes"."""
-    return f"{count:,} {one if count == 1 else many}"
+def plural(count: int, singular: str, plural: str) -> str:
+    """Format a count with its noun: "1 vote", "1,204 votes"."""
+    return f"{count:,} {singular if count == 1 else plural}"
+
+
+def linkify(text: str) -> Markup:
+    """Escape plain text and turn its http and https URLs into links."""
+    parts, end = [], 0
+    for match in WEB_URL.finditer(text):
+        address = match[0].rstrip(TRAILING_PUNCTUATION)
+        link = Markup('<a href="{0}" rel="nofollow noopener">{0}</a>').format(address)
+        parts += [escape(text[end : match.start()]), link]
+        end = match.start() + len(address)
+    return Markup("").join([*parts, escape(text[end:])])
 
 
 def environment(**options: Any) -> Environment:
-    """The environment of both bodies of a mail and of every page."""
+    """Create the environment; settings.TEMPLATES names this function."""
     options |= {
         "undefined": StrictUndefined,
         "autoescape": select_autoescape(["html"]),
@@ -57,13 +74,18 @@ def environment(**options: Any) -> Environment:
     }
     env = Environment(**options)
     env.globals |= {"url": url, "absolute": absolute, "static": static}
-    env.filters |= {"day": day, "long_day": long_day, "plural": plural}
+    env.filters |= {
+        "day": day,
+        "long_day": long_day,
+        "plural": plural,
+        "linkify": linkify,
+    }
     return env
 
 
 def site(request: HttpRequest | None = None) -> dict[str, Any]:
-    """What every template knows of the site."""
-    about = {
+    """Return the context that every template has: what the settings say about the site."""
+    site = {
         "name": settings.SITE_NAME,
         "url": settings.SITE_URL,
         "postal_address": settings.POSTAL_ADDRESS,
@@ -71,4 +93,4 @@ def site(request: HttpRequest | None = None) -> dict[str, Any]:
         "mailbox_url": reverse("mailbox") if settings.MAIL_TRANSPORT == "files" else "",
         "takes_submissions": settings.READER_SUBMISSIONS,
     }
-    return {"site": about}
+    return {"site": site}

@@ -218,7 +218,7 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 SECURE_REFERRER_POLICY = "same-origin"  # addresses of pages hold readers' keys
-CSRF_FAILURE_VIEW = "digest.site.errors.forged"
+CSRF_FAILURE_VIEW = "digest.site.errors.csrf_failure"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^(health|alive)$"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0

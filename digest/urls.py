@@ -23,6 +23,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("digest.site.urls")),
 ]
 
-handler403 = "digest.site.errors.refused"
+handler403 = "digest.site.errors.permission_denied"
 handler404 = "digest.site.errors.not_found"
-handler500 = "digest.site.errors.broken"
+handler500 = "digest.site.errors.server_error"

@@ -176,7 +176,7 @@ def sign_up(page, demo):
     page.get_by_role("button", name="Show papers", exact=True).click()
     papers = page.locator("ol.papers > li")
     assert papers.count() == 10
-    assert page.locator("ol.papers .why").count() == 10
+    assert page.locator("ol.papers .reason").count() == 10
     assert "post-training quantization" in papers.first.inner_text()
     page.get_by_label("Your email address").fill(READER)
     page.get_by_role("button", name="Subscribe", exact=True).click()
@@ -203,13 +203,13 @@ def choose(page):
     page.get_by_label("Interpretability", exact=True).check()
     page.get_by_label("Robotics", exact=True).check()
     page.get_by_role("button", name="Save topics").click()
-    page.get_by_label("Words to mute, with commas").fill("video")
-    page.get_by_role("button", name="Mute word").click()
+    page.get_by_label("Keywords to mute, separated by commas").fill("video")
+    page.get_by_role("button", name="Mute keywords").click()
     page.get_by_label("Half and half").check()
-    page.get_by_role("button", name="Save what fills it").click()
+    page.get_by_role("button", name="Save content").click()
     assert page.get_by_label("Half and half").is_checked()
     page.locator("select[name=hour]").select_option("7")
-    page.get_by_role("button", name="Save times").click()
+    page.get_by_role("button", name="Save schedule").click()
     assert page.get_by_label("Robotics", exact=True).is_checked()
     assert page.get_by_role("button", name="Remove video").count() == 1
 

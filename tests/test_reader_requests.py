@@ -91,9 +91,7 @@ def test_a_reader_brings_a_library_and_a_paper_that_an_editor_approves(
     approve(context.new_page(), live_server.url, new)
 
     page.reload()
-    page.get_by_role("status").get_by_text(
-        "Approved: it is among the papers"
-    ).wait_for()
+    page.get_by_role("status").get_by_text("It can now appear in digests").wait_for()
     assert Candidate.objects.filter(paper__identifier=new.identifier).exists()
 
 
@@ -101,37 +99,37 @@ def bring_a_library(page, preferences, old):
     known = Paper.objects.filter(title__contains="robot control")
     held = [one.identifier for one in known[:2]]
     page.goto(preferences)
-    page.get_by_text("Paste a list, BibTeX or your Zotero library").click()
-    page.get_by_label("arXiv ids or addresses").fill(
+    page.get_by_text("Add papers from a list, BibTeX or Zotero").click()
+    page.get_by_label("Paste arXiv IDs or links").fill(
         f"{held[0]}\nhttps://arxiv.org/abs/{held[1]}v2\n{old.identifier}\nno paper"
     )
     fits(page)
-    page.get_by_role("button", name="Add these papers").click()
+    page.get_by_role("button", name="Add papers").click()
     said = page.get_by_role("status").inner_text()
     assert "2 papers followed" in said
-    assert "1 line had no arXiv id" in said
+    assert "1 line without an arXiv ID" in said
     fits(page)
 
     page.reload()
     page.get_by_role("link", name=old.title_raw).wait_for()
     page.get_by_role("button", name=f"Remove {old.title_raw}").click()
-    page.get_by_text("Removed. It holds from your next digest on.").wait_for()
-    page.get_by_role("link", name="All preferences").click()
+    page.get_by_text("Removed. Changes apply from your next digest.").wait_for()
+    page.get_by_role("link", name="Preferences", exact=True).first.click()
     page.get_by_text("You have 2 papers").wait_for()
-    assert page.locator(".why", has_text="Similar to “Study").count()
+    assert page.locator(".reason", has_text="Similar to “Study").count()
 
 
 def submit(page, preferences, new):
     page.goto(preferences)
-    page.get_by_role("link", name="Submit a paper that everybody should see").click()
-    page.get_by_label("arXiv id or address").fill(f"arxiv.org/abs/{new.identifier}")
+    page.get_by_role("link", name="Submit a paper to the editors").click()
+    page.get_by_label("arXiv ID or link").fill("the paper on floods")
     page.get_by_role("button", name="Submit").click()
-    page.get_by_text("names no paper of arXiv").wait_for()
-    page.get_by_label("arXiv id or address").fill(
+    page.get_by_text("Enter an arXiv ID such as").wait_for()
+    page.get_by_label("arXiv ID or link").fill(
         f"https://arxiv.org/abs/{new.identifier}"
     )
     page.get_by_role("button", name="Submit").click()
-    page.get_by_role("status").get_by_text("Waits for an editor").wait_for()
+    page.get_by_role("status").get_by_text("Waiting for review").wait_for()
     fits(page)
 
 

@@ -1,25 +1,24 @@
-"""A paper as BibTeX."""
+"""Papers as BibTeX."""
 
 import re
 import unicodedata
 
 from digest.models import Paper
 
-# What TeX would otherwise act upon.
-ESCAPES = {
+TEX_ESCAPES = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
-    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    **{char: f"\\{char}" for char in "&%$#_{}"},
 }
 
 
-def bibtex(paper: Paper) -> str:
-    """An @misc record as arXiv recommends it: eprint, archivePrefix, primaryClass."""
+def format_bibtex(paper: Paper) -> str:
+    """Format an @misc record with the fields arXiv recommends: eprint, archivePrefix, primaryClass."""
     fields = {
-        "title": f"{{{tex(paper.title)}}}",
-        "author": " and ".join(tex(name) for name in paper.authors),
-        "year": str(year(paper)),
+        "title": f"{{{escape_tex(paper.title)}}}",
+        "author": " and ".join(escape_tex(name) for name in paper.authors),
+        "year": str(publication_year(paper)),
         "eprint": paper.identifier,
         "archivePrefix": "arXiv",
         "primaryClass": paper.primary,
@@ -27,24 +26,25 @@ def bibtex(paper: Paper) -> str:
         "url": paper.arxiv_url,
     }
     lines = [f"  {name} = {{{value}}}" for name, value in fields.items() if value]
-    return f"@misc{{{key(paper)},\n" + ",\n".join(lines) + "\n}"
+    return f"@misc{{{citation_key(paper)},\n" + ",\n".join(lines) + "\n}"
 
 
-def tex(text: str) -> str:
-    return "".join(ESCAPES.get(sign, sign) for sign in text)
+def escape_tex(text: str) -> str:
+    return "".join(TEX_ESCAPES.get(char, char) for char in text)
 
 
-def year(paper: Paper) -> int:
+def publication_year(paper: Paper) -> int:
     return (paper.published_at or paper.announced_on).year
 
 
-def key(paper: Paper) -> str:
-    """The first author's last name, the year and the first word of the title, in ASCII."""
-    last = (paper.authors or ["unknown"])[0].split()[-1:] or ["unknown"]
+def citation_key(paper: Paper) -> str:
+    """Join the first author's last name, the year and the first long word of the title, in ASCII."""
+    names = (paper.authors or ["unknown"])[0].split() or ["unknown"]
     word = next((w for w in re.findall(r"\w+", paper.title) if len(w) > 3), "paper")
-    return f"{plain(last[0]) or 'unknown'}{year(paper)}{plain(word) or 'paper'}"
+    author = ascii_letters(names[-1]) or "unknown"
+    return f"{author}{publication_year(paper)}{ascii_letters(word) or 'paper'}"
 
 
-def plain(text: str) -> str:
-    ascii_only = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    return re.sub(r"[^a-z0-9]", "", ascii_only.lower())
+def ascii_letters(text: str) -> str:
+    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]", "", ascii_text.lower())

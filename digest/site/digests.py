@@ -1,160 +1,166 @@
-"""A digest in the browser, its links, and a reader's earlier digests."""
+"""A digest in the browser, the links in its mail, and a reader's archive."""
 
-from datetime import timedelta
 from typing import Any
 
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
-from accounts.models import Subscriber
+from accounts.models import Link, Subscriber
 from digest import follows
 from digest.feedback import clicks, paper_feedback
 from digest.feedback.picked import picked
-from digest.mailer import compose
+from digest.mailer import compose, retention
 from digest.models import Candidate, Digest, Follow
+from digest.site.decorators import private_page, replace_mail_policy
 from digest.site.errors import not_found
-from digest.site.link_access import expired, moved_away, private, reader
-from digest.site.policy import policy
+from digest.site.link_access import (
+    is_key_expired,
+    link_expired,
+    preferences_link_required,
+    sent_digest,
+    valid_digest,
+)
+from digest.site.paper_lists import parse_day
 
-# A mail carries its style inside and needs nothing else.
-MAIL_POLICY = {"style-src": ["'unsafe-inline'"], "script-src": ["'none'"]}
-TARGETS = {
+TARGET_FIELDS = {
     "arxiv": "arxiv_url",
     "pdf": "pdf_url",
     "code": "code_url",
     "project": "project_url",
 }
-OPINIONS: dict[str, paper_feedback.Verb] = {"more": "more", "less": "less"}
-# A mail of last season may lie anywhere by now. Its links to papers lead on.
-OPINIONS_TAKEN = timedelta(days=90)
+FEEDBACK_VERBS: dict[str, paper_feedback.Verb] = {"more": "more", "less": "less"}
 # A year of daily digests.
-ARCHIVE = 366
-
-
-def sent(key: str) -> Digest | None:
-    """The digest of this key, unless there was nothing to send."""
-    rows = Digest.objects.select_related("edition", "subscriber")
-    return rows.exclude(outcome=Digest.Outcome.SKIPPED).filter(key=key).first()
+ARCHIVE_LENGTH = 366
 
 
 @require_safe
-@private
-@policy(MAIL_POLICY)
+@private_page
 def digest(request: HttpRequest, key: str) -> HttpResponse:
-    """The mail as it was sent."""
-    one = sent(key)
-    if one is None:
-        return expired(request)
-    response = HttpResponse(compose.compose(one).html)
-    response["Referrer-Policy"] = "no-referrer"  # it has links only, no forms
-    return response
+    """Show the mail as it was sent."""
+    row = valid_digest(key)
+    return render_mail(row) if row else link_expired(request)
+
+
+def render_mail(digest: Digest) -> HttpResponse:
+    response = HttpResponse(compose.compose(digest).html)
+    response["Referrer-Policy"] = "no-referrer"  # it has no forms: see private_page
+    return replace_mail_policy(response)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@private
-def link(request: HttpRequest, key: str, pick: int, verb: str) -> HttpResponse:
-    """A link of a mail: to the paper's pages, or an opinion about it."""
-    one = sent(key)
-    candidate = picked(one, pick) if one else None
-    if one is None or candidate is None:
-        return expired(request)
-    if verb in OPINIONS and (is_old(one) or moved_away(one)):
-        return expired(request)
-    if verb in OPINIONS:
-        return opinion(request, one, pick, candidate, OPINIONS[verb])
-    target = target_of(candidate.card, verb)
+@private_page
+def digest_link(request: HttpRequest, key: str, pick: int, verb: str) -> HttpResponse:
+    """Follow a link of a mail: to a page of the paper, which never expires, or to feedback on it."""
+    digest = sent_digest(key)
+    candidate = picked(digest, pick) if digest else None
+    if digest is None or candidate is None:
+        return link_expired(request)
+    if verb in FEEDBACK_VERBS:
+        if is_key_expired(digest):
+            return link_expired(request)
+        return feedback_page(request, digest, pick, candidate, FEEDBACK_VERBS[verb])
+    target = target_url(candidate.card, verb)
     if not target or request.method == "POST":
         return not_found(request)
     if request.method == "GET":
-        clicks.click(one, pick, verb, timezone.now())
+        clicks.click(digest, pick, verb, timezone.now())
     return redirect(target)
 
 
-def is_old(digest: Digest) -> bool:
-    """Whether a digest is too old for an opinion to be a wish for tomorrow."""
-    return timezone.now() - digest.created_at > OPINIONS_TAKEN
-
-
-def target_of(card: dict[str, Any], verb: str) -> str:
-    """Where a verb leads, from the row; "" where the paper has no such page."""
+def target_url(card: dict[str, Any], verb: str) -> str:
+    """Return where a verb leads, "" where the paper has no such page."""
     if verb == "paper":
         return reverse("paper", args=[card["identifier"]])
-    address: str = card.get(TARGETS.get(verb, ""), "")
-    return address if address.startswith(("https://", "http://")) else ""
+    url: str = card.get(TARGET_FIELDS.get(verb, ""), "")
+    return url if url.startswith(("https://", "http://")) else ""
 
 
-def opinion(
+def feedback_page(
     request: HttpRequest,
     digest: Digest,
     number: int,
     candidate: Candidate,
     verb: paper_feedback.Verb,
 ) -> HttpResponse:
-    """GET shows a button, because programs open every link of a mail; POST acts or takes back."""
+    """Ask on GET, because link scanners open every link of a mail; store or undo on POST."""
     if request.method == "POST":
         if request.POST.get("undo"):
             paper_feedback.unsay(digest, number)
-            kept = True
+            is_stored = True
         else:
-            kept = paper_feedback.say(digest, number, verb) is not None
-        here = reverse("link", args=[digest.key, number, verb])
-        return redirect(here if kept else f"{here}?full=1")
+            is_stored = paper_feedback.say(digest, number, verb) is not None
+        url = reverse("link", args=[digest.key, number, verb])
+        return redirect(url if is_stored else f"{url}?full=1")
     context = {
         "digest": digest,
         "card": candidate.card,
         "verb": verb,
-        "held": held(digest.subscriber, candidate.paper.identifier),
-        "full": bool(request.GET.get("full")),
-        "limit": follows.MAX_EXAMPLE_PAPERS,
+        "opinion": stored_opinion(digest.subscriber, candidate.paper.identifier),
+        "is_full": bool(request.GET.get("full")),
+        "max_papers": follows.MAX_EXAMPLE_PAPERS,
     }
-    return render(request, "pages/opinion.html", context)
+    return render(request, "pages/paper_feedback.html", context)
 
 
-def held(subscriber: Subscriber, identifier: str) -> str:
-    """What this reader said of a paper before: more, less, or nothing; "chosen" where they follow it anyway.
-
-    To have opened a paper is to have said nothing.
-    """
-    about = Follow.objects.filter(
-        subscriber=subscriber, interest__kind="paper", interest__value=identifier
-    ).exclude(source=Follow.Source.OPENED)
-    stance = about.first()
-    if stance is None or stance.weight <= 0:
-        return "less" if stance else ""
-    return "chosen" if stance.source == Follow.Source.CHOSEN else "more"
+def stored_opinion(subscriber: Subscriber, identifier: str) -> str:
+    """Return "more", "less", "chosen" for a paper of the reading list, or ""; opening a paper is no opinion."""
+    follow = (
+        Follow.objects.filter(
+            subscriber=subscriber, interest__kind="paper", interest__value=identifier
+        )
+        .exclude(source=Follow.Source.OPENED)
+        .first()
+    )
+    if follow is None:
+        return ""
+    if follow.weight <= 0:
+        return "less"
+    return "chosen" if follow.source == Follow.Source.CHOSEN else "more"
 
 
 @require_safe
-@private
-def digests(request: HttpRequest, key: str) -> HttpResponse:
-    """What a reader got before."""
-    subscriber = reader(key, timezone.now())
-    if subscriber is None:
-        return expired(request)
-    context = {"key": key, "rows": archive(subscriber)}
-    return render(request, "pages/digests.html", context)
+@preferences_link_required
+def archive(request: HttpRequest, link: Link) -> HttpResponse:
+    context = {
+        "key": link.key,
+        "rows": archive_rows(link.subscriber),
+        "days_kept": retention.days(),
+    }
+    return render(request, "pages/archive.html", context)
 
 
-def archive(subscriber: Subscriber) -> list[dict[str, Any]]:
-    """A reader's digests, newest first, each with its lead paper's title, "" where it held none; two queries."""
-    mine = subscriber.digests.exclude(outcome=Digest.Outcome.SKIPPED)
-    rows = [
-        (one, one.picks)
-        for one in mine.select_related("edition").order_by("-edition__day")[:ARCHIVE]
-    ]
-    leads = Candidate.objects.in_bulk(
+@require_safe
+@preferences_link_required
+def archived_digest(request: HttpRequest, link: Link, text: str) -> HttpResponse:
+    """Show a digest of the archive, also after its own key has expired."""
+    day = parse_day(text)
+    rows = sent_digests(link.subscriber)
+    row = rows.filter(edition__day=day).first() if day else None
+    return render_mail(row) if row else not_found(request)
+
+
+def sent_digests(subscriber: Subscriber) -> QuerySet[Digest]:
+    rows = subscriber.digests.exclude(outcome=Digest.Outcome.SKIPPED)
+    return rows.select_related("edition", "subscriber")
+
+
+def archive_rows(subscriber: Subscriber) -> list[dict[str, Any]]:
+    """List digests, newest first, with the title of their first paper, "" for an empty digest."""
+    digests = sent_digests(subscriber).order_by("-edition__day")[:ARCHIVE_LENGTH]
+    rows = [(digest.edition.day, digest.picks) for digest in digests]
+    first_papers = Candidate.objects.in_bulk(
         [picks[0].candidate for _, picks in rows if picks]
     )
     return [
         {
-            "key": one.key,
-            "day": one.edition.day,
+            "day": day,
             "count": len(picks),
-            "title": leads[picks[0].candidate].card["title"] if picks else "",
+            "title": first_papers[picks[0].candidate].card["title"] if picks else "",
         }
-        for one, picks in rows
-        if not picks or picks[0].candidate in leads
+        for day, picks in rows
+        if not picks or picks[0].candidate in first_papers
     ]

@@ -1,4 +1,4 @@
-"""Whether the site works, for machines that ask; and what robots may read."""
+"""Health checks for monitoring, and robots.txt."""
 
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -13,15 +13,16 @@ from digest.ingest import monitoring
 from digest.ingest.sources import arxiv_calendar
 from digest.models import IngestRun, SendingPause
 
-# Votes are read every two hours: a day and a half without success is our fault,
-# not a source's bad evening.
-STALE = timedelta(hours=36)
-YOUNG = timedelta(days=4)  # a gap of Friday is still one on Monday
-STANDS_STILL = "stands still"
-ROBOTS = "User-agent: *\n" + "".join(
+# Votes are read every two hours. A day and a half without success is our fault, not
+# a source's outage of one evening.
+STALE_INGEST_AGE = timedelta(hours=36)
+# A missing Friday still counts on Monday.
+RECENT_DAYS = timedelta(days=4)
+PAUSED_AUTOMATICALLY = "paused automatically"
+ROBOTS_TXT = "User-agent: *\n" + "".join(
     f"Disallow: {path}\n"
     for path in (
-        *("/admin/", "/d/", "/digests/", "/preferences/", "/confirm/"),
+        *("/admin/", "/d/", "/digests/", "/preferences/", "/submit/", "/confirm/"),
         *("/unsubscribe/", "/address/", "/mailbox", "/papers?q="),
     )
 )
@@ -30,60 +31,61 @@ ROBOTS = "User-agent: *\n" + "".join(
 @require_safe
 @never_cache
 def health(request: HttpRequest) -> JsonResponse:
-    """200 while the database answers, listings are read, no expected day lacks papers and no brake fell by itself.
+    """Answer 503 when the database, ingest or sending needs an operator.
 
-    A new site has read none yet. `missing` are the days of the last weeks that should
-    have brought papers; only young ones count, for an old gap is for an eye, not an alarm.
-    `checked` is what OAI-PMH told otherwise than the feeds in the last week.
+    Ingest is bad when no listing was read for STALE_INGEST_AGE or a recent day has no
+    papers; a new site has read none yet. Sending is bad when the circuit breaker paused
+    it. `missing` also lists older days, which raise no alarm; `checked` summarises the
+    daily checks of the last week.
     """
     now = timezone.now()
     try:
-        newest, missing = newest_ingest(), monitoring.missing(now)
-        checked, sending = monitoring.checked(now), how_sending_goes()
+        last_ingest, missing = last_ingest_at(), monitoring.missing(now)
+        checked, sending = monitoring.checked(now), sending_status()
     except DatabaseError:
-        return JsonResponse({"database": "no answer"}, status=503)
-    stale = newest is not None and now - newest > STALE
-    young = any(arxiv_calendar.today(now) - day < YOUNG for day in missing)
-    ingest = "stale" if stale else "a day is missing" if young else "ok"
-    told = {
+        return JsonResponse({"database": "unavailable"}, status=503)
+    is_stale = last_ingest is not None and now - last_ingest > STALE_INGEST_AGE
+    today = arxiv_calendar.today(now)
+    is_missing = any(today - day < RECENT_DAYS for day in missing)
+    ingest = "stale" if is_stale else "a day is missing" if is_missing else "ok"
+    status = {
         "database": "ok",
         "ingest": ingest,
         "sending": sending,
-        "newest": newest,
+        "newest": last_ingest,
         "missing": missing,
         "checked": asdict(checked),
         "holidays_known_until": arxiv_calendar.holidays_known_until(),
     }
-    well = ingest == "ok" and sending != STANDS_STILL
-    return JsonResponse(told, status=200 if well else 503)
+    is_healthy = ingest == "ok" and sending != PAUSED_AUTOMATICALLY
+    return JsonResponse(status, status=200 if is_healthy else 503)
 
 
 @require_safe
 @never_cache
 def alive(request: HttpRequest) -> JsonResponse:
-    """200 while this program and its database answer: for whatever restarts programs.
-
-    A day that arXiv owes us is an alarm, and no reason to restart anything.
-    """
+    """Answer 200 while the process and its database work, for supervisors that restart it."""
     try:
         IngestRun.objects.exists()
     except DatabaseError:
-        return JsonResponse({"database": "no answer"}, status=503)
+        return JsonResponse({"database": "unavailable"}, status=503)
     return JsonResponse({"database": "ok"})
 
 
-def how_sending_goes() -> str:
-    """Whether a brake is in force. Why is for the admin and the log: whoever asks here may be anybody."""
-    pulled = SendingPause.objects.in_force().values_list("is_automatic", flat=True)
-    return STANDS_STILL if any(pulled) else "stopped by hand" if pulled else "ok"
+def sending_status() -> str:
+    """Say whether a sending pause is in force; its reason is for the admin only."""
+    pauses = SendingPause.objects.in_force().values_list("is_automatic", flat=True)
+    if any(pauses):
+        return PAUSED_AUTOMATICALLY
+    return "paused manually" if pauses else "ok"
 
 
-def newest_ingest() -> datetime | None:
-    """When a listing was last read whole."""
+def last_ingest_at() -> datetime | None:
+    """Return when a listing was last read completely."""
     done = IngestRun.objects.filter(state=IngestRun.State.DONE)
     return done.order_by("-started_at").values_list("started_at", flat=True).first()
 
 
 @require_safe
 def robots(request: HttpRequest) -> HttpResponse:
-    return HttpResponse(ROBOTS, content_type="text/plain; charset=utf-8")
+    return HttpResponse(ROBOTS_TXT, content_type="text/plain; charset=utf-8")

@@ -1,4 +1,4 @@
-"""The front page: say what you work on, see today's papers for it, get them every morning."""
+"""The front page: enter a research interest, see matching papers, subscribe to them."""
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -9,56 +9,58 @@ from digest import follows
 from digest.models import Interest, Topic
 from digest.reasons import load_names
 from digest.site import paper_rows
-from digest.site.limits import limit_searches
+from digest.site.decorators import refuse_if
+from digest.site.errors import refuse_frequent_searches
+from digest.site.paper_rows import PaperRow
 
-# As Hugging Face's search: longer questions are pasted abstracts.
-LONGEST_QUESTION = 250
-# More than twenty is everything.
-MOST_TOPICS = 20
+# Hugging Face's limit; longer queries are pasted abstracts.
+MAX_QUERY_LENGTH = 250
+MAX_TOPICS = 20
 
 
-def question(request: HttpRequest) -> str:
-    """What was asked, without what cannot be printed, never too long."""
-    raw = request.GET.get("q", "")[: 4 * LONGEST_QUESTION]
-    printable = "".join(sign if sign.isprintable() else " " for sign in raw)
-    return " ".join(printable.split())[:LONGEST_QUESTION].strip()
+def search_query(request: HttpRequest) -> str:
+    """Return the printable part of `q`, at most MAX_QUERY_LENGTH characters."""
+    raw = request.GET.get("q", "")[: 4 * MAX_QUERY_LENGTH]
+    printable = "".join(char if char.isprintable() else " " for char in raw)
+    return " ".join(printable.split())[:MAX_QUERY_LENGTH].strip()
 
 
 @require_safe
-@limit_searches
+@refuse_if(refuse_frequent_searches)
 def home(request: HttpRequest) -> HttpResponse:
-    q, chosen = question(request), request.GET.getlist("topic")[:MOST_TOPICS]
+    q, requested_slugs = search_query(request), request.GET.getlist("topic")
     topics = list(Topic.objects.filter(is_listed=True))
-    slugs = [topic.slug for topic in topics if topic.slug in chosen]
-    asked = [f"search:{q}", *(f"topic:{slug}" for slug in slugs)]
-    interests, edition = follows.unsaved_interests(asked), paper_rows.newest()
-    own, trending = apart(paper_rows.answer(edition, interests))
+    chosen = [t for t in topics if t.slug in requested_slugs[:MAX_TOPICS]]
+    slugs = [topic.slug for topic in chosen]
+    interests = follows.unsaved_interests(
+        [f"search:{q}", *(f"topic:{slug}" for slug in slugs)]
+    )
+    edition = paper_rows.newest_edition()
+    matches, trending = split_matches(paper_rows.preview_rows(edition, interests))
     context = {
         "q": q,
         "topics": topics,
-        "chosen": slugs,
-        "chosen_names": ", ".join(one.name for one in topics if one.slug in slugs),
+        "chosen_slugs": slugs,
+        "chosen_names": ", ".join(topic.name for topic in chosen),
         "requested_interests": [f"{one.kind}:{one.value}" for one in interests],
+        "requested_names": requested_names(interests),
         "edition": edition,
         "today": timezone.localdate(),
-        "asked": in_words(interests),
-        "own": own,
+        "matches": matches,
         "trending": trending,
     }
     return render(request, "pages/home.html", context)
 
 
-def apart(
-    papers: list[paper_rows.Shown],
-) -> tuple[list[paper_rows.Shown], list[paper_rows.Shown]]:
-    """What fits the question, the editors' picks with it, and what only trends; all trends where nothing fits."""
-    if not any(paper.interest for paper in papers):
-        return [], papers
-    own = [paper for paper in papers if paper.kind != "trend"]
-    return own, [paper for paper in papers if paper.kind == "trend"]
+def split_matches(rows: list[PaperRow]) -> tuple[list[PaperRow], list[PaperRow]]:
+    """Split rows into matches with editors' picks, and trending ones; all are trending where nothing matches."""
+    if not any(row.interest for row in rows):
+        return [], rows
+    matches = [row for row in rows if row.kind != "trend"]
+    return matches, [row for row in rows if row.kind == "trend"]
 
 
-def in_words(interests: list[Interest]) -> str:
-    """What was asked, as a list that a sentence can hold."""
+def requested_names(interests: list[Interest]) -> str:
+    """List interests by name within a sentence; searches are quoted."""
     names = load_names(interests)
     return ", ".join(names.get(one.value, f"“{one.value}”") for one in interests)

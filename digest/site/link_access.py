@@ -1,82 +1,70 @@
-"""What a key in a mailed link opens."""
+"""What the key in a mailed link opens.
+
+A preferences link opens everything of its reader. A digest's key opens that digest,
+feedback on its papers and nothing else, because readers forward digests.
+"""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
 from functools import wraps
-from typing import Concatenate, NamedTuple, ParamSpec
+from typing import Any, Concatenate
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 
-from accounts.models import Link, Subscriber
-from digest.mailer import retention
+from accounts.models import Link
 from digest.models import Digest, moved_since
+from digest.site.decorators import private_page
 
-P = ParamSpec("P")
-View = Callable[Concatenate[HttpRequest, P], HttpResponse]
-
-# A digest may lie in an inbox as long as a link to preferences lives.
-LIFETIME = timedelta(days=30)
+DIGEST_KEY_LIFETIME = Link.LIFETIMES[Link.Purpose.PREFERENCES]
 
 
-def private(view: View[P]) -> View[P]:
-    """A page whose address holds a key: not indexed, not cached.
+def preferences_link_required(
+    view: Callable[Concatenate[HttpRequest, Link, ...], HttpResponse],
+) -> Callable[..., HttpResponse]:
+    """Call the view with the valid preferences link of this key; offer a new link to other keys."""
 
-    Its Referrer-Policy stays the site's same-origin, which tells no other site the
-    address. no-referrer would make browsers send "Origin: null" with every form, and
-    Django's check against forged requests would refuse them all.
-    """
-
-    @wraps(view)
-    def kept(
-        request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs
+    @private_page
+    def wrapper(
+        request: HttpRequest, key: str, *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        response = view(request, *args, **kwargs)
-        response["X-Robots-Tag"] = "noindex, nofollow"
-        response["Cache-Control"] = "private, no-store"
-        return response
+        link = Link.objects.get_valid(Link.Purpose.PREFERENCES, key, timezone.now())
+        if link is None:
+            return request_link(request, key)
+        return view(request, link, *args, **kwargs)
 
-    return kept
-
-
-class Opened(NamedTuple):
-    """Whose preferences are open, and by which link; None is the key of a digest.
-
-    Readers forward digests to colleagues, but hardly a mail that says "do not pass it
-    on": what cannot be undone needs a link.
-    """
-
-    subscriber: Subscriber
-    link: Link | None
+    return wraps(view)(wrapper)
 
 
-def opened(key: str, now: datetime) -> Opened | None:
-    """Whose preferences this key opens: a live link's, or those of a digest of the last 30 days."""
-    if link := Link.objects.get_valid(Link.Purpose.PREFERENCES, key, now):
-        return Opened(link.subscriber, link)
-    young = Digest.objects.filter(key=key, created_at__gt=now - LIFETIME)
-    digest = young.exclude(moved_since()).select_related("subscriber").first()
-    return Opened(digest.subscriber, None) if digest else None
+def request_link(request: HttpRequest, key: str) -> HttpResponse:
+    """Offer to mail a preferences link: to the reader of a digest, or to an address to be entered."""
+    digest = valid_digest(key)
+    if digest is None:
+        return link_expired(request)
+    context = {"unsubscribe_key": digest.subscriber.unsubscribe_key}
+    return render(request, "pages/link_required.html", context, status=403)
 
 
-def moved_away(digest: Digest) -> bool:
-    """Whether somebody else may hold this digest by now: its links lead on, but decide nothing."""
+def sent_digest(key: str) -> Digest | None:
+    """Return the digest of this key, unless it was skipped."""
+    digests = Digest.objects.select_related("edition", "subscriber")
+    return digests.exclude(outcome=Digest.Outcome.SKIPPED).filter(key=key).first()
+
+
+def valid_digest(key: str) -> Digest | None:
+    """Return the digest that this key still opens; a change of address closes earlier ones."""
+    digest = sent_digest(key)
+    if digest is None or is_key_expired(digest):
+        return None
+    return digest
+
+
+def is_key_expired(digest: Digest) -> bool:
+    if timezone.now() - digest.created_at >= DIGEST_KEY_LIFETIME:
+        return True
     return Digest.objects.filter(moved_since(), pk=digest.pk).exists()
 
 
-def reader(key: str, now: datetime) -> Subscriber | None:
-    """Whose preferences this key opens, be it a link's or a digest's."""
-    found = opened(key, now)
-    return found.subscriber if found else None
-
-
-def by_link(key: str, now: datetime) -> Subscriber | None:
-    """Whose preferences this key opens where it is a link's own."""
-    found = opened(key, now)
-    return found.subscriber if found and found.link else None
-
-
-def expired(request: HttpRequest) -> HttpResponse:
-    """An old or unknown key: offer a fresh one."""
-    context = {"digests_kept": retention.days()}
-    return render(request, "pages/expired.html", context, status=404)
+def link_expired(request: HttpRequest) -> HttpResponse:
+    """Answer an unknown or expired key with a form that mails a new link."""
+    return render(request, "pages/link_expired.html", status=404)

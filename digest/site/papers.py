@@ -10,61 +10,61 @@ from django.views.decorators.http import require_safe
 from digest.cards import card
 from digest.models import Paper
 from digest.ranking import search
-from digest.site.bibtex import bibtex
-from digest.site.days import show_day
-from digest.site.errors import not_found
-from digest.site.home import question
-from digest.site.limits import limit_searches
-from digest.site.linkify import linked
+from digest.site.bibtex import format_bibtex
+from digest.site.decorators import refuse_if
+from digest.site.errors import not_found, refuse_frequent_searches
+from digest.site.home import search_query
+from digest.site.paper_lists import render_day
 
-# As Hugging Face's search.
-MOST_RESULTS = 120
-RELATED = 5
-SHARED = "Readers of this paper follow it too"
-# arXiv's ids, old and new, and what other sources may call a paper.
+# Hugging Face's limit.
+MAX_RESULTS = 120
+RELATED_PAPERS = 5
+CO_READERSHIP_REASON = "Also followed by readers of this paper"
+# arXiv identifiers, old and new, and those of other sources.
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+-]{0,63}")
-VERSION = re.compile(r"v[0-9]{1,3}$")
+VERSION_SUFFIX = re.compile(r"v[0-9]{1,3}$")
 
 
 @require_safe
-@limit_searches
-def papers(request: HttpRequest) -> HttpResponse:
-    """Search by meaning; without a question, the newest day."""
-    q, latest = question(request), Paper.objects.newest_day(timezone.now())
-    if not q and latest:
-        return show_day(request, latest)
-    found = search.search(q, limit=MOST_RESULTS)
+@refuse_if(refuse_frequent_searches)
+def search_page(request: HttpRequest) -> HttpResponse:
+    """Search by meaning; without a query, show the newest day."""
+    q, day = search_query(request), Paper.objects.newest_day(timezone.now())
+    if not q and day:
+        return render_day(request, day)
+    results = search.search(q, limit=MAX_RESULTS)
     context = {
         "q": q,
-        "cards": [card(paper) for paper, _ in found],
+        "cards": [card(paper) for paper, _ in results],
         "requested_interests": [f"search:{q}"] if q else [],
     }
     return render(request, "pages/search.html", context)
 
 
 @require_safe
-def paper(request: HttpRequest, identifier: str) -> HttpResponse:
-    """One paper; the address of a version leads to the paper."""
+def paper_page(request: HttpRequest, identifier: str) -> HttpResponse:
     if not IDENTIFIER.fullmatch(identifier):
         return not_found(request)
-    one = Paper.objects.filter(identifier=identifier).first()
-    if one is None:
-        return elsewhere(request, identifier)
+    paper = Paper.objects.filter(identifier=identifier).first()
+    if paper is None:
+        return redirect_version(request, identifier)
+    related = search.related([paper], timezone.now(), RELATED_PAPERS)
     context = {
-        "paper": one,
-        "card": card(one),
-        "abstract": linked(one.abstract),
-        "bibtex": bibtex(one),
+        "paper": paper,
+        "card": card(paper),
+        "bibtex": format_bibtex(paper),
         "related": [
-            (card(other), SHARED if is_shared else "")
-            for other, is_shared in search.related([one], timezone.now(), RELATED)
+            (card(other), CO_READERSHIP_REASON if is_shared else "")
+            for other, is_shared in related
         ],
     }
     return render(request, "pages/paper.html", context)
 
 
-def elsewhere(request: HttpRequest, identifier: str) -> HttpResponse:
-    bare = VERSION.sub("", identifier)
-    if bare != identifier and Paper.objects.filter(identifier=bare).exists():
-        return redirect("paper", bare)
+def redirect_version(request: HttpRequest, identifier: str) -> HttpResponse:
+    """Redirect the address of a version to its paper."""
+    without_version = VERSION_SUFFIX.sub("", identifier)
+    stored = Paper.objects.filter(identifier=without_version)
+    if without_version != identifier and stored.exists():
+        return redirect("paper", without_version)
     return not_found(request)

@@ -1,4 +1,4 @@
-"""A reader's preferences, opened by a mailed key: GET shows, POST changes one thing and says so."""
+"""A reader's preferences: GET shows the page, POST makes one change and reports it."""
 
 import zoneinfo
 from collections.abc import Callable
@@ -15,307 +15,288 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
 from accounts import links
-from accounts.models import Subscriber, Suppression
+from accounts.models import Link, Subscriber, Suppression
 from digest import follows
 from digest.feedback.implicit_follows import forget
 from digest.models import Edition, Follow, Interest, Topic
 from digest.ranking import choose
 from digest.reasons import load_names
 from digest.site import paper_rows
-from digest.site.link_access import Opened, expired, opened, private
+from digest.site.link_access import preferences_link_required
 
 Kind = Interest.Kind
 FillMode = Subscriber.FillMode
-Change = Callable[[Subscriber, QueryDict, datetime], str]
+Action = Callable[[Subscriber, QueryDict, datetime], str]
 
-# Longer than a holiday is leaving, and the page offers that too.
-LONGEST_PAUSE = 4  # weeks
+MAX_PAUSE_WEEKS = 4
 CONTINENTS = {
     *("Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia"),
     *("Europe", "Indian", "Pacific"),
 }
-# What readers type into one field, several at once.
-LISTS = {Kind.KEYWORD, Kind.CATEGORY}
-TYPED = {Kind.KEYWORD, Kind.AUTHOR, Kind.CATEGORY, Kind.SEARCH}
-SAYS = {
-    "saved": "Saved. It holds from your next digest on.",
-    "paused": "Paused. We start again by ourselves.",
-    "resumed": "You get digests again.",
-    "asked": "If that address can be used, a mail with a button is on its way to it. Until it is pressed, nothing changes.",
-    "refused": "That was not kept, or not all of it: it was empty, too long, not something that can be followed, or more than sixty interests.",
-    "category": "That was not kept, or not all of it: arXiv's categories are written like cs.LG or stat.ML, and sixty interests are the most.",
-    "wrong": "That was not understood, and nothing was changed.",
-    "forbidden": "Our mail to this address came back or was reported as spam, or we were asked to stop: we may not mail it.",
+ENTERED_KINDS = {Kind.KEYWORD, Kind.AUTHOR, Kind.CATEGORY, Kind.SEARCH}
+# Fields that take several entries, separated by commas.
+LIST_KINDS = {Kind.KEYWORD, Kind.CATEGORY}
+MESSAGES = {
+    "saved": "Saved. Changes apply from your next digest.",
+    "paused": "Digests paused. They restart automatically.",
+    "resumed": "Digests resumed.",
+    "address_requested": "Check the inbox of the new address. If we can use it, we sent it a confirmation link. Until you confirm, nothing changes.",
+    "not_saved": "Some entries were not saved. An entry may be empty, too long or unsupported, or you already have 60 interests.",
+    "category": "Some entries were not saved. Write categories like cs.LG or stat.ML. You can have up to 60 interests.",
+    "invalid": "Nothing was changed, because the form was incomplete. Reload the page and try again.",
+    "suppressed": "We can't send email to this address: earlier email bounced, was reported as spam, or was blocked on request.",
 }
-BAD = {"refused", "category", "wrong", "forbidden"}
-# The parts of the page that have forms of their own: who presses a button there reads
-# the answer there. What changes whether mail comes is told at the top.
-PLACES = {"topics", "words", "mutes", "liked", "fill", "times", "address"}
-# The three fill_modes as readers read them: a name, and what follows from it.
+ERRORS = {"not_saved", "category", "invalid", "suppressed"}
+# Sections with forms of their own show the message beside the form that was sent.
+SECTIONS = {"topics", "words", "mutes", "liked", "content-mix", "schedule", "address"}
 FILL_MODES = [
     (
         FillMode.FOLLOWED_ONLY,
         "Only what I follow",
-        "Every paper matches something above, unless the editors picked it for everybody. Some days that is fewer than you asked for, or none.",
+        "Every paper matches something you follow, except editors' picks. Some digests are shorter, and on some days there is none.",
     ),
     (
         FillMode.FOLLOWED_FIRST,
         "What I follow first",
-        "Trending papers fill the places that are left.",
+        "Trending papers fill the remaining places.",
     ),
     (
         FillMode.HALF,
         "Half and half",
-        "Half of the places are for trending papers, whatever you follow.",
+        "Half of every digest is trending papers.",
     ),
 ]
 
 
-class Schedule(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
-    """When and how much."""
-
+class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
     class Meta:
         model = Subscriber
         fields = ["length", "frequency", "weekday", "hour", "zone"]
 
 
-class Filling(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
-    """What fills the mail; a box that is not ticked is not sent, and means no."""
-
+class ContentForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
     class Meta:
         model = Subscriber
         fields = ["fill_mode", "note_when_empty", "learns_from_clicks"]
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@private
-def preferences(request: HttpRequest, key: str) -> HttpResponse:
-    now = timezone.now()
-    found = opened(key, now)
-    if found is None:
-        return expired(request)
+@preferences_link_required
+def preferences(request: HttpRequest, link: Link) -> HttpResponse:
     if request.method != "POST":
-        return render(request, "pages/preferences.html", page(request, found, key))
-    here = (
-        f"{reverse('preferences', args=[key])}?said={change(found, request.POST, now)}"
-    )
-    place = request.POST.get("at")
-    return redirect(f"{here}&at={place}#{place}" if place in PLACES else here)
+        return render(request, "pages/preferences.html", page_context(request, link))
+    message = apply_action(link, request.POST, timezone.now())
+    url = f"{reverse('preferences', args=[link.key])}?message={message}"
+    section = request.POST.get("section")
+    if section in SECTIONS:
+        url += f"&section={section}#{section}"
+    return redirect(url)
 
 
-def change(found: Opened, sent: QueryDict, now: datetime) -> str:
-    """Do the one thing that the form asks for; returns the name of what to say."""
-    asked = sent.get("do", "")
-    if asked == "requested_interests":
-        return follow_wishes(found)
-    if asked not in CHANGES or (asked in OWN and found.link is None):
-        return "wrong"
-    return CHANGES[asked](found.subscriber, sent, now)
+def apply_action(link: Link, form: QueryDict, now: datetime) -> str:
+    """Make the change that a form asks for; return the name of the message."""
+    action = form.get("action", "")
+    if action == "follow_requested":
+        return follow_requested(link)
+    if action not in ACTIONS:
+        return "invalid"
+    return ACTIONS[action](link.subscriber, form, now)
 
 
-def page(request: HttpRequest, found: Opened, key: str) -> dict[str, Any]:
-    """All that the page shows; reads only."""
-    now, said, subscriber = (
-        timezone.now(),
-        request.GET.get("said", ""),
-        found.subscriber,
-    )
+def page_context(request: HttpRequest, link: Link) -> dict[str, Any]:
+    now, subscriber = timezone.now(), link.subscriber
+    message, section = request.GET.get("message", ""), request.GET.get("section", "")
     return {
-        "key": key,
-        "own": found.link is not None,
-        "wished": wished(found),
-        "on_its_way": Edition.objects.frozen().exists(),
+        "key": link.key,
         "subscriber": subscriber,
-        "forbidden": Suppression.objects.blocks(subscriber.email, now),
-        "paused": bool(subscriber.paused_until and subscriber.paused_until > now),
-        "welcome": bool(request.GET.get("welcome")),
-        "said": SAYS.get(said, ""),
-        "at": place if (place := request.GET.get("at")) in PLACES else "",
-        "is_bad": said in BAD,
-        "stances": stances(subscriber),
-        "topics": offered(subscriber),
-        "zones": sorted({*zones(), subscriber.zone}),
+        "is_suppressed": Suppression.objects.blocks(subscriber.email, now),
+        "is_paused": bool(subscriber.paused_until and subscriber.paused_until > now),
+        "is_welcome": bool(request.GET.get("welcome")),
+        "has_edition": Edition.objects.frozen().exists(),
+        "message": MESSAGES.get(message, ""),
+        "section": section if section in SECTIONS else "",
+        "is_error": message in ERRORS,
+        "requested": [name for _, name in requested_interests(link)],
+        "follows": follows_by_section(subscriber),
+        "topics": topic_choices(subscriber),
+        "zones": sorted({*time_zones(), subscriber.zone}),
         "fill_modes": FILL_MODES,
         "follows_nothing": not choose.followers([subscriber]),
-        "counts_clicks": settings.CLICK_REDIRECT,
+        "records_clicks": settings.CLICK_REDIRECT,
         "frequencies": Subscriber.Frequency.choices,
         "weekdays": Subscriber.Weekday.choices,
-        "preview": next_digest(subscriber, now),
+        "preview": preview_next_digest(subscriber, now),
     }
 
 
-def wished(found: Opened) -> list[str]:
-    """What was asked for when somebody signed this reader up again, and is not followed yet, in words."""
-    asked = follows.unsaved_interests(
-        found.link.payload.get("requested_interests") if found.link else []
+def requested_interests(link: Link) -> list[tuple[Interest, str]]:
+    """Return interests, with names, that a second sign-up asked for and the reader does not follow."""
+    requested = follows.unsaved_interests(link.payload.get("requested_interests"))
+    followed = set(
+        link.subscriber.follows.values_list("interest__kind", "interest__value")
     )
-    mine = found.subscriber.follows.values_list("interest__kind", "interest__value")
-    held = set(mine)
-    new = [one for one in asked if (one.kind, one.value) not in held]
+    new = [one for one in requested if (one.kind, one.value) not in followed]
     names = load_names(new)
-    return [names.get(one.value, one.value) for one in new]
+    return [(one, names.get(one.value, one.value)) for one in new]
 
 
 @cache
-def zones() -> list[str]:
-    """Time zones to choose from: places, and none that depends on this machine or on old habits."""
+def time_zones() -> list[str]:
+    """List IANA zones of places; legacy names and "localtime" are left out."""
     names = zoneinfo.available_timezones()
-    return sorted(name for name in names if is_place(name) or name == "UTC")
+    return sorted(
+        name for name in names if name.partition("/")[0] in CONTINENTS or name == "UTC"
+    )
 
 
-def is_place(zone: str) -> bool:
-    """Whether a zone is named for a continent or ocean and a place there, as IANA names them now."""
-    return zone.partition("/")[0] in CONTINENTS
-
-
-def stances(subscriber: Subscriber) -> dict[str, list[dict[str, Any]]]:
-    """What the reader follows, mutes, likes, dislikes and opened, each with its words."""
+def follows_by_section(subscriber: Subscriber) -> dict[str, list[dict[str, Any]]]:
+    """Group follows by kind, with mutes, disliked and opened papers apart."""
     rows = list(subscriber.follows.select_related("interest").order_by("pk"))
     names = load_names([row.interest for row in rows])
-    found: dict[str, list[dict[str, Any]]] = {
+    groups: dict[str, list[dict[str, Any]]] = {
         name: [] for name in (*Kind.values, "muted", "disliked", "opened")
     }
     for row in rows:
-        one = row.interest
-        words = {"id": one.pk, "kind": one.kind, "value": one.value}
-        place = one.kind
+        interest = row.interest
+        group = interest.kind
         if row.weight <= 0:
-            place = "disliked" if one.kind == Kind.PAPER else "muted"
+            group = "disliked" if interest.kind == Kind.PAPER else "muted"
         elif row.source == Follow.Source.OPENED:
-            place = "opened"
-        found[place].append(words | {"name": names.get(one.value, one.value)})
-    return found
+            group = "opened"
+        name = names.get(interest.value, interest.value)
+        groups[group].append({"id": interest.pk, "name": name})
+    return groups
 
 
-def offered(subscriber: Subscriber) -> list[tuple[Topic, bool]]:
-    """Topics to choose from and whether each is followed; one that is no longer listed stays for those who follow it."""
-    mine = subscriber.follows.filter(interest__kind=Kind.TOPIC, weight__gt=0)
-    slugs = set(mine.values_list("interest__value", flat=True))
-    every = Topic.objects.all()
-    return [(t, t.slug in slugs) for t in every if t.is_listed or t.slug in slugs]
+def topic_choices(subscriber: Subscriber) -> list[tuple[Topic, bool]]:
+    """Return listed topics, and followed ones that are no longer listed, with whether each is followed."""
+    followed = subscriber.follows.filter(interest__kind=Kind.TOPIC, weight__gt=0)
+    slugs = set(followed.values_list("interest__value", flat=True))
+    return [
+        (topic, topic.slug in slugs)
+        for topic in Topic.objects.all()
+        if topic.is_listed or topic.slug in slugs
+    ]
 
 
-def next_digest(subscriber: Subscriber, now: datetime) -> list[paper_rows.Shown]:
-    """What the next digest would hold if it were chosen now from the newest edition."""
-    edition = paper_rows.newest()
+def preview_next_digest(
+    subscriber: Subscriber, now: datetime
+) -> list[paper_rows.PaperRow]:
+    """Choose this reader's digest from the newest edition as of now."""
+    edition = paper_rows.newest_edition()
     if edition is None:
         return []
-    return paper_rows.picked(choose.preview_for(edition, subscriber, now))
+    return paper_rows.pick_rows(choose.preview_for(edition, subscriber, now))
 
 
-# What can be changed. Each returns the name of what to say.
+# Actions: each makes one change and returns the name of a message.
 
 
-def schedule(subscriber: Subscriber, sent: QueryDict, now: datetime) -> str:
-    return keep(Schedule(sent, instance=subscriber))
+def save_schedule(subscriber: Subscriber, form: QueryDict, now: datetime) -> str:
+    return save_form(ScheduleForm(form, instance=subscriber))
 
 
-def fill(subscriber: Subscriber, sent: QueryDict, now: datetime) -> str:
-    said = keep(Filling(sent, instance=subscriber))
-    if said == "saved" and not subscriber.learns_from_clicks:
+def save_content(subscriber: Subscriber, form: QueryDict, now: datetime) -> str:
+    message = save_form(ContentForm(form, instance=subscriber))
+    if message == "saved" and not subscriber.learns_from_clicks:
         forget(subscriber)
-    return said
+    return message
 
 
-def keep(form: Schedule | Filling) -> str:
-    """Store what a form holds, and nothing else of its reader."""
+def save_form(form: ScheduleForm | ContentForm) -> str:
     if not form.is_valid():
-        return "wrong"
+        return "invalid"
     form.instance.save(update_fields=form.fields.keys())
     return "saved"
 
 
-def choose_topics(subscriber: Subscriber, sent: QueryDict, now: datetime) -> str:
-    """The ticked topics and no others."""
-    ticked = set(sent.getlist("topic")[: follows.MAX_INTERESTS])
-    known = offered(subscriber)
-    dropped = [topic.slug for topic, mine in known if mine and topic.slug not in ticked]
-    added = [topic.slug for topic, mine in known if not mine and topic.slug in ticked]
-    # First make room: who swaps one topic for another at the limit stays within it.
-    mine = subscriber.follows.filter(interest__kind=Kind.TOPIC)
-    mine.filter(interest__value__in=dropped).delete()
-    kept = [follows.follow(subscriber, Kind.TOPIC, slug) for slug in added]
-    return "saved" if all(kept) else "refused"
+def save_topics(subscriber: Subscriber, form: QueryDict, now: datetime) -> str:
+    """Follow exactly the ticked topics."""
+    ticked = set(form.getlist("topic")[: follows.MAX_INTERESTS])
+    choices = topic_choices(subscriber)
+    removed = [t.slug for t, followed in choices if followed and t.slug not in ticked]
+    added = [t.slug for t, followed in choices if not followed and t.slug in ticked]
+    # Remove first, so that a swap at the limit is possible.
+    topics = subscriber.follows.filter(interest__kind=Kind.TOPIC)
+    topics.filter(interest__value__in=removed).delete()
+    saved = [follows.follow(subscriber, Kind.TOPIC, slug) for slug in added]
+    return "saved" if all(saved) else "not_saved"
 
 
-def follow(subscriber: Subscriber, sent: QueryDict, now: datetime) -> str:
-    return take(subscriber, sent, 1.0)
+def follow_entered(subscriber: Subscriber, form: QueryDict, now: datetime) -> str:
+    return store_entered(subscriber, form, weight=1.0)
 
 
-def mute(subscriber: Subscriber, sent: QueryDict, now: datetime) -> str:
-    return take(subscriber, sent, -1.0)
+def mute_entered(subscriber: Subscriber, form: QueryDict, now: datetime) -> str:
+    return store_entered(subscriber, form, weight=-1.0)
 
 
-def take(subscriber: Subscriber, sent: QueryDict, weight: float) -> str:
-    """Follow or mute what was typed; keywords and categories may be several, with commas."""
-    kind, typed = sent.get("kind", ""), sent.get("value", "")
-    if kind not in TYPED:
-        return "wrong"
-    values = typed.split(",")[: follows.MAX_INTERESTS] if kind in LISTS else [typed]
-    kept = [
+def store_entered(subscriber: Subscriber, form: QueryDict, weight: float) -> str:
+    """Follow or mute what was entered; keywords and categories may be several."""
+    kind, text = form.get("kind", ""), form.get("value", "")
+    if kind not in ENTERED_KINDS:
+        return "invalid"
+    values = text.split(",")[: follows.MAX_INTERESTS] if kind in LIST_KINDS else [text]
+    saved = [
         follows.follow(subscriber, kind, value, weight)
         for value in values
         if value.strip()
     ]
-    if kept and all(kept):
+    if saved and all(saved):
         return "saved"
-    return "category" if kind == Kind.CATEGORY else "refused"
+    return "category" if kind == Kind.CATEGORY else "not_saved"
 
 
-def unfollow(subscriber: Subscriber, sent: QueryDict, now: datetime) -> str:
-    interest = sent.get("interest", "")
-    if not interest.isascii() or not interest.isdigit() or len(interest) > 18:
-        return "wrong"
-    follows.unfollow(subscriber, int(interest))
+def remove_interest(subscriber: Subscriber, form: QueryDict, now: datetime) -> str:
+    interest_id = form.get("interest", "")
+    if not (interest_id.isascii() and interest_id.isdigit() and len(interest_id) <= 18):
+        return "invalid"
+    follows.unfollow(subscriber, int(interest_id))
     return "saved"
 
 
-def follow_wishes(found: Opened) -> str:
-    """Follow what the link was asked with; read from its row, never from the form."""
-    if not wished(found) or found.link is None:
-        return "wrong"
-    follows.follow_requested(
-        found.subscriber, found.link.payload["requested_interests"]
-    )
-    return "refused" if wished(found) else "saved"
+def follow_requested(link: Link) -> str:
+    """Follow what a second sign-up asked for, read from the link's row and never from the form."""
+    if not requested_interests(link):
+        return "invalid"
+    follows.follow_requested(link.subscriber, link.payload["requested_interests"])
+    return "not_saved" if requested_interests(link) else "saved"
 
 
-def pause(subscriber: Subscriber, sent: QueryDict, now: datetime) -> str:
-    weeks = sent.get("weeks", "")
-    if weeks not in {str(number + 1) for number in range(LONGEST_PAUSE)}:
-        return "wrong"
+def pause(subscriber: Subscriber, form: QueryDict, now: datetime) -> str:
+    weeks = form.get("weeks", "")
+    if weeks not in {str(number + 1) for number in range(MAX_PAUSE_WEEKS)}:
+        return "invalid"
     subscriber.paused_until = now + timedelta(weeks=int(weeks))
     subscriber.save(update_fields=["paused_until"])
     return "paused"
 
 
-def resume(subscriber: Subscriber, sent: QueryDict, now: datetime) -> str:
+def resume(subscriber: Subscriber, form: QueryDict, now: datetime) -> str:
     subscriber.paused_until = None
     subscriber.save(update_fields=["paused_until"])
     return "resumed"
 
 
-def come_back(subscriber: Subscriber, sent: QueryDict, now: datetime) -> str:
-    """Somebody who left and holds a key from their inbox agrees anew."""
-    return "resumed" if subscriber.confirm(now, "preferences page") else "forbidden"
+def resubscribe(subscriber: Subscriber, form: QueryDict, now: datetime) -> str:
+    """Record the new consent of a reader who left."""
+    return "resumed" if subscriber.confirm(now, "preferences page") else "suppressed"
 
 
-def change_address(subscriber: Subscriber, sent: QueryDict, now: datetime) -> str:
-    asked = links.request_address_change(subscriber, sent.get("email", ""))
-    return "asked" if asked else "wrong"
+def change_address(subscriber: Subscriber, form: QueryDict, now: datetime) -> str:
+    is_valid = links.request_address_change(subscriber, form.get("email", ""))
+    return "address_requested" if is_valid else "invalid"
 
 
-CHANGES: dict[str, Change] = {
-    "schedule": schedule,
-    "fill": fill,
-    "topics": choose_topics,
-    "follow": follow,
-    "mute": mute,
-    "unfollow": unfollow,
+ACTIONS: dict[str, Action] = {
+    "save_schedule": save_schedule,
+    "save_content": save_content,
+    "save_topics": save_topics,
+    "follow": follow_entered,
+    "mute": mute_entered,
+    "remove": remove_interest,
     "pause": pause,
     "resume": resume,
-    "return": come_back,
-    "address": change_address,
+    "resubscribe": resubscribe,
+    "change_address": change_address,
 }
-# What somebody with a forwarded digest must not do for its reader.
-OWN = {"return", "address"}

@@ -1,4 +1,4 @@
-"""A reader's own papers: a list pasted or uploaded becomes examples of what they like."""
+"""A reader's own papers: pasted or uploaded lists become examples of what they like."""
 
 from typing import Any
 
@@ -9,166 +9,178 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
-from accounts.models import Subscriber
+from accounts.models import Link, Subscriber
 from digest import follows, tasks
 from digest.ingest.reader_requests import reading_lists
 from digest.ingest.reader_requests.reading_lists import Report
 from digest.models import Follow, Interest, Paper, PendingPaper
 from digest.ranking import search
-from digest.site.errors import too_many
-from digest.site.limits import hit_reading_list
-from digest.site.link_access import expired, opened, private
+from digest.site.errors import READING_LISTS_PER_NETWORK, refuse_over_limit
+from digest.site.link_access import preferences_link_required
 
-# Three hundred records of BibTeX with their abstracts have half of this.
-LARGEST = 1_000_000  # bytes of a file, signs of a text
-NAMED = 10  # titles that were not found; of more, only the count is said
-FEW = 12  # papers that are shown without asking
-RELATED = 8
-SHARED = "Readers of your papers follow it too"
+# Twice the size of three hundred BibTeX records with abstracts.
+MAX_LIST_SIZE = 1_000_000  # bytes of a file, characters of a text
+LISTED_TITLES = 10
+UNFOLDED_PAPERS = 12
+RELATED_PAPERS = 8
+CO_READERSHIP_REASON = "Also followed by readers of your papers"
 
-SAYS = {
-    "followed": "Followed. It holds from your next digest on.",
-    "full": f"There is room for {follows.MAX_EXAMPLE_PAPERS} papers: remove some to make room for others.",
-    "removed": "Removed. It holds from your next digest on.",
-    "empty": "There was nothing in it. Paste arXiv ids, BibTeX or a CSV, or choose a file.",
-    "large": "That is more than a megabyte. Send a part of it.",
-    "binary": "That is not a text file. Export your library as BibTeX or CSV, and send that.",
-    "wrong": "That was not understood, and nothing was changed.",
+MESSAGES = {
+    "followed": "Followed. Changes apply from your next digest.",
+    "full": f"Not followed: you can have up to {follows.MAX_EXAMPLE_PAPERS} papers. Remove some first.",
+    "removed": "Removed. Changes apply from your next digest.",
+    "empty": "Nothing to add. Paste arXiv IDs, BibTeX or CSV, or choose a file.",
+    "large": "The list is larger than 1 MB. Split it and upload the parts.",
+    "binary": "The file is not a text file. Export your library as BibTeX or CSV and upload that.",
+    "invalid": "Nothing was changed: that paper is not in your list or our archive.",
 }
-GOOD = {"followed", "removed"}
+SUCCESSES = {"followed", "removed"}
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@private
-def papers(request: HttpRequest, key: str) -> HttpResponse:
-    """GET shows a reader's papers; POST takes a list, follows one more, or removes."""
-    found = opened(key, timezone.now())
-    if found is None:
-        return expired(request)
+@preferences_link_required
+def papers(request: HttpRequest, link: Link) -> HttpResponse:
+    """Show the reading list; POST adds a list, follows one paper, or removes papers."""
+    reader, action = link.subscriber, request.POST.get("action")
     if request.method != "POST":
-        return show(request, found.subscriber, key, request.GET.get("said", ""))
-    if request.POST.get("do") != "paste":
-        asked = request.POST.get("paper", "")
-        act = follow if request.POST.get("do") == "follow" else remove
-        said = act(found.subscriber, asked)
-        return redirect(f"{reverse('own_papers', args=[key])}?said={said}")
-    if retry_after_s := hit_reading_list(request):
-        return too_many(request, retry_after_s)
-    return show(request, found.subscriber, key, take(found.subscriber, request))
+        message = MESSAGES.get(request.GET.get("message", ""), "")
+        is_error = request.GET.get("message") not in SUCCESSES
+        return render_page(request, link, message, is_error)
+    if action == "add":
+        return add_list(request, link)
+    change = follow_paper if action == "follow" else remove_papers
+    message = change(reader, request.POST.get("paper", ""))
+    url = reverse("reading_list", args=[link.key])
+    return redirect(f"{url}?message={message}")
 
 
-def show(
-    request: HttpRequest, reader: Subscriber, key: str, said: str | Report
+def add_list(request: HttpRequest, link: Link) -> HttpResponse:
+    """Add the papers of a pasted or uploaded list, and report what became of each."""
+    if refusal := refuse_over_limit(
+        request, "reading lists", READING_LISTS_PER_NETWORK
+    ):
+        return refusal
+    texts = read_texts(request)
+    if isinstance(texts, str):
+        return render_page(request, link, MESSAGES[texts], is_error=True)
+    report = reading_lists.take(link.subscriber, texts, timezone.now())
+    if report.fetching:
+        tasks.enqueue_best_effort(tasks.fetch_reader_requests)
+    is_error = not (report.followed or report.fetching)
+    return render_page(request, link, report_text(report), is_error, report)
+
+
+def render_page(
+    request: HttpRequest,
+    link: Link,
+    message: str,
+    is_error: bool,
+    report: Report | None = None,
 ) -> HttpResponse:
-    """The page, with what became of a list or of a press."""
-    report = said if isinstance(said, Report) else None
-    told = words(report) if report else SAYS.get(str(said), "")
-    is_good = report.followed or report.fetching if report else said in GOOD
-    about = {"report": report, "said": told, "is_bad": not is_good}
-    return render(request, "pages/own_papers.html", page(reader, key) | about)
+    context = list_context(link.subscriber) | {
+        "key": link.key,
+        "message": message,
+        "is_error": is_error,
+        "report": report,
+    }
+    return render(request, "pages/reading_list.html", context)
 
 
-def words(report: Report) -> str:
-    """What became of a list, in one sentence."""
+def report_text(report: Report) -> str:
+    """Summarise a report: "2 papers followed, 1 title not found."."""
     counts = [
         (report.followed, "paper followed", "papers followed"),
-        (
-            report.fetching,
-            "is being fetched from arXiv",
-            "are being fetched from arXiv",
-        ),
-        (report.unheard, "is unknown to arXiv", "are unknown to arXiv"),
-        (report.disliked, "is left out", "are left out"),
-        (report.unread, "line had no arXiv id", "lines had no arXiv id"),
-        (len(report.missing), "title was not found", "titles were not found"),
-        (report.left, "did not fit", "did not fit"),
+        (report.fetching, "being fetched from arXiv", "being fetched from arXiv"),
+        (report.unheard, "not on arXiv", "not on arXiv"),
+        (report.disliked, "skipped", "skipped"),
+        (report.unread, "line without an arXiv ID", "lines without an arXiv ID"),
+        (len(report.missing), "title not found", "titles not found"),
+        (report.left, "over the limit", "over the limit"),
     ]
-    said = [f"{n:,} {one if n == 1 else many}" for n, one, many in counts if n]
-    return ", ".join(said) + "." if said else "No paper was found in it."
+    parts = [f"{n:,} {one if n == 1 else many}" for n, one, many in counts if n]
+    return ", ".join(parts) + "." if parts else "No papers found in the list."
 
 
-def page(reader: Subscriber, key: str) -> dict[str, Any]:
-    """The papers that a reader likes, what is related, those on their way, and unknown ones."""
-    rows = PendingPaper.objects.filter(subscriber=reader).order_by("pk")
-    asked_for = list(rows.values_list("identifier", "not_found"))
-    liked, known = examples(reader)
+def list_context(reader: Subscriber) -> dict[str, Any]:
+    requests = PendingPaper.objects.filter(subscriber=reader).order_by("pk")
+    pending = list(requests.values_list("identifier", "not_found"))
+    identifiers, papers = followed_papers(reader)
     return {
-        "key": key,
-        "examples": [(one, known[one].title if one in known else one) for one in liked],
-        "related": related(reader, list(known.values())),
-        "few": FEW,
-        "fetching": [one for one, not_found in asked_for if not not_found],
-        "unknown": [one for one, not_found in asked_for if not_found],
-        "named": NAMED,
-        "most": follows.MAX_EXAMPLE_PAPERS,
+        "papers": [(i, papers[i].title if i in papers else i) for i in identifiers],
+        "related": related_papers(reader, list(papers.values())),
+        "unfolded": UNFOLDED_PAPERS,
+        "fetching": [identifier for identifier, not_found in pending if not not_found],
+        "not_on_arxiv": [identifier for identifier, not_found in pending if not_found],
+        "listed_titles": LISTED_TITLES,
+        "max_papers": follows.MAX_EXAMPLE_PAPERS,
     }
 
 
-def examples(reader: Subscriber) -> tuple[list[str], dict[str, Paper]]:
-    """What a reader likes by their own word, the latest first, and those that we know."""
-    liked = reader.follows.filter(interest__kind=Interest.Kind.PAPER, weight__gt=0)
-    chosen = liked.exclude(source=Follow.Source.OPENED).order_by("-pk")
-    values = list(chosen.values_list("interest__value", flat=True))
-    known = Paper.objects.filter(identifier__in=values).order_by("pk")
+def followed_papers(reader: Subscriber) -> tuple[list[str], dict[str, Paper]]:
+    """Return the identifiers of the reading list, newest first, and the stored papers among them."""
+    papers = reader.follows.filter(interest__kind=Interest.Kind.PAPER, weight__gt=0)
+    chosen = papers.exclude(source=Follow.Source.OPENED).order_by("-pk")
+    identifiers = list(chosen.values_list("interest__value", flat=True))
+    stored = Paper.objects.filter(identifier__in=identifiers).order_by("pk")
     columns = ("identifier", "title", "abstract", "vector", "vector_version")
-    return values, {paper.identifier: paper for paper in known.only(*columns)}
+    return identifiers, {paper.identifier: paper for paper in stored.only(*columns)}
 
 
-def related(reader: Subscriber, papers: list[Paper]) -> list[tuple[Paper, str]]:
-    """Papers related to these that the reader has said nothing of, each with its reason."""
-    stances = reader.follows.filter(interest__kind=Interest.Kind.PAPER)
-    said = stances.exclude(source=Follow.Source.OPENED)
-    but = list(said.values_list("interest__value", flat=True))
-    found = search.related(papers, timezone.now(), RELATED, but)
-    return [(paper, SHARED if is_shared else "") for paper, is_shared in found]
+def related_papers(reader: Subscriber, papers: list[Paper]) -> list[tuple[Paper, str]]:
+    """Return papers related to the reading list that the reader has no opinion on, with reasons."""
+    opinions = reader.follows.filter(interest__kind=Interest.Kind.PAPER).exclude(
+        source=Follow.Source.OPENED
+    )
+    excluded = list(opinions.values_list("interest__value", flat=True))
+    related = search.related(papers, timezone.now(), RELATED_PAPERS, excluded)
+    return [
+        (paper, CO_READERSHIP_REASON if is_shared else "")
+        for paper, is_shared in related
+    ]
 
 
-def take(reader: Subscriber, request: HttpRequest) -> Report | str:
-    """Read what was sent, and have a worker fetch what we do not know; or a name of SAYS."""
+def read_texts(request: HttpRequest) -> list[str] | str:
+    """Return the pasted and the uploaded text, or the name of an error message."""
     pasted, file = request.POST.get("papers", ""), request.FILES.get("file")
-    if len(pasted) > LARGEST or (file and (file.size or 0) > LARGEST):
+    if len(pasted) > MAX_LIST_SIZE or (file and (file.size or 0) > MAX_LIST_SIZE):
         return "large"
-    texts = [pasted, text_of(file) if file else ""]
-    if None in texts:
+    uploaded = decode_file(file) if file else ""
+    if uploaded is None:
         return "binary"
-    sent = [text for text in texts if text and text.strip()]
-    if not sent:
-        return "empty"
-    report = reading_lists.take(reader, sent, timezone.now())
-    if report.fetching:
-        tasks.enqueue_best_effort(tasks.fetch_reader_requests)
-    return report
+    return [text for text in (pasted, uploaded) if text.strip()] or "empty"
 
 
-def text_of(file: "UploadedFile[Any]") -> str | None:
-    """The text of a file, None where it is none; what is not Unicode is Windows' old Latin."""
-    raw: bytes = file.read()
-    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return raw.decode("utf-16", "replace")
-    if b"\0" in raw or raw.startswith(b"%PDF-"):
+def decode_file(file: "UploadedFile[Any]") -> str | None:
+    """Decode a text file, None for a binary one; text that is not Unicode is read as Windows-1252."""
+    content: bytes = file.read()
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return content.decode("utf-16", "replace")
+    if b"\0" in content or content.startswith(b"%PDF-"):
         return None
     try:
-        return raw.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return raw.decode("cp1252", "replace")
+        return content.decode("cp1252", "replace")
 
 
-def follow(reader: Subscriber, asked: str) -> str:
-    """One paper more; whoever wanted less of it has changed their mind."""
-    if follows.follow(reader, Interest.Kind.PAPER, asked):
+def follow_paper(reader: Subscriber, identifier: str) -> str:
+    """Follow one paper, also where the reader asked for less like it before."""
+    if follows.follow(reader, Interest.Kind.PAPER, identifier):
         return "followed"
     return (
-        "wrong" if follows.remaining_places(reader, Interest.Kind.PAPER) > 0 else "full"
+        "invalid"
+        if follows.remaining_places(reader, Interest.Kind.PAPER) > 0
+        else "full"
     )
 
 
-def remove(reader: Subscriber, asked: str) -> str:
-    """One paper by its identifier, "all" of them, or what is "unknown" to arXiv."""
-    if asked == "unknown":
+def remove_papers(reader: Subscriber, selected: str) -> str:
+    """Remove one paper by its identifier, "all" papers, or requests for papers "not_on_arxiv"."""
+    if selected == "not_on_arxiv":
         PendingPaper.objects.filter(subscriber=reader, not_found=True).delete()
-    elif asked == "all":
+    elif selected == "all":
         PendingPaper.objects.filter(subscriber=reader).delete()
         follows.unfollow_papers(reader)
-    elif not follows.unfollow_paper(reader, asked):
-        return "wrong"
+    elif not follows.unfollow_paper(reader, selected):
+        return "invalid"
     return "removed"

@@ -1,8 +1,6 @@
-"""Readers submit papers that the listings left out, where the operator lets them."""
+"""Readers submit papers that the listings lack, where READER_SUBMISSIONS allows it."""
 
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -12,95 +10,80 @@ from django.utils import timezone
 from django.utils.http import urlencode
 from django.views.decorators.http import require_http_methods, require_safe
 
-from accounts.models import Subscriber
+from accounts.models import Link, Subscriber
 from digest import tasks
 from digest.ingest.reader_requests import submissions
 from digest.ingest.reader_requests.submissions import Answer
 from digest.models import Paper, Submission, SubmissionRequest
-from digest.site.errors import not_found, too_many
-from digest.site.limits import hit_submission
-from digest.site.link_access import expired, opened, private
+from digest.site.decorators import refuse_if
+from digest.site.errors import (
+    SUBMISSIONS_PER_NETWORK,
+    not_found,
+    refuse_over_limit,
+)
+from digest.site.link_access import preferences_link_required
 
-P = ParamSpec("P")
-View = Callable[Concatenate[HttpRequest, P], HttpResponse]
-
-LONGEST = 200  # signs; an address of arXiv has fifty
-OWN = 50  # submissions on a reader's page: ten days of as many as they may
-
-
-def where_allowed(view: View[P]) -> View[P]:
-    """No such page where readers may not submit."""
-
-    @wraps(view)
-    def allowed(
-        request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs
-    ) -> HttpResponse:
-        if not settings.READER_SUBMISSIONS:
-            return not_found(request)
-        return view(request, *args, **kwargs)
-
-    return allowed
+MAX_INPUT_LENGTH = 200  # characters; arXiv's URLs have fifty
+LISTED_SUBMISSIONS = 50
 
 
-@where_allowed
+def refuse_where_disabled(request: HttpRequest) -> HttpResponse | None:
+    return None if settings.READER_SUBMISSIONS else not_found(request)
+
+
+@refuse_if(refuse_where_disabled)
 @require_safe
-def about(request: HttpRequest) -> HttpResponse:
-    """For whoever comes without a key: how to get one."""
-    return render(request, "pages/submit_about.html")
+def submit_intro(request: HttpRequest) -> HttpResponse:
+    """Explain to visitors without a key how to get one."""
+    return render(request, "pages/submit_intro.html")
 
 
-@where_allowed
+@refuse_if(refuse_where_disabled)
 @require_http_methods(["GET", "HEAD", "POST"])
-@private
-def submit(request: HttpRequest, key: str) -> HttpResponse:
-    """GET shows the form and what became of a reader's papers; POST submits one."""
-    found = opened(key, timezone.now())
-    if found is None:
-        return expired(request)
+@preferences_link_required
+def submit(request: HttpRequest, link: Link) -> HttpResponse:
     if request.method == "POST":
-        return answered(request, found.subscriber, key)
-    return show(request, found.subscriber, key)
+        return submit_paper(request, link)
+    return render_form(request, link)
 
 
-def answered(request: HttpRequest, reader: Subscriber, key: str) -> HttpResponse:
-    """Submit what was typed; where that changed something, the answer has an address of its own."""
-    if retry_after_s := hit_submission(request):
-        return too_many(request, retry_after_s)
-    typed = request.POST.get("paper", "")[:LONGEST]
-    answer = submissions.ask(reader, typed, timezone.now())
+def submit_paper(request: HttpRequest, link: Link) -> HttpResponse:
+    """Submit the entered paper; redirect where that stored something, so that reloading repeats nothing."""
+    if refusal := refuse_over_limit(request, "submissions", SUBMISSIONS_PER_NETWORK):
+        return refusal
+    entered = request.POST.get("paper", "")[:MAX_INPUT_LENGTH]
+    answer = submissions.ask(link.subscriber, entered, timezone.now())
     if answer.submission is None:
-        return show(request, reader, key, answer, typed)
+        return render_form(request, link, answer, entered)
     if answer.submission.state == Submission.State.CHECKING:
         tasks.enqueue_best_effort(tasks.fetch_reader_requests)
-    here = reverse("submit", args=[key])
-    return redirect(f"{here}?{urlencode({'asked': answer.identifier})}")
+    query = urlencode({"submitted": answer.identifier})
+    return redirect(f"{reverse('submit', args=[link.key])}?{query}")
 
 
-def show(
-    request: HttpRequest,
-    reader: Subscriber,
-    key: str,
-    answer: Answer | None = None,
-    typed: str = "",
+def render_form(
+    request: HttpRequest, link: Link, answer: Answer | None = None, entered: str = ""
 ) -> HttpResponse:
-    mine, asked = own(reader), request.GET.get("asked", "")
+    rows = submission_rows(link.subscriber)
+    submitted = request.GET.get("submitted", "")
     context = {
-        "key": key,
-        "typed": typed if answer and answer.kind == "none" else "",
+        "key": link.key,
+        "entered": entered if answer and answer.kind == "none" else "",
         "answer": answer,
-        "thanks": next((one for one in mine if one["row"].identifier == asked), None),
-        "a_day": submissions.A_DAY,
-        "own": mine,
+        "submitted": next(
+            (row for row in rows if row["submission"].identifier == submitted), None
+        ),
+        "max_per_day": submissions.A_DAY,
+        "rows": rows,
     }
     return render(request, "pages/submit.html", context)
 
 
-def own(reader: Subscriber) -> list[dict[str, Any]]:
-    """What this reader asked for, the latest first, and whether it is here by now."""
-    asked = SubmissionRequest.objects.filter(subscriber=reader).select_related(
-        "submission"
-    )
-    rows = [one.submission for one in asked.order_by("-at", "-pk")[:OWN]]
-    known = Paper.objects.filter(identifier__in=[row.identifier for row in rows])
-    here = set(known.values_list("identifier", flat=True))
-    return [{"row": row, "is_here": row.identifier in here} for row in rows]
+def submission_rows(reader: Subscriber) -> list[dict[str, Any]]:
+    """List this reader's submissions, newest first, and whether each paper is stored by now."""
+    requests = SubmissionRequest.objects.filter(subscriber=reader)
+    newest = requests.select_related("submission").order_by("-at", "-pk")
+    rows = [request.submission for request in newest[:LISTED_SUBMISSIONS]]
+    papers = Paper.objects.filter(identifier__in=[row.identifier for row in rows])
+    stored = set(papers.values_list("identifier", flat=True))
+    return [{"submission": row, "is_stored": row.identifier in stored} for row in rows]

@@ -1,4 +1,4 @@
-"""What the mail provider tells us: genuine, then kept, then acted on."""
+"""Delivery events posted by the mail provider."""
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -7,32 +7,32 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
 from digest import tasks
-from digest.feedback import record
-from digest.feedback import sendgrid_webhook as reports
+from digest.feedback import record, sendgrid_webhook
 
 # SendGrid posts at most 768 KB.
-LARGEST = 2_000_000  # bytes
+MAX_BODY_BYTES = 2_000_000
 
 
 @csrf_exempt
 @require_POST
 def sendgrid(request: HttpRequest) -> HttpResponse:
-    """204 kept, 403 not genuine, 413 too large, 400 unreadable, 503 we cannot tell: no key is set."""
+    """Verify and store events, then process them; 503 where no verification key is set."""
     if not settings.SENDGRID_WEBHOOK_KEY:
         return HttpResponse(status=503)
-    if size(request) > LARGEST:
+    if content_length(request) > MAX_BODY_BYTES:
         return HttpResponse(status=413)
-    if not reports.genuine(request.headers, request.body):
+    if not sendgrid_webhook.genuine(request.headers, request.body):
         return HttpResponse(status=403)
     try:
-        told = reports.parse(request.body)
+        events = sendgrid_webhook.parse(request.body)
     except ValueError:
         return HttpResponse(status=400)
-    record.record(told, "sendgrid", timezone.now())
+    record.record(events, "sendgrid", timezone.now())
     tasks.enqueue_best_effort(tasks.process_feedback)
     return HttpResponse(status=204)
 
 
-def size(request: HttpRequest) -> int:
+def content_length(request: HttpRequest) -> int:
+    """Return the stated size of the body; an unreadable one counts as too large."""
     stated = request.META.get("CONTENT_LENGTH") or "0"
-    return int(stated) if stated.isdigit() else LARGEST + 1
+    return int(stated) if stated.isdigit() else MAX_BODY_BYTES + 1

@@ -145,8 +145,8 @@ def test_a_week_of_notes_offers_trending_papers_too(ada):
     mail = compose.compose(note)
 
     assert "a match for a week" in bodies(mail)[0]
-    offer = f"http://testserver/preferences/{note.key}#fill"
-    assert f"Add trending papers: {offer}\n" in mail.text
+    offer = f"http://testserver/preferences/{note.key}"
+    assert f"follow a broader topic:\n{offer}\n" in mail.text
     assert f'href="{offer}"' in mail.html
 
 

@@ -1,4 +1,4 @@
-"""A small world for pages: an edition of ranked papers, and a reader with keys."""
+"""A ranked edition, a reader and her keys."""
 
 import pytest
 from django.utils import timezone
@@ -20,7 +20,7 @@ HOSTILE = '<img src=x onerror=alert(1)> & "A\nBcc: x@y" \''
 
 
 @pytest.fixture
-def world(db):
+def edition(db):
     """The ranked edition of make.DAY: twelve papers on six subjects."""
     make.topic("Quantization", description="Fewer bits per weight.")
     make.topic("Robots", keywords=["robot", "policy gradients"])
@@ -36,25 +36,26 @@ def world(db):
 
 @pytest.fixture
 def key(ada):
-    """Opens ada's preferences."""
+    """The key of a preferences link of ada."""
     return Link.issue(ada, Link.Purpose.PREFERENCES, timezone.now()).key
 
 
 @pytest.fixture
-def hers(world, ada):
-    """A digest of ada's, made now: the edition's three first papers, chosen by a search."""
-    wish = follows.follow(ada, "search", "quantization").interest
-    make.frozen(world)
-    picks = [(one.pk, wish.pk) for one in world.candidates.all()[:3]]
-    return sent(make.batch(world, [ada]), ada, picks)
+def digest(edition, ada):
+    """A digest of ada, sent just now: the first three papers, matched by a search."""
+    interest = follows.follow(ada, "search", "quantization").interest
+    make.frozen(edition)
+    picks = [(one.pk, interest.pk) for one in edition.candidates.all()[:3]]
+    digest = make.digest(make.batch(edition, [ada]), ada, picks)
+    digest.created_at = timezone.now()
+    digest.save(update_fields=["created_at"])
+    return digest
 
 
-def sent(batch, reader, picks):
-    made = make.digest(batch, reader, picks)
-    made.created_at = timezone.now()
-    made.save(update_fields=["created_at"])
-    return made
-
-
-def text(response):
+def body(response):
     return response.content.decode()
+
+
+def status_message(response):
+    """The result of a form, as the page shows it."""
+    return body(response).partition('role="status">')[2].partition("</div>")[0]

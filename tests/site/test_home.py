@@ -1,153 +1,155 @@
-"""The front page answers at once, and carries what was asked into the sign-up."""
+"""The front page: matches, trending papers, and a sign-up that keeps the request."""
 
 import pytest
 
 from tests import make
-from tests.site.conftest import text
+from tests.site.conftest import body
 
 
-def requested_interests(page):
+def carried_interests(page):
     return [
         part.partition('"')[0]
         for part in page.split('name="requested_interests" value="')[1:]
     ]
 
 
-def test_a_question_is_answered_with_papers_of_the_edition_and_reasons(client, world):
-    page = text(client.get("/?q=post-training+quantization"))
+def first_article(page):
+    return page.partition("<article")[2].partition("</article>")[0]
+
+
+def test_search_lists_papers_of_the_edition_with_reasons(client, edition):
+    page = body(client.get("/?q=post-training+quantization"))
 
     assert page.count("<article") == 10
     assert page.count('class="reason"') == 10
-    first = page.partition("<article")[2].partition("</article>")[0]
-    assert "quantization of language models" in first
-    assert "Close to your search “post-training quantization”" in first
+    assert "quantization of language models" in first_article(page)
+    assert "Close to your search “post-training quantization”" in first_article(page)
 
 
-def test_what_fits_stands_apart_from_what_only_trends(client, world):
-    page = text(client.get("/?q=post-training+quantization"))
-    fits, also, trends = page.partition("Also trending")
+def test_matches_and_trending_papers_have_separate_lists(client, edition):
+    page = body(client.get("/?q=post-training+quantization"))
+    matches, heading, trending = page.partition("Also trending")
 
-    assert "New for you" in fits
-    assert "Among the most promising" not in fits
-    assert "Trending: " not in fits
-    assert also
-    only_trend = ("Trending: ", "Among the most promising")
-    assert sum(map(trends.count, only_trend)) == trends.count("<article") > 0
+    assert "New for you" in matches
+    assert "Among the most promising" not in matches
+    assert "Trending: " not in matches
+    assert heading
+    reasons = ("Trending: ", "Among the most promising")
+    assert sum(map(trending.count, reasons)) == trending.count("<article") > 0
 
 
-def test_a_question_that_nothing_fits_is_told_so(client, world):
-    page = text(client.get("/?q=medieval+sonnets"))
+def test_search_without_a_match_says_so(client, edition):
+    page = body(client.get("/?q=medieval+sonnets"))
 
     assert "New for you" not in page
-    assert "No paper of the last two weeks fits “medieval sonnets”." in page
+    assert "No paper from the last two weeks matches “medieval sonnets”." in page
     assert 'class="list-heading">Trending</h2>' in page
 
 
-def test_the_sign_up_says_what_it_carries(client, world):
-    page = text(client.get("/?q=a+%3Cb%3E&topic=robots"))
+def test_sign_up_form_names_what_it_follows(client, edition):
+    page = body(client.get("/?q=a+%3Cb%3E&topic=robots"))
 
-    assert "You will follow “a &lt;b&gt;”, Robots:" in page
-    assert "You will follow" not in text(client.get("/"))
-    assert "You will follow “speech”:" in text(client.get("/papers?q=speech"))
+    assert "ll follow “a &lt;b&gt;”, Robots." in page
+    assert "ll follow" not in body(client.get("/"))
+    assert "ll follow “speech”." in body(client.get("/papers?q=speech"))
 
 
-def test_votes_are_told_once(client, world):
-    loud = world.candidates.last()
-    loud.card |= {"votes": 62, "comments": 7}
-    loud.trend = 9.0
-    loud.save()
+def test_votes_in_the_reason_are_not_repeated(client, edition):
+    popular = edition.candidates.last()
+    popular.card |= {"votes": 62, "comments": 7}
+    popular.trend = 9.0
+    popular.save()
 
-    page = text(client.get("/"))
+    page = body(client.get("/"))
 
     assert "Trending: 62 votes and 7 comments" in page
     assert page.count("62 votes") == 1
     assert page.count("7 comments") == 1
 
 
-def test_without_a_question_the_trending_ones_are_shown(client, world):
-    loud = world.candidates.last()
-    world.candidates.exclude(pk=loud.pk).update(trend=0.1)
+def test_front_page_without_a_query_lists_trending_papers(client, edition):
+    popular = edition.candidates.last()
+    edition.candidates.exclude(pk=popular.pk).update(trend=0.1)
 
-    page = text(client.get("/"))
+    page = body(client.get("/"))
 
     assert "Trending" in page
-    assert (
-        loud.card["title"] in page.partition("<article")[2].partition("</article>")[0]
-    )
+    assert popular.card["title"] in first_article(page)
 
 
-def test_the_sign_up_carries_the_question_and_the_topics(client, world):
-    page = text(
+def test_sign_up_form_carries_the_query_and_known_topics(client, edition):
+    page = body(
         client.get("/?q=protein+design&topic=quantization&topic=robots&topic=gone")
     )
 
-    assert requested_interests(page) == [
+    assert carried_interests(page) == [
         "search:protein design",
         "topic:quantization",
         "topic:robots",
     ]
-    assert requested_interests(text(client.get("/"))) == []
+    assert carried_interests(body(client.get("/"))) == []
 
 
-def test_a_question_without_a_word_asks_nothing(client, world):
-    page = text(client.get("/?q=???"))
+def test_query_without_a_letter_is_ignored(client, edition):
+    page = body(client.get("/?q=???"))
 
-    assert requested_interests(page) == []
+    assert carried_interests(page) == []
     assert "Trending" in page
 
 
-def test_a_chosen_topic_is_ticked_and_finds_its_papers(client, world):
-    page = text(client.get("/?topic=robots"))
+def test_chosen_topic_is_ticked_and_matched(client, edition):
+    page = body(client.get("/?topic=robots"))
 
     assert 'value="robots" checked' in page
     assert "<summary>Topics: Robots (change)</summary>" in page
-    assert "<details open" not in page  # the papers are what was asked for
+    assert "<details open" not in page
     assert "Because you follow Robots" in page
 
 
 @pytest.mark.parametrize(
     "q", ["x" * 5000, "\x00\x07", " \n ", "🜁" * 300, "a" + "\u202e" * 9]
 )
-def test_no_question_breaks_the_page(client, world, q):
+def test_any_query_is_answered(client, edition, q):
     assert client.get("/", {"q": q}).status_code == 200
     assert client.get("/papers", {"q": q}).status_code == 200
 
 
 @pytest.mark.parametrize(
-    ("q", "kept"),
+    ("q", "cleaned"),
     [("  low\tbit\x00 \u202eweights ", "low bit weights"), ("x" * 260, "x" * 250)],
 )
-def test_a_question_is_printable_and_of_bounded_length(client, world, q, kept):
-    assert f'name="q" value="{kept}"' in text(client.get("/", {"q": q}))
+def test_query_is_printable_and_bounded(client, edition, q, cleaned):
+    assert f'name="q" value="{cleaned}"' in body(client.get("/", {"q": q}))
 
 
-def test_an_open_edition_answers_as_a_frozen_one_does(client, world):
-    while_open = text(client.get("/?q=speech")).partition("<ol")[2]
-    make.frozen(world)
+def test_freezing_the_edition_does_not_change_results(client, edition):
+    def results():
+        page = body(client.get("/?q=speech"))
+        return page.partition("<ol")[2].partition("</ol>")[0]
 
-    assert (
-        text(client.get("/?q=speech")).partition("<ol")[2].partition("</ol>")[0]
-        == while_open.partition("</ol>")[0]
-    )
+    before = results()
+    make.frozen(edition)
+
+    assert results() == before
 
 
-def test_an_editor_s_note_is_shown(client, world):
-    one = world.candidates.first()
-    one.pin, one.note = 1, "Read this one."
-    one.save()
+def test_editors_note_is_shown(client, edition):
+    candidate = edition.candidates.first()
+    candidate.pin, candidate.note = 1, "Read this one."
+    candidate.save()
 
-    page = text(client.get("/?q=speech"))
+    page = body(client.get("/?q=speech"))
 
     assert "Picked by the editors" in page
     assert "Read this one." in page
 
 
-def test_a_network_that_asks_too_often_waits_and_pages_stay_free(
-    client, world, monkeypatch
-):
-    monkeypatch.setattr("digest.site.limits.SEARCHES_PER_NETWORK", "2/m")
-    answers = [client.get("/?q=speech").status_code for _ in range(3)]
+def test_searches_are_limited_per_network(client, edition, monkeypatch):
+    monkeypatch.setattr("digest.site.errors.SEARCHES_PER_NETWORK", "2/m")
+    responses = [client.get("/?q=speech") for _ in range(3)]
 
-    assert answers == [200, 200, 429]
+    assert [response.status_code for response in responses] == [200, 200, 429]
+    assert 0 < int(responses[2]["Retry-After"]) <= 60
+    assert "Try again in 1 minute." in body(responses[2])
     assert client.get("/").status_code == 200
     assert client.get("/?q=speech", REMOTE_ADDR="198.51.100.9").status_code == 200
