@@ -10,7 +10,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from accounts import rate_limits
+from accounts import rate_limits, tasks
 from accounts.addresses import address_hash
 from accounts.admin_base import (
     LargeTableAdmin,
@@ -19,7 +19,7 @@ from accounts.admin_base import (
     filter_by_address,
     render_page,
 )
-from accounts.models import Subscriber, Suppression, User
+from accounts.models import AccountMail, Subscriber, Suppression, User
 
 if TYPE_CHECKING:  # unfold has no types; its classes extend these
     from django.contrib.admin.forms import AdminAuthenticationForm as AuthenticationForm
@@ -263,6 +263,44 @@ class SubscriberAdmin(LargeTableAdmin):
         )
 
 
+@admin.register(AccountMail)
+class AccountMailAdmin(ReadOnlyAdmin):
+    """The queue of account mails. Most are sent within seconds; failing ones stay here."""
+
+    list_display = (
+        "kind",
+        "email",
+        "created_at",
+        "attempts",
+        "next_attempt_at",
+        "last_error",
+    )
+    list_filter = ("kind",)
+    search_fields = ("email",)
+    search_help_text = "Start of an email address"
+    ordering = ("next_attempt_at",)
+    actions = ("retry",)
+    fields = (*list_display, "subscriber")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        if search_term:
+            queryset = filter_by_address(queryset, search_term)
+        return queryset, False
+
+    def has_retry_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("accounts.change_accountmail")
+
+    @admin.action(description="Send selected mails now", permissions=["retry"])
+    def retry(self, request: HttpRequest, queryset: QuerySet[AccountMail]) -> None:
+        mail_ids = list(queryset.values_list("pk", flat=True))
+        queryset.update(next_attempt_at=timezone.now())
+        for mail_id in mail_ids:
+            tasks.enqueue_on_commit(tasks.send_account_mail, mail_id)
+        messages.success(request, f"Sending {len(mail_ids)} mails.")
+
+
 class SuppressionForm(ModelForm):
     """Takes an address and stores its hash."""
 
@@ -318,6 +356,6 @@ class SuppressionAdmin(ReadOnlyAdmin):
         return ModelAdmin.has_add_permission(self, request)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Allow deleting manual suppressions, but not those a provider reported."""
-        is_manual = obj is not None and obj.reason == Suppression.Reason.MANUAL
-        return is_manual and ModelAdmin.has_delete_permission(self, request, obj)
+        """Allow deleting suppressions that people asked for, not those a provider reported."""
+        is_ours = obj is not None and obj.reason in Suppression.DELETABLE_REASONS
+        return is_ours and ModelAdmin.has_delete_permission(self, request, obj)

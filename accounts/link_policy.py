@@ -38,12 +38,13 @@ def issue_preferences_link(email: str, now: datetime) -> Link | None:
     return Link.issue(reader, Purpose.CONFIRM, now, **payload)
 
 
-def issue_address_link(subscriber_id: int, email: str, now: datetime) -> Link | None:
+def issue_address_link(
+    subscriber: Subscriber | None, email: str, now: datetime
+) -> Link | None:
     """Issue the link that changes a reader's address to `email`.
 
-    Return None if `email` is suppressed or the reader was erased.
+    Return None if `email` is suppressed.
     """
-    reader = Subscriber.objects.filter(pk=subscriber_id).first()
-    if reader is None or Suppression.objects.blocks(email, now):
+    if subscriber is None or Suppression.objects.blocks(email, now):
         return None
-    return Link.issue(reader, Purpose.ADDRESS, now, email=email)
+    return Link.issue(subscriber, Purpose.ADDRESS, now, email=email)

@@ -8,10 +8,11 @@ from django.db import IntegrityError, transaction
 from accounts import rate_limits, tasks
 from accounts.addresses import parse_address
 from accounts.forms import SubscribeForm
-from accounts.models import Link, Subscriber, Suppression
+from accounts.models import AccountMail, Link, Subscriber, Suppression
 from accounts.rate_limits import IPAddress
 from accounts.signals import confirmed
 
+Kind = AccountMail.Kind
 CONSENT_METHOD = "pressed the button behind a mailed link"
 
 
@@ -20,18 +21,14 @@ def request_signup(form: SubscribeForm, ip: IPAddress) -> None:
     fields = form.cleaned_data
     if fields["website"] or rate_limits.hit_mailbox(fields["email"], ip):
         return
-    tasks.enqueue_on_commit(
-        tasks.mail_signup_link,
-        fields["email"],
-        fields["requested_interests"],
-        fields["zone"],
-    )
+    payload = {name: fields[name] for name in ("requested_interests", "zone")}
+    tasks.queue_mail(Kind.SIGN_UP, fields["email"], payload=payload)
 
 
 def request_preferences_link(email: str, ip: IPAddress) -> None:
     """Mail a link to the preferences of this address, if a reader has it."""
     if not rate_limits.hit_mailbox(email, ip):
-        tasks.enqueue_on_commit(tasks.mail_preferences_link, email)
+        tasks.queue_mail(Kind.PREFERENCES, email)
 
 
 def request_address_change(subscriber: Subscriber, email: str) -> bool:
@@ -44,7 +41,7 @@ def request_address_change(subscriber: Subscriber, email: str) -> bool:
     except ValidationError:
         return False
     if not rate_limits.hit_address_change(subscriber.pk, new_email):
-        tasks.enqueue_on_commit(tasks.mail_address_link, subscriber.pk, new_email)
+        tasks.queue_mail(Kind.ADDRESS, new_email, subscriber=subscriber)
     return True
 
 
@@ -91,7 +88,7 @@ def change_address(link: Link, now: datetime) -> bool:
             reader.email = new_email
             reader.save(update_fields=["email", "address_hash"])
             reader.links.exclude(pk=link.pk).delete()
-            tasks.enqueue_on_commit(tasks.mail_move_notice, old_email)
+            tasks.queue_mail(Kind.MOVE_NOTICE, old_email)
             return link.redeem(now)
     except IntegrityError:
         return False
@@ -101,3 +98,14 @@ def discard_pending_signup(email: str, reader: Subscriber) -> None:
     """Delete an unconfirmed sign-up of an address whose owner is now `reader`."""
     pending = Subscriber.objects.filter(email=email, state=Subscriber.State.PENDING)
     pending.exclude(pk=reader.pk).delete()
+
+
+def block_address(link: Link, now: datetime) -> None:
+    """Suppress the address that this link was mailed to, whoever requested the mail."""
+    if link.purpose == Link.Purpose.ADDRESS:
+        email = link.payload["email"]
+    else:
+        email = link.subscriber.email
+        if link.subscriber.is_active:
+            link.subscriber.unsubscribe(now)
+    Suppression.add(email, Suppression.Reason.REQUESTED)

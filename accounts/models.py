@@ -317,6 +317,63 @@ class Link(models.Model):
         return Link.objects.filter(pk=self.pk, used_at=None).update(used_at=now) == 1
 
 
+class AccountMailQuerySet(models.QuerySet["AccountMail"]):
+    def due(self, now: datetime) -> Self:
+        return self.filter(next_attempt_at__lte=now).order_by("next_attempt_at", "pk")
+
+    def claim(self, pk: int, until: datetime, now: datetime) -> "AccountMail | None":
+        """Reserve a due mail for one worker until `until`; None if it is not due or gone."""
+        if not self.due(now).filter(pk=pk).update(next_attempt_at=until):
+            return None
+        return self.select_related("link__subscriber", "subscriber").get(pk=pk)
+
+
+class AccountMail(models.Model):
+    """A requested account mail that is not sent yet; sending it deletes the row."""
+
+    class Kind(models.TextChoices):
+        SIGN_UP = "sign_up", "sign-up"
+        PREFERENCES = "preferences", "preferences link"
+        ADDRESS = "address", "change of address"
+        MOVE_NOTICE = "move_notice", "notice to the previous address"
+
+    LIFETIME = timedelta(days=3)
+
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    email = models.EmailField("to", db_index=True)
+    subscriber = models.ForeignKey(
+        Subscriber,
+        models.CASCADE,
+        null=True,
+        help_text="The reader whose address changes.",
+    )
+    link = models.OneToOneField(
+        Link, models.CASCADE, null=True, help_text="Issued at the first attempt."
+    )
+    payload = models.JSONField(
+        default=dict,
+        help_text="The visitor's untrusted input that belongs to the request.",
+    )
+    created_at = models.DateTimeField("requested", default=timezone.now)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(default=timezone.now, db_index=True)
+    last_error = models.CharField(
+        max_length=300, blank=True, help_text="Why the last attempt failed."
+    )
+
+    objects = AccountMailQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "waiting account mail"
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} to {self.email}"
+
+    @property
+    def expires_at(self) -> datetime:
+        return self.link.expires_at if self.link else self.created_at + self.LIFETIME
+
+
 class SuppressionQuerySet(models.QuerySet["Suppression"]):
     def clear_old_bounce(self, hashed: str, now: datetime) -> bool:
         """Delete a clearable suppression; return whether the address may be mailed now."""
@@ -344,7 +401,9 @@ class Suppression(models.Model):
         COMPLAINT = "complaint", "reported as spam"
         INVALID = "invalid", "invalid address"
         MANUAL = "manual", "suppressed by an operator"
+        REQUESTED = "requested", "asked for no more mail"
 
+    DELETABLE_REASONS = [Reason.MANUAL, Reason.REQUESTED]
     CLEARABLE_REASONS = [Reason.BOUNCE, Reason.INVALID]
     # A mailbox that bounced may have been repaired a month later.
     BOUNCE_COOLDOWN = timedelta(days=30)

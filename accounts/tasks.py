@@ -1,5 +1,6 @@
 """Account mails, sent asynchronously so that response times do not reveal whether an address is registered."""
 
+import time
 from functools import partial
 from threading import Thread
 from typing import Any
@@ -9,10 +10,13 @@ from celery import shared_task
 from django.db import connection, transaction
 from django.utils import timezone
 
-from accounts import emails, link_policy
-from accounts.models import Link, Subscriber, Suppression
+from accounts import outbox
+from accounts.models import AccountMail, Link, Subscriber
 
 log = structlog.get_logger(__name__)
+
+# The schedule starts a turn every minute; with a dead mail server each attempt takes 20 s.
+TURN_SECONDS = 45.0
 
 
 def enqueue_on_commit(task: Any, *arguments: Any) -> None:
@@ -42,30 +46,28 @@ def run_in_thread(task: Any, arguments: tuple[Any, ...]) -> None:
         connection.close()
 
 
-@shared_task
-def mail_signup_link(email: str, requested_interests: list[str], zone: str) -> None:
-    if link := link_policy.issue_signup_link(
-        email, requested_interests, zone, timezone.now()
-    ):
-        emails.send_link(link)
+def queue_mail(kind: AccountMail.Kind, email: str, **fields: Any) -> None:
+    """Store the request for a mail, and have it sent after commit.
+
+    One INSERT for every address: whether and what to mail is decided later, by the worker.
+    """
+    mail = AccountMail.objects.create(kind=kind, email=email, **fields)
+    enqueue_on_commit(send_account_mail, mail.pk)
 
 
 @shared_task
-def mail_preferences_link(email: str) -> None:
-    if link := link_policy.issue_preferences_link(email, timezone.now()):
-        emails.send_link(link)
+def send_account_mail(mail_id: int) -> None:
+    outbox.deliver(mail_id, timezone.now())
 
 
 @shared_task
-def mail_address_link(subscriber_id: int, email: str) -> None:
-    if link := link_policy.issue_address_link(subscriber_id, email, timezone.now()):
-        emails.send_link(link)
-
-
-@shared_task
-def mail_move_notice(old_email: str) -> None:
-    if not Suppression.objects.blocks(old_email, timezone.now()):
-        emails.send_move_notice(old_email)
+def send_due_mails() -> None:
+    """Retry failed mails, and send those whose own task was lost."""
+    deadline = time.monotonic() + TURN_SECONDS
+    for mail_id in AccountMail.objects.due(timezone.now()).values_list("pk", flat=True):
+        if time.monotonic() > deadline:
+            break
+        outbox.deliver(mail_id, timezone.now())
 
 
 @shared_task

@@ -13,6 +13,7 @@ urlpatterns: list[URLPattern] = [
         views.mail_preferences_link,
         name="mail_preferences_link",
     ),
+    path("block/<str:key>", views.block_address, name="block_address"),
     path("preferences-link", views.request_link, name="request_link"),
     path("address/<str:key>", views.confirm_address, name="confirm_address"),
 ]

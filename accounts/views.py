@@ -51,6 +51,11 @@ def find_link(purpose: str, key: str) -> Link | None:
     return links_of_purpose.filter(key=strip_nul(key)).first()
 
 
+def find_mailed_link(key: str) -> Link | None:
+    """Return the sign-up or change-of-address link with this key, redeemed ones included."""
+    return find_link(Link.Purpose.CONFIRM, key) or find_link(Link.Purpose.ADDRESS, key)
+
+
 def find_reader(unsubscribe_key: str) -> Subscriber | None:
     readers = Subscriber.objects.filter(unsubscribe_key=strip_nul(unsubscribe_key))
     return readers.first()
@@ -157,3 +162,17 @@ def confirm_address(request: HttpRequest, key: str) -> HttpResponse:
     is_changed = links.change_address(link, now)
     name = "address_changed" if is_changed else "address_taken"
     return render_page(request, name, email=email)
+
+
+@csrf_exempt
+@never_cache
+@allow_get_and_post
+def block_address(request: HttpRequest, key: str) -> HttpResponse:
+    """Suppress an address that someone else entered (one click, as RFC 8058)."""
+    link = find_mailed_link(key)
+    if link is None:
+        return render_page(request, "unknown_link", status=404)
+    if request.method != "POST":
+        return render_page(request, "block", key=key)
+    links.block_address(link, timezone.now())
+    return render_page(request, "blocked")

@@ -102,6 +102,11 @@ app.conf.beat_schedule = {
         "task": "digest.tasks.prune_reader_data",
         "schedule": crontab(minute="20", hour="3"),
     },
+    "send waiting account mails": {
+        "task": "accounts.tasks.send_due_mails",
+        "schedule": 60.0,
+        "options": {"expires": 50},
+    },
     "prune unconfirmed sign-ups": {
         "task": "accounts.tasks.purge_expired",
         "schedule": crontab(minute="50", hour="3"),

@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('address_hash', models.CharField(help_text='HMAC-SHA256 of the address under SUPPRESSION_KEY.', max_length=64, unique=True)),
-                ('reason', models.CharField(choices=[('bounce', 'bounced'), ('complaint', 'reported as spam'), ('invalid', 'invalid address'), ('manual', 'suppressed by an operator')], help_text='Why this address is not mailed.', max_length=10)),
+                ('reason', models.CharField(choices=[('bounce', 'bounced'), ('complaint', 'reported as spam'), ('invalid', 'invalid address'), ('manual', 'suppressed by an operator'), ('requested', 'asked for no more mail')], help_text='Why this address is not mailed.', max_length=10)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
             ],
             options={
@@ -87,5 +87,23 @@ class Migration(migrations.Migration):
                 ('used_at', models.DateTimeField(null=True)),
                 ('subscriber', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='links', to='accounts.subscriber')),
             ],
+        ),
+        migrations.CreateModel(
+            name='AccountMail',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('kind', models.CharField(choices=[('sign_up', 'sign-up'), ('preferences', 'preferences link'), ('address', 'change of address'), ('move_notice', 'notice to the previous address')], max_length=16)),
+                ('email', models.EmailField(db_index=True, max_length=254, verbose_name='to')),
+                ('payload', models.JSONField(default=dict, help_text="The visitor's untrusted input that belongs to the request.")),
+                ('created_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='requested')),
+                ('attempts', models.PositiveSmallIntegerField(default=0)),
+                ('next_attempt_at', models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
+                ('last_error', models.CharField(blank=True, help_text='Why the last attempt failed.', max_length=300)),
+                ('link', models.OneToOneField(help_text='Issued at the first attempt.', null=True, on_delete=django.db.models.deletion.CASCADE, to='accounts.link')),
+                ('subscriber', models.ForeignKey(help_text='The reader whose address changes.', null=True, on_delete=django.db.models.deletion.CASCADE, to='accounts.subscriber')),
+            ],
+            options={
+                'verbose_name': 'waiting account mail',
+            },
         ),
     ]

@@ -21,6 +21,7 @@ SECTIONS: dict[str, list[Entry]] = {
         ("Readers", "group", "accounts_subscriber", "subscriber"),
         ("Follows", "bookmark", "digest_follow", "follow"),
         ("Interests", "interests", "digest_interest", "interest"),
+        ("Account mails", "outbox", "accounts_accountmail", "accountmail"),
         ("Suppressions", "unsubscribe", "accounts_suppression", "suppression"),
     ],
     "Operations": [

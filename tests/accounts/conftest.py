@@ -1,7 +1,6 @@
 """A visitor without cookies, tasks that run at once, and the links in mails."""
 
 import pytest
-import stamina
 from django.core import mail
 from django.test import Client
 
@@ -19,12 +18,6 @@ def eager_tasks():
     app.conf.update(task_always_eager=True, task_eager_propagates=True)
     yield
     app.conf.update(task_always_eager=False, task_eager_propagates=False)
-
-
-@pytest.fixture(autouse=True)
-def retry_without_delay():
-    with stamina.set_testing(True, attempts=3):
-        yield
 
 
 class Visitor:

@@ -1,11 +1,9 @@
-"""Account mails: both bodies, headers, and retries."""
+"""Account mails: both bodies and headers."""
 
 import re
-from smtplib import SMTPServerDisconnected
 
 import pytest
 from django.core import mail
-from django.core.mail.backends.locmem import EmailBackend
 
 from accounts import emails
 from accounts.models import Link
@@ -73,21 +71,3 @@ def test_address_confirmation_goes_to_the_new_address(ada):
     _, message = send(ada, "address")
 
     assert message.to == ["ada@new.example"]
-
-
-def test_network_error_is_retried(ada, monkeypatch):
-    calls = []
-    send_messages = EmailBackend.send_messages
-
-    def fail_once(self, messages):
-        calls.append(messages)
-        if len(calls) == 1:
-            raise SMTPServerDisconnected("restarting")
-        return send_messages(self, messages)
-
-    monkeypatch.setattr(EmailBackend, "send_messages", fail_once)
-
-    send(ada, "confirm")
-
-    assert len(calls) == 2
-    assert len(mail.outbox) == 1

@@ -73,9 +73,12 @@ def test_response_is_the_same_for_every_address(visitor, ada, bob, cleo):
     assert len({n - len(email) for n, email in zip(lengths, emails, strict=True)}) == 1
 
 
-def test_response_needs_no_database_query(visitor, django_assert_num_queries, ada):
-    with django_assert_num_queries(0):
-        visitor.client.post("/subscribe", {"email": ada.email})
+@pytest.mark.parametrize("email", ["ada@example.org", "unknown@example.org"])
+def test_response_takes_one_insert_for_every_address(
+    visitor, django_assert_num_queries, ada, email
+):
+    with django_assert_num_queries(1):
+        visitor.client.post("/subscribe", {"email": email})
 
 
 def test_active_reader_is_mailed_a_preferences_link(visitor, ada):

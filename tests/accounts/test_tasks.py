@@ -37,7 +37,7 @@ def test_sign_up_is_mailed_while_the_broker_is_down(visitor, join_inline_tasks):
 
 
 def test_inline_task_failure_is_logged(visitor, join_inline_tasks, monkeypatch, caplog):
-    def fail(*_):
+    def fail(*_, **__):
         raise ValueError("no such mail")
 
     monkeypatch.setattr("accounts.link_policy.issue_signup_link", fail)

@@ -1,0 +1,101 @@
+"""Send queued account mails, and retry them for as long as their link is valid."""
+
+import re
+from datetime import datetime, timedelta
+from smtplib import SMTPRecipientsRefused
+
+import structlog
+from django.db import transaction
+
+from accounts import emails, link_policy
+from accounts.models import AccountMail, Link, Suppression
+
+log = structlog.get_logger(__name__)
+
+# Longer than one attempt takes; afterwards another worker may try.
+LEASE = timedelta(minutes=5)
+FIRST_RETRY, LONGEST_RETRY = timedelta(minutes=1), timedelta(hours=1)
+ADDRESS = re.compile(r"[^\s<>(){}'\",;:]+@[^\s<>(){}'\",;:]+")
+
+
+def deliver(mail_id: int, now: datetime) -> None:
+    """Attempt a mail that is due. Sent, expired, suppressed and refused ones leave the queue.
+
+    A worker that dies between sending and deleting causes a second copy, which is harmless:
+    both copies have the same link.
+    """
+    mail = AccountMail.objects.claim(mail_id, now + LEASE, now)
+    if mail is None:
+        return
+    try:
+        if is_sendable(mail, now):
+            send(mail)
+    except Exception as error:
+        if is_permanent(error):
+            log.info("account mail refused", kind=mail.kind, error=describe(error))
+        else:
+            schedule_retry(mail, error, now)
+            return
+    mail.delete()
+
+
+def is_sendable(mail: AccountMail, now: datetime) -> bool:
+    """Whether the mail may still be sent; issues its link at the first attempt."""
+    if mail.expires_at <= now:
+        log.warning("account mail expired", kind=mail.kind, attempts=mail.attempts)
+        return False
+    if mail.link:
+        return mail.link.used_at is None and not Suppression.objects.blocks(
+            mail.email, now
+        )
+    if mail.kind == AccountMail.Kind.MOVE_NOTICE:
+        return not Suppression.objects.blocks(mail.email, now)
+    with transaction.atomic():
+        mail.link = issue_link(mail, now)
+        if mail.link:
+            mail.save(update_fields=["link"])
+    return mail.link is not None
+
+
+def issue_link(mail: AccountMail, now: datetime) -> Link | None:
+    match mail.kind:
+        case AccountMail.Kind.SIGN_UP:
+            return link_policy.issue_signup_link(mail.email, now=now, **mail.payload)
+        case AccountMail.Kind.ADDRESS:
+            return link_policy.issue_address_link(mail.subscriber, mail.email, now)
+        case _:
+            return link_policy.issue_preferences_link(mail.email, now)
+
+
+def send(mail: AccountMail) -> None:
+    if mail.link:
+        emails.send_link(mail.link)
+    else:
+        emails.send_move_notice(mail.email)
+
+
+def schedule_retry(mail: AccountMail, error: Exception, now: datetime) -> None:
+    """Store and log the error, and try again after twice the previous wait."""
+    mail.next_attempt_at = now + min(FIRST_RETRY * 2**mail.attempts, LONGEST_RETRY)
+    mail.attempts += 1
+    mail.last_error = describe(error)[:300]
+    mail.save(update_fields=["next_attempt_at", "attempts", "last_error"])
+    log_failure = log.warning if isinstance(error, OSError) else log.exception
+    log_failure(
+        "account mail failed",
+        kind=mail.kind,
+        attempts=mail.attempts,
+        error=mail.last_error,
+    )
+
+
+def is_permanent(error: Exception) -> bool:
+    """Whether the mail server refuses this recipient for good (RFC 5321: 5yz)."""
+    return isinstance(error, SMTPRecipientsRefused) and all(
+        code >= 500 for code, _ in error.recipients.values()
+    )
+
+
+def describe(error: Exception) -> str:
+    """Return the error's class and text without addresses."""
+    return ADDRESS.sub("…", f"{type(error).__name__}: {error}")
