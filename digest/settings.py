@@ -251,7 +251,7 @@ UNFOLD = {
     "SITE_HEADER": SITE_NAME,
     "SITE_SYMBOL": "mark_email_read",
     "SHOW_HISTORY": True,
-    "DASHBOARD_CALLBACK": "digest.admin.dashboard.today",
+    "DASHBOARD_CALLBACK": "digest.admin.dashboard.dashboard_context",
     "SIDEBAR": {"navigation": "digest.admin.sidebar.sidebar_navigation"},
 }
 LOGIN_REDIRECT_URL = "admin:index"

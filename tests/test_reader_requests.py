@@ -139,7 +139,7 @@ def approve(page, site, new):
     page.get_by_label("Email").fill("edith@example.org")
     page.get_by_label("Password").fill("a long enough password")
     page.keyboard.press("Enter")
-    page.get_by_role("link", name=re.compile("1 paper of readers waits")).click()
+    page.get_by_role("link", name=re.compile("1 submission to review")).click()
     page.get_by_role("link", name=new.identifier).click()
     page.get_by_text("ada@example.org").wait_for()
     page.get_by_role("button", name="Approve").click()

@@ -1,4 +1,4 @@
-"""The first page of the control room: today first, and what needs a hand."""
+"""The dashboard: open editions, sending, readers and ingest, with what needs action."""
 
 from datetime import datetime
 from typing import Any
@@ -6,18 +6,23 @@ from typing import Any
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.formats import date_format
 
 from accounts.models import Subscriber
 from digest.admin import run_summaries
-from digest.admin.editions import list_of, numbers, recipients
+from digest.admin.editions import count_candidates, count_recipients, list_url
 from digest.ingest import monitoring
 from digest.mailer import ledger, progress
 from digest.models import Batch, Candidate, Edition, Event, SendingPause, Submission
 from digest.ranking import freeze
 
-READINGS, SENDINGS = 8, 3
-# A batch in one of these states wants a worker, or an eye.
-UNFINISHED = (
+LISTED_RUNS, LISTED_FROZEN_EDITIONS, LISTED_OPEN_EDITIONS, LISTED_CANDIDATES = (
+    8,
+    3,
+    2,
+    5,
+)
+UNFINISHED_STATES = (
     Batch.State.PLANNED,
     Batch.State.CLAIMED,
     Batch.State.SENDING,
@@ -26,73 +31,76 @@ UNFINISHED = (
 )
 
 
-def today(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """What the dashboard shows; a callback of the theme."""
+def dashboard_context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """DASHBOARD_CALLBACK of unfold."""
     now = timezone.now()
+    frozen_editions = [
+        describe_frozen_edition(edition, now)
+        for edition in Edition.objects.frozen()[:LISTED_FROZEN_EDITIONS]
+    ]
     return {
         **context,
-        "title": f"{timezone.localdate(now):%A, %d %B}",
-        "open_editions": [opened(edition) for edition in Edition.objects.open()[:2]],
-        "readings": run_summaries.recent(now, READINGS),
+        "title": date_format(timezone.localdate(now), "l, j F"),
+        "open_editions": [
+            describe_open_edition(edition)
+            for edition in Edition.objects.open()[:LISTED_OPEN_EDITIONS]
+        ],
+        "runs": run_summaries.recent(now, LISTED_RUNS),
         "alarms": monitoring.alarms(now),
         "checked": monitoring.checked(now),
         "may_submit": request.user.has_perm("digest.add_ingestrun"),
         "pauses": SendingPause.objects.in_force()
         .select_related("edition")
         .order_by("pk"),
-        "sendings": (sendings := sending_now(now)),
-        "is_moving": any(row["progress"].pace for row in sendings),
-        "readers": readers(),
-        "recipients": recipients(now),
+        "frozen_editions": frozen_editions,
+        "is_sending": any(row["progress"].pace for row in frozen_editions),
+        "readers": count_readers(),
+        "recipients": count_recipients(now),
         "waiting_events": Event.objects.filter(acted_at=None).count(),
         "waiting_papers": Submission.objects.waiting().count(),
     }
 
 
-def opened(edition: Edition) -> dict[str, Any]:
-    """An open edition: its numbers, its pins, when it closes."""
+def describe_open_edition(edition: Edition) -> dict[str, Any]:
     pinned = edition.candidates.filter(pin__isnull=False).order_by("pin")
     return {
         "edition": edition,
-        "list": list_of(edition),
-        "numbers": numbers(edition),
+        "list_url": list_url(edition),
+        "counts": count_candidates(edition),
         "pinned": pinned.select_related("paper"),
-        "leaders": leaders(edition),
+        "top": top_candidates(edition),
         "freezes_at": freeze.due_at(edition),
     }
 
 
-def leaders(edition: Edition) -> QuerySet[Candidate]:
-    """What trends most, so that an editor sees at a glance what the day is about."""
-    shown = edition.candidates.filter(is_hidden=False).order_by("-trend", "pk")
-    return shown.select_related("paper").defer("paper__vector")[:5]
+def top_candidates(edition: Edition) -> QuerySet[Candidate]:
+    visible = edition.candidates.filter(is_hidden=False).order_by("-trend", "pk")
+    rows = visible.select_related("paper").defer("paper__vector")
+    return rows[:LISTED_CANDIDATES]
 
 
-def sending_now(now: datetime) -> list[dict[str, Any]]:
-    """The latest frozen editions, newest first."""
-    return [sending(edition, now) for edition in Edition.objects.frozen()[:SENDINGS]]
-
-
-def sending(edition: Edition, now: datetime) -> dict[str, Any]:
-    """A frozen edition: its tally, its pace, what does not add up, and its batches that are not finished."""
-    moving = progress.of(edition, now)
-    batches = Batch.objects.filter(slot__edition=edition, state__in=UNFINISHED)
+def describe_frozen_edition(edition: Edition, now: datetime) -> dict[str, Any]:
+    """Tally, pace, reconciliation error and unfinished batches of a frozen edition."""
+    sending = progress.of(edition, now)
+    batches = Batch.objects.filter(slot__edition=edition, state__in=UNFINISHED_STATES)
     states = dict(batches.values_list("state").annotate(Count("pk")).order_by())
     return {
         "edition": edition,
-        "tally": moving.tally,
-        "progress": moving,
-        "mismatch": ledger.mismatch(edition, now, moving.tally),
-        "batches": [(state, states[state]) for state in UNFINISHED if state in states],
+        "tally": sending.tally,
+        "progress": sending,
+        "mismatch": ledger.mismatch(edition, now, sending.tally),
+        "batches": [
+            (state, states[state]) for state in UNFINISHED_STATES if state in states
+        ],
     }
 
 
-def readers() -> list[tuple[str, str, int]]:
-    """How many readers are in each state: (state, in words, count)."""
-    found = dict(
+def count_readers() -> list[tuple[str, str, int]]:
+    """Number of readers by state: (state, label, count)."""
+    counts = dict(
         Subscriber.objects.values_list("state").annotate(Count("pk")).order_by()
     )
     return [
-        (state.value, state.label, found.get(state.value, 0))
+        (state.value, state.label, counts.get(state.value, 0))
         for state in Subscriber.State
     ]

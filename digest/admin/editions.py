@@ -1,4 +1,4 @@
-"""Editions, and the day's list that editors curate."""
+"""Editions, and the list of candidates that editors curate."""
 
 from datetime import datetime
 from typing import Any
@@ -13,41 +13,44 @@ from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 
-from accounts.admin_base import ModelAdmin, ReadOnlyAdmin, count_related
+from accounts.admin_base import ModelAdmin, ReadOnlyAdmin, count_related, render_page
 from accounts.models import Subscriber
-from digest.admin import curating, score_lines
+from digest.admin import curation, score_lines
 from digest.mailer import ledger, retention
 from digest.models import Candidate, Digest, Edition, Frozen, Paper, Recall
 from digest.ranking import freeze
 
 
-def newest() -> Edition | None:
-    """The edition that an editor means: the newest open one, else the newest."""
+def current_edition() -> Edition | None:
+    """The newest open edition, or the newest edition."""
     return Edition.objects.open().first() or Edition.objects.first()
 
 
-def chosen(request: HttpRequest) -> Edition | None:
-    """The edition that the address names, else the one that an editor means."""
-    given = request.GET.get("edition", "")
-    return Edition.objects.filter(pk=given).first() if given.isdecimal() else newest()
+def requested_edition(request: HttpRequest) -> Edition | None:
+    """The edition named in the URL, or the current one."""
+    pk = request.GET.get("edition", "")
+    return (
+        Edition.objects.filter(pk=pk).first() if pk.isdecimal() else current_edition()
+    )
 
 
-def recipients(now: datetime) -> int:
-    """How many readers may be mailed at all."""
+def count_recipients(now: datetime) -> int:
+    """Number of readers who may be mailed now."""
     return Subscriber.objects.mailable(now).not_suppressed().count()
 
 
 @admin.register(Edition)
 class EditionAdmin(ReadOnlyAdmin):
-    """One day's papers: its note, its freeze, its numbers."""
+    """The edition of a day: counts, note and freezing."""
 
     list_display = (
-        "day_shown",
+        "day_link",
         "state",
         "papers",
         "pins",
@@ -61,17 +64,21 @@ class EditionAdmin(ReadOnlyAdmin):
     list_per_page = 20
     fields = ("day", "state", "note", "ranked_at", "frozen_at", "sent")
     readonly_fields = ("day", "state", "ranked_at", "frozen_at", "sent")
-    change_form_outer_before_template = "admin/edition_links.html"
+    change_form_outer_before_template = "admin/edition_actions.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        own = Candidate.objects.filter(edition=OuterRef("pk"))
+        candidates = Candidate.objects.filter(edition=OuterRef("pk"))
         rows: QuerySet[Any] = (
             super()
             .get_queryset(request)
             .annotate(
-                paper_count=count_related(own, "edition"),
-                pin_count=count_related(own.filter(pin__isnull=False), "edition"),
-                hidden_count=count_related(own.filter(is_hidden=True), "edition"),
+                paper_count=count_related(candidates, "edition"),
+                pin_count=count_related(
+                    candidates.filter(pin__isnull=False), "edition"
+                ),
+                hidden_count=count_related(
+                    candidates.filter(is_hidden=True), "edition"
+                ),
                 digest_count=count_related(
                     Digest.objects.filter(edition=OuterRef("pk")), "edition"
                 ),
@@ -87,28 +94,28 @@ class EditionAdmin(ReadOnlyAdmin):
         ]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """A note may be written while the edition is open."""
-        may = ModelAdmin.has_change_permission(self, request, obj)
-        return may and (obj is None or obj.is_open)
+        """Only the note of an open edition can be edited."""
+        permitted = ModelAdmin.has_change_permission(self, request, obj)
+        return permitted and (obj is None or obj.is_open)
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().changeform_view(request, *args, **kwargs)
-        except Frozen as why:  # it froze while the form was open
-            messages.error(request, str(why))
+        except Frozen as error:  # frozen while the form was open
+            messages.error(request, str(error))
             return HttpResponseRedirect(request.path)
 
     def save_model(
         self, request: HttpRequest, obj: Edition, form: Any, change: bool
     ) -> None:
-        """The note alone, behind the freeze: a whole row read before it would reopen the edition."""
+        """Save only the changed fields: saving a row read before the freeze would reopen it."""
         Edition.objects.select_for_update().get(pk=obj.pk)
         obj.save(update_fields=form.changed_data)
 
     @admin.display(description="day", ordering="day")
-    def day_shown(self, edition: Edition) -> str:
-        shown = f"{edition.day:%a %d %b %Y}"
-        return format_html('<a href="{}">{}</a>', list_of(edition), shown)
+    def day_link(self, edition: Edition) -> str:
+        text = f"{edition.day:%a} {date_format(edition.day)}"
+        return format_html('<a href="{}">{}</a>', list_url(edition), text)
 
     @admin.display(description="papers", ordering="paper_count")
     def papers(self, edition: Any) -> int:
@@ -128,65 +135,66 @@ class EditionAdmin(ReadOnlyAdmin):
 
     @admin.display(description="sent")
     def sent(self, edition: Edition) -> str:
-        return sent_words(edition)
+        return describe_sending(edition)
 
     def freeze_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """GET asks and says how many readers follow; POST freezes."""
+        """GET asks for confirmation with the number of recipients; POST freezes."""
         edition = get_object_or_404(Edition, pk=pk)
         if not ModelAdmin.has_change_permission(self, request, edition):
             raise PermissionDenied
         now = timezone.now()
         if request.method == "POST":
-            return self.freeze(request, edition, now)
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": f"Freeze {edition.day:%A, %d %B}?",
-            "edition": edition,
-            "back": list_of(edition),
-            "numbers": numbers(edition),
-            "recipients": recipients(now),
-        }
-        return TemplateResponse(request, "admin/freeze.html", context)
+            return self.freeze_edition(request, edition, now)
+        return render_page(
+            self,
+            request,
+            "admin/freeze.html",
+            title=f"Freeze the edition of {date_format(edition.day, 'l, j F')}?",
+            edition=edition,
+            list_url=list_url(edition),
+            counts=count_candidates(edition),
+            recipients=count_recipients(now),
+        )
 
-    def freeze(
+    def freeze_edition(
         self, request: HttpRequest, edition: Edition, now: datetime
     ) -> HttpResponse:
         if freeze.freeze(edition, now):
-            self.log_change(request, edition, "Frozen by hand.")
-            said = f"Frozen: {recipients(now):,} readers get it at their hours."
-            messages.success(request, said)
+            self.log_change(request, edition, "Frozen.")
+            number = count_recipients(now)
+            readers = f"{number:,} reader{'' if number == 1 else 's'}"
+            messages.success(request, f"Edition frozen. Sending to {readers}.")
         else:
-            messages.error(request, "It is frozen already, or it has no papers.")
-        return HttpResponseRedirect(list_of(edition))
+            messages.error(request, "This edition is already frozen or has no papers.")
+        return HttpResponseRedirect(list_url(edition))
 
 
-def sent_words(edition: Edition) -> str:
-    """What became of an edition's readers; digests are not kept for ever."""
+def describe_sending(edition: Edition) -> str:
+    """Outcome of sending an edition, as text."""
     if edition.is_open:
         return ""
     if retention.is_forgotten(edition, timezone.now()):
-        return f"forgotten after {retention.days()} days"
-    return in_words(ledger.tally(edition))
+        return f"deleted after {retention.days()} days"
+    return format_tally(ledger.tally(edition))
 
 
-def in_words(tally: Any) -> str:
-    """A tally as an operator reads it; what is zero is left out, except what was accepted."""
-    rest = [
+def format_tally(tally: Any) -> str:
+    """A tally as text, without counts of zero except the accepted ones."""
+    others = [
         f"{getattr(tally, name):,} {name}"
         for name in ("failed", "unknown", "skipped", "waiting")
         if getattr(tally, name)
     ]
-    return ", ".join([f"{tally.accepted:,} of {tally.recipients:,} accepted", *rest])
+    return ", ".join([f"{tally.accepted:,} of {tally.recipients:,} accepted", *others])
 
 
-def list_of(edition: Edition) -> str:
-    """The address of an edition's list."""
+def list_url(edition: Edition) -> str:
+    """URL of the list of an edition's candidates."""
     return f"{reverse('admin:digest_candidate_changelist')}?edition={edition.pk}"
 
 
-def numbers(edition: Edition) -> dict[str, int]:
-    """Papers, pins and hidden ones of an edition."""
+def count_candidates(edition: Edition) -> dict[str, int]:
+    """Numbers of papers, pins and hidden papers of an edition."""
     return edition.candidates.aggregate(
         papers=Count("pk"),
         pins=Count("pk", filter=Q(pin__isnull=False)),
@@ -195,44 +203,44 @@ def numbers(edition: Edition) -> dict[str, int]:
 
 
 class EditionFilter(admin.SimpleListFilter):
-    """One edition at a time; without a choice, the one that an editor means."""
+    """Show one edition at a time, by default the current one."""
 
     title = "edition"
     parameter_name = "edition"
-    shown = 14
+    listed_editions = 14
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        latest = Edition.objects.all()[: self.shown]
-        return [(str(row.pk), f"{row.day:%a %d %b %Y}") for row in latest]
+        latest = Edition.objects.all()[: self.listed_editions]
+        return [(str(row.pk), f"{row.day:%a} {date_format(row.day)}") for row in latest]
 
     @cached_property
-    def meant(self) -> Edition | None:
-        return newest()
+    def default_edition(self) -> Edition | None:
+        return current_edition()
 
     def value(self) -> str | None:
-        given = super().value() or ""
-        if given.isdecimal():
-            return given
-        return str(self.meant.pk) if self.meant else None
+        pk = super().value() or ""
+        if pk.isdecimal():
+            return pk
+        return str(self.default_edition.pk) if self.default_edition else None
 
     def choices(self, changelist: Any) -> Any:
-        return list(super().choices(changelist))[1:]  # "All" would mix days
+        return list(super().choices(changelist))[1:]  # without "All"
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(edition=self.value() or 0)
 
 
 class CategoryFilter(admin.SimpleListFilter):
-    """The primary categories that the edition has."""
+    """Primary categories of the edition."""
 
     title = "category"
     parameter_name = "category"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        edition = chosen(request)
+        edition = requested_edition(request)
         rows = edition.candidates.order_by("paper__primary") if edition else None
-        found = rows.values_list("paper__primary").distinct() if rows else []
-        return [(name, name) for (name,) in found if name]
+        names = rows.values_list("paper__primary", flat=True).distinct() if rows else []
+        return [(name, name) for name in names if name]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         name = self.value()
@@ -240,11 +248,11 @@ class CategoryFilter(admin.SimpleListFilter):
 
 
 class CuratedFilter(admin.SimpleListFilter):
-    """What an editor has touched."""
+    """Candidates that an editor pinned, boosted, hid or annotated."""
 
     title = "curated"
     parameter_name = "curated"
-    touched = {
+    conditions = {
         "pinned": Q(pin__isnull=False),
         "boosted": ~Q(boost=0),
         "hidden": Q(is_hidden=True),
@@ -252,15 +260,15 @@ class CuratedFilter(admin.SimpleListFilter):
     }
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(name, name.capitalize()) for name in self.touched]
+        return [(name, name.capitalize()) for name in self.conditions]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(self.touched.get(self.value() or "", Q()))
+        return queryset.filter(self.conditions.get(self.value() or "", Q()))
 
 
 @admin.register(Candidate)
 class CandidateAdmin(ReadOnlyAdmin):
-    """The day's list: pin, boost, hide and annotate in one click each, while it is open."""
+    """Candidates of an edition; while it is open, editors pin, boost, hide and annotate them."""
 
     list_display = ("title",)
     list_filter = (
@@ -271,12 +279,12 @@ class CandidateAdmin(ReadOnlyAdmin):
     )
     list_select_related = ("paper", "edition")
     search_fields = ("paper__title", "paper__identifier")
-    search_help_text = "Words of the title, or an arXiv id"
+    search_help_text = "Words from the title, or an arXiv ID"
     ordering = (F("pin").asc(nulls_last=True), "-trend", "pk")
     fields = (
         "edition",
-        "paper_shown",
-        "trend_shown",
+        "paper_link",
+        "trend_table",
         "pin",
         "boost",
         "is_hidden",
@@ -286,8 +294,8 @@ class CandidateAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request)
-        heavy = ("vector", "abstract", "abstract_raw", "title_raw")
-        return rows.defer(*(f"paper__{name}" for name in heavy))
+        unused = ("vector", "abstract", "abstract_raw", "title_raw")
+        return rows.defer(*(f"paper__{name}" for name in unused))
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(require_POST(self.curate_view))
@@ -301,12 +309,12 @@ class CandidateAdmin(ReadOnlyAdmin):
         return candidate.paper.title
 
     @admin.display(description="paper")
-    def paper_shown(self, candidate: Candidate) -> str:
+    def paper_link(self, candidate: Candidate) -> str:
         link = reverse("admin:digest_paper_change", args=[quote(candidate.paper_id)])
         return format_html('<a href="{}">{}</a>', link, candidate.paper)
 
     @admin.display(description="trend")
-    def trend_shown(self, candidate: Candidate) -> str:
+    def trend_table(self, candidate: Candidate) -> str:
         lines = score_lines.trend_lines(candidate)
         return render_to_string("admin/trend.html", {"lines": lines}, using="django")
 
@@ -322,65 +330,66 @@ class CandidateAdmin(ReadOnlyAdmin):
     ) -> Any:
         response = super().changelist_view(request, extra_context)
         if isinstance(response, TemplateResponse) and response.context_data:
-            response.context_data.update(self.about(request))
+            response.context_data.update(self.list_context(request))
         return response
 
-    def about(self, request: HttpRequest) -> dict[str, Any]:
-        """What the head of the list says of its edition."""
-        edition = chosen(request)
+    def list_context(self, request: HttpRequest) -> dict[str, Any]:
+        """Context of the header above the candidates."""
+        edition = requested_edition(request)
         if edition is None:
             return {"title": "No edition yet", "edition": None}
         return {
-            "title": f"{edition.day:%A, %d %B %Y}",
+            "title": date_format(edition.day, "l, j F Y"),
             "edition": edition,
-            "numbers": numbers(edition),
+            "counts": count_candidates(edition),
             "freezes_at": freeze.due_at(edition),
             "may_curate": edition.is_open and self.may_curate(request),
             "older": Edition.objects.filter(day__lt=edition.day).first(),
             "newer": Edition.objects.filter(day__gt=edition.day).last(),
-            "sent": sent_words(edition),
-            "pins": curating.PINS,
+            "sent": describe_sending(edition),
+            "pins": curation.PIN_PLACES,
             "recalled": set(Recall.objects.values_list("paper_id", flat=True)),
         }
 
     def curate_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """One verb on one candidate; says what it did, with a button that undoes it."""
+        """Apply one curation action; the message has an undo button."""
         candidate = get_object_or_404(Candidate.objects.select_related("paper"), pk=pk)
         if not self.may_curate(request):
             raise PermissionDenied
-        verb, _, value = request.POST.get("verb", "").partition(":")
+        action, _, value = request.POST.get("action", "").partition(":")
+        value = request.POST.get("note", value)
         try:
-            change = curating.curate(candidate, verb, request.POST.get("note", value))
-        except (Frozen, ValueError) as why:
-            messages.error(request, str(why))
+            change = curation.apply_action(candidate, action, value)
+        except (Frozen, ValueError) as error:
+            messages.error(request, str(error))
         else:
-            self.log_change(request, candidate, change.sentence)
-            messages.success(request, with_undo(candidate, change))
-        page = back_to(request, list_of(candidate.edition)).partition("#")[0]
+            self.log_change(request, candidate, change.message)
+            messages.success(request, undo_message(candidate, change))
+        page = return_url(request, list_url(candidate.edition)).partition("#")[0]
         return HttpResponseRedirect(f"{page}#candidate-{candidate.pk}")
 
 
-def with_undo(candidate: Candidate, change: curating.Change) -> str:
-    """The message after a change; its button belongs to the form of the list's page."""
+def undo_message(candidate: Candidate, change: curation.Change) -> str:
+    """The message after a change, with an undo button of the list's form."""
     return format_html(
-        '{} <b>{}</b> <button class="round-undo" form="curate" formaction="{}" name="verb" value="{}">Undo</button>',
-        change.sentence,
+        '{} <b>{}</b> <button class="pr-undo" form="curate" formaction="{}" name="action" value="{}">Undo</button>',
+        change.message,
         candidate.paper.title,
         reverse("admin:digest_candidate_curate", args=[candidate.pk]),
         change.undo,
     )
 
 
-def back_to(request: HttpRequest, otherwise: str) -> str:
-    """The page of ours that the form says it came from."""
-    wanted = request.POST.get("next", "")
-    ours = url_has_allowed_host_and_scheme(wanted, allowed_hosts={request.get_host()})
-    return wanted if ours else otherwise
+def return_url(request: HttpRequest, default: str) -> str:
+    """The page named by the form's `next` field, if it is on this site."""
+    url = request.POST.get("next", "")
+    hosts = {request.get_host()}
+    return url if url_has_allowed_host_and_scheme(url, allowed_hosts=hosts) else default
 
 
 @admin.register(Recall)
 class RecallAdmin(ModelAdmin):
-    """Papers that must not be mailed any more, whatever edition holds them."""
+    """Papers that must not be mailed any more, in any edition."""
 
     list_display = ("paper", "reason", "created_at")
     list_select_related = ("paper",)
@@ -396,7 +405,7 @@ class RecallAdmin(ModelAdmin):
         return False
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """`?paper=<pk>` from the list of a frozen edition."""
-        given = request.GET.get("paper", "")
-        known = given.isdecimal() and Paper.objects.filter(pk=given).exists()
-        return {"paper": given} if known else {}
+        """Preselect `?paper=<pk>`, the link in the list of a frozen edition."""
+        pk = request.GET.get("paper", "")
+        exists = pk.isdecimal() and Paper.objects.filter(pk=pk).exists()
+        return {"paper": pk} if exists else {}

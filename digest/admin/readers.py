@@ -1,4 +1,4 @@
-"""A reader as the corridor sees them: what they follow, what they got, and their next digest."""
+"""Readers with their follows, digests, a preview of the next digest, and explanations."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ from django.core.exceptions import PermissionDenied
 from django.core.mail import EmailMultiAlternatives
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import get_object_or_404
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
 
 from accounts.admin import SubscriberAdmin
+from accounts.admin_base import render_page
 from accounts.models import Subscriber
 from digest.admin import score_lines
 from digest.mailer import compose, retention
@@ -22,24 +22,24 @@ from digest.ranking.explain import absence, explain
 from digest.reasons import explain_picks, load_names
 from digest.text.arxiv_ids import parse_arxiv_id
 
-ACTIONS = {"unsubscribe": "Unsubscribe", "suppress": "Suppress this address"}
-LATEST = 10  # digests on a reader's page; the ledger has the others
+READER_ACTIONS = {"unsubscribe": "Unsubscribe", "suppress": "Suppress this address"}
+LISTED_DIGESTS, LISTED_EDITIONS = 10, 10
 
 admin.site.unregister(Subscriber)
 
 
 @admin.register(Subscriber)
 class ReaderAdmin(SubscriberAdmin):
-    """Readers, with a preview of what they would get now."""
+    """Readers, with a preview of their next digest."""
 
     change_form_outer_before_template = "admin/reader.html"
 
     def get_urls(self) -> list[URLPattern]:
         preview = self.admin_site.admin_view(self.preview_view)
-        why = self.admin_site.admin_view(self.explain_view)
+        explain_ = self.admin_site.admin_view(self.explain_view)
         return [
             path("<int:pk>/preview/", preview, name="accounts_subscriber_preview"),
-            path("<int:pk>/explain/", why, name="accounts_subscriber_explain"),
+            path("<int:pk>/explain/", explain_, name="accounts_subscriber_explain"),
             *super().get_urls(),
         ]
 
@@ -50,107 +50,114 @@ class ReaderAdmin(SubscriberAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        about = self.about(object_id) if object_id.isdecimal() else {}
+        context = reader_context(object_id) if object_id.isdecimal() else {}
         return super().change_view(
-            request, object_id, form_url, {**(extra_context or {}), **about}
+            request, object_id, form_url, {**(extra_context or {}), **context}
         )
 
-    def about(self, pk: str) -> dict[str, Any]:
-        """What a reader follows and mutes, and their latest digests."""
-        reader = Subscriber.objects.filter(pk=pk).first()
-        if reader is None:
-            return {}
-        follows = reader.follows.select_related("interest").order_by("-weight", "pk")
-        names = load_names([follow.interest for follow in follows])
-        digests = reader.digests.select_related("edition", "batch").order_by("-pk")
-        return {
-            "follows": [
-                (follow, names.get(follow.interest.value, follow.interest.value))
-                for follow in follows
-            ],
-            "digests": digests.defer("batch__readers")[:LATEST],
-            "reader_actions": ACTIONS,
-        }
-
     def preview_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """GET shows what this reader would get of the newest edition; POST mails it to the editor."""
+        """GET shows the digest of the newest edition; POST mails it to the staff user."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         reader = get_object_or_404(Subscriber, pk=pk)
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": f"The next digest of {reader}",
-            "reader": reader,
-            **previewed(reader),
-        }
+        context = preview_digest(reader)
         if request.method == "POST" and context["mail"]:
             return self.send_test(request, context["mail"])
-        return TemplateResponse(request, "admin/preview.html", context)
+        title = f"Next digest of {reader}"
+        template = "admin/preview.html"
+        return render_page(self, request, template, title=title, **context)
 
     def explain_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Why this reader does or does not get the paper that the form names."""
+        """Explain why a reader gets or does not get the paper named in the form."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         reader = get_object_or_404(Subscriber, pk=pk)
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": f"Why {reader} gets a paper, or not",
-            "reader": reader,
-            **explained_for(reader, request.GET),
-        }
-        return TemplateResponse(request, "admin/explain.html", context)
+        context = explain_paper(reader, request.GET)
+        title = f"Explain a paper for {reader}"
+        template = "admin/explain.html"
+        return render_page(self, request, template, title=title, **context)
 
     def send_test(self, request: HttpRequest, mail: Mail) -> HttpResponse:
-        editor = request.user.email  # type: ignore[union-attr]
-        test_of(mail, editor).send()
-        messages.success(request, f"A test was sent to {editor}.")
+        address = request.user.email  # type: ignore[union-attr]
+        build_test_mail(mail, address).send()
+        messages.success(request, f"Test sent to {address}.")
         return HttpResponseRedirect(request.path)
 
 
-def previewed(reader: Subscriber) -> dict[str, Any]:
-    """The newest edition, this reader's picks of it, and the mail of them; stores nothing."""
+def reader_context(pk: str) -> dict[str, Any]:
+    """Follows, mutes and latest digests of a reader."""
+    reader = Subscriber.objects.filter(pk=pk).first()
+    if reader is None:
+        return {}
+    follows = reader.follows.select_related("interest").order_by("-weight", "pk")
+    names = load_names([follow.interest for follow in follows])
+    digests = reader.digests.select_related("edition", "batch").order_by("-pk")
+    return {
+        "follows": [
+            (follow, names.get(follow.interest.value, follow.interest.value))
+            for follow in follows
+        ],
+        "digests": digests.defer("batch__readers")[:LISTED_DIGESTS],
+        "reader_actions": READER_ACTIONS,
+    }
+
+
+def preview_digest(reader: Subscriber) -> dict[str, Any]:
+    """The newest edition, the picks of a reader and their mail; stores nothing."""
     edition, now = Edition.objects.first(), timezone.now()
     picks = choose.preview_for(edition, reader, now) if edition else []
     mail = None
     if edition and (picks or reader.wants_note):
         mail = compose.compose_preview(edition, reader, picks, now)
-    return {"edition": edition, "picks": explain_picks(picks), "mail": mail}
+    picks_with_reasons = explain_picks(picks)
+    return {
+        "reader": reader,
+        "edition": edition,
+        "picks": picks_with_reasons,
+        "mail": mail,
+    }
 
 
-def explained_for(reader: Subscriber, asked: QueryDict) -> dict[str, Any]:
-    """One paper of one edition for this reader: the whole breakdown, or why there is none."""
-    editions = list(Edition.objects.all()[:LATEST])
-    wanted = {str(edition.pk): edition for edition in editions}
-    edition = wanted.get(asked.get("edition", ""), next(iter(editions), None))
-    named = asked.get("paper", "").strip()
-    page = {"editions": editions, "edition": edition, "named": named}
-    if edition is None or not named:
+def explain_paper(reader: Subscriber, query: QueryDict) -> dict[str, Any]:
+    """The score breakdown of a paper for a reader, or why the edition lacks the paper."""
+    editions = list(Edition.objects.all()[:LISTED_EDITIONS])
+    by_pk = {str(edition.pk): edition for edition in editions}
+    edition = by_pk.get(query.get("edition", ""), next(iter(editions), None))
+    typed = query.get("paper", "").strip()
+    page = {
+        "reader": reader,
+        "editions": editions,
+        "edition": edition,
+        "typed": typed,
+    }
+    if edition is None or not typed:
         return page
-    paper = paper_named(named)
+    paper = find_paper(typed)
     if paper is None:
-        return {**page, "absent": f"We have no paper {named[:60]!r}."}
+        return {**page, "absent": f"No paper found for “{typed[:60]}”."}
     candidate = edition.candidates.select_related("paper").filter(paper=paper).first()
     if candidate is None:
-        return {**page, "paper": paper, "absent": why_absent(edition, paper)}
-    found = explain(edition, reader, candidate, timezone.now())
-    names = load_names(score_lines.interests_of(found))
-    why = next(iter(explain_picks([found.pick])), None) if found.pick else None
-    told = score_lines.told(found, reader, names)
-    return {**page, "paper": paper, "why": why, **told}
+        return {**page, "paper": paper, "absent": explain_absence(edition, paper)}
+    explanation = explain(edition, reader, candidate, timezone.now())
+    names = load_names(score_lines.interests_of(explanation))
+    pick = explanation.pick
+    why = next(iter(explain_picks([pick])), None) if pick else None
+    breakdown = score_lines.told(explanation, reader, names)
+    return {**page, "paper": paper, "why": why, **breakdown}
 
 
-def why_absent(edition: Edition, paper: Paper) -> str:
-    """Why the edition does not hold this paper, as far as anybody can tell."""
+def explain_absence(edition: Edition, paper: Paper) -> str:
+    """Explain why an edition does not hold a paper."""
     if retention.is_forgotten(edition, timezone.now()):
-        kept = f"After {retention.days()} days only what editors touched is kept of an edition"
-        return f"{kept}: whether this one held it, and why, is forgotten."
+        return (
+            f"This edition is older than {retention.days()} days: only candidates that"
+            " editors pinned, boosted, hid or annotated are still stored."
+        )
     return absence(edition, paper)
 
 
-def paper_named(text: str) -> Paper | None:
-    """The paper of an id, as its source or an arXiv address gives it."""
+def find_paper(text: str) -> Paper | None:
+    """The paper with an arXiv ID or URL."""
     try:
         identifier, _ = parse_arxiv_id(text)
     except ValueError:
@@ -158,8 +165,8 @@ def paper_named(text: str) -> Paper | None:
     return Paper.objects.filter(identifier=identifier).first()
 
 
-def test_of(mail: Mail, editor: str) -> EmailMultiAlternatives:
-    """The mail to an editor: without the reader's headers, whose links would unsubscribe the reader."""
-    message = EmailMultiAlternatives(f"[Test] {mail.subject}", mail.text, to=[editor])
+def build_test_mail(mail: Mail, address: str) -> EmailMultiAlternatives:
+    """A copy for staff, without the headers whose links unsubscribe the reader."""
+    message = EmailMultiAlternatives(f"[Test] {mail.subject}", mail.text, to=[address])
     message.attach_alternative(mail.html, "text/html")
     return message

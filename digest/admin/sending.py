@@ -149,7 +149,7 @@ class DigestAdmin(ReadOnlyAdmin):
 
     @admin.display(description="papers")
     def papers(self, digest: Digest) -> int | str:
-        return "none: a note" if digest.is_note else len(digest.picks)
+        return "empty, with a note" if digest.is_note else len(digest.picks)
 
     @admin.display(description="state")
     def state_shown(self, digest: Digest) -> str:

@@ -1,4 +1,4 @@
-"""Topics with their words and examples; interests and who follows them."""
+"""Topics, interests and follows."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -7,12 +7,16 @@ from django.contrib import admin
 from django.db.models import OuterRef, QuerySet
 from django.http import HttpRequest
 
-from accounts.addresses import canonical_address
-from accounts.admin_base import ModelAdmin, ReadOnlyAdmin, count_related
+from accounts.admin_base import (
+    ModelAdmin,
+    ReadOnlyAdmin,
+    count_related,
+    filter_by_address,
+)
 from digest.follows import CATEGORY_PATTERN
 from digest.models import Follow, Interest, Topic
 
-if TYPE_CHECKING:  # the theme carries no types; its classes extend these
+if TYPE_CHECKING:  # unfold has no types; its classes extend these
     ModelForm = forms.ModelForm[Topic]
     TextareaWidget = forms.Textarea
 else:
@@ -20,8 +24,8 @@ else:
     from unfold.widgets import UnfoldAdminTextareaWidget as TextareaWidget
 
 
-class Lines(forms.CharField):
-    """A list of words, edited one a line."""
+class LinesField(forms.CharField):
+    """A list of strings, edited one per line."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
@@ -40,9 +44,9 @@ class Lines(forms.CharField):
 
 
 class TopicForm(ModelForm):
-    keywords = Lines(help_text="Words and phrases of the field, one a line.")
-    categories = Lines(
-        help_text="arXiv categories where its papers appear, one a line: cs.LG"
+    keywords = LinesField(help_text="Terms of the topic, one per line.")
+    categories = LinesField(
+        help_text="arXiv categories of the topic, one per line, such as cs.LG."
     )
 
     class Meta:
@@ -59,24 +63,24 @@ class TopicForm(ModelForm):
         )
 
     def clean_categories(self) -> list[str]:
-        found: list[str] = self.cleaned_data["categories"]
-        if strange := [name for name in found if not CATEGORY_PATTERN.fullmatch(name)]:
+        names: list[str] = self.cleaned_data["categories"]
+        if invalid := [name for name in names if not CATEGORY_PATTERN.fullmatch(name)]:
             raise forms.ValidationError(
-                f"Not an arXiv category: {', '.join(strange)}. Write cs.LG, or math.CO."
+                f"Not an arXiv category: {', '.join(invalid)}. Use names such as cs.LG."
             )
-        return found
+        return names
 
 
 @admin.register(Topic)
 class TopicAdmin(ModelAdmin):
-    """The fields of research that readers pick from."""
+    """Topics that readers can follow."""
 
     form = TopicForm
     list_display = (
         "name",
         "followers",
-        "words",
-        "fields_of_it",
+        "keyword_list",
+        "category_list",
         "position",
         "is_listed",
     )
@@ -85,13 +89,13 @@ class TopicAdmin(ModelAdmin):
     autocomplete_fields = ("examples",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        own = Follow.objects.filter(
+        follows = Follow.objects.filter(
             interest__kind="topic", interest__value=OuterRef("slug"), weight__gt=0
         )
         rows: QuerySet[Any] = (
             super()
             .get_queryset(request)
-            .annotate(follower_count=count_related(own, "interest"))
+            .annotate(follower_count=count_related(follows, "interest"))
         )
         return rows
 
@@ -99,12 +103,12 @@ class TopicAdmin(ModelAdmin):
     def followers(self, topic: Any) -> int:
         return int(topic.follower_count)
 
-    @admin.display(description="words")
-    def words(self, topic: Topic) -> str:
+    @admin.display(description="keywords")
+    def keyword_list(self, topic: Topic) -> str:
         return ", ".join(topic.keywords)
 
     @admin.display(description="categories")
-    def fields_of_it(self, topic: Topic) -> str:
+    def category_list(self, topic: Topic) -> str:
         return ", ".join(topic.categories)
 
     def get_prepopulated_fields(
@@ -116,7 +120,7 @@ class TopicAdmin(ModelAdmin):
         return ("slug",) if obj else ()
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Only what nobody follows; what is followed can be unlisted."""
+        """A topic with followers cannot be deleted, only unlisted."""
         if (
             obj is None
             or Follow.objects.filter(
@@ -129,7 +133,7 @@ class TopicAdmin(ModelAdmin):
 
 @admin.register(Interest)
 class InterestAdmin(ReadOnlyAdmin):
-    """What can be followed, and by how many it is."""
+    """Interests, with the number of readers who follow or mute them."""
 
     list_display = ("value", "kind", "followers", "muters")
     list_filter = ("kind",)
@@ -137,13 +141,13 @@ class InterestAdmin(ReadOnlyAdmin):
     ordering = ("-pk",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        own = Follow.objects.filter(interest=OuterRef("pk"))
+        follows = Follow.objects.filter(interest=OuterRef("pk"))
         rows: QuerySet[Any] = (
             super()
             .get_queryset(request)
             .annotate(
-                follower_count=count_related(own.filter(weight__gt=0), "interest"),
-                muter_count=count_related(own.filter(weight__lt=0), "interest"),
+                follower_count=count_related(follows.filter(weight__gt=0), "interest"),
+                muter_count=count_related(follows.filter(weight__lt=0), "interest"),
             )
         )
         return rows
@@ -159,20 +163,18 @@ class InterestAdmin(ReadOnlyAdmin):
 
 @admin.register(Follow)
 class FollowAdmin(ReadOnlyAdmin):
-    """Who follows or mutes what: the readers' own choice."""
+    """What each reader follows and mutes."""
 
     list_display = ("subscriber", "interest", "weight", "source", "created_at")
     list_filter = ("source", "interest__kind")
     list_select_related = ("subscriber", "interest")
     search_fields = ("subscriber__email",)
-    search_help_text = "The beginning of an address"
+    search_help_text = "Beginning of the email address"
     ordering = ("-pk",)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         if search_term:
-            queryset = queryset.filter(
-                subscriber__email__startswith=canonical_address(search_term)
-            )
+            queryset = filter_by_address(queryset, search_term, "subscriber__email")
         return queryset, False

@@ -1,4 +1,4 @@
-"""The group of editors that setup makes: enough to curate a day, and no reader's address."""
+"""The group of editors created by setup, and login rate limits."""
 
 import re
 from html import unescape
@@ -19,27 +19,27 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def desk(client):
-    """An editor of the group, logged in."""
+def editor(client):
+    """A client logged in as a member of the group."""
     call_command("setup", verbosity=0)
-    editor = User.objects.create_user("desk@example.org", is_staff=True)
-    editor.groups.add(Group.objects.get(name="Editors"))
-    client.force_login(editor)
+    user = User.objects.create_user("editor@example.org", is_staff=True)
+    user.groups.add(Group.objects.get(name="Editors"))
+    client.force_login(user)
     return client
 
 
-def test_an_editor_of_the_group_curates_notes_freezes_and_recalls(desk):
+def test_group_may_curate_freeze_and_recall(editor):
     edition = make.edition()
     paper = edition.candidates.first()
 
-    desk.post(
-        reverse("admin:digest_candidate_curate", args=[paper.pk]), {"verb": "pin:1"}
+    editor.post(
+        reverse("admin:digest_candidate_curate", args=[paper.pk]), {"action": "pin:1"}
     )
-    desk.post(
+    editor.post(
         reverse("admin:digest_edition_change", args=[edition.pk]), {"note": "Look."}
     )
-    desk.post(reverse("admin:digest_edition_freeze", args=[edition.pk]))
-    desk.post(
+    editor.post(reverse("admin:digest_edition_freeze", args=[edition.pk]))
+    editor.post(
         reverse("admin:digest_recall_add"), {"paper": paper.paper_id, "reason": "Twice"}
     )
 
@@ -51,53 +51,52 @@ def test_an_editor_of_the_group_curates_notes_freezes_and_recalls(desk):
 
 
 @pytest.mark.parametrize("name", ["index", "digest_candidate_changelist"])
-def test_an_editor_of_the_group_opens_the_morning_s_pages(desk, name):
+def test_pages_for_the_group_show_no_reader(editor, name):
     make.edition()
     make.subscriber("ada@example.org")
 
-    answer = desk.get(reverse(f"admin:{name}"))
+    response = editor.get(reverse(f"admin:{name}"))
 
-    assert answer.status_code == 200
-    assert "ada@example.org" not in answer.content.decode()
+    assert response.status_code == 200
+    assert "ada@example.org" not in response.content.decode()
 
 
 @pytest.mark.parametrize(
     "name", ["accounts_subscriber", "accounts_user", "digest_digest", "digest_follow"]
 )
-def test_an_editor_of_the_group_sees_no_readers(desk, name):
-    assert desk.get(reverse(f"admin:{name}_changelist")).status_code == 403
+def test_group_may_not_view_readers(editor, name):
+    assert editor.get(reverse(f"admin:{name}_changelist")).status_code == 403
 
 
-def doors(answer):
-    """The addresses of the control room that a page leads to, by link or by button."""
-    found = re.findall(r'(?:href|action)="(/admin/[^"]*)"', answer.content.decode())
-    return {unescape(one).partition("#")[0] for one in found} - {reverse(LOGOUT)}
+def admin_links(response):
+    """URLs of the admin in a page's links and forms, except logout."""
+    urls = re.findall(r'(?:href|action)="(/admin/[^"]*)"', response.content.decode())
+    return {unescape(url).partition("#")[0] for url in urls} - {reverse(LOGOUT)}
 
 
-@pytest.mark.parametrize(("may", "pages"), [("curate", 30), ("log in", 1)])
-def test_no_page_that_an_editor_may_open_leads_to_a_closed_door(desk, may, pages):
+@pytest.mark.parametrize(("permissions", "pages"), [("curate", 30), ("log in", 1)])
+def test_no_link_leads_to_a_forbidden_page(editor, permissions, pages):
     create_rows()
     Digest.objects.update(outcome="unknown")
-    if may == "log in":
+    if permissions == "log in":
         Group.objects.get().permissions.clear()
-    begin = reverse("admin:index")
-    wanted, opened = [(begin, "")], {}
+    queue, visited = [(reverse("admin:index"), "")], {}
 
-    while wanted:
-        address, came_from = wanted.pop()
-        kind = re.sub(r"\d+", "1", address)  # a page of each kind is enough
-        if kind not in opened:
-            answer = desk.get(address)
-            opened[kind] = (answer.status_code, came_from)
-            if answer.status_code == 200:
-                wanted += [(door, address) for door in sorted(doors(answer))]
+    while queue:
+        url, linked_from = queue.pop()
+        kind = re.sub(r"\d+", "1", url)  # one page of each kind
+        if kind not in visited:
+            response = editor.get(url)
+            visited[kind] = (response.status_code, linked_from)
+            if response.status_code == 200:
+                queue += [(link, url) for link in sorted(admin_links(response))]
 
-    closed = {kind: told for kind, told in opened.items() if told[0] == 403}
-    assert closed == {}
-    assert len(opened) >= pages
+    forbidden = {kind: page for kind, page in visited.items() if page[0] == 403}
+    assert forbidden == {}
+    assert len(visited) >= pages
 
 
-def test_setup_keeps_what_an_operator_changed_in_the_group(desk):
+def test_setup_does_not_restore_revoked_permissions(editor):
     group = Group.objects.get(name="Editors")
     group.permissions.clear()
 
@@ -106,43 +105,41 @@ def test_setup_keeps_what_an_operator_changed_in_the_group(desk):
     assert not group.permissions.exists()
 
 
-def codes(group):
+def codenames(group):
     return set(group.permissions.values_list("codename", flat=True))
 
 
 @pytest.mark.both
-def test_an_older_group_is_given_what_a_release_brings_and_nothing_else(desk):
+def test_migrate_grants_only_permissions_of_new_tables(editor):
     group = Group.objects.get(name="Editors")
-    made = codes(group)
+    initial = codenames(group)
     group.permissions.remove(Permission.objects.get(codename="delete_topic"))
     group.permissions.add(Permission.objects.get(codename="view_subscriber"))
-    # The release before knew no submissions.
+    # The previous release had no submissions.
     Permission.objects.filter(codename__endswith="_submission").delete()
 
     call_command("migrate", verbosity=0)
 
-    assert {"view_submission", "change_submission"} <= made
-    assert codes(group) == made - {"delete_topic"} | {"view_subscriber"}
+    assert {"view_submission", "change_submission"} <= initial
+    assert codenames(group) == initial - {"delete_topic"} | {"view_subscriber"}
 
 
-def tried(client, password, address="192.0.2.7"):
+def log_in(client, password, url="192.0.2.7"):
     return client.post(
         reverse("admin:login"),
         {"username": "chief@example.org", "password": password},
-        REMOTE_ADDR=address,
+        REMOTE_ADDR=url,
     )
 
 
-def test_a_network_that_tries_many_passwords_is_not_let_in_by_the_right_one(
-    client, settings
-):
+def test_login_is_rate_limited_by_network(client, settings):
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     User.objects.create_superuser("chief@example.org", "a long passphrase")
     for number in range(20):
-        tried(client, f"guess {number}")
+        log_in(client, f"guess {number}")
 
-    late = tried(client, "a long passphrase")
-    elsewhere = tried(client, "a long passphrase", "198.51.100.7")
+    late = log_in(client, "a long passphrase")
+    elsewhere = log_in(client, "a long passphrase", "198.51.100.7")
 
-    assert "Too many passwords" in late.content.decode()
+    assert "Too many sign-in attempts" in late.content.decode()
     assert elsewhere.status_code == 302

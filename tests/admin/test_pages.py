@@ -163,8 +163,8 @@ def test_dashboard_opens(staff, rows):
 
     page = staff.get(reverse("admin:index")).content.decode()
 
-    assert ("Curate the list" in page) == bool(rows)
-    assert ("No edition is open" in page) != bool(rows)
+    assert ("Curate candidates" in page) == bool(rows)
+    assert ("No open edition" in page) != bool(rows)
     assert "<img src=x" not in page
 
 

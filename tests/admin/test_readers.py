@@ -1,4 +1,4 @@
-"""Readers in the control room: found by address, their digest previewed, never consented for."""
+"""Reader admin: search, preview, unsubscribe, suppress, erase."""
 
 import re
 from html.parser import HTMLParser
@@ -19,7 +19,7 @@ HOSTILE = '<img src=x onerror=alert(1)> & "A\nBcc: x@y"'
 
 
 @pytest.fixture
-def room(client, db):
+def staff(client, db):
     editor = User.objects.create_superuser("editor@example.org", "a long passphrase")
     client.force_login(editor)
     return client
@@ -33,54 +33,52 @@ def reader(db):
     return reader
 
 
-class Frames(HTMLParser):
-    """Finds the attributes of every frame, as a browser reads them."""
-
+class FrameParser(HTMLParser):
     def __init__(self):
         super().__init__()
-        self.found = []
+        self.frames = []
 
     def handle_starttag(self, tag, attrs):
         if tag == "iframe":
-            self.found.append(dict(attrs))
+            self.frames.append(dict(attrs))
 
 
-def frames(page):
-    parser = Frames()
+def parse_frames(page):
+    parser = FrameParser()
     parser.feed(page)
-    return parser.found
+    return parser.frames
 
 
-def preview_of(reader):
+def preview_url(reader):
     return reverse("admin:accounts_subscriber_preview", args=[reader.pk])
 
 
-def test_a_reader_is_found_by_the_beginning_of_the_address_in_any_case(room, reader):
+def test_readers_are_searched_by_address_prefix_in_any_case(staff, reader):
     make.subscriber("bob@example.org")
 
-    page = room.get(reverse("admin:accounts_subscriber_changelist"), {"q": " ADA@"})
+    page = staff.get(reverse("admin:accounts_subscriber_changelist"), {"q": " ADA@"})
 
     assert "ada@example.org" in page.content.decode()
     assert "bob@example.org" not in page.content.decode()
 
 
 @pytest.mark.parametrize("typed", ["ada@bücher.example", "ada@xn--bch", "ADA@B"])
-def test_search_finds_both_spellings_of_an_international_domain(room, typed):
+def test_search_finds_both_spellings_of_an_international_domain(staff, typed):
     make.subscriber("ada@bücher.example")
     make.subscriber("ada@b.example")
 
-    page = room.get(reverse("admin:accounts_subscriber_changelist"), {"q": typed})
+    page = staff.get(reverse("admin:accounts_subscriber_changelist"), {"q": typed})
 
     assert ("ada@xn--bcher-kva.example" in page.text) == (typed != "ADA@B")
     assert ("ada@b.example" in page.text) == (typed == "ADA@B")
 
 
-def test_nobody_consents_for_a_reader_here(room, reader):
+def test_consent_and_state_cannot_be_edited(staff, reader):
     reader.unsubscribe(make.NOW)
-    address = reverse("admin:accounts_subscriber_change", args=[reader.pk])
+    url = reverse("admin:accounts_subscriber_change", args=[reader.pk])
 
-    room.post(
-        address,
+    staff.post(
+        url,
         {
             "state": "active",
             "email": "other@example.org",
@@ -109,12 +107,12 @@ def test_nobody_consents_for_a_reader_here(room, reader):
     )
 
 
-def test_a_preview_shows_the_mail_and_why_and_stores_nothing(room, reader):
+def test_preview_shows_the_mail_with_reasons_and_stores_nothing(staff, reader):
     make.edition(papers=[make.paper("Sparse attention"), make.paper(HOSTILE)])
 
-    page = room.get(preview_of(reader)).content.decode()
+    page = staff.get(preview_url(reader)).content.decode()
 
-    (frame,) = frames(page)
+    (frame,) = parse_frames(page)
     assert frame["sandbox"] is None
     assert frame["srcdoc"].rstrip().endswith("</html>")
     assert "&lt;img src=x onerror=alert(1)&gt;" in frame["srcdoc"]
@@ -124,63 +122,61 @@ def test_a_preview_shows_the_mail_and_why_and_stores_nothing(room, reader):
     assert not Digest.objects.exists()
 
 
-def test_a_preview_leaves_out_what_the_reader_was_sent(room, reader):
+def test_preview_excludes_papers_already_sent(staff, reader):
     sent = make.paper("Sparse attention")
     old = make.edition(make.DAY.replace(day=19), papers=[sent])
     batch = make.batch(make.frozen(old), [reader])
     make.digest(batch, reader, [(old.candidates.get().pk, 0)])
     make.edition(papers=[sent, make.paper("Dense attention")])
 
-    page = room.get(preview_of(reader)).content.decode()
+    page = staff.get(preview_url(reader)).content.decode()
 
     assert "Dense attention" in page
     assert "Sparse attention" not in page
 
 
 @pytest.mark.parametrize("editions", [0, 1])
-def test_a_preview_of_nothing_says_so(room, reader, editions):
+def test_preview_without_papers_shows_an_empty_digest(staff, reader, editions):
     if editions:
         make.edition(papers=0)
 
-    page = room.get(preview_of(reader))
-    posted = room.post(preview_of(reader))
+    page = staff.get(preview_url(reader))
+    posted = staff.post(preview_url(reader))
 
-    assert "Nothing for this reader" in page.content.decode()
+    assert "Empty digest" in page.content.decode()
     assert posted.status_code == 200
     assert not mail.outbox
 
 
-def test_an_empty_day_of_who_asked_for_a_note_is_previewed_and_listed_as_one(
-    room, reader
-):
+def test_empty_digest_with_a_note_is_previewed_and_listed(staff, reader):
     Subscriber.objects.update(fill_mode="followed_only", note_when_empty=True)
     edition = make.edition(papers=2)
     make.digest(make.batch(edition, [reader]), reader)
 
-    preview = room.get(preview_of(reader)).content.decode()
-    ledger = room.get(reverse("admin:digest_digest_changelist")).content.decode()
-    about = reverse("admin:accounts_subscriber_change", args=[reader.pk])
+    preview = staff.get(preview_url(reader)).content.decode()
+    digest_list = staff.get(reverse("admin:digest_digest_changelist")).content.decode()
+    reader_url = reverse("admin:accounts_subscriber_change", args=[reader.pk])
 
     assert "No matches today" in preview
-    assert "Nothing for this reader" not in preview
-    assert "none: a note" in ledger
-    assert "none: a note" in room.get(about).content.decode()
+    assert "Empty digest" not in preview
+    assert "empty, with a note" in digest_list
+    assert "empty, with a note" in staff.get(reader_url).content.decode()
 
 
-def test_who_wants_only_their_own_and_no_note_is_previewed_as_silent(room, reader):
+def test_preview_for_followed_only_without_note_is_empty(staff, reader):
     Subscriber.objects.update(fill_mode="followed_only")
     make.edition(papers=2)
 
-    page = room.get(preview_of(reader)).content.decode()
+    page = staff.get(preview_url(reader)).content.decode()
 
-    assert "close to what they follow. They want nothing else" in page
-    assert "Send me a test" not in page
+    assert "They chose to receive only matching papers" in page
+    assert "Send test to me" not in page
 
 
-def test_a_test_goes_to_the_editor_and_cannot_unsubscribe_the_reader(room, reader):
+def test_test_mail_goes_to_staff_without_unsubscribe_links(staff, reader):
     make.edition(papers=[make.paper(HOSTILE)])
 
-    room.post(preview_of(reader))
+    staff.post(preview_url(reader))
 
     message = mail.outbox[0]
     (html,) = message.alternatives
@@ -194,7 +190,7 @@ def test_a_test_goes_to_the_editor_and_cannot_unsubscribe_the_reader(room, reade
     assert not Digest.objects.exists()
 
 
-def test_a_readers_page_says_what_they_follow_and_what_they_got(room, reader):
+def test_reader_page_lists_follows_and_digests(staff, reader):
     edition = make.frozen(make.edition(papers=1))
     muted = make.interest("keyword", HOSTILE)
     Follow.objects.create(subscriber=reader, interest=muted, weight=-1)
@@ -202,8 +198,8 @@ def test_a_readers_page_says_what_they_follow_and_what_they_got(room, reader):
         make.batch(edition, [reader]), reader, outcome="skipped", reason="nothing"
     )
 
-    address = reverse("admin:accounts_subscriber_change", args=[reader.pk])
-    page = room.get(address).content.decode()
+    url = reverse("admin:accounts_subscriber_change", args=[reader.pk])
+    page = staff.get(url).content.decode()
 
     assert "attention" in page
     assert "mutes" in page
@@ -211,8 +207,8 @@ def test_a_readers_page_says_what_they_follow_and_what_they_got(room, reader):
     assert "<img src=x" not in page
 
 
-def test_an_operator_unsubscribes_a_reader(room, reader):
-    room.post(
+def test_unsubscribe_action(staff, reader):
+    staff.post(
         reverse("admin:accounts_subscriber_changelist"),
         {"action": "unsubscribe", "_selected_action": reader.pk, "sure": "1"},
     )
@@ -224,54 +220,54 @@ def test_an_operator_unsubscribes_a_reader(room, reader):
 @pytest.mark.parametrize(
     ("action", "verb"), [("unsubscribe", "Unsubscribe"), ("suppress", "Suppress")]
 )
-def test_what_cannot_be_taken_back_is_asked_first(room, reader, action, verb):
+def test_irreversible_actions_ask_for_confirmation(staff, reader, action, verb):
     others = [make.subscriber(f"z{n:02}@example.org") for n in range(21)]
-    chosen = [str(one.pk) for one in (reader, *others)]
-    address = reverse("admin:accounts_subscriber_changelist")
+    selected = [str(row.pk) for row in (reader, *others)]
+    url = reverse("admin:accounts_subscriber_changelist")
 
-    asked = room.post(
-        f"{address}?state__exact=active",
-        {"action": action, "_selected_action": chosen},
+    confirmation = staff.post(
+        f"{url}?state__exact=active",
+        {"action": action, "_selected_action": selected},
     )
 
-    page = asked.content.decode()
+    page = confirmation.content.decode()
     assert f"{verb} these 22 readers" in page
     assert "and 2 more" in page
-    assert f'href="{address}?state__exact=active"' in page
-    kept = re.findall('name="_selected_action" value="([0-9]+)"', page)
-    assert sorted(kept) == sorted(chosen)
+    assert f'href="{url}?state__exact=active"' in page
+    posted = re.findall('name="_selected_action" value="([0-9]+)"', page)
+    assert sorted(posted) == sorted(selected)
     assert f'name="action" value="{action}"' in page
     assert Subscriber.objects.filter(state="active").count() == 22
     assert not Suppression.objects.exists()
 
 
-def test_an_operator_suppresses_a_readers_address(room, reader):
-    room.post(
+def test_suppress_action(staff, reader):
+    staff.post(
         reverse("admin:accounts_subscriber_changelist"),
         {"action": "suppress", "_selected_action": reader.pk, "sure": "1"},
     )
 
     assert not Subscriber.objects.not_suppressed().exists()
-    page = room.get(reverse("admin:accounts_subscriber_changelist")).content.decode()
+    page = staff.get(reverse("admin:accounts_subscriber_changelist")).content.decode()
     assert "yes: not mailed" in page
 
 
-def test_an_address_is_suppressed_by_hand_and_only_its_hash_is_kept(room):
-    address = reverse("admin:accounts_suppression_add")
+def test_added_suppression_stores_only_the_hash(staff):
+    url = reverse("admin:accounts_suppression_add")
     form = {"email": "Gone@Example.org", "reason": "manual"}
 
-    room.post(address, form)
-    again = room.post(address, form)
+    staff.post(url, form)
+    again = staff.post(url, form)
 
     assert Suppression.objects.get().address_hash == address_hash("gone@example.org")
     assert "This address is already suppressed." in again.content.decode()
 
 
-def test_a_suppression_is_found_by_its_address(room):
+def test_suppressions_are_searched_by_address(staff):
     Suppression.add("gone@example.org", "manual")
     Suppression.add("other@example.org", "bounce")
 
-    page = room.get(
+    page = staff.get(
         reverse("admin:accounts_suppression_changelist"), {"q": "gone@example.org"}
     ).content.decode()
 
@@ -280,19 +276,19 @@ def test_a_suppression_is_found_by_its_address(room):
 
 
 @pytest.mark.parametrize(("reason", "left"), [("manual", 0), ("complaint", 1)])
-def test_only_what_an_operator_said_is_taken_back(room, reason, left):
+def test_only_manual_suppressions_can_be_deleted(staff, reason, left):
     Suppression.add("gone@example.org", reason)
     row = Suppression.objects.get()
 
-    room.post(
+    staff.post(
         reverse("admin:accounts_suppression_delete", args=[row.pk]), {"post": "yes"}
     )
 
     assert Suppression.objects.count() == left
 
 
-def limited(*codenames):
-    """An editor with these permissions and no others."""
+def staff_with(*codenames):
+    """A staff user with exactly these permissions."""
     editor = User.objects.create_user(
         "desk@example.org", "a long passphrase", is_staff=True
     )
@@ -300,22 +296,22 @@ def limited(*codenames):
     return editor
 
 
-def test_an_operator_erases_a_reader_after_being_asked_and_the_hash_stays(room, reader):
+def test_erasing_a_reader_keeps_only_the_suppression_hash(staff, reader):
     edition = make.edition()
     candidate = make.candidate(edition)
     make.frozen(edition)
     make.digest(make.batch(edition, [reader]), reader, [(candidate.pk, 0)])
     Suppression.add(reader.email, Suppression.Reason.COMPLAINT)
-    room.post(
+    staff.post(
         reverse("admin:accounts_subscriber_changelist"),
         {"action": "unsubscribe", "_selected_action": reader.pk, "sure": "1"},
     )
-    address = reverse("admin:accounts_subscriber_delete", args=[reader.pk])
+    url = reverse("admin:accounts_subscriber_delete", args=[reader.pk])
 
-    asked = room.get(address)
-    answer = room.post(address, {"post": "yes"})
+    confirmation = staff.get(url)
+    answer = staff.post(url, {"post": "yes"})
 
-    assert "Are you sure" in asked.content.decode()
+    assert "Are you sure" in confirmation.content.decode()
     assert answer.status_code == 302
     assert not Subscriber.objects.exists()
     assert not Digest.objects.exists()
@@ -324,9 +320,9 @@ def test_an_operator_erases_a_reader_after_being_asked_and_the_hash_stays(room, 
     assert {row.object_repr for row in LogEntry.objects.all()} == {"an erased reader"}
 
 
-def test_a_reader_who_erases_themselves_leaves_no_name_in_the_audit_log(room, reader):
+def test_erasing_a_reader_removes_the_address_from_the_history(staff, reader):
     other = make.subscriber("bob@example.org")
-    room.post(
+    staff.post(
         reverse("admin:accounts_subscriber_changelist"),
         {
             "action": "unsubscribe",
@@ -337,12 +333,12 @@ def test_a_reader_who_erases_themselves_leaves_no_name_in_the_audit_log(room, re
 
     reader.delete()
 
-    told = set(LogEntry.objects.values_list("object_repr", flat=True))
-    assert told == {"an erased reader", "bob@example.org"}
+    names = set(LogEntry.objects.values_list("object_repr", flat=True))
+    assert names == {"an erased reader", "bob@example.org"}
 
 
-def test_who_may_not_delete_readers_erases_none(client, reader):
-    client.force_login(limited("view_subscriber", "change_subscriber"))
+def test_erasing_requires_delete_permission(client, reader):
+    client.force_login(staff_with("view_subscriber", "change_subscriber"))
 
     answer = client.post(
         reverse("admin:accounts_subscriber_delete", args=[reader.pk]), {"post": "yes"}
@@ -352,20 +348,20 @@ def test_who_may_not_delete_readers_erases_none(client, reader):
     assert Subscriber.objects.filter(pk=reader.pk).exists()
 
 
-def test_saving_a_form_brings_nobody_back_who_left_meanwhile(rf, room, reader):
+def test_saving_a_reader_does_not_undo_a_concurrent_unsubscribe(rf, staff, reader):
     old = Subscriber.objects.get(pk=reader.pk)
     reader.unsubscribe(make.NOW)
-    door = admin.site.get_model_admin(Subscriber)
+    model_admin = admin.site.get_model_admin(Subscriber)
     old.hour = 5
 
-    door.save_model(rf.post("/"), old, Changed(["hour"]), True)
+    model_admin.save_model(rf.post("/"), old, FormStub(["hour"]), True)
 
     reader.refresh_from_db()
     assert (reader.state, reader.hour) == ("left", 5)
 
 
-class Changed:
-    """A form in which these fields were changed."""
+class FormStub:
+    """A form with these changed fields."""
 
     def __init__(self, names):
         self.changed_data = names

@@ -160,8 +160,8 @@ def test_the_first_page_says_what_the_checks_found(room, time_machine):
 
     page = room.get(reverse("admin:index")).content.decode()
 
-    assert "in seven days the feeds missed 3 papers, and 1 was corrected." in page
-    assert "4 of the day not there yet" in page
+    assert "Last 7 days: 3 missed and 1 corrected paper." in page
+    assert "4 papers not yet in OAI-PMH" in page
 
 
 def test_where_nothing_differed_the_first_page_says_that(room, time_machine):
@@ -170,7 +170,7 @@ def test_where_nothing_differed_the_first_page_says_that(room, time_machine):
 
     page = room.get(reverse("admin:index")).content.decode()
 
-    assert "in seven days it agreed with the feeds." in page
+    assert "Last 7 days: feeds and OAI-PMH agree." in page
 
 
 def test_a_run_that_failed_says_what_happens_next(room, settings):
@@ -210,7 +210,7 @@ def test_words_are_sent_back_with_a_reason(room):
 
 
 def test_the_form_opens(room):
-    assert "Fetch it" in room.get(reverse(SUBMIT)).content.decode()
+    assert "Fetch paper" in room.get(reverse(SUBMIT)).content.decode()
 
 
 def test_whoever_may_not_add_runs_may_not_have_sources_read(guest):

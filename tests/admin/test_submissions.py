@@ -105,7 +105,7 @@ def test_an_approved_paper_is_a_candidate_however_many_are_newer(
     room, arxiv, waiting, monkeypatch, time_machine
 ):
     time_machine.move_to(NOW + timedelta(days=3), tick=False)
-    monkeypatch.setattr(rank_edition, "MOST", 3)
+    monkeypatch.setattr(rank_edition, "MAX_CANDIDATES", 3)
     for _ in range(5):
         make.paper(announced_on=DAY + timedelta(days=3))
 
@@ -216,14 +216,14 @@ def test_whoever_may_only_look_does_not_decide(client, waiting):
 
 def test_the_first_page_says_how_many_wait(room, ada, waiting):
     page = room.get(reverse("admin:index")).content.decode()
-    assert "1 paper of readers waits for an editor" in page
+    assert "1 submission to review" in page
 
     submitted(ada, "2611.95002")
     page = room.get(reverse("admin:index")).content.decode()
-    assert "2 papers of readers wait for an editor" in page
+    assert "2 submissions to review" in page
 
     act(room, "decline", *Submission.objects.all())
-    assert "of readers wait" not in room.get(reverse("admin:index")).content.decode()
+    assert "to review" not in room.get(reverse("admin:index")).content.decode()
 
 
 def test_a_decision_is_posted(room, waiting):

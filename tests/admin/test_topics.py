@@ -1,22 +1,22 @@
-"""Topics: lists are written one a line."""
+"""Topic admin: lists edited line by line, validation, deletion."""
 
 import pytest
 from django.urls import reverse
 
 from accounts.models import User
-from digest.admin.topics import Lines
+from digest.admin.topics import LinesField
 from digest.models import Follow, Topic
 from tests import make
 
 
 @pytest.fixture
-def room(client, db):
+def staff(client, db):
     editor = User.objects.create_superuser("editor@example.org", "a long passphrase")
     client.force_login(editor)
     return client
 
 
-def form(**fields):
+def topic_form(**fields):
     return {
         "name": "Quantization",
         "slug": "quantization",
@@ -28,27 +28,27 @@ def form(**fields):
     }
 
 
-def test_lines_become_a_list_without_blanks_or_repeats():
-    field = Lines()
+def test_lines_field_drops_blank_and_repeated_lines():
+    field = LinesField()
 
     assert field.clean(" int4\r\n\r\nlow  bit\nint4\n") == ["int4", "low bit"]
     assert field.clean(None) == []
 
 
-def test_a_list_is_shown_one_a_line_and_unchanged_is_unchanged():
-    field = Lines()
+def test_lines_field_shows_one_item_per_line():
+    field = LinesField()
 
     assert field.prepare_value(["int4", "low bit"]) == "int4\nlow bit"
     assert not field.has_changed(["int4"], "int4\n")
     assert field.has_changed(["int4"], "int8")
 
 
-def test_a_topic_is_made_with_its_words_categories_and_examples(room):
+def test_topic_is_created_with_keywords_categories_and_examples(staff):
     paper = make.paper()
 
-    room.post(
+    staff.post(
         reverse("admin:digest_topic_add"),
-        form(keywords="int4\nlow bit", categories="cs.LG", examples=[paper.pk]),
+        topic_form(keywords="int4\nlow bit", categories="cs.LG", examples=[paper.pk]),
     )
 
     topic = Topic.objects.get()
@@ -56,21 +56,22 @@ def test_a_topic_is_made_with_its_words_categories_and_examples(room):
     assert list(topic.examples.all()) == [paper]
 
 
-def test_what_is_no_category_is_refused_by_name(room):
-    page = room.post(
-        reverse("admin:digest_topic_add"), form(categories="cs.LG\nMachine Learning")
+def test_invalid_category_is_refused(staff):
+    page = staff.post(
+        reverse("admin:digest_topic_add"),
+        topic_form(categories="cs.LG\nMachine Learning"),
     )
 
     assert "Not an arXiv category: Machine Learning." in page.content.decode()
     assert not Topic.objects.exists()
 
 
-def test_the_address_of_a_topic_stays(room):
+def test_slug_of_a_topic_cannot_be_changed(staff):
     topic = make.topic("Quantization")
 
-    room.post(
+    staff.post(
         reverse("admin:digest_topic_change", args=[topic.pk]),
-        form(name="Low precision", slug="low-precision"),
+        topic_form(name="Low precision", slug="low-precision"),
     )
 
     topic.refresh_from_db()
@@ -78,25 +79,25 @@ def test_the_address_of_a_topic_stays(room):
 
 
 @pytest.mark.parametrize("followed", [True, False])
-def test_a_followed_topic_is_not_deleted(room, followed):
+def test_followed_topic_cannot_be_deleted(staff, followed):
     topic = make.topic("Quantization")
     if followed:
         interest = make.interest("topic", topic.slug)
         Follow.objects.create(subscriber=make.subscriber(), interest=interest)
 
-    room.post(reverse("admin:digest_topic_delete", args=[topic.pk]), {"post": "yes"})
+    staff.post(reverse("admin:digest_topic_delete", args=[topic.pk]), {"post": "yes"})
 
     assert Topic.objects.exists() == followed
 
 
-def test_an_example_is_found_by_the_words_of_its_title_or_its_identifier(room):
+def test_examples_are_searched_by_title_words_or_identifier(staff):
     paper = make.paper("Sparse attention for robots")
     make.paper("Frozen soil")
-    address = reverse("admin:autocomplete")
-    asked = {"app_label": "digest", "model_name": "topic", "field_name": "examples"}
+    url = reverse("admin:autocomplete")
+    query = {"app_label": "digest", "model_name": "topic", "field_name": "examples"}
 
-    by_words = room.get(address, {**asked, "term": "robots sparse"}).json()
-    by_identifier = room.get(address, {**asked, "term": paper.identifier[:8]}).json()
+    by_words = staff.get(url, {**query, "term": "robots sparse"}).json()
+    by_identifier = staff.get(url, {**query, "term": paper.identifier[:8]}).json()
 
     assert [row["id"] for row in by_words["results"]] == [str(paper.pk)]
     assert str(paper.pk) in [row["id"] for row in by_identifier["results"]]
