@@ -9,9 +9,7 @@ import re
 from datetime import date
 
 _MONTH = r"(?:0[1-9]|1[0-2])"
-_BARE = rf"(?:(?:0[7-9]|1[0-4]){_MONTH}\.\d{{4}}|(?:1[5-9]|[2-9]\d){_MONTH}\.\d{{5}})"
-# A number that is marked as arXiv's may have either length.
-_MARKED_NUMBER = rf"\d\d{_MONTH}\.\d{{4,5}}"
+_NEW = rf"(?:(?:0[7-9]|1[0-4]){_MONTH}\.\d{{4}}|(?:1[5-9]|[2-9]\d){_MONTH}\.\d{{5}})"
 # The archives of arXiv's taxonomy, the closed ones included.
 _ARCHIVES = (
     *("acc-phys", "adap-org", "alg-geom", "ao-sci", "astro-ph", "atom-ph"),
@@ -33,20 +31,18 @@ _MARK = (
     r"|(?<![\w./-])(?:abs|pdf)/|arxiv/|10\.48550/arxiv\."
     r"|arxiv(?:\.org)?[:._\s-]\s{0,3})"
 )
-# Keys of DBLP (journals/corr/abs-2401-01234) and ADS (2024arXiv240101234B).
+# Keys of DBLP (journals/corr/abs-2401-01234) and ADS (2024arXiv240101234B). arXiv's own
+# OAI identifiers also hold numbers of the wrong length.
 _KEYS = (
-    rf"abs-(?P<dblp>\d\d{_MONTH}-\d{{4,5}})(?!\d)"
+    rf"oai:arxiv\.org:(?P<oai>\d\d{_MONTH}\.\d{{4,5}})(?:v(?P<oai_version>[1-9]\d{{0,3}}))?(?!\w)"
+    rf"|abs-(?P<dblp>\d\d{_MONTH}-\d{{4,5}})(?!\d)"
     rf"|(?:19|20)\d\darxiv(?P<ads>\d\d{_MONTH}\.?\d{{4,5}})[a-z]\b"
 )
 # A bare number must not be the tail of another address, DOI, word or number.
 _ALONE = r"(?<![\w./-])"
-_MARKED = re.compile(
-    rf"{_MARK}(?:{_OLD}|(?P<marked>{_MARKED_NUMBER})){_END}|{_KEYS}", re.IGNORECASE
-)
+_MARKED = re.compile(rf"{_MARK}(?:{_OLD}|(?P<new>{_NEW})){_END}|{_KEYS}", re.IGNORECASE)
 _ANY = re.compile(
-    rf"(?:(?:{_MARK}|{_ALONE}){_OLD}|{_MARK}(?P<marked>{_MARKED_NUMBER})"
-    rf"|{_ALONE}(?P<bare>{_BARE})){_END}|{_KEYS}",
-    re.IGNORECASE,
+    rf"(?:{_MARK}|{_ALONE})(?:{_OLD}|(?P<new>{_NEW})){_END}|{_KEYS}", re.IGNORECASE
 )
 # Redirects of search engines and mail scanners hold the address percent-encoded.
 _ENCODED_SLASH = re.compile(r"%(?:25){0,3}2f", re.IGNORECASE)
@@ -62,7 +58,8 @@ def parse_arxiv_id(text: str) -> tuple[str, int]:
     matches = list(_ANY.finditer(_decode_redirects(text)))
     if len({_identifier_of(match) for match in matches}) != 1:
         raise ValueError(f"{text.strip()[:60]!r} is not an arXiv identifier")
-    return _identifier_of(matches[0]), int(matches[0]["version"] or 1)
+    version = matches[0]["version"] or matches[0]["oai_version"] or 1
+    return _identifier_of(matches[0]), int(version)
 
 
 def find_arxiv_ids(text: str) -> list[str]:
@@ -88,10 +85,9 @@ def _find_all(pattern: re.Pattern[str], text: str) -> list[str]:
 
 
 def _identifier_of(match: re.Match[str]) -> str:
-    groups = match.groupdict()
-    if groups["old"]:
-        return f"{groups['archive'].lower()}/{groups['old']}"
-    number = groups["marked"] or groups.get("bare") or groups["dblp"] or groups["ads"]
+    if match["old"]:
+        return f"{match['archive'].lower()}/{match['old']}"
+    number = match["new"] or match["oai"] or match["dblp"] or match["ads"]
     digits = number.replace("-", "").replace(".", "")
     return f"{digits[:4]}.{digits[4:]}"
 

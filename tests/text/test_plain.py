@@ -31,7 +31,7 @@ TEX = st.lists(
 
 
 @pytest.mark.parametrize(
-    ("raw", "shown"),
+    ("raw", "plain"),
     [
         # signs and accents
         (r"50\% of R\&D", "50% of R&D"),
@@ -77,8 +77,8 @@ TEX = st.lists(
         ("&#945;-decay", "α-decay"),
     ],
 )  # fmt: skip
-def test_text_is_shown_as_its_authors_meant_it(raw, shown):
-    assert to_plain_text(raw) == shown
+def test_latex_becomes_unicode(raw, plain):
+    assert to_plain_text(raw) == plain
 
 
 @pytest.mark.parametrize(
@@ -95,17 +95,17 @@ def test_text_is_shown_as_its_authors_meant_it(raw, shown):
         "",
     ],
 )
-def test_what_is_no_latex_stays_as_it_is(raw):
+def test_text_without_latex_is_unchanged(raw):
     assert to_plain_text(raw) == raw
 
 
-def test_a_hostile_title_becomes_one_line_and_loses_nothing():
+def test_markup_and_line_breaks_in_a_title_become_one_line():
     raw = '<img src=x onerror=alert(1)> & "A\nBcc: x@y"'
 
     assert to_plain_text(raw) == '<img src=x onerror=alert(1)> & "A Bcc: x@y"'
 
 
-def test_trouble_shows_the_raw_words(monkeypatch, caplog):
+def test_failed_conversion_keeps_the_raw_words(monkeypatch, caplog):
     def fail(_):
         raise RecursionError
 
@@ -116,40 +116,40 @@ def test_trouble_shows_the_raw_words(monkeypatch, caplog):
 
 
 @given(st.text())
-def test_any_text_becomes_one_line_of_shown_signs(raw):
-    assert_one_shown_line(to_plain_text(raw))
+def test_any_text_becomes_one_printable_line(raw):
+    assert_one_printable_line(to_plain_text(raw))
 
 
 @given(TEX)
-def test_any_heap_of_tex_becomes_one_line_of_shown_signs(raw):
-    assert_one_shown_line(to_plain_text(raw))
+def test_any_tex_becomes_one_printable_line(raw):
+    assert_one_printable_line(to_plain_text(raw))
 
 
-def assert_one_shown_line(shown):
+def assert_one_printable_line(shown):
     assert shown == " ".join(shown.split())
     assert not [c for c in shown if unicodedata.category(c) in {"Cc", "Cf", "Co", "Cs"}]
 
 
 @given(st.text(st.characters(exclude_characters="\\$~^_{}`-&")))
-def test_plain_text_is_plain_already(raw):
+def test_plain_text_is_idempotent(raw):
     once = to_plain_text(raw)
 
     assert to_plain_text(once) == once
 
 
 @given(TEX)
-def test_words_between_commands_survive(raw):
+def test_words_between_commands_are_kept(raw):
     seen = raw.translate(dict.fromkeys(map(ord, "\ue000\ue001\x00\u202e\u200b")))
 
-    assert_words_survive(seen, to_plain_text(raw))
+    assert_words_are_kept(seen, to_plain_text(raw))
 
 
-def test_a_long_heap_of_openings_takes_no_long_time():
+def test_repeated_openings_are_converted_in_linear_time():
     for piece in ("{", "\\textbf{", "``", "$a", "\\frac{", "`", "x_{", "\\'{", "]("):
-        assert_one_shown_line(to_plain_text(piece * 5_000))
+        assert_one_printable_line(to_plain_text(piece * 5_000))
 
 
-def assert_words_survive(raw, shown):
+def assert_words_are_kept(raw, plain):
     for word in words(raw):
         assert word in shown, (word, raw[:300])
 
@@ -173,7 +173,7 @@ def words(raw):
 
 @needs_data
 @pytest.mark.parametrize("name", ["seed_papers.jsonl", "corpus/edge_cases.jsonl"])
-def test_no_word_of_any_recorded_paper_is_lost(name):
+def test_words_of_recorded_papers_are_kept(name):
     lines = (DATA / name).read_text("utf-8").strip().split("\n")
     rows = [json.loads(line) for line in lines]
 
@@ -181,8 +181,8 @@ def test_no_word_of_any_recorded_paper_is_lost(name):
     for row in rows:
         for raw in (row["title"], row["abstract"] or ""):
             shown = to_plain_text(raw)
-            assert_one_shown_line(shown)
-            assert_words_survive(raw, shown)
+            assert_one_printable_line(shown)
+            assert_words_are_kept(raw, plain)
 
 
 @pytest.mark.parametrize(
@@ -198,9 +198,9 @@ def test_no_word_of_any_recorded_paper_is_lost(name):
         ("nothing", ""),
     ],
 )
-def test_a_repository_is_found_in_an_abstract(raw, url):
+def test_find_code_url_returns_the_first_repository(raw, url):
     assert find_code_url(raw) == url
 
 
-def test_names_with_nothing_to_read_are_none():
+def test_to_plain_names_drops_empty_names():
     assert to_plain_names([r"M\"uller", " ", "Ada Okafor"]) == ["Müller", "Ada Okafor"]

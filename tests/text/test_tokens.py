@@ -1,4 +1,4 @@
-"""Words: what is the same word, and where a phrase stands."""
+"""Tokens: which words are equal, and where a phrase matches."""
 
 import pytest
 
@@ -26,7 +26,7 @@ from digest.text.tokens import (
         ("“quantization”, at last", "Quantization"),
     ],
 )
-def test_a_phrase_is_found_whatever_its_spelling(text, phrase):
+def test_contains_phrase_ignores_spelling(text, phrase):
     assert contains_phrase(spelling_variants(text), spelling_variants(phrase))
 
 
@@ -42,11 +42,11 @@ def test_a_phrase_is_found_whatever_its_spelling(text, phrase):
         ("anything", "?!"),
     ],
 )
-def test_another_word_is_not_found(text, phrase):
+def test_contains_phrase_needs_the_same_words(text, phrase):
     assert not contains_phrase(spelling_variants(text), spelling_variants(phrase))
 
 
-def test_tokens_keep_their_order_and_lose_their_plural():
+def test_tokenize_keeps_order_and_strips_plurals():
     assert tokenize("Studies of GANs: bias, gas & Gauss") == [
         "study",
         "of",
@@ -57,11 +57,11 @@ def test_tokens_keep_their_order_and_lose_their_plural():
     ]
 
 
-def test_words_leave_out_what_carries_no_meaning():
+def test_content_words_drop_stop_words():
     assert content_words("We show that the model x is better") == ["model", "better"]
 
 
-def test_pairs_follow_their_words():
+def test_bigrams_follow_unigrams():
     assert unigrams_and_bigrams("graph neural networks") == [
         *("graph", "neural", "network"),
         *("graph neural", "neural network"),
@@ -69,7 +69,7 @@ def test_pairs_follow_their_words():
 
 
 @pytest.mark.parametrize(
-    ("query", "found"),
+    ("query", "expected"),
     [
         ("deep learning", (["deep learning"], True)),
         ("“Deep learning”, of storks", (["Deep learning of storks"], True)),
@@ -80,5 +80,5 @@ def test_pairs_follow_their_words():
         ("quanta", ([], False)),
     ],
 )
-def test_the_words_shared_with_a_text_are_told_in_runs(query, found):
-    assert shared_phrases(query, "Deep Learning with pretraining: a stork") == found
+def test_shared_phrases_are_runs_of_the_query(query, expected):
+    assert shared_phrases(query, "Deep Learning with pretraining: a stork") == expected

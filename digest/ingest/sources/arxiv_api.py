@@ -1,25 +1,28 @@
 """arXiv's query API: single papers by their identifiers."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
 import httpx
 
 from digest.ingest.sources import xml
-from digest.ingest.sources.arxiv_calendar import announcement_day
+from digest.ingest.sources.arxiv_calendar import announcement_day, plausible_day
 from digest.ingest.sources.http import fetch_document
 from digest.ingest.sources.listing import (
     Listing,
     ParsedDocument,
     SourceError,
+    bound_listing,
     parse_moment,
+    parse_records,
 )
 from digest.ingest.sources.throttle import arxiv_lock
 from digest.ingest.sources.xml import child_text
 from digest.text.arxiv_ids import parse_arxiv_id
 from digest.text.plain import find_code_url
+from digest.text.withdrawals import says_withdrawn
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +70,7 @@ def look_up(client: httpx.Client, identifiers: Sequence[str], url: str) -> Looku
     keep back the others. If fewer records came than arXiv counts, nothing is unknown.
     """
     records, total = _fetch_all(client, identifiers, url)
-    listings = tuple(_parse_valid(records))
+    listings = _parse_valid(records)
     received = {listing.identifier for listing in listings}
     is_complete = len(records) >= total
     return LookupResult(
@@ -102,18 +105,23 @@ def _fetch_page(
     return records, total
 
 
-def _parse_valid(records: Sequence[Element]) -> Iterator[Listing]:
+def _parse_valid(records: Sequence[Element]) -> tuple[Listing, ...]:
+    listings = []
     for record in records:
         try:
-            yield _parse_entry(record)
+            listings.append(bound_listing(_parse_entry(record)))
         except SourceError as error:
             logger.warning("a paper was left out: %s", error)
+    return tuple(listings)
 
 
 def parse(document: bytes) -> Page:
     """Parse an answer, or raise SourceError, also for an error of the API."""
     records, total = _parse_feed(document)
-    return Page(listings=tuple(map(_parse_entry, records)), total=total)
+    listings, refused = parse_records(
+        records, _parse_entry, lambda record: child_text(record, f"{xml.ATOM}id")
+    )
+    return Page(listings=listings, refused=refused, total=total)
 
 
 def _parse_feed(document: bytes) -> tuple[list[Element], int]:
@@ -155,11 +163,12 @@ def _parse_entry(entry: Element) -> Listing:
         categories=categories,
         primary=categories[0] if categories else "",
         announce_type="new",
-        announced_on=announcement_day(published),
+        announced_on=plausible_day(identifier, announcement_day(published)),
         published_at=published,
         comments=comments,
         doi=child_text(entry, f"{xml.ARXIV}doi"),
         code_url=find_code_url(f"{abstract} {comments}"),
+        is_withdrawn=says_withdrawn(comments, abstract),
     )
 
 

@@ -5,6 +5,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+from digest.text.arxiv_ids import month_of
+
 # Announcements are made at 20:00 US Eastern, Sunday to Thursday, and are filed under
 # the next day, when the feeds are rebuilt at midnight Eastern (arXiv's help pages on
 # availability and on RSS).
@@ -121,6 +123,15 @@ def announcement_day(submitted: datetime, changed: date | None = None) -> date:
     if changed and day < changed <= day + MAX_MODERATION:
         return _next_announcement(changed)
     return day
+
+
+def plausible_day(identifier: str, day: date) -> date:
+    """Return `day`, or the first announcement in the month of the identifier.
+
+    arXiv's numbers carry the month of their announcement, so an earlier day is wrong.
+    """
+    month = month_of(identifier)
+    return day if day >= month else _next_announcement(month)
 
 
 def _next_announcement(day: date) -> date:

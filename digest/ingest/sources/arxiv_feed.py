@@ -10,21 +10,25 @@ from xml.etree.ElementTree import Element
 import httpx
 
 from digest.ingest.sources import xml
-from digest.ingest.sources.arxiv_calendar import EASTERN
+from digest.ingest.sources.arxiv_calendar import EASTERN, plausible_day
 from digest.ingest.sources.http import Document, Validators, fetch_document
 from digest.ingest.sources.listing import (
     Listing,
     ParsedDocument,
     SourceError,
     parse_moment,
+    parse_records,
 )
 from digest.ingest.sources.throttle import arxiv_lock
 from digest.ingest.sources.xml import child_text
 from digest.text.arxiv_ids import parse_arxiv_id
 from digest.text.authors import split_authors
 from digest.text.plain import find_code_url
+from digest.text.withdrawals import says_withdrawn
 
 ANNOUNCE_TYPES = ("new", "cross", "replace", "replace-cross")
+# arXiv cuts a feed off here without a word (its help page on RSS).
+MAX_ENTRIES = 2_000
 
 _OAI = "{http://www.openarchives.org/OAI/2.0/}"
 _DC = "{http://purl.org/dc/elements/1.1/}"
@@ -85,7 +89,10 @@ def feed_url(categories: Sequence[str], url: str) -> str:
 
 
 def parse(document: bytes) -> ParsedDocument:
-    """Parse an announcement feed; an empty one is a weekend or a holiday."""
+    """Parse an announcement feed; an empty one is a weekend or a holiday.
+
+    A feed of MAX_ENTRIES or more is not complete.
+    """
     root = xml.parse_root(document)
     feed_format = _FORMATS.get(root.tag)
     if feed_format is None or root.find(f"{xml.OPENSEARCH}totalResults") is not None:
@@ -95,8 +102,13 @@ def parse(document: bytes) -> ParsedDocument:
         raise SourceError(
             "an empty feed that does not name arxiv.org: give an arXiv announcement feed"
         )
+    listings, refused = parse_records(
+        entries,
+        lambda entry: _parse_entry(entry, feed_format),
+        lambda entry: child_text(entry, feed_format.guid),
+    )
     return ParsedDocument(
-        listings=tuple(_parse_entry(entry, feed_format) for entry in entries)
+        listings=listings, refused=refused, is_complete=len(entries) < MAX_ENTRIES
     )
 
 
@@ -135,10 +147,11 @@ def _parse_entry(entry: Element, feed_format: _Format) -> Listing:
         categories=categories,
         primary=categories[0] if categories else "",
         announce_type=child_text(entry, f"{xml.ARXIV}announce_type"),
-        announced_on=_parse_day(entry, feed_format),
+        announced_on=plausible_day(identifier, _parse_day(entry, feed_format)),
         doi=child_text(entry, f"{xml.ARXIV}DOI"),
         license=child_text(entry, f"{_DC}rights"),
         code_url=find_code_url(abstract),
+        is_withdrawn=says_withdrawn("", abstract),
     )
 
 

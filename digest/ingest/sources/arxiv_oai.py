@@ -1,8 +1,9 @@
 """arXiv's OAI-PMH, a page at a time: completes and corrects the announcements."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from email.utils import parsedate_to_datetime
 from xml.etree.ElementTree import Element
@@ -10,19 +11,25 @@ from xml.etree.ElementTree import Element
 import httpx
 
 from digest.ingest.sources import xml
-from digest.ingest.sources.arxiv_calendar import EASTERN, announcement_day
+from digest.ingest.sources.arxiv_calendar import (
+    EASTERN,
+    announcement_day,
+    plausible_day,
+)
 from digest.ingest.sources.http import fetch_document
 from digest.ingest.sources.listing import (
     Listing,
     ParsedDocument,
     SourceError,
     parse_moment,
+    parse_records,
 )
 from digest.ingest.sources.throttle import arxiv_lock
 from digest.ingest.sources.xml import child_text
 from digest.text.arxiv_ids import parse_arxiv_id
 from digest.text.authors import split_authors
 from digest.text.plain import find_code_url
+from digest.text.withdrawals import says_withdrawn
 
 # The only format with the date of every version.
 METADATA_PREFIX = "arXivRaw"
@@ -33,11 +40,8 @@ _PHYSICS_ARCHIVES = frozenset(
         *("math-ph", "nlin", "nucl-ex", "nucl-th", "physics", "quant-ph"),
     )
 )
-_WITHDRAWN = re.compile(
-    r"\s*(?:this (?:paper|article|submission|manuscript|preprint|work) (?:has been|is|was)"
-    r" (?:now )?)?withdrawn\b",
-    re.IGNORECASE,
-)
+# The source type of a withdrawn version (arXiv's help page on OAI-PMH).
+_WITHDRAWN_TYPE = "I"
 _AND = re.compile(r"(?:,\s*|\s+)and\s+")
 # A remedy for each error of the protocol (OAI-PMH 2.0, section 3.6).
 _REMEDIES = {
@@ -125,9 +129,12 @@ def parse(document: bytes) -> Page:
         )
     token = container.find("resumptionToken")
     records = container.findall("record")
+    existing = [record for record in records if not _is_deleted(record)]
+    listings, refused = parse_records(existing, _parse_record, _identifier_text)
     return Page(
-        listings=tuple(_parse_record(r) for r in records if not _is_deleted(r)),
-        deleted=tuple(_parse_identifier(r) for r in records if _is_deleted(r)),
+        listings=listings,
+        refused=refused,
+        deleted=tuple(_parse_deleted(records)),
         token=_text_of(token),
         total=_parse_total(token),
     )
@@ -159,8 +166,18 @@ def _is_deleted(record: Element) -> bool:
     return header is not None and header.get("status") == "deleted"
 
 
+def _parse_deleted(records: Sequence[Element]) -> Iterator[str]:
+    for record in filter(_is_deleted, records):
+        with suppress(SourceError):  # a paper that was never stored
+            yield _parse_identifier(record)
+
+
+def _identifier_text(record: Element) -> str:
+    return child_text(record, "header/identifier")
+
+
 def _parse_identifier(record: Element) -> str:
-    text = child_text(record, "header/identifier")
+    text = _identifier_text(record)
     if not text.startswith("oai:arXiv.org:"):
         raise SourceError(
             f"the record {text[:60] or 'without an identifier'} is not arXiv's: "
@@ -195,7 +212,7 @@ def _parse_arxiv_raw(record: Element, metadata: Element, identifier: str) -> Lis
     dates = [child_text(version, "date") for version in versions]
     moments = [_parse_submitted(date, parsedate_to_datetime) for date in dates]
     joined = _AND.sub(", ", child_text(metadata, "authors"))
-    return _build_listing(
+    listing = _build_listing(
         record,
         metadata,
         identifier,
@@ -203,6 +220,24 @@ def _parse_arxiv_raw(record: Element, metadata: Element, identifier: str) -> Lis
         submitted=moments[0] if moments else None,
         authors=split_authors(joined),
     )
+    if not versions:
+        return listing
+    is_withdrawn = _is_withdrawn(versions, listing.is_withdrawn)
+    return replace(listing, is_withdrawn=is_withdrawn, is_available=not is_withdrawn)
+
+
+def _is_withdrawn(versions: Sequence[Element], says_so: bool) -> bool:
+    """Decide whether the last version is withdrawn.
+
+    arXiv's mark decides. The wording counts where no version has the mark; in a record
+    with an older withdrawn version it is out of date.
+    """
+    marks = [
+        child_text(version, "source_type") == _WITHDRAWN_TYPE
+        or child_text(version, "size") == "0kb"
+        for version in versions
+    ]
+    return marks[-1] if any(marks) else says_so
 
 
 def _parse_arxiv(record: Element, metadata: Element, identifier: str) -> Listing:
@@ -242,13 +277,13 @@ def _build_listing(
         categories=categories,
         primary=categories[0] if categories else "",
         announce_type="new",
-        announced_on=_announced_on(record, submitted, version),
+        announced_on=_announced_on(record, identifier, submitted, version),
         published_at=submitted,
         comments=comments,
         doi=child_text(metadata, "doi"),
         license=child_text(metadata, "license"),
         code_url=find_code_url(f"{abstract} {comments}"),
-        is_withdrawn=bool(_WITHDRAWN.match(comments) or _WITHDRAWN.match(abstract)),
+        is_withdrawn=says_withdrawn(comments, abstract),
     )
 
 
@@ -269,9 +304,10 @@ def _parse_dublin_core(record: Element, metadata: Element, identifier: str) -> L
         abstract_raw=max(texts, key=len, default=""),
         authors=tuple(_turn_name(_text_of(creator)) for creator in creators),
         announce_type="new",
-        announced_on=_announced_on(record, submitted, len(dates)),
+        announced_on=_announced_on(record, identifier, submitted, len(dates)),
         published_at=submitted,
-        is_withdrawn=any(map(_WITHDRAWN.match, texts)),
+        is_withdrawn=any(says_withdrawn(text, "") for text in texts[1:])
+        or any(says_withdrawn("", text) for text in texts),
     )
 
 
@@ -303,12 +339,15 @@ def _parse_submitted(text: str, parse: Callable[[str], datetime]) -> datetime | 
     return moment
 
 
-def _announced_on(record: Element, submitted: datetime | None, version: int) -> date:
+def _announced_on(
+    record: Element, identifier: str, submitted: datetime | None, version: int
+) -> date:
     """Return the announcement day; only a first version may have been in moderation."""
     datestamp = child_text(record, "header/datestamp")[:10]
     if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", datestamp):
         raise SourceError(f"{datestamp!r} is not a datestamp: fetch it again")
     changed = parse_moment(datestamp).date()
     if submitted is None:
-        return changed
-    return announcement_day(submitted, changed if version == 1 else None)
+        return plausible_day(identifier, changed)
+    day = announcement_day(submitted, changed if version == 1 else None)
+    return plausible_day(identifier, day)

@@ -1,13 +1,15 @@
 """Hugging Face's daily papers, with their counts of attention, as listings."""
 
 import json
-from collections.abc import Iterable, Mapping
-from datetime import date, datetime
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, date, datetime
 from typing import Any
 
 import httpx
 
 from digest.ingest.sources import xml
+from digest.ingest.sources.arxiv_calendar import plausible_day
 from digest.ingest.sources.http import fetch_body
 from digest.ingest.sources.listing import (
     Listing,
@@ -15,6 +17,7 @@ from digest.ingest.sources.listing import (
     ParsedDocument,
     SourceError,
     parse_moment,
+    parse_records,
 )
 from digest.text.arxiv_ids import parse_arxiv_id
 
@@ -53,10 +56,13 @@ def parse(document: bytes, read_at: datetime | None = None) -> ParsedDocument:
     rows = _parse_rows(document)
     if not rows:
         return ParsedDocument()
-    newest = max(map(_parse_listed_at, rows))
-    return ParsedDocument(
-        listings=tuple(_parse_row(row, newest, read_at or newest) for row in rows)
+    newest = max(_parse_listing_days(rows), default=datetime.min.replace(tzinfo=UTC))
+    listings, refused = parse_records(
+        rows,
+        lambda row: _parse_row(row, newest, read_at or newest),
+        lambda row: _text_at(_paper_of(row), "id"),
     )
+    return ParsedDocument(listings=listings, refused=refused)
 
 
 def _parse_rows(document: bytes) -> list[Mapping[str, Any]]:
@@ -69,17 +75,26 @@ def _parse_rows(document: bytes) -> list[Mapping[str, Any]]:
         ) from error
     if not isinstance(rows, list):
         raise SourceError(f"JSON, but not {_DAILY_ANSWER}: give a list of papers")
-    for row in rows:
-        if not isinstance(row, dict) or not isinstance(row.get("paper"), dict):
-            raise SourceError(
-                f"a list, but not {_DAILY_ANSWER}: give it as it was served"
-            )
+    rows = [row if isinstance(row, dict) else {} for row in rows]
+    if rows and not any(map(_paper_of, rows)):
+        raise SourceError(f"a list, but not {_DAILY_ANSWER}: give it as it was served")
     return rows
+
+
+def _paper_of(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    paper = row.get("paper")
+    return paper if isinstance(paper, dict) else {}
+
+
+def _parse_listing_days(rows: Iterable[Mapping[str, Any]]) -> Iterator[datetime]:
+    for row in rows:
+        with suppress(SourceError):
+            yield _parse_listed_at(row)
 
 
 def _parse_listed_at(row: Mapping[str, Any]) -> datetime:
     """Return when a paper was listed; before March 2025 only its publication is known."""
-    paper = row["paper"]
+    paper = _paper_of(row)
     text = (
         paper.get("submittedOnDailyAt")
         or paper.get("publishedAt")
@@ -89,9 +104,13 @@ def _parse_listed_at(row: Mapping[str, Any]) -> datetime:
 
 
 def _parse_row(row: Mapping[str, Any], newest: datetime, read_at: datetime) -> Listing:
-    paper = row["paper"]
+    paper = _paper_of(row)
+    if not paper:
+        raise SourceError("a row without a paper: fetch it again")
     identifier, version = _parse_identity(paper)
-    listed = _parse_listed_at(row) if paper.get("submittedOnDailyAt") else newest
+    listed = _parse_listed_at(row)
+    if not paper.get("submittedOnDailyAt"):
+        listed = newest
     published = paper.get("publishedAt") or row.get("publishedAt")
     return Listing(
         identifier=identifier,
@@ -101,7 +120,7 @@ def _parse_row(row: Mapping[str, Any], newest: datetime, read_at: datetime) -> L
         abstract_raw=_text_at(paper, "summary") or _text_at(row, "summary"),
         authors=tuple(_parse_authors(paper)),
         organization=_parse_organization(row),
-        announced_on=listed.date(),
+        announced_on=plausible_day(identifier, listed.date()),
         published_at=parse_moment(str(published)) if published else None,
         code_url=_url_at(paper, "githubRepo"),
         project_url=_url_at(paper, "projectPage"),

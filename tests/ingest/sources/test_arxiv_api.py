@@ -1,4 +1,4 @@
-"""arXiv's query API: single papers, in pages that may come back empty."""
+"""arXiv's query API: single papers, in pages that may be empty."""
 
 import re
 from datetime import UTC, date, datetime
@@ -18,7 +18,7 @@ EMPTY = re.sub(rb"<entry>.+</entry>", b"", PAPERS.read_bytes(), flags=re.DOTALL)
 TITLELESS = re.sub(rb"<title>[^<]*</title>", b"<title> </title>", PAPERS.read_bytes())
 
 
-def test_a_paper_is_read_with_its_primary_category_first():
+def test_parse_puts_the_primary_category_first():
     page = arxiv_api.parse(PAPERS.read_bytes())
 
     first, second = page.listings
@@ -31,7 +31,7 @@ def test_a_paper_is_read_with_its_primary_category_first():
     assert (second.identifier, second.version) == ("hep-ex/0601952", 1)
 
 
-def test_an_error_that_looks_like_a_paper_is_refused():
+def test_parse_refuses_an_error_entry():
     with pytest.raises(SourceError, match=r"incorrect id format for invented\): check"):
         arxiv_api.parse(QUERY.read_bytes())
 
@@ -41,20 +41,39 @@ def test_an_error_that_looks_like_a_paper_is_refused():
     [
         (ATOM.read_bytes(), "not an answer of arXiv's query API"),
         (PAPERS.read_bytes()[:-200], "cut or broken"),
-        (PAPERS.read_bytes().replace(b"abs/2611.95201v3", b"abs/x"), "identifier"),
-        (PAPERS.read_bytes().replace(b"It leaks.", b""), "no title or text"),
         (TITLELESS, "no title or text"),
         (re.sub(rb"(</?)feed", rb"\1food", PAPERS.read_bytes()), "not an answer of"),
         (PAPERS.read_bytes().replace(b"totalResults>2", b"totalResults>two"), "not an"),
-        (PAPERS.read_bytes().replace(b"2026-11-17T08", b"someday"), "not a date"),
     ],
 )
-def test_an_answer_that_is_not_whole_is_refused(document, why):
+def test_parse_refuses_a_broken_or_foreign_answer(document, why):
     with pytest.raises(SourceError, match=why):
         arxiv_api.parse(document)
 
 
-def test_a_number_of_results_beyond_all_papers_is_cut_short():
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ((b"abs/2611.95201v3", b"abs/x"), "identifier"),
+        ((b"It leaks.", b""), "no title or text"),
+        ((b"2026-11-17T08", b"someday"), "not a date"),
+    ],
+)
+def test_parse_refuses_an_odd_record_by_itself(change, reason):
+    page = arxiv_api.parse(PAPERS.read_bytes().replace(*change))
+
+    assert len(page.listings) == 1
+    assert reason in page.refused[0].reason
+
+
+def test_parse_reads_a_withdrawal_in_the_comment():
+    comment = b"<arxiv:comment xmlns:arxiv='http://arxiv.org/schemas/atom'>9 pages. Withdrawn by the authors</arxiv:comment>"
+    document = PAPERS.read_bytes().replace(b"</title>", b"</title>" + comment, 2)
+
+    assert arxiv_api.parse(document).listings[0].is_withdrawn
+
+
+def test_parse_bounds_the_total():
     document = PAPERS.read_bytes().replace(
         b"totalResults>2<", b"totalResults>" + b"9" * 5000 + b"<"
     )
@@ -62,7 +81,7 @@ def test_a_number_of_results_beyond_all_papers_is_cut_short():
     assert arxiv_api.parse(document).total == 999_999_999
 
 
-def test_names_and_categories_that_are_empty_are_left_out():
+def test_parse_skips_empty_names_and_categories():
     document = (
         PAPERS.read_bytes()
         .replace(b"<name>Orla Quist</name>", b"<name> </name>")
@@ -74,7 +93,7 @@ def test_names_and_categories_that_are_empty_are_left_out():
     assert (first.authors, first.categories) == (("Wu Zhen",), ("math.GT",))
 
 
-def asked(httpserver):
+def requested_starts(httpserver):
     return [
         parse_qs(urlsplit(request.url).query)["start"][0]
         for request, _ in httpserver.log
@@ -82,13 +101,13 @@ def asked(httpserver):
 
 
 def serve(httpserver, answers):
-    left = iter(answers)
+    remaining = iter(answers)
     httpserver.expect_request("/api").respond_with_handler(
-        lambda request: Response(next(left))
+        lambda request: Response(next(remaining))
     )
 
 
-def ask(httpserver, identifiers):
+def look_up(httpserver, identifiers):
     with http.open_client() as client:
         return arxiv_api.look_up(client, identifiers, httpserver.url_for("/api"))
 
@@ -105,55 +124,55 @@ FIRST, SECOND = (
 )
 
 
-def test_a_page_that_comes_back_empty_is_asked_for_again(httpserver: HTTPServer):
+def test_look_up_requests_an_empty_page_again(httpserver: HTTPServer):
     serve(httpserver, [EMPTY, EMPTY, PAPERS.read_bytes()])
 
-    told = ask(httpserver, BOTH)
+    result = look_up(httpserver, BOTH)
 
-    assert [one.identifier for one in told.listings] == BOTH
-    assert asked(httpserver) == ["0", "0", "0"]
+    assert [listing.identifier for listing in result.listings] == BOTH
+    assert requested_starts(httpserver) == ["0", "0", "0"]
 
 
-def test_an_empty_page_in_mid_result_does_not_end_it(httpserver: HTTPServer):
+def test_look_up_continues_after_an_empty_page_in_mid_result(httpserver: HTTPServer):
     serve(httpserver, [FIRST, EMPTY, EMPTY, SECOND])
 
-    told = ask(httpserver, [*BOTH, "2611.99999"])
+    result = look_up(httpserver, [*BOTH, "2611.99999"])
 
-    assert [one.identifier for one in told.listings] == BOTH
-    assert told.unknown == {"2611.99999"}
-    assert asked(httpserver) == ["0", "1", "1", "1"]
+    assert [listing.identifier for listing in result.listings] == BOTH
+    assert result.unknown == {"2611.99999"}
+    assert requested_starts(httpserver) == ["0", "1", "1", "1"]
 
 
-def test_a_page_that_stays_empty_ends_it_and_makes_nothing_unknown(
+def test_look_up_ends_at_a_page_that_stays_empty_and_marks_nothing_unknown(
     httpserver: HTTPServer,
 ):
     serve(httpserver, [FIRST, *[EMPTY] * arxiv_api.MAX_EMPTY_ATTEMPTS])
 
-    told = ask(httpserver, BOTH)
+    result = look_up(httpserver, BOTH)
 
-    assert [one.identifier for one in told.listings] == BOTH[:1]
-    assert told.unknown == set()
+    assert [listing.identifier for listing in result.listings] == BOTH[:1]
+    assert result.unknown == set()
 
 
-def test_pages_of_papers_that_nobody_asked_for_come_to_an_end(httpserver: HTTPServer):
+def test_look_up_ends_when_unrequested_papers_fill_the_pages(httpserver: HTTPServer):
     many = PAPERS.read_bytes().replace(b"totalResults>2<", b"totalResults>9999<")
     serve(httpserver, [many, many])
 
-    told = ask(httpserver, [*BOTH, "2611.99999"])
+    result = look_up(httpserver, [*BOTH, "2611.99999"])
 
-    assert len(told.listings) == 4
-    assert told.unknown == set()
+    assert len(result.listings) == 4
+    assert result.unknown == set()
 
 
-def test_an_unknown_paper_is_asked_for_once(httpserver: HTTPServer):
+def test_look_up_requests_an_unknown_paper_once(httpserver: HTTPServer):
     serve(httpserver, [EMPTY.replace(b"totalResults>2<", b"totalResults>0<")])
 
-    assert ask(httpserver, ["2611.99999"]).unknown == {"2611.99999"}
+    assert look_up(httpserver, ["2611.99999"]).unknown == {"2611.99999"}
     assert len(httpserver.log) == 1
 
 
 @needs_data
-def test_every_recorded_answer_gives_its_papers_or_says_why_not():
+def test_parse_reads_every_recorded_answer():
     seen = 0
     for path in sorted((DATA / "feeds" / "arxiv_api").iterdir()):
         document = path.read_bytes()
@@ -168,38 +187,41 @@ def test_every_recorded_answer_gives_its_papers_or_says_why_not():
     assert seen == 6 + 100 + 10 * 7 + 15 * 3
 
 
-def test_papers_asked_for_by_name_are_told_and_the_others_named(httpserver: HTTPServer):
+def test_look_up_names_unknown_papers(httpserver: HTTPServer):
     serve(httpserver, [EMPTY, PAPERS.read_bytes()])
 
-    told = ask(httpserver, ["2611.95201", "hep-ex/0601952", "2611.99999"])
+    result = look_up(httpserver, ["2611.95201", "hep-ex/0601952", "2611.99999"])
 
-    assert [one.identifier for one in told.listings] == ["2611.95201", "hep-ex/0601952"]
-    assert told.unknown == {"2611.99999"}
+    assert [listing.identifier for listing in result.listings] == [
+        "2611.95201",
+        "hep-ex/0601952",
+    ]
+    assert result.unknown == {"2611.99999"}
 
 
-def test_a_record_that_cannot_be_read_does_not_keep_back_the_others(
+def test_look_up_marks_an_odd_record_unknown_and_returns_the_others(
     httpserver: HTTPServer,
 ):
     serve(httpserver, [PAPERS.read_bytes().replace(b"It leaks.", b"")])
 
-    told = ask(httpserver, ["2611.95201", "hep-ex/0601952"])
+    result = look_up(httpserver, ["2611.95201", "hep-ex/0601952"])
 
-    assert len(told.listings) == 1
-    assert len(told.unknown) == 1
+    assert len(result.listings) == 1
+    assert len(result.unknown) == 1
 
 
-def test_nothing_is_unknown_where_less_came_than_arxiv_knows(httpserver: HTTPServer):
+def test_look_up_marks_nothing_unknown_in_an_incomplete_answer(httpserver: HTTPServer):
     short = PAPERS.read_bytes().replace(b"totalResults>2<", b"totalResults>3<")
     serve(httpserver, [short, EMPTY, EMPTY, EMPTY])
 
-    asked_for = ["2611.95201", "2611.00003"]
-    assert ask(httpserver, asked_for).unknown == set()
-    assert ask(httpserver, asked_for).unknown == set()
+    identifiers = ["2611.95201", "2611.00003"]
+    assert look_up(httpserver, identifiers).unknown == set()
+    assert look_up(httpserver, identifiers).unknown == set()
 
 
 @pytest.mark.parametrize("document", [QUERY.read_bytes(), b"<html></html>", b"x"])
-def test_an_answer_that_is_none_makes_nothing_unknown(httpserver: HTTPServer, document):
+def test_look_up_raises_on_an_answer_without_papers(httpserver: HTTPServer, document):
     serve(httpserver, [document])
 
     with pytest.raises(SourceError):
-        ask(httpserver, ["2611.95201"])
+        look_up(httpserver, ["2611.95201"])

@@ -1,4 +1,4 @@
-"""arXiv's calendar: what a day should bring, and from when on a silence is odd."""
+"""arXiv's calendar: which days have papers, and when a feed is overdue."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -13,7 +13,7 @@ DAYS = st.dates(date(2007, 1, 1), date(2060, 1, 1))
 
 
 @pytest.mark.parametrize(
-    ("day", "brings"),
+    ("day", "expected"),
     [
         (date(2026, 11, 20), "papers"),  # a Friday: announced on Thursday evening
         (date(2026, 11, 21), "weekend"),
@@ -31,11 +31,11 @@ DAYS = st.dates(date(2007, 1, 1), date(2060, 1, 1))
         (date(2030, 9, 10), "papers"),
     ],
 )
-def test_a_day_brings_what_the_evening_before_announced(day, brings):
-    assert arxiv_calendar.expected(day) == brings
+def test_expected_follows_the_announcement_of_the_evening_before(day, expected):
+    assert arxiv_calendar.expected(day) == expected
 
 
-def test_feeds_are_rebuilt_at_midnight_eastern_in_summer_and_in_winter():
+def test_feeds_are_rebuilt_at_midnight_eastern_in_summer_and_winter():
     assert arxiv_calendar.feed_rebuilt_at(date(2026, 7, 15)).hour == 4
     assert arxiv_calendar.feed_rebuilt_at(date(2026, 11, 20)).hour == 5
 
@@ -43,18 +43,18 @@ def test_feeds_are_rebuilt_at_midnight_eastern_in_summer_and_in_winter():
 @pytest.mark.parametrize(
     ("day", "hours"), [(date(2026, 3, 9), 4), (date(2026, 11, 2), 5)]
 )
-def test_the_hour_moves_on_the_monday_after_the_clocks_do(day, hours):
+def test_rebuild_hour_changes_on_the_monday_after_daylight_saving(day, hours):
     assert arxiv_calendar.feed_rebuilt_at(day) == datetime(
         day.year, day.month, day.day, hours, tzinfo=UTC
     )
 
 
-def test_it_is_yesterday_for_arxiv_until_its_midnight():
+def test_today_is_yesterday_until_midnight_eastern():
     assert arxiv_calendar.today(datetime(2026, 11, 20, 4, 59, tzinfo=UTC)).day == 19
     assert arxiv_calendar.today(datetime(2026, 11, 20, 5, 0, tzinfo=UTC)).day == 20
 
 
-def test_a_day_is_overdue_after_a_grace_and_only_if_papers_were_certain():
+def test_only_a_day_with_certain_papers_is_overdue_after_the_grace():
     friday, holiday = date(2026, 11, 20), date(2026, 11, 27)
     due = arxiv_calendar.feed_rebuilt_at(friday) + arxiv_calendar.FEED_GRACE
 
@@ -80,13 +80,13 @@ def test_a_day_is_overdue_after_a_grace_and_only_if_papers_were_certain():
         ("2026-11-26T10:00", "2026-11-30"),  # Thanksgiving: not on Friday
     ],
 )
-def test_a_submission_is_announced_as_the_schedule_says(submitted, announced):
+def test_announcement_day_follows_the_schedule(submitted, announced):
     when = datetime.fromisoformat(submitted).replace(tzinfo=EASTERN)
 
     assert arxiv_calendar.announcement_day(when) == date.fromisoformat(announced)
 
 
-def test_what_moderators_held_was_announced_when_its_record_appeared():
+def test_announcement_day_of_a_moderated_paper_is_the_day_of_its_record():
     when = datetime(2026, 11, 9, 15, tzinfo=UTC)
 
     assert arxiv_calendar.announcement_day(when, date(2026, 11, 13)) == date(
@@ -99,7 +99,7 @@ def test_what_moderators_held_was_announced_when_its_record_appeared():
 
 
 @given(st.datetimes(datetime(2007, 1, 1), datetime(2060, 1, 1)))  # noqa: DTZ001
-def test_no_paper_is_announced_before_it_is_submitted_nor_on_a_day_without(moment):
+def test_announcement_day_is_after_submission_and_never_a_holiday(moment):
     when = moment.replace(tzinfo=UTC)
 
     day = arxiv_calendar.announcement_day(when)
@@ -109,14 +109,31 @@ def test_no_paper_is_announced_before_it_is_submitted_nor_on_a_day_without(momen
 
 
 @given(DAYS)
-def test_three_days_in_a_row_without_papers_are_never_expected_but_at_holidays(day):
-    brings = [arxiv_calendar.expected(day + timedelta(days=n)) for n in range(4)]
+def test_four_days_in_a_row_have_at_most_two_weekend_days(day):
+    expected = [arxiv_calendar.expected(day + timedelta(days=n)) for n in range(4)]
 
-    assert set(brings) & {Expected.PAPERS, Expected.UNSURE, Expected.HOLIDAY}
-    assert brings.count(Expected.WEEKEND) <= 2
+    assert set(expected) & {Expected.PAPERS, Expected.UNSURE, Expected.HOLIDAY}
+    assert expected.count(Expected.WEEKEND) <= 2
 
 
-def test_days_are_counted_from_both_ends():
+def test_days_between_includes_both_ends():
     week = list(arxiv_calendar.days_between(date(2026, 11, 16), date(2026, 11, 22)))
 
     assert (len(week), week[0].day, week[-1].day) == (7, 16, 22)
+
+
+@pytest.mark.parametrize(
+    ("identifier", "day", "plausible"),
+    [
+        ("2612.00001", "2026-11-30", "2026-12-01"),
+        ("2612.00001", "2026-12-02", "2026-12-02"),
+        ("2608.00001", "2026-07-31", "2026-08-03"),  # 1 August is a Saturday
+        ("hep-th/9901001", "1998-12-31", "1999-01-01"),
+    ],
+)
+def test_plausible_day_is_not_before_the_month_of_the_identifier(
+    identifier, day, plausible
+):
+    day = arxiv_calendar.plausible_day(identifier, date.fromisoformat(day))
+
+    assert day == date.fromisoformat(plausible)

@@ -1,4 +1,4 @@
-"""arXiv's announcement feeds: read whole, or refused whole."""
+"""arXiv's announcement feeds, Atom and RSS."""
 
 import re
 from datetime import date
@@ -7,17 +7,19 @@ import pytest
 
 from digest.ingest.sources import arxiv_feed
 from digest.ingest.sources.listing import SourceError
-from digest.text.authors import split_authors
 from tests.conftest import DATA, needs_data
 from tests.ingest.recorded import ATOM, QUERY, RSS, WEEKEND
 
 FEEDS = DATA / "feeds"
 
 
-def test_an_atom_feed_tells_the_four_kinds_of_announcement_apart():
+def test_parse_reads_the_four_announce_types():
     listings = arxiv_feed.parse(ATOM.read_bytes()).listings
 
-    assert [(one.identifier, one.version, one.announce_type) for one in listings] == [
+    assert [
+        (listing.identifier, listing.version, listing.announce_type)
+        for listing in listings
+    ] == [
         ("2611.95001", 1, "new"),
         ("2611.95002", 1, "cross"),
         ("2610.95003", 3, "replace"),
@@ -25,7 +27,7 @@ def test_an_atom_feed_tells_the_four_kinds_of_announcement_apart():
     ]
 
 
-def test_a_listing_keeps_what_the_feed_says_in_raw_words():
+def test_parse_keeps_the_raw_words_of_the_feed():
     first = arxiv_feed.parse(ATOM.read_bytes()).listings[0]
 
     assert first.title_raw.startswith(r"Bridges for Na\"ive Travellers")
@@ -36,13 +38,13 @@ def test_a_listing_keeps_what_the_feed_says_in_raw_words():
     assert first.code_url == "https://github.com/invented-lab-95001/bridges"
 
 
-def test_rss_and_atom_say_the_same_of_the_same_paper():
+def test_rss_and_atom_give_the_same_listings():
     atom, rss = (arxiv_feed.parse(path.read_bytes()).listings for path in (ATOM, RSS))
 
     assert rss == (atom[0], atom[2])
 
 
-def test_the_day_is_the_day_in_us_eastern_time():
+def test_announced_on_is_the_day_in_us_eastern_time():
     midnight = b"2026-11-20T00:00:00-05:00"
     documents = {
         date(2026, 11, 20): ATOM.read_bytes(),
@@ -52,30 +54,31 @@ def test_the_day_is_the_day_in_us_eastern_time():
     }
 
     for day, document in documents.items():
-        assert {one.announced_on for one in arxiv_feed.parse(document).listings} == {
-            day
-        }
+        assert {
+            listing.announced_on for listing in arxiv_feed.parse(document).listings
+        } == {day}
 
 
-def test_a_moment_without_a_zone_is_arxivs_own():
+def test_moment_without_a_zone_is_us_eastern_time():
     bare = ATOM.read_bytes().replace(
         b"2026-11-20T00:00:00-05:00", b"2026-11-20T00:00:00"
     )
 
-    assert {one.announced_on for one in arxiv_feed.parse(bare).listings} == {
+    assert {listing.announced_on for listing in arxiv_feed.parse(bare).listings} == {
         date(2026, 11, 20)
     }
 
 
-def test_a_listing_without_categories_has_no_primary_one():
+def test_listing_without_categories_has_no_primary_category():
     bare = re.sub(rb"<category [^>]*>", b"", ATOM.read_bytes())
 
     assert {
-        (one.categories, one.primary) for one in arxiv_feed.parse(bare).listings
+        (listing.categories, listing.primary)
+        for listing in arxiv_feed.parse(bare).listings
     } == {((), "")}
 
 
-def test_only_the_head_of_a_text_is_not_the_abstracts():
+def test_parse_removes_the_announcement_head_once():
     head = b"arXiv:2611.95001v1 Announce Type: new \nAbstract: "
     twice = ATOM.read_bytes().replace(head, head + b"Once. " + head, 1)
 
@@ -86,52 +89,19 @@ def test_only_the_head_of_a_text_is_not_the_abstracts():
     )
 
 
-def test_a_doi_is_kept():
+def test_parse_reads_the_doi():
     assert (
         arxiv_feed.parse(ATOM.read_bytes()).listings[1].doi == "10.99999/invented.95002"
     )
 
 
-@pytest.mark.parametrize(
-    ("joined", "names"),
-    [
-        ("Ana Roe, Bo Li", ["Ana Roe", "Bo Li"]),
-        ("Sammy Roe, Jr., Bo Li", ["Sammy Roe, Jr.", "Bo Li"]),
-        ("Ed Roe, III", ["Ed Roe, III"]),
-        ("Ana Roe (Lab A, Town), Bo Li (1)", ["Ana Roe", "Bo Li"]),
-        (
-            "Ana Roe (1), Bo Li (2) ((1) Lab, Town, (2) Other Lab)",
-            ["Ana Roe", "Bo Li"],
-        ),
-        ("ARGO Collaboration, A. Roe", ["ARGO Collaboration", "A. Roe"]),
-        (
-            "A. Roe, (for the ARGO Collaboration)",
-            ["A. Roe", "(for the ARGO Collaboration)"],
-        ),
-        ("  Ana\n  Roe ,, ", ["Ana Roe"]),
-        ("Jr., Ana Roe", ["Jr.", "Ana Roe"]),
-        ("Ana Roe), Bo Li (1), Cy Doe", ["Ana Roe)", "Bo Li", "Cy Doe"]),
-        ("Ana Roe (unclosed, Bo Li", ["Ana Roe"]),
-        ("", []),
-    ],
-)
-def test_joined_authors_are_told_apart(joined, names):
-    assert split_authors(joined) == names
-
-
-def test_thousands_of_authors_are_told_apart():
-    names = [f"Author Number{n}" for n in range(3303)]
-
-    assert split_authors(", ".join(names)) == names
-
-
-def test_an_empty_feed_of_a_weekend_has_no_listings():
+def test_empty_feed_of_a_weekend_has_no_listings():
     assert arxiv_feed.parse(WEEKEND.read_bytes()).listings == ()
 
 
 @pytest.mark.parametrize("path", [ATOM, RSS])
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.9, 0.999])
-def test_a_cut_feed_is_refused_whole(path, share):
+def test_parse_refuses_a_cut_feed(path, share):
     document = path.read_bytes()
 
     with pytest.raises(SourceError, match=r"cut or broken at line \d+: fetch it again"):
@@ -164,17 +134,6 @@ def test_a_cut_feed_is_refused_whole(path, share):
             "no arXiv announce type",
         ),
         (
-            ATOM.read_bytes().replace(b">replace-cross<", b">withdrawn<"),
-            "no arXiv announce type",
-        ),
-        (ATOM.read_bytes().replace(b"hep-ex/0601950v2</id>", b"x</id>"), "identifier"),
-        (
-            ATOM.read_bytes().replace(
-                b"<title>An Old Measurement Revisited", b"<title>"
-            ),
-            "no title or text",
-        ),
-        (
             re.sub(
                 rb"(?s)<summary[^>]*>.*?</summary>", b"<summary/>", ATOM.read_bytes()
             ),
@@ -182,39 +141,83 @@ def test_a_cut_feed_is_refused_whole(path, share):
         ),
         (
             ATOM.read_bytes().replace(b"<published>2026-11-20T00:00", b"<published>x"),
-            "not a date",
+            "4 of 4 records refused, the first: .+ is not a date",
         ),
     ],
 )
-def test_a_foreign_document_is_refused_with_a_reason_and_a_remedy(document, why):
+def test_parse_refuses_a_foreign_document_with_a_reason_and_a_remedy(document, why):
     with pytest.raises(SourceError, match=why) as refusal:
         arxiv_feed.parse(document)
 
     assert ": " in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("change", "identifier", "reason"),
+    [
+        (
+            (b">replace-cross<", b">withdrawn<"),
+            "oai:arXiv.org:hep-ex/0601950v2",
+            "no arXiv announce type",
+        ),
+        ((b"hep-ex/0601950v2</id>", b"x</id>"), "oai:arXiv.org:x", "identifier"),
+        (
+            (b"<title>An Old Measurement Revisited", b"<title>"),
+            "oai:arXiv.org:hep-ex/0601950v2",
+            "no title or text",
+        ),
+    ],
+)
+def test_parse_refuses_an_odd_entry_by_itself(change, identifier, reason):
+    feed = arxiv_feed.parse(ATOM.read_bytes().replace(*change))
+
+    assert len(feed.listings) == 3
+    assert [record.identifier for record in feed.refused] == [identifier]
+    assert reason in feed.refused[0].reason
+
+
+def test_parse_reads_a_withdrawal_in_the_abstract():
+    document = ATOM.read_bytes().replace(
+        b"Transport between measures", b"This paper has been withdrawn. Transport"
+    )
+
+    listings = arxiv_feed.parse(document).listings
+
+    assert [listing.is_withdrawn for listing in listings] == [True, False, False, False]
+
+
+@pytest.mark.parametrize(("size", "is_complete"), [(1999, True), (2000, False)])
+def test_a_feed_at_the_cap_is_not_complete(size, is_complete):
+    entry = re.search(rb"(?s)<entry>.*?</entry>", ATOM.read_bytes())[0]
+    document = re.sub(
+        rb"(?s)<entry>.*</entry>", lambda _: entry * size, ATOM.read_bytes()
+    )
+
+    assert arxiv_feed.parse(document).is_complete is is_complete
+
+
 @needs_data
-def test_the_recorded_atom_feed_has_41_new_and_45_cross_listed():
+def test_parse_reads_the_recorded_atom_feed():
     path = FEEDS / "rss_atom/DERIVED_rss.arxiv.org_atom_cs.AI_2025-08-20_closed.xml"
 
     listings = arxiv_feed.parse(path.read_bytes()).listings
 
-    kinds = [one.announce_type for one in listings]
+    kinds = [listing.announce_type for listing in listings]
     assert (len(kinds), kinds.count("new"), kinds.count("cross")) == (86, 41, 45)
-    assert {one.announced_on for one in listings} == {date(2025, 8, 20)}
-    assert all(one.authors and one.abstract_raw for one in listings)
-    assert not any("Announce Type" in one.abstract_raw for one in listings)
+    assert {listing.announced_on for listing in listings} == {date(2025, 8, 20)}
+    assert all(listing.authors and listing.abstract_raw for listing in listings)
+    assert not any("Announce Type" in listing.abstract_raw for listing in listings)
 
 
 @needs_data
-def test_the_recorded_rss_of_four_categories_is_read():
+def test_parse_reads_the_recorded_rss_of_four_categories():
     path = next((FEEDS / "rss_atom").glob("*trimmed4.xml"))
 
     listings = arxiv_feed.parse(path.read_bytes()).listings
 
-    assert [one.announce_type for one in listings].count("replace") == 1
-    assert {one.version for one in listings} == {1, 2, 3}
-    assert {one.announced_on for one in listings} == {date(2026, 9, 24)}
+    assert [listing.announce_type for listing in listings].count("replace") == 1
+    assert {listing.version for listing in listings} == {1, 2, 3}
+    assert {listing.announced_on for listing in listings} == {date(2026, 9, 24)}
 
 
 @needs_data
@@ -229,7 +232,7 @@ def test_the_recorded_rss_of_four_categories_is_read():
         "oai/sickle_generic/*.xml",
     ],
 )
-def test_recorded_documents_of_other_kinds_are_refused(pattern):
+def test_parse_refuses_recorded_documents_of_other_kinds(pattern):
     paths = list(FEEDS.glob(pattern))
 
     assert paths

@@ -1,4 +1,4 @@
-"""arXiv's OAI-PMH: pages in three formats and two dialects, or the reason why not."""
+"""arXiv's OAI-PMH: pages in three formats and two dialects, and its errors."""
 
 import gzip
 import re
@@ -15,16 +15,16 @@ from tests.ingest.recorded import OAI_ARXIV, OAI_DC, OAI_RAW
 OAI = DATA / "feeds" / "oai"
 
 
-def error(code, said=""):
+def error(code, message=""):
     return (
         b'<?xml version="1.0"?><OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/">'
         b"<responseDate>2026-11-20T05:00:00Z</responseDate>"
         b"<request>https://oaipmh.arxiv.org/oai</request>"
-        b'<error code="%s">%s</error></OAI-PMH>' % (code.encode(), said.encode())
+        b'<error code="%s">%s</error></OAI-PMH>' % (code.encode(), message.encode())
     )
 
 
-def test_raw_records_tell_every_version():
+def test_raw_record_has_every_version():
     page = arxiv_oai.parse(OAI_RAW.read_bytes())
 
     first, second = page.listings
@@ -41,25 +41,25 @@ def test_raw_records_tell_every_version():
     assert (second.identifier, second.version) == ("hep-ex/0601951", 1)
 
 
-def test_what_was_deleted_or_withdrawn_is_told():
+def test_parse_reads_deletions_and_withdrawals():
     page = arxiv_oai.parse(OAI_RAW.read_bytes())
 
     assert page.deleted == ("2611.95199",)
-    assert [one.is_withdrawn for one in page.listings] == [False, True]
+    assert [listing.is_withdrawn for listing in page.listings] == [False, True]
 
 
-def test_the_newer_dialect_tells_authors_apart_and_has_no_token_at_the_end():
+def test_newer_dialect_separates_authors_and_ends_without_a_token():
     page = arxiv_oai.parse(OAI_ARXIV.read_bytes())
 
-    (one,) = page.listings
+    (listing,) = page.listings
     assert (page.token, page.total) == ("", None)
-    assert one.authors == ("Chiara van Oever Jr.", "ARGONAUT Collaboration")
-    assert one.abstract_raw.startswith("Quist's lemma")
-    assert one.categories == ("stat.ML", "cs.LG")
-    assert (one.version, one.announced_on) == (1, date(2026, 11, 20))
+    assert listing.authors == ("Chiara van Oever Jr.", "ARGONAUT Collaboration")
+    assert listing.abstract_raw.startswith("Quist's lemma")
+    assert listing.categories == ("stat.ML", "cs.LG")
+    assert (listing.version, listing.announced_on) == (1, date(2026, 11, 20))
 
 
-def test_without_namespaces_it_says_the_same():
+def test_page_without_namespaces_gives_the_same_listings():
     document = OAI_ARXIV.read_bytes()
     bare = document.replace(b' xmlns="http://arxiv.org/OAI/arXiv/"', b"").replace(
         b'xmlns="http://www.openarchives.org/OAI/2.0/"', b""
@@ -68,28 +68,28 @@ def test_without_namespaces_it_says_the_same():
     assert arxiv_oai.parse(bare) == arxiv_oai.parse(document)
 
 
-def test_dublin_core_turns_names_and_takes_the_abstract_not_the_comment():
-    (one,) = arxiv_oai.parse(OAI_DC.read_bytes()).listings
+def test_dublin_core_turns_names_and_prefers_the_abstract_to_the_comment():
+    (listing,) = arxiv_oai.parse(OAI_DC.read_bytes()).listings
 
-    assert one.authors == ("Orla Quist", "ARGONAUT Collaboration")
-    assert one.abstract_raw.startswith("We count floods")
-    assert (one.version, one.categories) == (2, ())
-    assert one.published_at.date() == date(2026, 11, 17)
+    assert listing.authors == ("Orla Quist", "ARGONAUT Collaboration")
+    assert listing.abstract_raw.startswith("We count floods")
+    assert (listing.version, listing.categories) == (2, ())
+    assert listing.published_at.date() == date(2026, 11, 17)
 
 
-def test_no_records_is_an_empty_page():
+def test_no_records_match_is_an_empty_page():
     assert arxiv_oai.parse(error("noRecordsMatch")) == arxiv_oai.Page(total=0)
 
 
 @pytest.mark.parametrize(
     ("code", "remedy"), [*arxiv_oai._REMEDIES.items(), ("invented", "try again later")]
 )
-def test_every_error_is_a_refusal_with_a_remedy(code, remedy):
+def test_every_protocol_error_has_a_remedy(code, remedy):
     with pytest.raises(SourceError, match=rf"{code} \(said so\): {remedy}"):
         arxiv_oai.parse(error(code, " said\n so "))
 
 
-def test_an_old_token_is_told_from_other_errors():
+def test_expired_token_is_distinguished_from_other_errors():
     with pytest.raises(arxiv_oai.TokenExpired):
         arxiv_oai.parse(error("badResumptionToken"))
     with pytest.raises(SourceError) as refusal:
@@ -100,44 +100,69 @@ def test_an_old_token_is_told_from_other_errors():
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ((b"oai:arXiv.org:2611.95101", b"oai:other.org:1"), "is not arXiv's"),
-        ((b"oai:arXiv.org:2611.95101", b"oai:arXiv.org:x"), "identifier"),
         ((b"<datestamp>2026-11-20", b"<datestamp>soon"), "not a datestamp"),
-        ((b"Wed, 18 Nov 2026", b"Someday"), "not a date"),
         ((b"<title>Counting", b"<title></title><was>"), "cut or broken"),
         ((b"arXivRaw", b"marc21"), "no known format"),
         ((b"ListRecords", b"ListIdentifiers"), "without records"),
         ((b"OAI-PMH", b"OAI"), "not an OAI-PMH answer"),
     ],
 )
-def test_a_page_that_is_not_whole_is_refused_whole(change, why):
+def test_parse_refuses_a_broken_or_foreign_page(change, why):
     with pytest.raises(SourceError, match=why):
         arxiv_oai.parse(OAI_RAW.read_bytes().replace(*change))
 
 
-def test_a_record_without_a_title_is_refused():
-    document = re.sub(
-        rb"<title>Counting.+?</title>", b"<title/>", OAI_RAW.read_bytes(), flags=re.S
-    )
-
-    with pytest.raises(SourceError, match=r"2611.95101 has no title or text"):
-        arxiv_oai.parse(document)
+def change_element(document, name, value):
+    """The document with the text of the first element of this name changed."""
+    pattern = rb"(?s)(<%s>).*?(</%s>)" % (name, name)
+    return re.sub(pattern, lambda m: m[1] + value + m[2], document, count=1)
 
 
-def test_a_record_without_a_text_is_refused():
-    document = re.sub(
-        rb"<abstract>  We.+?</abstract>",
-        b"<abstract/>",
-        OAI_RAW.read_bytes(),
-        flags=re.S,
-    )
+@pytest.mark.parametrize(
+    ("document", "identifier", "reason"),
+    [
+        (
+            OAI_RAW.read_bytes().replace(
+                b"oai:arXiv.org:2611.95101", b"oai:other.org:1"
+            ),
+            "oai:other.org:1",
+            "is not arXiv's",
+        ),
+        (
+            OAI_RAW.read_bytes().replace(
+                b"oai:arXiv.org:2611.95101", b"oai:arXiv.org:x"
+            ),
+            "oai:arXiv.org:x",
+            "identifier",
+        ),
+        (
+            OAI_RAW.read_bytes().replace(b"Wed, 18 Nov 2026", b"Someday"),
+            "oai:arXiv.org:2611.95101",
+            "not a date",
+        ),
+        (
+            change_element(OAI_RAW.read_bytes(), b"title", b" "),
+            "oai:arXiv.org:2611.95101",
+            "2611.95101 has no title or text",
+        ),
+        (
+            change_element(OAI_RAW.read_bytes(), b"abstract", b""),
+            "oai:arXiv.org:2611.95101",
+            "2611.95101 has no title or text",
+        ),
+    ],
+)
+def test_parse_refuses_an_odd_record_by_itself(document, identifier, reason):
+    page = arxiv_oai.parse(document)
 
-    with pytest.raises(SourceError, match=r"2611.95101 has no title or text"):
-        arxiv_oai.parse(document)
+    assert [listing.identifier for listing in page.listings] == ["hep-ex/0601951"]
+    assert page.deleted == ("2611.95199",)
+    assert [record.identifier for record in page.refused] == [identifier]
+    assert reason in page.refused[0].reason
 
 
 @pytest.mark.parametrize("size", ["", "many", "-1", "1.5", "9" * 10, "\u0663"])
-def test_a_size_that_no_row_can_hold_is_none(size):
+def test_total_that_no_column_can_hold_is_none(size):
     document = OAI_RAW.read_bytes().replace(b"'1003'", f"'{size}'".encode())
 
     page = arxiv_oai.parse(document)
@@ -145,7 +170,7 @@ def test_a_size_that_no_row_can_hold_is_none(size):
     assert (page.token, page.total) == ("600001|1001", None)
 
 
-def test_a_token_without_a_size_or_a_page_without_a_token_is_read():
+def test_total_and_token_are_optional():
     document = OAI_RAW.read_bytes()
     sizeless = document.replace(b" completeListSize='1003'", b"")
     last = re.sub(rb"<resumptionToken.+?</resumptionToken>", b"", document)
@@ -156,7 +181,7 @@ def test_a_token_without_a_size_or_a_page_without_a_token_is_read():
     )
 
 
-def test_a_raw_record_without_versions_is_a_first_one_of_its_last_change():
+def test_raw_record_without_versions_is_announced_on_its_datestamp():
     document = re.sub(rb"<version .+?</version>", b"", OAI_RAW.read_bytes())
 
     first = arxiv_oai.parse(document).listings[0]
@@ -165,30 +190,30 @@ def test_a_raw_record_without_versions_is_a_first_one_of_its_last_change():
     assert first.announced_on == date(2026, 11, 20)
 
 
-def test_a_record_without_its_first_day_is_of_its_last_change():
+def test_record_without_a_created_date_is_announced_on_its_datestamp():
     document = OAI_ARXIV.read_bytes().replace(b"<created>2026-11-18</created>", b"")
 
-    (one,) = arxiv_oai.parse(document).listings
+    (listing,) = arxiv_oai.parse(document).listings
 
-    assert (one.published_at, one.announced_on) == (None, date(2026, 11, 20))
+    assert (listing.published_at, listing.announced_on) == (None, date(2026, 11, 20))
 
 
-def test_a_dublin_record_without_dates_is_a_first_one_of_its_last_change():
+def test_dublin_record_without_dates_is_announced_on_its_datestamp():
     document = re.sub(rb"<dc:date>.+?</dc:date>", b"", OAI_DC.read_bytes())
 
-    (one,) = arxiv_oai.parse(document).listings
+    (listing,) = arxiv_oai.parse(document).listings
 
-    assert (one.version, one.published_at) == (1, None)
-    assert one.announced_on == date(2026, 11, 20)
-
-
-def test_a_bare_day_is_its_morning_in_us_eastern_time():
-    (one,) = arxiv_oai.parse(OAI_ARXIV.read_bytes()).listings
-
-    assert one.published_at == datetime(2026, 11, 18, 14, tzinfo=UTC)
+    assert (listing.version, listing.published_at) == (1, None)
+    assert listing.announced_on == date(2026, 11, 20)
 
 
-def test_only_a_first_version_may_have_waited_for_moderators():
+def test_created_date_without_a_time_is_its_morning_in_us_eastern_time():
+    (listing,) = arxiv_oai.parse(OAI_ARXIV.read_bytes()).listings
+
+    assert listing.published_at == datetime(2026, 11, 18, 14, tzinfo=UTC)
+
+
+def test_only_a_first_version_may_have_been_in_moderation():
     late = OAI_RAW.read_bytes().replace(
         b"<datestamp>2026-11-20", b"<datestamp>2026-11-25"
     )
@@ -198,34 +223,77 @@ def test_only_a_first_version_may_have_waited_for_moderators():
     assert arxiv_oai.parse(once).listings[0].announced_on == date(2026, 11, 25)
 
 
-@pytest.mark.parametrize("place", [b"<comments>", b"<abstract>"])
+VERSION = "<version version='v%d'><date>Wed, 18 Nov 2026 20:15:07 GMT</date><size>%s</size>%s</version>"
+PLAIN, WITHDRAWN, EMPTY = (
+    ("12kb", ""),
+    ("0kb", "<source_type>I</source_type>"),
+    ("0kb", ""),
+)
+SOURCE = ("12kb", "<source_type>D</source_type>")
+
+
+def with_history(versions, comments=b"9 pages"):
+    """The raw page whose first record has these versions and comments."""
+    history = "".join(VERSION % (n, *part) for n, part in enumerate(versions, 1))
+    first, rest = OAI_RAW.read_bytes().split(b"</record>", 1)
+    first = re.sub(rb"(?s)<version .*</version>", history.encode(), first)
+    return change_element(first, b"comments", comments) + b"</record>" + rest
+
+
 @pytest.mark.parametrize(
-    ("words", "is_gone"),
+    ("versions", "comments", "is_withdrawn"),
     [
-        (b"Withdrawn. ", True),
-        (b"  withdrawn by the author", True),
-        (b"This paper has been withdrawn due to an error", True),
-        (b"This submission is now withdrawn.", True),
-        (b"We say when money is withdrawn. ", False),
-        (b"The withdrawn light ", False),
-        (b"Withdrawnness ", False),
+        ([SOURCE, WITHDRAWN], b"The authors withdraw this manuscript", True),
+        ([SOURCE, WITHDRAWN], b"", True),
+        ([WITHDRAWN], b"9 pages", True),
+        ([PLAIN, EMPTY], b"9 pages", True),
+        ([SOURCE, WITHDRAWN, SOURCE], b"9 pages", False),
+        ([SOURCE, WITHDRAWN, PLAIN], b"This paper has been withdrawn", False),
+        ([SOURCE, SOURCE], b"This paper has been withdrawn", True),
+        ([SOURCE], b"We withdraw from the usual assumption. 9 pages", False),
     ],
 )
-def test_what_was_taken_back_says_so_first(place, words, is_gone):
-    document = OAI_RAW.read_bytes().replace(place, place + words, 1)
+def test_the_mark_of_the_last_version_decides_whether_it_is_withdrawn(
+    versions, comments, is_withdrawn
+):
+    listing = arxiv_oai.parse(with_history(versions, comments)).listings[0]
 
-    assert arxiv_oai.parse(document).listings[0].is_withdrawn is is_gone
+    assert (listing.is_withdrawn, listing.is_available) == (
+        is_withdrawn,
+        not is_withdrawn,
+    )
+
+
+def test_a_record_without_a_version_history_is_not_known_to_be_available():
+    assert not arxiv_oai.parse(OAI_ARXIV.read_bytes()).listings[0].is_available
+
+
+@needs_data
+def test_parse_reads_the_cases_of_odd_records():
+    cases = {
+        path.name: arxiv_oai.parse(path.read_bytes())
+        for path in (DATA / "cases").glob("oai_*.xml")
+    }
+
+    withdrawn = cases["oai_withdrawn.xml"].listings
+    assert {
+        listing.identifier[-4:] for listing in withdrawn if listing.is_withdrawn
+    } == {*("1001", "1003", "1004")}
+    odd = cases["oai_one_without_abstract.xml"]
+    assert [record.identifier for record in odd.refused] == ["oai:arXiv.org:2611.01001"]
+    assert len(odd.listings) == 2
+    assert cases["oai_noncharacter_reference.xml"].refused == ()
 
 
 @pytest.mark.parametrize("end", [0.3, 0.6, 0.99])
-def test_a_cut_page_is_refused_whole(end):
+def test_parse_refuses_a_cut_page(end):
     document = OAI_RAW.read_bytes()
 
     with pytest.raises(SourceError, match="cut or broken"):
         arxiv_oai.parse(document[: int(len(document) * end)])
 
 
-def test_sets_are_archives_as_both_dialects_know_them():
+def test_set_specs_are_archives_as_both_dialects_know_them():
     categories = ["cs.AI", "cs.LG", "stat.ML", "hep-ex", "physics.plasm-ph", "math-ph"]
 
     assert arxiv_oai.set_specs(categories) == [
@@ -301,7 +369,7 @@ RECORDED = {
 
 
 @needs_data
-def test_every_recorded_document_of_the_protocol_is_named_here():
+def test_every_recorded_document_of_the_protocol_is_listed_here():
     found = {
         str(path.relative_to(OAI))
         for path in OAI.rglob("*")
@@ -313,21 +381,21 @@ def test_every_recorded_document_of_the_protocol_is_named_here():
 
 @needs_data
 @pytest.mark.parametrize("name", RECORDED)
-def test_a_recorded_document_gives_its_records_or_the_right_reason(name):
+def test_recorded_document_gives_its_records_or_the_right_reason(name):
     body = (OAI / name).read_bytes()
     document = gzip.decompress(body) if name.endswith(".gz") else body
 
     if isinstance(RECORDED[name], int):
         page = arxiv_oai.parse(document)
         assert len(page.listings) == RECORDED[name]
-        assert all(one.title_raw and one.authors for one in page.listings)
+        assert all(listing.title_raw and listing.authors for listing in page.listings)
     else:
         with pytest.raises(SourceError, match=RECORDED[name]):
             arxiv_oai.parse(document)
 
 
 @needs_data
-def test_tokens_of_a_recorded_harvest_lead_from_page_to_page_and_end():
+def test_tokens_of_a_recorded_harvest_lead_to_the_last_page():
     pages = [
         arxiv_oai.parse(gzip.decompress((OAI / "harvest_cs_2016" / name).read_bytes()))
         for name in ("001.xml.gz", "002.xml.gz", "103.xml.gz")

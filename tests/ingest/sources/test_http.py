@@ -1,4 +1,4 @@
-"""One polite, bounded request: what is tried again, and for how long."""
+"""Requests to sources: retries, timeouts, redirects and bounds."""
 
 import gzip
 from threading import Event
@@ -22,7 +22,7 @@ def client():
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_busy_source_is_asked_again(httpserver: HTTPServer, client, status):
+def test_busy_source_is_retried(httpserver: HTTPServer, client, status):
     httpserver.expect_ordered_request("/feed").respond_with_data("busy", status)
     httpserver.expect_ordered_request("/feed").respond_with_data("here")
 
@@ -32,7 +32,7 @@ def test_a_busy_source_is_asked_again(httpserver: HTTPServer, client, status):
     assert len(httpserver.log) == 2
 
 
-def test_a_source_that_stays_busy_is_left_in_peace(httpserver: HTTPServer, client):
+def test_source_that_stays_busy_is_unreachable(httpserver: HTTPServer, client):
     httpserver.expect_request("/feed").respond_with_data("busy", 503)
 
     with pytest.raises(http.Unreachable, match="answered 503: try again later"):
@@ -41,7 +41,7 @@ def test_a_source_that_stays_busy_is_left_in_peace(httpserver: HTTPServer, clien
     assert len(httpserver.log) == http.MAX_ATTEMPTS
 
 
-def test_a_refusal_is_not_asked_again(httpserver: HTTPServer, client):
+def test_client_error_is_not_retried(httpserver: HTTPServer, client):
     httpserver.expect_request("/feed").respond_with_data("bad", 400)
 
     with pytest.raises(http.Unreachable, match="answered 400"):
@@ -53,16 +53,16 @@ def test_a_refusal_is_not_asked_again(httpserver: HTTPServer, client):
 @pytest.mark.parametrize(
     "url", ["http://127.0.0.1:9/feed", "http://127.0.0.1:x/", "ftp://x/"]
 )
-def test_a_source_that_is_not_there_is_refused_with_a_reason(client, url):
+def test_unreachable_address_gives_a_reason(client, url):
     with pytest.raises(SourceError, match=r"did not answer \(.+\): try again later"):
         http.fetch_body(client, url)
 
 
-def test_a_source_that_hangs_is_given_up(httpserver: HTTPServer, client):
-    enough = Event()
+def test_hanging_source_times_out(httpserver: HTTPServer, client):
+    released = Event()
 
     def hang(request):
-        enough.wait(2)
+        released.wait(2)
         return Response("late")
 
     httpserver.expect_request("/feed").respond_with_handler(hang)
@@ -70,10 +70,10 @@ def test_a_source_that_hangs_is_given_up(httpserver: HTTPServer, client):
 
     with pytest.raises(http.Unreachable, match="did not answer"):
         http.fetch_body(client, httpserver.url_for("/feed"))
-    enough.set()
+    released.set()
 
 
-def test_we_say_who_we_are(httpserver: HTTPServer, client):
+def test_requests_carry_our_user_agent(httpserver: HTTPServer, client):
     httpserver.expect_request("/feed").respond_with_data("here")
 
     http.fetch_body(client, httpserver.url_for("/feed"))
@@ -82,7 +82,7 @@ def test_we_say_who_we_are(httpserver: HTTPServer, client):
     assert request.headers["User-Agent"].startswith("paper-round/")
 
 
-def test_a_name_that_no_header_can_hold_loses_only_its_odd_signs(
+def test_user_agent_drops_characters_that_no_header_can_hold(
     httpserver: HTTPServer, settings
 ):
     settings.SITE_URL = "https://bücher.example"
@@ -95,7 +95,7 @@ def test_a_name_that_no_header_can_hold_loses_only_its_odd_signs(
     assert "+https://bcher.example;" in request.headers["User-Agent"]
 
 
-def test_a_source_that_has_moved_is_followed(httpserver: HTTPServer, client):
+def test_redirect_is_followed(httpserver: HTTPServer, client):
     moved = Response(status=301, headers={"Location": "/there"})
     httpserver.expect_request("/here").respond_with_response(moved)
     httpserver.expect_request("/there").respond_with_data("found")
@@ -103,9 +103,7 @@ def test_a_source_that_has_moved_is_followed(httpserver: HTTPServer, client):
     assert http.fetch_body(client, httpserver.url_for("/here")) == b"found"
 
 
-def test_a_source_that_sends_us_round_in_a_circle_is_left(
-    httpserver: HTTPServer, client
-):
+def test_redirect_loop_is_unreachable(httpserver: HTTPServer, client):
     moved = Response(status=301, headers={"Location": "/here"})
     httpserver.expect_request("/here").respond_with_response(moved)
 
@@ -115,9 +113,7 @@ def test_a_source_that_sends_us_round_in_a_circle_is_left(
     assert len(httpserver.log) == client.max_redirects + 1
 
 
-def test_an_answer_elsewhere_than_on_the_web_is_not_looked_at(
-    httpserver: HTTPServer, client
-):
+def test_redirect_to_another_scheme_is_refused(httpserver: HTTPServer, client):
     moved = Response(status=301, headers={"Location": "file:///etc/hostname"})
     httpserver.expect_request("/here").respond_with_response(moved)
 
@@ -125,14 +121,14 @@ def test_an_answer_elsewhere_than_on_the_web_is_not_looked_at(
         http.fetch_body(client, httpserver.url_for("/here"))
 
 
-def test_no_silence_is_borne_for_long_and_no_second_connection_made(client):
-    patience = client.timeout.as_dict()
+def test_client_has_timeouts_and_one_connection(client):
+    timeouts = client.timeout.as_dict()
 
-    assert patience == {"connect": 5, "read": 20, "write": 20, "pool": 20}
+    assert timeouts == {"connect": 5, "read": 20, "write": 20, "pool": 20}
     assert client._transport._pool._max_connections == 1
 
 
-def test_all_attempts_together_have_a_bound(
+def test_all_attempts_together_have_a_timeout(
     httpserver: HTTPServer, client, monkeypatch
 ):
     monkeypatch.setattr(http, "MAX_ATTEMPTS", 1000)
@@ -147,16 +143,16 @@ def test_all_attempts_together_have_a_bound(
 
 
 @pytest.fixture
-def slept(monkeypatch):
-    """The pauses between attempts, in seconds; nobody waits for them."""
-    pauses = []
-    monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=pauses.append))
+def pauses(monkeypatch):
+    """The pauses between attempts, in seconds, without waiting."""
+    seconds = []
+    monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=seconds.append))
     monkeypatch.setattr(http, "RETRY_PAUSE_S", 3.0)
-    return pauses
+    return seconds
 
 
-def test_attempts_are_three_seconds_apart_then_longer_and_never_in_step(
-    httpserver: HTTPServer, client, slept
+def test_retries_back_off_from_three_seconds_with_jitter(
+    httpserver: HTTPServer, client, pauses
 ):
     httpserver.expect_request("/feed").respond_with_data("busy", 503)
 
@@ -164,7 +160,7 @@ def test_attempts_are_three_seconds_apart_then_longer_and_never_in_step(
         with pytest.raises(http.Unreachable):
             http.fetch_body(client, httpserver.url_for("/feed"))
 
-    firsts, seconds = slept[::2], slept[1::2]
+    firsts, seconds = pauses[::2], pauses[1::2]
     assert all(3 <= pause <= 4 for pause in firsts)
     assert all(6 <= pause <= 7 for pause in seconds)
     assert len(set(firsts)) == 3
@@ -180,8 +176,8 @@ def test_attempts_are_three_seconds_apart_then_longer_and_never_in_step(
         ("Thu, 01 Jan 2026 00:00:00 GMT", [1, 1]),
     ],
 )
-def test_what_a_source_asks_for_is_waited_if_it_is_within_a_minute(
-    httpserver: HTTPServer, client, slept, after, waited
+def test_retry_after_is_respected_up_to_a_minute(
+    httpserver: HTTPServer, client, pauses, after, waited
 ):
     headers = {"Retry-After": after}
     httpserver.expect_request("/feed").respond_with_data("busy", 429, headers)
@@ -189,39 +185,35 @@ def test_what_a_source_asks_for_is_waited_if_it_is_within_a_minute(
     with pytest.raises(http.Unreachable):
         http.fetch_body(client, httpserver.url_for("/feed"))
 
-    assert slept == waited
-    assert len(httpserver.log) == len(slept) + 1
+    assert pauses == waited
+    assert len(httpserver.log) == len(pauses) + 1
 
 
-def test_a_way_that_breaks_is_tried_again_and_an_address_that_is_none_is_not(
-    client, slept
-):
+def test_connection_errors_are_retried_and_invalid_addresses_are_not(client, pauses):
     with pytest.raises(http.Unreachable):
         http.fetch_body(client, "http://127.0.0.1:9/")
-    assert len(slept) == http.MAX_ATTEMPTS - 1
+    assert len(pauses) == http.MAX_ATTEMPTS - 1
 
     with pytest.raises(http.Unreachable):
         http.fetch_body(client, "http://127.0.0.1:x/")
-    assert len(slept) == http.MAX_ATTEMPTS - 1
+    assert len(pauses) == http.MAX_ATTEMPTS - 1
 
 
-def test_what_is_unchanged_is_asked_for_with_what_the_source_said(
+def test_validators_are_sent_and_304_raises_not_modified(
     httpserver: HTTPServer, client
 ):
-    known = http.Validators('"abc"', "Thu, 19 Nov 2026 05:00:00 GMT")
-    asked = {
-        "If-None-Match": known.etag,
-        "If-Modified-Since": known.last_modified,
+    validators = http.Validators('"abc"', "Thu, 19 Nov 2026 05:00:00 GMT")
+    headers = {
+        "If-None-Match": validators.etag,
+        "If-Modified-Since": validators.last_modified,
     }
-    httpserver.expect_request("/feed", headers=asked).respond_with_data("", 304)
+    httpserver.expect_request("/feed", headers=headers).respond_with_data("", 304)
 
     with pytest.raises(http.NotModified):
-        http.fetch_document(client, httpserver.url_for("/feed"), validators=known)
+        http.fetch_document(client, httpserver.url_for("/feed"), validators=validators)
 
 
-def test_nothing_is_asked_of_what_the_source_did_not_say(
-    httpserver: HTTPServer, client
-):
+def test_missing_validators_are_not_sent(httpserver: HTTPServer, client):
     httpserver.expect_request("/feed").respond_with_data("here")
 
     http.fetch_document(
@@ -233,7 +225,9 @@ def test_nothing_is_asked_of_what_the_source_did_not_say(
     assert "If-Modified-Since" not in request.headers
 
 
-def test_validators_that_no_row_can_hold_are_forgotten(httpserver: HTTPServer, client):
+def test_validators_too_long_for_their_columns_are_dropped(
+    httpserver: HTTPServer, client
+):
     fitting = {"ETag": "e" * 200, "Last-Modified": "m" * 64}
     too_long = {name: value + "x" for name, value in fitting.items()}
     httpserver.expect_ordered_request("/").respond_with_data("a", headers=fitting)
@@ -248,7 +242,7 @@ def test_validators_that_no_row_can_hold_are_forgotten(httpserver: HTTPServer, c
     assert second == http.Validators()
 
 
-def test_a_packed_body_is_measured_as_it_is_unpacked(
+def test_body_size_is_bounded_after_decompression(
     httpserver: HTTPServer, client, monkeypatch
 ):
     monkeypatch.setattr(http, "MAX_BODY_BYTES", 1_000_000)
@@ -264,7 +258,7 @@ def test_a_packed_body_is_measured_as_it_is_unpacked(
     assert len(httpserver.log) == 1
 
 
-def test_all_categories_come_in_one_document(httpserver: HTTPServer, client):
+def test_feed_of_all_categories_is_one_request(httpserver: HTTPServer, client):
     httpserver.expect_request("/atom/cs.LG+hep-ex").respond_with_data(ATOM.read_bytes())
 
     document = arxiv_feed.fetch(
@@ -274,10 +268,10 @@ def test_all_categories_come_in_one_document(httpserver: HTTPServer, client):
     assert len(arxiv_feed.parse(document.body).listings) == 4
 
 
-def test_a_day_is_asked_for_by_its_date(httpserver: HTTPServer, client):
-    asked = {"date": "2026-11-20", "limit": "100"}
+def test_daily_papers_are_requested_by_date(httpserver: HTTPServer, client):
+    params = {"date": "2026-11-20", "limit": "100"}
     httpserver.expect_request(
-        "/api/daily_papers", query_string=asked
+        "/api/daily_papers", query_string=params
     ).respond_with_data(DAY_2026.read_bytes())
 
     document = huggingface.fetch(client, DAY, httpserver.url_for("/"))

@@ -1,78 +1,111 @@
-"""Identifiers: a paper is known by its number, whatever is written around it."""
+"""Listings: dates, bounds and refused records."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from digest.ingest.sources.listing import SourceError, parse_moment
-from digest.text.arxiv_ids import parse_arxiv_id
-
-
-@pytest.mark.parametrize(
-    ("text", "identity"),
-    [
-        ("2401.01234", ("2401.01234", 1)),
-        ("2401.01234v3", ("2401.01234", 3)),
-        (" 0704.0001v2\n", ("0704.0001", 2)),
-        ("hep-th/9901001", ("hep-th/9901001", 1)),
-        ("hep-th/9901001v12", ("hep-th/9901001", 12)),
-        ("math.GT/0309136v1", ("math/0309136", 1)),
-        ("oai:arXiv.org:2508.13167v1", ("2508.13167", 1)),
-        ("arXiv:2508.13167v2", ("2508.13167", 2)),
-        ("https://arxiv.org/abs/2508.13167", ("2508.13167", 1)),
-        ("http://export.arxiv.org/pdf/2508.13167v4.pdf", ("2508.13167", 4)),
-        ("https://huggingface.co/papers/2508.13167", ("2508.13167", 1)),
-    ],
+from digest.ingest.sources.listing import (
+    Listing,
+    RefusedRecord,
+    SourceError,
+    bound_listing,
+    parse_moment,
+    parse_records,
 )
-def test_an_identifier_is_found_without_what_is_around_it(text, identity):
-    assert parse_arxiv_id(text) == identity
+
+LISTING = Listing("2611.00001", 1, "arxiv", "Sparse Lanterns", "We light lanterns.")
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "",
-        "abc",
-        "2413.01234",
-        "2401.123",
-        "2401.01234v0",
-        "2401.01234 2401.01235",
-        "https://example.org/abs/2401.01234",
-    ],
-)
-def test_what_is_no_identifier_is_not_taken_for_one(text):
-    with pytest.raises(ValueError, match="is not an arXiv identifier"):
-        parse_arxiv_id(text)
-
-
-@pytest.mark.parametrize(
-    "written",
-    [
         *("2026-11-20T05:00:00Z", "2026-11-20T00:00:00-05:00"),
         *("2026-11-20T05:00:00", "2026-11-20T05:00"),
     ],
 )
-def test_a_moment_is_in_utc_whatever_its_zone(written):
-    assert parse_moment(written) == datetime(2026, 11, 20, 5, tzinfo=UTC)
-    assert parse_moment(written).tzinfo is UTC
+def test_parse_moment_converts_to_utc(text):
+    assert parse_moment(text) == datetime(2026, 11, 20, 5, tzinfo=UTC)
+    assert parse_moment(text).tzinfo is UTC
 
 
 @pytest.mark.parametrize(
-    "written",
+    "text",
     [
         *("", "today", "2026-02-30", "1899-12-31", "2200-01-01", "0001-01-01"),
         *("9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"),
     ],
 )
-def test_a_moment_in_which_no_paper_can_have_been_is_refused(written):
+def test_parse_moment_refuses_impossible_dates(text):
     with pytest.raises(SourceError, match="is not a date: fetch it again"):
-        parse_moment(written)
+        parse_moment(text)
 
 
 @pytest.mark.parametrize("error", [ValueError, TypeError, OverflowError])
-def test_whatever_a_reader_of_dates_raises_is_a_refusal(error):
-    def read(_):
+def test_parse_moment_turns_errors_of_the_parser_into_source_errors(error):
+    def parse(_):
         raise error
 
     with pytest.raises(SourceError, match="'soon' is not a date"):
-        parse_moment("soon", read)
+        parse_moment("soon", parse)
+
+
+def parse_number(number):
+    if number < 0:
+        raise SourceError(f"{number} is negative")
+    return replace(LISTING, version=number)
+
+
+def test_parse_records_keeps_odd_records_apart():
+    listings, refused = parse_records([1, -2, 3], parse_number, str)
+
+    assert [listing.version for listing in listings] == [1, 3]
+    assert refused == (RefusedRecord("-2", "-2 is negative"),)
+
+
+@pytest.mark.parametrize(
+    ("records", "message"),
+    [
+        ([-1], "^-1 is negative"),
+        ([-1, -2], "^2 of 2 records refused, the first: -1 is negative"),
+        ([*range(17), -1, -2], "^2 of 19 records refused"),
+    ],
+)
+def test_parse_records_refuses_a_document_with_too_many_odd_records(records, message):
+    with pytest.raises(SourceError, match=message):
+        parse_records(records, parse_number, str)
+
+
+def test_parse_records_accepts_a_tenth_of_odd_records():
+    assert len(parse_records([*range(18), -1, -2], parse_number, str)[1]) == 2
+
+
+def test_titles_names_and_organizations_are_one_bounded_line():
+    listing = bound_listing(
+        replace(
+            LISTING,
+            title_raw="Lanterns\nBcc: ada@example.org\r\n" + "x" * 2_000,
+            organization="Lund\nLab",
+            authors=("Ola\nBerg", "y" * 300),
+        )
+    )
+
+    assert listing.title_raw.startswith("Lanterns Bcc: ada@example.org xxx")
+    assert len(listing.title_raw) == 500
+    assert listing.organization == "Lund Lab"
+    assert listing.authors == ("Ola Berg", "y" * 199 + "…")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.org/a b",
+        "https://example.org/\nSet-Cookie:a",
+        "https://example.org/" + "a" * 500,
+        "https://example.org/\u202egpj",
+    ],
+)
+def test_odd_or_too_long_addresses_are_dropped(url):
+    listing = bound_listing(replace(LISTING, code_url=url, project_url=url))
+
+    assert (listing.code_url, listing.project_url) == ("", "")

@@ -1,4 +1,4 @@
-"""One request at a time, one in three seconds, whoever of us asks."""
+"""The arXiv lock: one request at a time and one in three seconds, in all processes."""
 
 import multiprocessing
 import socket
@@ -14,11 +14,11 @@ from digest.ingest.sources import arxiv_feed, http, throttle
 from digest.ingest.sources.listing import SourceError
 from tests.ingest.fake_sources import busy
 
-PAUSE = 0.2
+GAP_S = 0.2
 
 
 @pytest.fixture(params=["redis", "file"])
-def way(request, settings, tmp_path, monkeypatch):
+def backend(request, settings, tmp_path, monkeypatch):
     settings.VAR = tmp_path
     settings.REDIS_URL = ""
     if request.param == "redis":
@@ -26,43 +26,43 @@ def way(request, settings, tmp_path, monkeypatch):
         redis.Redis.from_url(settings.REDIS_URL).delete(
             "arxiv:lock", "arxiv:last-request"
         )
-    monkeypatch.setattr(throttle, "MIN_REQUEST_GAP_S", PAUSE)
+    monkeypatch.setattr(throttle, "MIN_REQUEST_GAP_S", GAP_S)
     return request.param
 
 
-def test_turns_are_apart_by_the_pause_and_never_at_once(way):
+def test_requests_are_exclusive_and_apart_by_the_gap(backend):
     spans = []
 
-    def ask():
+    def request():
         with throttle.arxiv_lock():
-            begun = time.monotonic()
+            start = time.monotonic()
             time.sleep(0.02)
-            spans.append((begun, time.monotonic()))
+            spans.append((start, time.monotonic()))
 
-    askers = [Thread(target=ask) for _ in range(4)]
-    for asker in askers:
-        asker.start()
-    for asker in askers:
-        asker.join()
+    threads = [Thread(target=request) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
     spans.sort()
     gaps = [later[0] - earlier[1] for earlier, later in pairwise(spans)]
     assert len(gaps) == 3
-    assert min(gaps) >= PAUSE * 0.95
+    assert min(gaps) >= GAP_S * 0.95
 
 
-def test_a_turn_that_failed_counts_too(way):
+def test_failed_request_counts_for_the_gap(backend):
     with pytest.raises(ZeroDivisionError), throttle.arxiv_lock():
         1 / 0  # noqa: B018
-    begun = time.monotonic()
+    start = time.monotonic()
 
     with throttle.arxiv_lock():
-        waited = time.monotonic() - begun
+        waited = time.monotonic() - start
 
-    assert waited >= PAUSE * 0.9
+    assert waited >= GAP_S * 0.9
 
 
-def test_who_waits_in_vain_is_told_so(way, monkeypatch):
+def test_lock_timeout_raises_a_source_error(backend, monkeypatch):
     monkeypatch.setattr(throttle, "LOCK_TIMEOUT_S", 0.1)
 
     with (
@@ -73,19 +73,19 @@ def test_who_waits_in_vain_is_told_so(way, monkeypatch):
         pass
 
 
-def test_a_turn_that_died_is_free_again(settings, tmp_path, monkeypatch):
+def test_lock_of_a_killed_process_is_released(settings, tmp_path, monkeypatch):
     settings.VAR, settings.REDIS_URL = tmp_path, ""
     monkeypatch.setattr(throttle, "MIN_REQUEST_GAP_S", 0.0)
     monkeypatch.setattr(throttle, "LOCK_TIMEOUT_S", 5.0)
 
-    def hold(ready):
+    def hold_lock(ready):
         with throttle.arxiv_lock():
             ready.set()
             time.sleep(60)
 
     context = multiprocessing.get_context("fork")
     ready = context.Event()
-    holder = context.Process(target=hold, args=(ready,))
+    holder = context.Process(target=hold_lock, args=(ready,))
     holder.start()
     assert ready.wait(10)
     holder.kill()
@@ -95,16 +95,14 @@ def test_a_turn_that_died_is_free_again(settings, tmp_path, monkeypatch):
         pass
 
 
-def test_the_first_turn_of_all_makes_its_own_folder(settings, tmp_path):
+def test_file_lock_creates_its_folder(settings, tmp_path):
     settings.VAR, settings.REDIS_URL = tmp_path / "not" / "yet", ""
 
     with throttle.arxiv_lock():
         assert (settings.VAR / "arxiv.lock").exists()
 
 
-def test_a_turn_that_took_too_long_is_the_next_ones_and_breaks_nothing(
-    settings, redis_url, monkeypatch
-):
+def test_expired_lease_lets_the_next_one_in(settings, redis_url, monkeypatch):
     settings.REDIS_URL = redis_url
     monkeypatch.setattr(throttle, "MIN_REQUEST_GAP_S", 0.0)
     monkeypatch.setattr(throttle, "LOCK_LEASE_S", 0.05)
@@ -114,12 +112,12 @@ def test_a_turn_that_took_too_long_is_the_next_ones_and_breaks_nothing(
         time.sleep(0.1)
         monkeypatch.setattr(throttle, "LOCK_LEASE_S", 60.0)
         with throttle.arxiv_lock():
-            held = redis.Redis.from_url(redis_url).exists("arxiv:lock")
+            is_locked = redis.Redis.from_url(redis_url).exists("arxiv:lock")
 
-    assert held
+    assert is_locked
 
 
-def test_a_redis_that_is_away_lets_nobody_ask(settings):
+def test_unreachable_redis_blocks_requests(settings):
     settings.REDIS_URL = "redis://127.0.0.1:9/0"
 
     with (
@@ -129,7 +127,7 @@ def test_a_redis_that_is_away_lets_nobody_ask(settings):
         pass
 
 
-def test_a_redis_that_hangs_keeps_nobody(settings, monkeypatch):
+def test_hanging_redis_times_out(settings, monkeypatch):
     monkeypatch.setattr(throttle, "REDIS_TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         settings.REDIS_URL = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
@@ -141,18 +139,16 @@ def test_a_redis_that_hangs_keeps_nobody(settings, monkeypatch):
             pass
 
 
-def test_what_was_fetched_while_redis_went_away_is_not_lost(
-    settings, redis_url, monkeypatch
-):
+def test_redis_failure_at_release_keeps_the_result(settings, redis_url, monkeypatch):
     settings.REDIS_URL = redis_url
     monkeypatch.setattr(throttle, "MIN_REQUEST_GAP_S", 0.0)
     redis.Redis.from_url(redis_url).delete("arxiv:lock", "arxiv:last-request")
 
-    def away(*_):
+    def fail(*_):
         raise redis.ConnectionError
 
     with throttle.arxiv_lock():
-        monkeypatch.setattr(redis.Redis, "set", away)
+        monkeypatch.setattr(redis.Redis, "set", fail)
         fetched = True
     monkeypatch.undo()
 
@@ -160,13 +156,11 @@ def test_what_was_fetched_while_redis_went_away_is_not_lost(
     redis.Redis.from_url(redis_url).delete("arxiv:lock")
 
 
-@pytest.mark.parametrize("note", [b"\x00" * 18, b"\xff\xfe", b"yesterday"])
-def test_a_note_that_a_power_cut_spoilt_is_written_anew(
-    settings, tmp_path, monkeypatch, note
-):
+@pytest.mark.parametrize("content", [b"\x00" * 18, b"\xff\xfe", b"yesterday"])
+def test_corrupt_lock_file_is_rewritten(settings, tmp_path, monkeypatch, content):
     settings.VAR, settings.REDIS_URL = tmp_path, ""
     monkeypatch.setattr(throttle, "MIN_REQUEST_GAP_S", 0.01)
-    (tmp_path / "arxiv.lock").write_bytes(note)
+    (tmp_path / "arxiv.lock").write_bytes(content)
 
     with throttle.arxiv_lock():
         pass
@@ -174,13 +168,13 @@ def test_a_note_that_a_power_cut_spoilt_is_written_anew(
     assert time.time() - float((tmp_path / "arxiv.lock").read_text()) < 60
 
 
-def test_a_clock_that_is_ahead_keeps_nobody_for_long(way, settings, monkeypatch):
-    rests = []
+def test_clock_ahead_waits_one_gap_at_most(backend, settings, monkeypatch):
+    pauses = []
     clock = SimpleNamespace(
-        time=time.time, monotonic=time.monotonic, sleep=rests.append
+        time=time.time, monotonic=time.monotonic, sleep=pauses.append
     )
     monkeypatch.setattr(throttle, "time", clock)
-    if way == "redis":
+    if backend == "redis":
         redis.Redis.from_url(settings.REDIS_URL).set(
             "arxiv:last-request", time.time() + 9999
         )
@@ -188,15 +182,15 @@ def test_a_clock_that_is_ahead_keeps_nobody_for_long(way, settings, monkeypatch)
         (settings.VAR / "arxiv.lock").write_text(str(time.time() + 9999))
 
     with throttle.arxiv_lock():
-        assert rests == [PAUSE]
+        assert pauses == [GAP_S]
 
 
-def test_every_attempt_takes_a_turn_of_its_own(sources, settings, monkeypatch):
-    turns = []
-    monkeypatch.setattr(throttle, "_wait_for_gap", turns.append)
+def test_every_attempt_takes_the_lock_again(sources, settings, monkeypatch):
+    gaps = []
+    monkeypatch.setattr(throttle, "_wait_for_gap", gaps.append)
     sources.faults["feed"] = [busy(), busy(429)]
 
     with http.open_client() as client:
         arxiv_feed.fetch(client, ["cs.LG"], settings.ARXIV_FEED_URL)
 
-    assert len(turns) == 3
+    assert len(gaps) == 3

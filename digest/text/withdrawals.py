@@ -1,0 +1,40 @@
+"""Wording by which comments and abstracts say that a paper was withdrawn."""
+
+import re
+
+_NOUN = r"(?:paper|article|submission|manuscript|preprint|work|note|letter|report)"
+_ADVERB = (
+    r"(?:(?:now|currently|temporarily|permanently|administratively|being|hereby) ){0,2}"
+)
+# Withdrawn from a conference or a journal is not withdrawn from arXiv.
+_FROM_ARXIV = r"\b(?! from (?!(?:the )?arxiv))"
+_PASSIVE = (
+    rf"(?:this|the|our|my) (?:{_NOUN}|version) (?:(?:has|have) (?:{_ADVERB})been|is|was)"
+    rf" {_ADVERB}(?:withdrawn|retracted){_FROM_ARXIV}"
+)
+_ACTIVE = (
+    rf"withdr(?:aw|ew|awing|awn) (?:this|the|our|my) (?:submitted |present )?{_NOUN}\b"
+    r"|(?:decided?|want|wish|like|chose|choose|have|had) to withdraw it\b"
+)
+_ELLIPTIC = rf"(?:administratively |temporarily )?(?:withdrawn|retracted){_FROM_ARXIV}"
+_REMOVED = rf"(?:this|the) (?:{_NOUN}|version) (?:has been|was) removed by arxiv"
+# At the beginning of a sentence: "15 pages. Withdrawn by the authors".
+_SENTENCE_START = r"(?:^|[.;:!?\])] )"
+_IN_COMMENTS = re.compile(
+    rf"\b{_PASSIVE}|\b{_ACTIVE}|\b{_REMOVED}|\band has (?:now )?been withdrawn\b"
+    rf"|{_SENTENCE_START}(?:{_ELLIPTIC}|withdrawal (?:of|due|for|by|because)\b)",
+    re.IGNORECASE,
+)
+# Abstracts may be about withdrawing, so only their first words count, and the admin
+# notes that arXiv adds.
+_IN_ABSTRACT = re.compile(
+    rf"(?:^|admin note: ){_PASSIVE}|\b{_REMOVED}|(?:^|admin note: ){_ELLIPTIC}"
+    r"(?=[.,;:!]|$| (?:by|due|because|since|as|for|from|until)\b)",
+    re.IGNORECASE,
+)
+
+
+def says_withdrawn(comments: str, abstract: str) -> bool:
+    """Decide whether the comments or the abstract say that the paper was withdrawn."""
+    comments, abstract = " ".join(comments.split()), " ".join(abstract.split())
+    return bool(_IN_COMMENTS.search(comments) or _IN_ABSTRACT.search(abstract))
