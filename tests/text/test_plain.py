@@ -125,9 +125,9 @@ def test_any_tex_becomes_one_printable_line(raw):
     assert_one_printable_line(to_plain_text(raw))
 
 
-def assert_one_printable_line(shown):
-    assert shown == " ".join(shown.split())
-    assert not [c for c in shown if unicodedata.category(c) in {"Cc", "Cf", "Co", "Cs"}]
+def assert_one_printable_line(plain):
+    assert plain == " ".join(plain.split())
+    assert not [c for c in plain if unicodedata.category(c) in {"Cc", "Cf", "Co", "Cs"}]
 
 
 @given(st.text(st.characters(exclude_characters="\\$~^_{}`-&")))
@@ -151,7 +151,7 @@ def test_repeated_openings_are_converted_in_linear_time():
 
 def assert_words_are_kept(raw, plain):
     for word in words(raw):
-        assert word in shown, (word, raw[:300])
+        assert word in plain, (word, raw[:300])
 
 
 def words(raw):
@@ -180,8 +180,8 @@ def test_words_of_recorded_papers_are_kept(name):
     assert len(rows) in {810, 468}
     for row in rows:
         for raw in (row["title"], row["abstract"] or ""):
-            shown = to_plain_text(raw)
-            assert_one_printable_line(shown)
+            plain = to_plain_text(raw)
+            assert_one_printable_line(plain)
             assert_words_are_kept(raw, plain)
 
 

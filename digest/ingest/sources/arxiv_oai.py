@@ -1,8 +1,7 @@
 """arXiv's OAI-PMH, a page at a time: completes and corrects the announcements."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from email.utils import parsedate_to_datetime
@@ -20,6 +19,7 @@ from digest.ingest.sources.http import fetch_document
 from digest.ingest.sources.listing import (
     Listing,
     ParsedDocument,
+    RefusedRecord,
     SourceError,
     parse_moment,
     parse_records,
@@ -131,10 +131,13 @@ def parse(document: bytes) -> Page:
     records = container.findall("record")
     existing = [record for record in records if not _is_deleted(record)]
     listings, refused = parse_records(existing, _parse_record, _identifier_text)
+    deleted, refused_deleted = _parse_deleted(filter(_is_deleted, records))
+    if refused_deleted and not listings and not deleted:
+        raise SourceError(refused_deleted[0].reason)
     return Page(
         listings=listings,
-        refused=refused,
-        deleted=tuple(_parse_deleted(records)),
+        refused=(*refused, *refused_deleted),
+        deleted=tuple(deleted),
         token=_text_of(token),
         total=_parse_total(token),
     )
@@ -166,10 +169,16 @@ def _is_deleted(record: Element) -> bool:
     return header is not None and header.get("status") == "deleted"
 
 
-def _parse_deleted(records: Sequence[Element]) -> Iterator[str]:
-    for record in filter(_is_deleted, records):
-        with suppress(SourceError):  # a paper that was never stored
-            yield _parse_identifier(record)
+def _parse_deleted(
+    records: Iterable[Element],
+) -> tuple[list[str], list[RefusedRecord]]:
+    identifiers, refused = [], []
+    for record in records:
+        try:
+            identifiers.append(_parse_identifier(record))
+        except SourceError as error:
+            refused.append(RefusedRecord(_identifier_text(record)[:64], str(error)))
+    return identifiers, refused
 
 
 def _identifier_text(record: Element) -> str:
