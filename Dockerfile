@@ -1,11 +1,11 @@
-# One image for web, worker and beat: only their commands differ.
+# One image for setup, web, worker and beat: only their commands differ.
 FROM python:3.11-slim
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 OMP_NUM_THREADS=1
 WORKDIR /app
 COPY requirements.lock .
 RUN pip install --require-hashes -r requirements.lock
 COPY . .
-RUN useradd --system --home-dir /app round && mkdir -p var && chown round var
+RUN useradd --system --home-dir /app round && mkdir -p -m 0700 var && chown round var
 USER round
 EXPOSE 8000
 CMD ["gunicorn", "digest.wsgi", "--bind", "0.0.0.0:8000", "--workers", "2", "--threads", "4"]

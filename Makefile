@@ -1,4 +1,4 @@
-# Everything a checkout can do. `make help` lists it.
+# Tasks of a development checkout; `make help` lists them.
 
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -6,9 +6,8 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --requir
 PYTEST := $(BIN)/python -m pytest
 MANAGE := $(BIN)/python manage.py
 
-# What a production machine's environment looks like, for the deployment checks. They
-# open no connection, so none of these has to exist.
-PRODUCTION = DEBUG=false SITE_URL=https://paper-round.example \
+# A production environment for the deployment checks, which open no connection.
+PRODUCTION = DEBUG=false SITE_URL=https://paper-round.example BEHIND_PROXY=true \
 	SECRET_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(64))')" \
 	SUPPRESSION_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(64))')" \
 	DATABASE_URL=postgres://paper_round@db.example/paper_round \
@@ -20,10 +19,10 @@ PRODUCTION = DEBUG=false SITE_URL=https://paper-round.example \
 .DEFAULT_GOAL := help
 .PHONY: help .venv demo test explore check bench chaos lock clean
 
-help: ## say what there is
+help: ## list the targets
 	@sed -n 's/^\([a-z.]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 10
 
-.venv: .venv/.dev ## build .venv with what development needs
+.venv: .venv/.dev ## build .venv with the development dependencies
 
 .venv/bin/python:
 	@echo "building .venv with $(PYTHON)"
@@ -39,13 +38,13 @@ help: ## say what there is
 	@$(PIP) -r requirements-dev.lock
 	@touch $@
 
-demo: .venv/.product ## papers, an edition, readers, their mails; ONCE=1 does not serve, FROM=PATH reads recorded documents
+demo: .venv/.product ## run the service with sample data; ONCE=1 prepares without serving, FROM=PATH ingests recorded documents
 	@$(MANAGE) demo $(if $(ONCE),--once) $(if $(FROM),--from "$(FROM)")
 
-test: .venv/.dev ## the whole suite on PostgreSQL, then what must hold on both again on SQLite
+test: .venv/.dev ## run the suite on PostgreSQL, then the portable tests on SQLite
 	$(PYTEST) -n 2 --dist loadfile
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
-	echo "again on SQLite:" && \
+	echo "portable tests on SQLite:" && \
 	DATABASE_URL="sqlite:///$$folder/both.sqlite3" $(PYTEST) -m both
 
 explore: .venv/.dev ## the property tests on examples that no run has drawn; before every release. ARGS="--hypothesis-seed 1" repeats one
@@ -59,13 +58,13 @@ check: .venv/.dev ## format, lint, types, templates, migrations, deployment
 	@$(PRODUCTION) DATABASE_URL=sqlite://:memory: $(MANAGE) makemigrations --check --dry-run
 	@$(PRODUCTION) $(MANAGE) check --deploy --fail-level WARNING
 
-bench: .venv/.dev ## measure; writes benchmarks/latest.json
+bench: .venv/.dev ## measure speed; writes benchmarks/latest.json
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks
 
-chaos: .venv/.dev ## send a day while workers, Redis and PostgreSQL die; ARGS="--over smtp", "--no-resend", "--readers 2000"
+chaos: .venv/.dev ## send an edition while workers, Redis and PostgreSQL are killed; ARGS="--over smtp", "--no-resend", "--readers 2000"
 	$(BIN)/python -m tests.chaos $(ARGS)
 
-lock: ## choose versions anew (needs uv)
+lock: ## update the lock files (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --custom-compile-command "make lock" \
 		pyproject.toml --output-file requirements.lock
@@ -74,6 +73,6 @@ lock: ## choose versions anew (needs uv)
 		--group dev --constraint requirements.lock \
 		pyproject.toml --output-file requirements-dev.lock
 
-clean: ## remove what was built; the rows and mails of a demo in var/ stay
+clean: ## remove build products; keeps var/
 	rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache test-results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""The real way to run it: the compose file is what it should be, and its commands work on real parts."""
+"""docker-compose.yml, Dockerfile and .dockerignore: valid, and their commands run on real servers."""
 
 import json
 import re
@@ -18,26 +18,30 @@ from tests.conftest import ROOT
 from tests.smtp_server import SmtpServer
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-GIVEN = {"SECRET_KEY": "x" * 50, "SUPPRESSION_KEY": "y" * 50, "POSTGRES_PASSWORD": "z"}
+SECRETS = {
+    "SECRET_KEY": "x" * 50,
+    "SUPPRESSION_KEY": "y" * 50,
+    "POSTGRES_PASSWORD": "z",
+}
 
 
-def interpolated(value):
-    """A value as Compose would read it, with the three secrets given."""
+def interpolate(value):
+    """A value as Compose interpolates it, with the three secrets set."""
     return re.sub(
         r"\$\{(\w+):([-?])([^}]*)\}",
-        lambda m: GIVEN.get(m[1], m[3] if m[2] == "-" else ""),
+        lambda m: SECRETS.get(m[1], m[3] if m[2] == "-" else ""),
         str(value),
     )
 
 
-def settings_of(service, **own):
-    given = COMPOSE["services"][service]["environment"]
-    return {name: interpolated(value) for name, value in given.items()} | own
+def service_environment(service, **overrides):
+    environment = COMPOSE["services"][service]["environment"]
+    return {name: interpolate(value) for name, value in environment.items()} | overrides
 
 
 @pytest.fixture
 def smtp():
-    """What Mailpit is in the file: somewhere for mails to go."""
+    """An SMTP server in place of Mailpit."""
     server = SmtpServer(Sink())
     server.start()
     yield server.url
@@ -50,34 +54,59 @@ def test_the_compose_file_is_valid():
     jsonschema.validate(COMPOSE, json.loads(vendored.read_text()))
 
 
-def test_every_service_says_whether_it_is_well():
-    lasting = {n: s for n, s in COMPOSE["services"].items() if n != "setup"}
+def test_every_service_has_a_health_check():
+    services = {n: s for n, s in COMPOSE["services"].items() if n != "setup"}
 
-    assert set(lasting) == {"db", "redis", "web", "worker", "beat", "mailpit"}
-    assert all("healthcheck" in service for service in lasting.values())
+    assert set(services) == {"db", "redis", "web", "worker", "beat", "mailpit"}
+    assert all("healthcheck" in service for service in services.values())
 
 
-def test_what_the_compose_file_sets_is_a_setting():
+def test_compose_sets_only_known_settings():
     settings = (ROOT / "digest" / "settings.py").read_text()
     setup = (ROOT / "digest/management/commands/setup.py").read_text()
-    names = set(COMPOSE["services"]["web"]["environment"])
+    names = set(COMPOSE["services"]["setup"]["environment"])
 
     assert {name for name in names if f'"{name}"' not in settings + setup} == set()
 
 
-# What is the same in every container, or points at a test's own sources.
-FIXED = {"DEBUG", "VAR_DIR", "MAIL_DIR"}
-FIXED |= {"ARXIV_FEED_URL", "ARXIV_API_URL", "HUGGINGFACE_URL"}
+# The same in every container, or only changed by tests.
+NOT_IN_COMPOSE = {"DEBUG", "VAR_DIR", "MAIL_DIR"}
+NOT_IN_COMPOSE |= {"ARXIV_FEED_URL", "ARXIV_API_URL", "HUGGINGFACE_URL"}
 
 
-def test_what_an_operator_writes_into_env_reaches_the_containers():
+def test_compose_passes_every_documented_setting():
     readme = (ROOT / "README.md").read_text()
-    told = set(re.findall(r"^\| `([A-Z_]+)` \|", readme, re.M))
+    documented = set(re.findall(r"^\| `([A-Z_]+)` \|", readme, re.M))
 
-    assert told - set(COMPOSE["services"]["web"]["environment"]) == FIXED
+    assert (
+        documented - set(COMPOSE["services"]["setup"]["environment"]) == NOT_IN_COMPOSE
+    )
 
 
-def test_no_log_grows_until_the_disk_is_full():
+def test_only_setup_gets_the_editors_password():
+    services = COMPOSE["services"].items()
+
+    names = {
+        name for name, s in services if "EDITOR_PASSWORD" in s.get("environment", {})
+    }
+
+    assert names == {"setup"}
+
+
+ALLOWED_IN_IMAGE = {"requirements.lock", "manage.py", "pyproject.toml", "LICENSE"}
+ALLOWED_IN_IMAGE |= {"accounts", "digest", "templates"}
+
+
+def test_dockerignore_is_an_allow_list():
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+
+    assert rules[0] == "*"
+    assert {rule[1:] for rule in rules if rule[0] == "!"} == ALLOWED_IN_IMAGE
+    assert all(rule.startswith(("!", "**/")) for rule in rules[1:])
+
+
+def test_every_service_rotates_its_logs():
     drivers = {n: s.get("logging", {}) for n, s in COMPOSE["services"].items()}
 
     assert {n for n, s in drivers.items() if s.get("driver") != "local"} == set()
@@ -85,9 +114,11 @@ def test_no_log_grows_until_the_disk_is_full():
 
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
-def test_its_commands_run_on_postgresql_and_redis(tmp_path, redis_url, smtp):
-    settings = settings_of(
-        "web",
+def test_commands_of_the_services_run_on_postgresql_and_redis(
+    tmp_path, redis_url, smtp
+):
+    settings = service_environment(
+        "setup",
         DATABASE_URL=processes.database_url(),
         REDIS_URL=redis_url,
         SMTP_URL=smtp,

@@ -86,7 +86,7 @@ def demo(folder):
         yield greeting(program)
         program.send_signal(signal.SIGINT)
         assert program.wait(30) == 0
-        assert "Ending." in program.stdout.read()
+        assert "Stopping." in program.stdout.read()
     assert_nothing_runs(folder)
 
 

@@ -1,4 +1,4 @@
-"""Run some programs side by side, and end them, and only them, when the first ends or somebody presses Ctrl-C."""
+"""Run programs side by side; terminate all of them when one exits, or on Ctrl-C."""
 
 import signal
 import subprocess
@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
 
-# A worker that is told to stop finishes the mail in its hand; then it must go.
-GRACE_SECONDS = 10
+# A worker finishes its current mail on SIGTERM; after this time it is killed.
+TERMINATION_SECONDS = 10
 POLL_SECONDS = 0.5
 
 
 class Supervisor:
-    """A context: programs started inside it are ended when it is left."""
+    """Context manager that terminates its programs on exit."""
 
     def __init__(self, logs: Path) -> None:
         self.logs = logs
@@ -21,12 +21,14 @@ class Supervisor:
 
     def __enter__(self) -> "Supervisor":
         self.logs.mkdir(parents=True, exist_ok=True)
-        self.before = signal.signal(signal.SIGTERM, interrupt)
+        self.previous_handler = signal.signal(signal.SIGTERM, raise_interrupt)
         return self
 
     def start(self, name: str, command: Sequence[str]) -> None:
-        """Start a program; what it prints goes to its log. In a session of its own,
-        so that Ctrl-C reaches only us and we end it in good order."""
+        """Start a program with its output in a log file.
+
+        It gets its own session, so that Ctrl-C reaches only this process.
+        """
         with (self.logs / f"{name}.log").open("ab") as log:
             self.children[name] = subprocess.Popen(
                 command,
@@ -37,7 +39,7 @@ class Supervisor:
             )
 
     def wait(self) -> str:
-        """Wait until one of the programs ends; its name."""
+        """Wait until one of the programs exits; return its name."""
         while True:
             for name, child in self.children.items():
                 try:
@@ -52,31 +54,31 @@ class Supervisor:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # A second Ctrl-C must not leave programs behind.
+        # A second Ctrl-C must not interrupt the termination.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        end(self.children.values())
+        terminate(self.children.values())
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, self.before)
+        signal.signal(signal.SIGTERM, self.previous_handler)
 
 
-def interrupt(number: int, frame: FrameType | None) -> None:
-    """End on SIGTERM as on Ctrl-C."""
+def raise_interrupt(number: int, frame: FrameType | None) -> None:
+    """Treat SIGTERM like Ctrl-C."""
     raise KeyboardInterrupt
 
 
-def end(children: Iterable[subprocess.Popen[bytes]]) -> None:
-    """Ask each of these to end, and kill those that do not within the grace time."""
+def terminate(children: Iterable[subprocess.Popen[bytes]]) -> None:
+    """Terminate programs, and kill those that do not exit in time."""
     running = [child for child in children if child.poll() is None]
     for child in running:
         child.terminate()
     for child in running:
         try:
-            child.wait(GRACE_SECONDS)
+            child.wait(TERMINATION_SECONDS)
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
 
 
-def manage(*arguments: str) -> list[str]:
-    """The command line of one of our own commands."""
+def manage_command(*arguments: str) -> list[str]:
+    """The command line of a manage.py command."""
     return [sys.executable, "manage.py", *arguments]

@@ -1,4 +1,4 @@
-"""`manage.py demo`: the whole service on this machine alone, with papers, readers and their mails."""
+"""`manage.py demo`: run the whole service on this machine with sample readers."""
 
 import contextlib
 import os
@@ -23,17 +23,17 @@ from django.utils import timezone
 from accounts.models import Subscriber, User
 from digest import follows
 from digest.ingest import run_source, sample
-from digest.management.supervisor import Supervisor, manage
+from digest.management.supervisor import Supervisor, manage_command
 from digest.models import Digest, Edition, Interest, Paper
 from digest.ranking import rank_edition
 
-# Nobody waits for a network that is not there.
-CONNECT_SECONDS = 3
-NETWORK_SECONDS = 15
-ENOUGH_PAPERS = 30
-A_DIGEST = 10  # papers
+CONNECT_TIMEOUT_SECONDS = 3
+INGEST_TIMEOUT_SECONDS = 15
+MIN_FETCHED_PAPERS = 30
+MIN_PAPERS_PER_DAY = 10  # for a full digest
+WEB_START_SECONDS = 30
 PORTS = range(8000, 8020)
-EDITOR = "editor@example.org"
+EDITOR_EMAIL = "editor@example.org"
 
 Kind = Interest.Kind
 READERS: dict[str, list[tuple[str, str]]] = {
@@ -56,11 +56,11 @@ READERS: dict[str, list[tuple[str, str]]] = {
 
 
 class Command(BaseCommand):
-    help = "Papers, three readers, an edition and their digests, on SQLite and in files; then serve it all."
+    help = "Create papers, three readers, an edition and their digests on SQLite; then serve the site."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--once", action="store_true", help="Do everything but serve."
+            "--once", action="store_true", help="Prepare everything, but do not serve."
         )
         parser.add_argument(
             "--from",
@@ -68,117 +68,118 @@ class Command(BaseCommand):
             nargs="+",
             type=Path,
             default=[],
-            help="Recorded documents or folders.",
+            help="Recorded documents or folders to ingest.",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        stand_alone()
+        restart_with_demo_settings()
         call_command("setup", stdout=StringIO())
-        password = new_editor()
-        self.collect(options["paths"])
-        make_readers()
-        edition = self.rank()
+        password = create_editor()
+        self.ingest_papers(options["paths"])
+        create_readers()
+        edition = self.rank_editions()
         call_command("send", day=edition.day, stdout=self.stdout)
         self.stdout.write(f"Mails are in {settings.MAIL_DIR}")
         if options["once"]:
-            self.point_out(password)
+            self.print_summary(password)
         else:
             self.serve(password)
 
-    def collect(self, paths: list[Path]) -> None:
-        """Papers from the given documents, else from the network, else our own invented ones."""
+    def ingest_papers(self, paths: list[Path]) -> None:
+        """Ingest the given documents, or fetch listings, or use the sample papers."""
         if paths:
-            self.read(paths)
+            self.ingest_documents(paths)
             return
-        if not from_network():
+        if not fetch_listings():
             self.stdout.write(
-                "No fresh listings from the network: taking the invented sample that ships with it."
+                "No new listings from the network: using the sample papers."
             )
             with tempfile.TemporaryDirectory() as folder:
                 sample.write(Path(folder), timezone.localdate())
                 run_source.collect([Path(folder)], timezone.now())
         self.stdout.write(f"{Paper.objects.count()} papers.")
 
-    def read(self, paths: list[Path]) -> None:
-        """Documents that somebody recorded; what is refused is named, and the others serve."""
+    def ingest_documents(self, paths: list[Path]) -> None:
+        """Ingest recorded documents; report refused ones and continue."""
         try:
             call_command("ingest", paths=paths, stdout=self.stdout)
-        except CommandError as refused:
-            self.stderr.write(str(refused))
+        except CommandError as error:
+            self.stderr.write(str(error))
 
-    def rank(self) -> Edition:
-        """Editions of the newest two days: the older one to mail, the newest left open to curate."""
+    def rank_editions(self) -> Edition:
+        """Rank the newest two days; return the older one, which is sent."""
         days = days_with_papers()
         if not days:
             raise CommandError(
-                "No paper was announced in these documents: give others with FROM=PATH."
+                "These documents announce no paper. Use others: FROM=PATH."
             )
-        editions = [rank(day) for day in days]
+        editions = [load_edition(day) for day in days]
         return editions[0]
 
     def serve(self, password: str) -> None:
-        """Web, worker and beat until Ctrl-C."""
+        """Run web, worker and beat until Ctrl-C."""
         port = settings.SITE_URL.rpartition(":")[2]
         with Supervisor(settings.VAR / "log") as programs:
-            programs.start("web", [sys.executable, "-m", *web(port)])
-            programs.start("worker", [sys.executable, "-m", *WORKER])
+            programs.start("web", [sys.executable, "-m", *web_command(port)])
+            programs.start("worker", [sys.executable, "-m", *WORKER_COMMAND])
             programs.start(
                 "beat", [sys.executable, "-m", "celery", "-A", "digest", "beat"]
             )
-            wait_until_open(int(port))
-            self.point_out(password)
-            self.stdout.write("Ctrl-C ends it.")
+            wait_for_port(int(port))
+            self.print_summary(password)
+            self.stdout.write("Press Ctrl-C to stop.")
             try:
                 name = programs.wait()
             except KeyboardInterrupt:
-                self.stdout.write("Ending.")
+                self.stdout.write("Stopping.")
                 return
         raise CommandError(
-            f"{name} ended by itself: see {settings.VAR / 'log' / name}.log"
+            f"{name} exited unexpectedly: see {settings.VAR / 'log' / name}.log"
         )
 
-    def point_out(self, password: str) -> None:
+    def print_summary(self, password: str) -> None:
         digest = (
             Digest.objects.filter(subscriber__email__in=READERS)
             .exclude(packed_picks=b"")
             .order_by("pk")
             .first()
         )
-        shown = f"{settings.SITE_URL}/d/{digest.key}" if digest else "none was made"
+        url = f"{settings.SITE_URL}/d/{digest.key}" if digest else "none"
         self.stdout.write(f"See today's ten:       {settings.SITE_URL}/")
-        self.stdout.write(f"Read a sample digest:  {shown}")
+        self.stdout.write(f"Read a sample digest:  {url}")
         self.stdout.write(
-            f"Curate as editor:      {settings.SITE_URL}/admin/  ({EDITOR}, {password})"
+            f"Curate as editor:      {settings.SITE_URL}/admin/  ({EDITOR_EMAIL}, {password})"
         )
 
 
-def stand_alone() -> None:
-    """Start again with this machine's own settings: no mail of a demo leaves it, whatever the
-    environment says. The address is in the mails, so the port is chosen first."""
+def restart_with_demo_settings() -> None:
+    """Replace this process by one whose settings send no mail and use no other database.
+
+    The port is chosen first, because mails contain the URL.
+    """
     if os.environ.get("PAPER_ROUND_DEMO") == "1":
         return
-    own = {
+    demo_settings = {
         "PAPER_ROUND_DEMO": "1",
         "MAIL_TRANSPORT": "files",
         "REDIS_URL": "",
-        "DATABASE_URL": own_database(),
+        "DATABASE_URL": demo_database_url(),
         "SITE_URL": f"http://127.0.0.1:{free_port()}",
-        "FREEZE_AT": "23:59",  # or there is nothing to curate after the editors' morning
-        "POSTAL_ADDRESS": os.environ.get("POSTAL_ADDRESS")
-        or "A demo on this machine: your postal address stands here",
+        "FREEZE_AT": "23:59",  # so that an edition stays open to curate
+        "POSTAL_ADDRESS": os.environ.get("POSTAL_ADDRESS") or "Your postal address",
         "OMP_NUM_THREADS": "1",
         "LOG_LEVEL": os.environ.get("LOG_LEVEL", "WARNING"),
     }
     sys.stdout.flush()
-    os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | own)
+    os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | demo_settings)
 
 
-def own_database() -> str:
-    """A SQLite file: a demo never touches the rows of a real service."""
-    given = os.environ.get("DATABASE_URL", "")
+def demo_database_url() -> str:
+    """A SQLite file, so that the demo never writes to a production database."""
+    url = os.environ.get("DATABASE_URL", "")
     return (
-        given
-        if given.startswith("sqlite:")
+        url
+        if url.startswith("sqlite:")
         else f"sqlite:///{settings.VAR / 'paper-round.sqlite3'}"
     )
 
@@ -192,47 +193,47 @@ def free_port() -> int:
                 return port
             except OSError:
                 continue
-    raise CommandError(
-        f"Ports {PORTS[0]} to {PORTS[-1]} are all taken: end one of the programs there."
-    )
+    raise CommandError(f"Ports {PORTS[0]} to {PORTS[-1]} are in use: free one of them.")
 
 
-def new_editor() -> str:
-    """The demo's editor, with a new password each time; nothing secret is kept in the code."""
+def create_editor() -> str:
+    """Create the demo's editor with a new random password."""
     password = secrets.token_urlsafe(9)
     user, _ = User.objects.get_or_create(
-        email=EDITOR, defaults={"is_staff": True, "is_superuser": True}
+        email=EDITOR_EMAIL, defaults={"is_staff": True, "is_superuser": True}
     )
     user.set_password(password)
     user.save()
     return password
 
 
-def from_network() -> bool:
-    """Whether the network brought enough papers in time."""
-    if not reachable(settings.ARXIV_FEED_URL):
+def fetch_listings() -> bool:
+    """Ingest from the network; return whether that stored enough papers in time."""
+    if not is_reachable(settings.ARXIV_FEED_URL):
         return False
     with contextlib.suppress(subprocess.TimeoutExpired):
         subprocess.run(
-            manage("ingest"),
-            timeout=NETWORK_SECONDS,
+            manage_command("ingest"),
+            timeout=INGEST_TIMEOUT_SECONDS,
             check=False,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-    fresh = timezone.localdate() - timedelta(days=7)
-    return Paper.objects.filter(announced_on__gte=fresh).count() >= ENOUGH_PAPERS
+    week_ago = timezone.localdate() - timedelta(days=7)
+    return (
+        Paper.objects.filter(announced_on__gte=week_ago).count() >= MIN_FETCHED_PAPERS
+    )
 
 
-def reachable(url: str) -> bool:
+def is_reachable(url: str) -> bool:
     try:
-        httpx.head(url, timeout=CONNECT_SECONDS)
+        httpx.head(url, timeout=CONNECT_TIMEOUT_SECONDS)
     except httpx.HTTPError:
         return False
     return True
 
 
-def make_readers() -> None:
+def create_readers() -> None:
     for email, requested_interests in READERS.items():
         subscriber, new = Subscriber.objects.get_or_create(email=email)
         if new:
@@ -243,21 +244,21 @@ def make_readers() -> None:
 
 
 def days_with_papers() -> list[date]:
-    """The newest two days with enough papers for a digest, older first; else the newest with any."""
+    """The newest two days with a full digest in ascending order, or the newest day."""
     days = Paper.objects.announced().values("announced_on").annotate(papers=Count("pk"))
     newest = list(days.order_by("-announced_on"))
-    rich = [row for row in newest if row["papers"] >= A_DIGEST]
-    return sorted(row["announced_on"] for row in rich[:2] or newest[:1])
+    full = [row for row in newest if row["papers"] >= MIN_PAPERS_PER_DAY]
+    return sorted(row["announced_on"] for row in full[:2] or newest[:1])
 
 
-def rank(day: date) -> Edition:
+def load_edition(day: date) -> Edition:
     frozen = Edition.objects.frozen().filter(day=day).first()
     edition = frozen or rank_edition.rank_edition(day, timezone.now())
     assert edition is not None  # the day has papers
     return edition
 
 
-WORKER = [
+WORKER_COMMAND = [
     "celery",
     "-A",
     "digest",
@@ -271,8 +272,8 @@ WORKER = [
 ]
 
 
-def web(port: str) -> list[str]:
-    """One process with threads: the limits on forms live in its memory."""
+def web_command(port: str) -> list[str]:
+    """gunicorn with one process, because rate limits are kept in its memory."""
     return [
         "gunicorn",
         "digest.wsgi",
@@ -285,9 +286,8 @@ def web(port: str) -> list[str]:
     ]
 
 
-def wait_until_open(port: int) -> None:
-    """Wait until the web server answers, at most 30 seconds."""
-    deadline = timezone.now() + timedelta(seconds=30)
+def wait_for_port(port: int) -> None:
+    deadline = timezone.now() + timedelta(seconds=WEB_START_SECONDS)
     while timezone.now() < deadline:
         with socket.socket() as probe:
             probe.settimeout(0.2)

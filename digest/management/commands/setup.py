@@ -1,21 +1,25 @@
-"""`manage.py setup`: make a database ready for its first day, or bring it up to this release."""
+"""`manage.py setup`: prepare a new database, or migrate it to this release."""
 
 import os
 from typing import Any
 
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.core.validators import validate_email
 
 from accounts.models import User
-from digest.management import editors
+from digest.management.editors import EDITOR_GROUP, create_editor_group
 from digest.models import Topic
+
+README_PASSWORD = "choose-a-long-one"
 
 
 class Command(BaseCommand):
     help = (
-        "Create or migrate the tables, load the topics into an empty database, make a group of "
-        "editors who may curate, and the first editor from EDITOR_EMAIL and EDITOR_PASSWORD. "
-        "Safe to run at every start."
+        "Create or migrate the tables, load topics into an empty database, and create the group "
+        "of editors and the first editor (EDITOR_EMAIL, EDITOR_PASSWORD). Safe to repeat."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -23,17 +27,13 @@ class Command(BaseCommand):
         if not Topic.objects.exists():
             call_command("loaddata", "topics", verbosity=0)
         self.stdout.write(f"Tables are up to date; {Topic.objects.count()} topics.")
-        self.group_of_editors()
-        self.first_editor(
+        if create_editor_group():
+            self.stdout.write(f"Created the group {EDITOR_GROUP}.")
+        self.create_first_editor(
             os.environ.get("EDITOR_EMAIL", ""), os.environ.get("EDITOR_PASSWORD", "")
         )
 
-    def group_of_editors(self) -> None:
-        if editors.create_editor_group():
-            name = editors.EDITOR_GROUP
-            self.stdout.write(f"Group {name!r}: may curate, sees no readers.")
-
-    def first_editor(self, email: str, password: str) -> None:
+    def create_first_editor(self, email: str, password: str) -> None:
         if User.objects.filter(is_superuser=True).exists():
             return
         if not email:
@@ -41,9 +41,19 @@ class Command(BaseCommand):
                 "No editor yet: set EDITOR_EMAIL and EDITOR_PASSWORD, or run createsuperuser."
             )
             return
-        if len(password) < 10:
+        try:
+            validate_email(email)
+        except ValidationError:
             raise CommandError(
-                "EDITOR_PASSWORD is shorter than 10 characters: choose a longer one."
+                f"EDITOR_EMAIL is not an email address: {email!r}."
+            ) from None
+        if password == README_PASSWORD:
+            raise CommandError(
+                "EDITOR_PASSWORD is the sample of the README. Choose another one."
             )
+        try:
+            validate_password(password, User(email=email))
+        except ValidationError as error:
+            raise CommandError(f"EDITOR_PASSWORD: {' '.join(error.messages)}") from None
         User.objects.create_superuser(email, password)
-        self.stdout.write(f"{email} may now log in at /admin/.")
+        self.stdout.write(f"{email} can now log in at /admin/.")
