@@ -1,59 +1,40 @@
-"""Lists of papers as readers paste them: arXiv ids in any text, BibTeX, or a library's CSV.
+"""Lists of papers as readers paste them: identifiers, titles, BibTeX, RIS, CSL-JSON, CSV.
 
-Pure and tolerant: whatever somebody pastes, the papers that can be told in it are told,
-in a time linear in its length.
+Pure and tolerant: a broken record does not affect the next, and the time is linear in
+the length of the text.
 """
 
 import csv
+import json
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
+from typing import Any
 
 from digest.text.arxiv_ids import find_arxiv_ids, find_marked_arxiv_ids
+from digest.text.plain import to_plain_text
 
-# A library of more papers says nothing more of its reader's taste, and three questions
-# to arXiv fetch this many.
-MAX_PAPERS = 300  # papers, and titles
-# A megabyte of BibTeX holds two thousand records; of more, most is not papers.
-MAX_LINES = 10_000  # lines or records that are looked at
-MAX_SHOWN_LINES = 5  # lines that are named; the others are only counted
-MAX_SHOWN_LINE_CHARS = 80  # characters of such a line
-
-_ENTRY = re.compile(r"(?<![\w.])@\s*([A-Za-z]{3,30})\s*[{(]")
-_NO_PAPER = {"comment", "string", "preamble"}
-_FIELD = re.compile(r"[,{(\s]([A-Za-z][A-Za-z_-]{1,30})\s*=\s*")
-_BARE_VALUE = re.compile(r"[^,}\n]*")
-_BRACES, _QUOTES = re.compile(r"\\.|[{}()]", re.S), re.compile(r'\\.|[{}"]', re.S)
-# Where BibTeX tells of arXiv by number alone, and where only marked. DBLP writes the
-# volume abs/2401.01234, Scholar the journal "arXiv preprint arXiv:2401.01234".
-_OWN_FIELDS = ("eprint", "arxivid", "arxiv")
-_FIELDS = (
-    *("url", "doi", "ee", "link", "journal", "journaltitle", "volume", "number"),
-    *("howpublished", "note", "publisher"),
-)
-# The same of Zotero's columns, and of what others call them.
-_OWN_COLUMNS = ("archive id", "arxiv id", "arxiv_id", "arxiv", "eprint", "id")
-_COLUMNS = (
-    *("url", "doi", "extra", "number", "report number", "archive location"),
-    "publication title",
-)
-# BibTeX's accents: \\"{U} is a letter and a sign above it.
-_ACCENT = re.compile(r"""\\(["'`^~=.])\s*\{?([A-Za-z])\}?""")
-_ABOVE = dict(
-    zip("\"'`^~=.", "\u0308\u0301\u0300\u0302\u0303\u0304\u0307", strict=True)
-)
-_TAGS = re.compile(r"</?(?:i|b|em|sub|sup)>")
+# Identifiers and titles together. More papers add nothing to a reader's profile, and
+# three requests to arXiv fetch this many.
+MAX_PAPERS = 300
+# A megabyte of BibTeX holds two thousand records; most of a longer text is not papers.
+MAX_LINES = 10_000
+# Lines that are listed back to the reader; more are only counted.
+MAX_SHOWN_LINES = 50
+MAX_SHOWN_LINE_CHARS = 80
+# The longest title that is looked up; longer lines are prose.
+MAX_TITLE_CHARS = 300
 
 
 @dataclass(frozen=True)
 class Bibliography:
-    """What a text told: identifiers and titles, each once, in its order, MAX_PAPERS in all.
+    """The papers of a text: identifiers and titles, each once, in order, MAX_PAPERS in all.
 
-    `titles` are of papers without an identifier. `unread` counts lines and records that
-    told nothing, `named` holds the first of them, `left` counts papers over MAX_PAPERS.
-    `is_cut`: there were more than MAX_LINES, and the rest was not looked at.
+    `titles` are of papers without an identifier. `unrecognized_count` counts lines and
+    records without either, and `unrecognized` holds the first of them. `over_limit`
+    counts papers beyond MAX_PAPERS. `is_truncated`: the text has more than MAX_LINES.
     """
 
     identifiers: tuple[str, ...] = ()
@@ -64,164 +45,332 @@ class Bibliography:
     is_truncated: bool = False
 
 
-# What one line or record told: its identifiers, else its title, else only itself.
-Told = tuple[list[str], str, str]
+@dataclass(frozen=True)
+class _Entry:
+    """One line or record: its identifiers, otherwise its title, and its text."""
+
+    identifiers: list[str]
+    title: str
+    text: str
 
 
 def parse_bibliography(*texts: str) -> Bibliography:
-    """The papers of pasted texts and files, each told apart by its content."""
-    return _found(chain.from_iterable(map(_told, texts)))
-
-
-def _told(text: str) -> Iterator[Told]:
-    clean = text.removeprefix("\ufeff").replace("\x00", " ")
-    rows = _records(clean)
-    if rows is not None:
-        return _of_records(rows)
-    if _ENTRY.search(clean):
-        return _of_bibtex(clean)
-    return ((find_arxiv_ids(line), "", line) for line in clean.splitlines())
+    """Collect the papers of pasted texts and files; each text is of any format."""
+    return _collect(chain.from_iterable(map(_parse_text, texts)))
 
 
 def normalize_title(title: str) -> str:
-    """A title as it is compared: letters and digits of any script, without accents."""
+    """Reduce a title to letters and digits of any script, without accents, to compare it."""
     folded = unicodedata.normalize("NFKD", title.casefold())
-    return "".join(sign for sign in folded if sign.isalnum())
+    return "".join(char for char in folded if char.isalnum())
 
 
-def _found(every: Iterator[Told]) -> Bibliography:
-    numbers: dict[str, None] = {}
+def _parse_text(text: str) -> Iterator[_Entry]:
+    text = text.removeprefix("\ufeff").replace("\x00", " ")
+    for parse_format in (_parse_csl, _parse_csv, _parse_ris, _parse_bibtex):
+        entries = parse_format(text)
+        if entries is not None:
+            return entries
+    return _parse_lines(text)
+
+
+def _collect(entries: Iterator[_Entry]) -> Bibliography:
+    identifiers: dict[str, None] = {}
     titles: dict[str, str] = {}
-    unread: list[str] = []
-    for told, title, line in islice(every, MAX_LINES):
-        if told:
-            numbers.update(dict.fromkeys(told))
-        elif normalize_title(title):
-            titles.setdefault(normalize_title(title), title)
-        elif line.strip():
-            unread.append(line)
-    kept = tuple(numbers)[:MAX_PAPERS]
-    room = MAX_PAPERS - len(kept)
+    unrecognized: list[str] = []
+    for entry in islice(entries, MAX_LINES):
+        if entry.identifiers:
+            identifiers.update(dict.fromkeys(entry.identifiers))
+        elif key := normalize_title(entry.title):
+            titles.setdefault(key, entry.title)
+        elif entry.text.strip():
+            unrecognized.append(entry.text)
+    kept = tuple(identifiers)[:MAX_PAPERS]
     return Bibliography(
         identifiers=kept,
-        titles=tuple(titles.values())[:room],
-        unrecognized_count=len(unread),
-        unrecognized=tuple(map(_short, unread[:MAX_SHOWN_LINES])),
-        over_limit=max(len(numbers) + len(titles) - MAX_PAPERS, 0),
-        is_truncated=next(every, None) is not None,
+        titles=tuple(titles.values())[: MAX_PAPERS - len(kept)],
+        unrecognized_count=len(unrecognized),
+        unrecognized=tuple(map(_shorten, unrecognized[:MAX_SHOWN_LINES])),
+        over_limit=max(len(identifiers) + len(titles) - MAX_PAPERS, 0),
+        is_truncated=next(entries, None) is not None,
     )
 
 
-def _short(line: str) -> str:
-    bare = " ".join(line[: 4 * MAX_SHOWN_LINE_CHARS].split())
-    return (
-        bare
-        if len(bare) <= MAX_SHOWN_LINE_CHARS
-        else f"{bare[: MAX_SHOWN_LINE_CHARS - 1]}…"
-    )
+def _shorten(line: str) -> str:
+    text = " ".join(line[: 4 * MAX_SHOWN_LINE_CHARS].split())
+    is_short = len(text) <= MAX_SHOWN_LINE_CHARS
+    return text if is_short else f"{text[: MAX_SHOWN_LINE_CHARS - 1]}…"
 
 
-# BibTeX, read tolerantly: what is broken in one record does not reach the next.
+_TAG = re.compile(r"</?(?:i|b|em|sub|sup|span|scp)\b[^<>]{0,200}>", re.IGNORECASE)
 
 
-def _of_bibtex(text: str) -> Iterator[Told]:
-    """Text around the records is comment: an id in it counts, a line without is no loss."""
-    starts = list(_ENTRY.finditer(text))
-    ends = [start.start() for start in starts[1:]] + [len(text)]
-    yield find_arxiv_ids(text[: starts[0].start()]), "", ""
-    for start, end in zip(starts, ends, strict=True):
-        if start[1].lower() not in _NO_PAPER:
-            body = text[start.end() - 1 : end]
-            size = _closed(body, 0)
-            fields = dict(_fields(body[:size]))
-            title = _plain(fields.get("title", ""))
-            yield _number_of(fields), title, start[0] + body[1:size]
-            yield find_arxiv_ids(body[size:]), "", ""
+def _clean_title(raw: str) -> str:
+    """Convert a title with braces, commands, formulas or tags to plain text."""
+    plain = to_plain_text(_TAG.sub("", raw)[: 4 * MAX_TITLE_CHARS])
+    return " ".join(re.sub(r"[{}]", "", plain).split())
 
 
-def _number_of(fields: Mapping[str, str]) -> list[str]:
-    """The one paper of a record; an eprint may be another archive's than arXiv."""
-    archive = fields.get("archiveprefix") or fields.get("eprinttype") or "arxiv"
-    own = _OWN_FIELDS if archive.lower() == "arxiv" else ()
-    return _first(fields, own, _FIELDS)
-
-
-def _first(
-    values: Mapping[str, str], own: tuple[str, ...], others: tuple[str, ...]
+def _first_identifier(
+    fields: Mapping[str, str], own: Iterable[str], others: Iterable[str]
 ) -> list[str]:
-    """The first id in these fields: in its `own` ones bare, in others only marked."""
+    """Return the first identifier: bare in the `own` fields, only marked in the others.
+
+    Links may be wrapped, so their white space is ignored.
+    """
     for name in own:
-        if told := find_arxiv_ids(values.get(name, "")):
-            return told[:1]
+        if identifiers := find_arxiv_ids(fields.get(name, "")):
+            return identifiers[:1]
     for name in others:
-        if told := find_marked_arxiv_ids(values.get(name, "")):
-            return told[:1]
+        value = fields.get(name, "")
+        for text in (value, "".join(value.split())) if value else ():
+            if identifiers := find_marked_arxiv_ids(text):
+                return identifiers[:1]
     return []
 
 
-def _fields(body: str) -> Iterator[tuple[str, str]]:
-    """Names in lower case and values of a record, without what encloses them."""
-    at = 1
-    while name := _FIELD.search(body, at - 1):
-        at, value = _value(body, name.end())
-        yield name[1].lower(), " ".join(value.split())
+# Plain lines
+
+_BULLET = re.compile(r"\s{0,20}(?:[-*\u2022\u2013]|\[?\d{1,3}[.)\]])\s+")
+# An address that a mail program wrapped: after a slash, inside the number, or as
+# quoted-printable.
+_WRAPPED = re.compile(
+    r"(?<=/abs/)\s{1,20}(?=\d)|(?<=/pdf/)\s{1,20}(?=\d)|(?<=/\d{4}\.)\s{1,20}(?=\d{4})"
+    r"|=\r?\n"
+)
 
 
-def _value(body: str, at: int) -> tuple[int, str]:
-    """Where the value that begins at `at` ends, and what it is."""
-    if body[at : at + 1] in ("{", '"'):
-        end = _closed(body, at) if body[at] == "{" else _quoted(body, at)
-        return end, body[at + 1 : end - 1]
-    bare = _BARE_VALUE.match(body, at)
-    return (bare.end(), bare[0]) if bare else (len(body), "")
+def _parse_lines(text: str) -> Iterator[_Entry]:
+    """Read identifiers from any line, and lines of several words as titles.
+
+    In a text without identifiers two words are enough for a title.
+    """
+    lines = _WRAPPED.sub("", text).splitlines()
+    min_words = 3 if any(map(find_arxiv_ids, lines[:MAX_LINES])) else 2
+    for line in lines:
+        identifiers = find_arxiv_ids(line)
+        title = _BULLET.sub("", line, count=1).strip()
+        is_title = (
+            not identifiers
+            and len(title) <= MAX_TITLE_CHARS
+            and sum(any(map(str.isalpha, word)) for word in title.split()) >= min_words
+        )
+        yield _Entry(identifiers, _clean_title(title) if is_title else "", line)
 
 
-def _closed(body: str, at: int) -> int:
-    """The place after the brace or parenthesis that closes the one at `at`, else the end."""
-    opening, closing = ("(", ")") if body[at] == "(" else ("{", "}")
-    depth = 0
-    for sign in _BRACES.finditer(body, at):
-        depth += (sign[0] == opening) - (sign[0] == closing)
-        if depth == 0 and sign[0] == closing:
-            return sign.end()
-    return len(body)
+# CSL-JSON
+
+_CSL_FIELDS = (
+    *("url", "doi", "number", "archive_location", "note", "container-title"),
+    *("volume", "page", "publisher", "id", "citation-key"),
+)
 
 
-def _quoted(body: str, at: int) -> int:
-    """The place after the quote that closes the one at `at`; within braces quotes are text."""
-    depth = 0
-    for sign in _QUOTES.finditer(body, at + 1):
-        depth += (sign[0] == "{") - (sign[0] == "}")
-        if sign[0] == '"' and depth <= 0:
-            return sign.end()
-    return len(body)
-
-
-def _plain(title: str) -> str:
-    """A title without BibTeX's braces and commands: good enough to compare and to show."""
-    accented = _ACCENT.sub(lambda found: found[2] + _ABOVE[found[1]], title)
-    bare = re.sub(r"\\[a-zA-Z]+\s*|\\.", "", unicodedata.normalize("NFC", accented))
-    return " ".join(re.sub(r"[{}$]", "", bare).replace("~", " ").split())
-
-
-# A library's CSV: one record a paper, the columns found by their names.
-
-
-def _records(text: str) -> list[dict[str, str]] | None:
-    """The records of a CSV by the lower-case names of its first line; None for other text."""
-    lines = text.lstrip().splitlines(keepends=True)
-    comma = max(",;\t", key=lines[0].count) if lines else ","
+def _parse_csl(text: str) -> Iterator[_Entry] | None:
+    if text.lstrip()[:1] not in ("[", "{"):
+        return None
     try:
-        rows = csv.reader(lines, delimiter=comma)
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(document, dict):
+        document = document.get("items", [document])
+    if not isinstance(document, list):
+        return None
+    items = [item for item in document if isinstance(item, dict)]
+    return map(_csl_entry, items) if items else None
+
+
+def _csl_entry(item: Mapping[str, Any]) -> _Entry:
+    fields = {
+        str(name).lower(): " ".join(str(value).split())
+        for name, value in item.items()
+        if isinstance(value, str | int)
+    }
+    return _Entry(
+        _first_identifier(fields, ("arxiv", "eprint"), _CSL_FIELDS),
+        _clean_title(fields.get("title", "")),
+        fields.get("title") or " ".join(fields.values()),
+    )
+
+
+# CSV of Zotero, Google Scholar and others: columns by name
+
+_OWN_COLUMNS = ("archive id", "arxiv id", "arxiv_id", "arxiv", "eprint", "id")
+_COLUMNS = (
+    *("url", "doi", "link", "extra", "number", "report number", "archive location"),
+    *("publication title", "publication", "journal", "venue", "volume", "pages"),
+)
+
+
+def _parse_csv(text: str) -> Iterator[_Entry] | None:
+    lines = text.lstrip().splitlines(keepends=True)
+    delimiter = max(",;\t", key=lines[0].count) if lines else ","
+    try:
+        rows = csv.reader(lines, delimiter=delimiter)
         names = [name.strip().lower() for name in next(rows, [])]
         if "title" not in names or not {*_OWN_COLUMNS, *_COLUMNS} & set(names):
             return None
-        return [dict(zip(names, row, strict=False)) for row in rows if any(row)]
-    except csv.Error:  # a cell of more than 128 KB: no list of papers
+        records = [dict(zip(names, row, strict=False)) for row in rows if any(row)]
+    except csv.Error:  # a cell of more than 128 KB: not a list of papers
         return None
+    return map(_csv_entry, records)
 
 
-def _of_records(rows: list[dict[str, str]]) -> Iterator[Told]:
-    for row in rows:
-        title = " ".join(_TAGS.sub("", row.get("title", "")).split())
-        yield _first(row, _OWN_COLUMNS, _COLUMNS), title, " ".join(row.values())
+def _csv_entry(record: Mapping[str, str]) -> _Entry:
+    return _Entry(
+        _first_identifier(record, _OWN_COLUMNS, _COLUMNS),
+        _clean_title(record.get("title", "")),
+        " ".join(record.values()),
+    )
+
+
+# RIS of Zotero, Mendeley, EndNote and publishers
+
+_RIS_START = re.compile(r"^[ \t]{0,8}TY  ?-", re.MULTILINE)
+_RIS_LINE = re.compile(r"[ \t]{0,8}([A-Z][A-Z0-9]) {1,2}-(.*)", re.DOTALL)
+# Neither abstracts (AB, N2) nor notes (N1): they cite other papers.
+_RIS_FIELDS = (
+    *("UR", "DO", "L1", "L2", "LK", "AN", "ID", "M1", "M3", "C1", "C7"),
+    *("JO", "JF", "J2", "T2", "PB", "VL", "IS", "SP"),
+)
+
+
+def _parse_ris(text: str) -> Iterator[_Entry] | None:
+    start = _RIS_START.search(text)
+    if start is None:
+        return None
+    before = _parse_lines(text[: start.start()])
+    return chain(before, _ris_entries(text[start.start() :].splitlines()))
+
+
+def _ris_entries(lines: list[str]) -> Iterator[_Entry]:
+    fields: dict[str, str] = {}
+    name = ""
+    for line in [*lines, "TY  - "]:
+        match = _RIS_LINE.fullmatch(line)
+        if match and match[1] in ("TY", "ER") and fields:
+            yield _ris_entry(fields)
+            fields = {}
+        if match:
+            name, value = match[1], match[2].strip()
+            if name not in ("TY", "ER"):
+                fields[name] = f"{fields[name]} {value}" if name in fields else value
+        elif name in fields:
+            fields[name] += f" {line.strip()}"
+
+
+def _ris_entry(fields: Mapping[str, str]) -> _Entry:
+    titles = (fields.get(name, "") for name in ("TI", "T1", "CT", "BT"))
+    title = next(filter(None, titles), "")
+    return _Entry(
+        _first_identifier(fields, (), _RIS_FIELDS),
+        _clean_title(title),
+        title or " ".join(fields.values()),
+    )
+
+
+# BibTeX, of BibDesk, JabRef, DBLP, ADS and Overleaf too
+
+_BIBTEX_START = re.compile(r"(?<![\w.])@\s*([A-Za-z]{3,30})\s*[{(]")
+_NO_PAPER = {"comment", "string", "preamble"}
+_KEY = re.compile(r"[{(]\s{0,20}([^\s,=]{1,200})\s{0,20},")
+_FIELD = re.compile(r"[,{(\s]([A-Za-z][\w-]{1,30})\s*=\s*")
+_BARE_VALUE = re.compile(r"[^,}\n#]*")
+_CONCATENATION = re.compile(r"\s{0,50}#\s{0,50}")
+_BRACES, _QUOTES = re.compile(r"\\.|[{}()]", re.S), re.compile(r'\\.|[{}"]', re.S)
+# The fields of arXiv's number alone, and those where it must be marked: DBLP writes the
+# volume abs/2401.01234, Scholar the journal "arXiv preprint arXiv:2401.01234".
+_OWN_FIELDS = ("eprint", "arxivid", "arxiv")
+_FIELDS = (
+    *("url", "doi", "ee", "link", "eid", "journal", "journaltitle", "volume"),
+    *("number", "pages", "howpublished", "note", "publisher", "adsurl", "biburl"),
+    *("bdsk-url-1", "bdsk-url-2", "bdsk-url-3", "local-url", "key"),
+)
+
+
+def _parse_bibtex(text: str) -> Iterator[_Entry] | None:
+    starts = list(_BIBTEX_START.finditer(text))
+    return _bibtex_entries(text, starts) if starts else None
+
+
+def _bibtex_entries(text: str, starts: list[re.Match[str]]) -> Iterator[_Entry]:
+    """Yield the records, and the identifiers of the comments between them."""
+    ends = [start.start() for start in starts[1:]] + [len(text)]
+    macros: dict[str, str] = {}
+    yield _Entry(find_arxiv_ids(text[: starts[0].start()]), "", "")
+    for start, end in zip(starts, ends, strict=True):
+        body = text[start.end() - 1 : end]
+        size = _find_closing(body, 0)
+        kind = start[1].lower()
+        if kind == "string":
+            macros |= dict(_parse_fields(body[:size], macros))
+        elif kind not in _NO_PAPER:
+            fields = dict(_parse_fields(body[:size], macros))
+            if key := _KEY.match(body):
+                fields["key"] = key[1]
+            title = _clean_title(fields.get("title", ""))
+            yield _Entry(_bibtex_identifier(fields), title, start[0] + body[1:size])
+            yield _Entry(find_arxiv_ids(body[size:]), "", "")
+
+
+def _bibtex_identifier(fields: Mapping[str, str]) -> list[str]:
+    """Return the one paper of a record; its eprint may be another archive's."""
+    archive = fields.get("archiveprefix") or fields.get("eprinttype") or "arxiv"
+    own = _OWN_FIELDS if archive.lower() == "arxiv" else ()
+    return _first_identifier(fields, own, _FIELDS)
+
+
+def _parse_fields(body: str, macros: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield lower-case names and values of a record, without their delimiters."""
+    position = 1
+    while name := _FIELD.search(body, position - 1):
+        position, value = _parse_value(body, name.end(), macros)
+        yield name[1].lower(), " ".join(value.split())
+
+
+def _parse_value(
+    body: str, position: int, macros: Mapping[str, str]
+) -> tuple[int, str]:
+    """Return the end of the value at `position`, and the value with its `#` parts joined."""
+    parts = []
+    while True:
+        position, part = _parse_part(body, position, macros)
+        parts.append(part)
+        joint = _CONCATENATION.match(body, position)
+        if joint is None:
+            return position, "".join(parts)
+        position = joint.end()
+
+
+def _parse_part(body: str, position: int, macros: Mapping[str, str]) -> tuple[int, str]:
+    if body[position : position + 1] in ("{", '"'):
+        is_braced = body[position] == "{"
+        find_end = _find_closing if is_braced else _find_closing_quote
+        end = find_end(body, position)
+        return end, body[position + 1 : end - 1]
+    bare = _BARE_VALUE.match(body, position)
+    if bare is None:
+        return len(body), ""
+    return bare.end(), macros.get(bare[0].strip().lower(), bare[0])
+
+
+def _find_closing(body: str, position: int) -> int:
+    """Return the place after the bracket that closes the one at `position`, or the end."""
+    opening, closing = ("(", ")") if body[position] == "(" else ("{", "}")
+    depth = 0
+    for match in _BRACES.finditer(body, position):
+        depth += (match[0] == opening) - (match[0] == closing)
+        if depth == 0 and match[0] == closing:
+            return match.end()
+    return len(body)
+
+
+def _find_closing_quote(body: str, position: int) -> int:
+    """Return the place after the closing quote; within braces quotes are text."""
+    depth = 0
+    for match in _QUOTES.finditer(body, position + 1):
+        depth += (match[0] == "{") - (match[0] == "}")
+        if match[0] == '"' and depth <= 0:
+            return match.end()
+    return len(body)

@@ -1,4 +1,4 @@
-"""Lists of papers: whatever a reader pastes, its papers are told, and nothing else is."""
+"""Bibliographies: the papers of pasted lines, BibTeX, RIS, CSL-JSON and CSV."""
 
 import csv
 import gzip
@@ -10,8 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digest.text import bibliography
-from digest.text.arxiv_ids import find_arxiv_ids, parse_arxiv_id
+from digest.text.arxiv_ids import parse_arxiv_id
+from digest.text.bibliography import (
+    MAX_LINES,
+    Bibliography,
+    normalize_title,
+    parse_bibliography,
+)
+from digest.text.plain import to_plain_text
 from tests.conftest import DATA, needs_data
 
 ANYTHING = st.text(max_size=400) | st.text(
@@ -20,62 +26,14 @@ ANYTHING = st.text(max_size=400) | st.text(
 )
 
 
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("2401.01234", ["2401.01234"]),
-        ("arXiv:2401.01234v3 [cs.LG]", ["2401.01234"]),
-        ("arxiv 1207.7214", ["1207.7214"]),
-        ("see https://arxiv.org/abs/2401.01234v2.", ["2401.01234"]),
-        ("http://www.arxiv.org/pdf/2401.01234v2.pdf", ["2401.01234"]),
-        ("https://ar5iv.labs.arxiv.org/html/2401.01234", ["2401.01234"]),
-        ("https://huggingface.co/papers/2401.01234?x=1", ["2401.01234"]),
-        ("https://www.alphaxiv.org/abs/hep-th/9901001", ["hep-th/9901001"]),
-        ("https://doi.org/10.48550/arXiv.2401.01234", ["2401.01234"]),
-        ("https://doi.org/10.48550/arXiv.cs/0112017", ["cs/0112017"]),
-        (
-            "math.GT/0309136v2 and (astro-ph/0601001)",
-            ["math/0309136", "astro-ph/0601001"],
-        ),
-        ("2401.01234,2402.00001;2401.01234v2", ["2401.01234", "2402.00001"]),
-        ("~/papers/arxiv_2401.01234v1.pdf", ["2401.01234"]),
-        ("2401.01234v1.pdf", ["2401.01234"]),
-    ],
-)
-def test_ids_of_both_styles_are_told_wherever_they_stand(text, told):
-    assert find_arxiv_ids(text) == told
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "no paper here, page 1234.5678",
-        "10.1145/3411.12345",
-        "10.1103/PhysRevD.1203.45678",
-        "2413.01234",  # no such month
-        "1401.01234",  # five digits came in 2015
-        "1501.0123",
-        "2401.012345",
-        "2401.01234.5",
-        "version 12401.01234",
-        "and/0112017 or cs/0113017",
-        "https://example.org/2401.01234",
-        "me@example.org",
-    ],
-)
-def test_other_numbers_are_not_taken_for_papers(text):
-    assert find_arxiv_ids(text) == []
-
-
-def test_lines_without_an_id_are_counted_and_the_first_are_named():
+def test_lines_without_an_identifier_are_counted_and_listed():
     text = "\ufeff2401.01234\n\nmy favourite\r\n  \nhep-th/9901001 x\n" + "y" * 200
 
-    found = bibliography.parse_bibliography(text)
+    parsed = parse_bibliography(text)
 
-    assert found.identifiers == ("2401.01234", "hep-th/9901001")
-    assert (found.unrecognized_count, found.titles) == (2, ())
-    assert found.unrecognized == ("my favourite", "y" * 79 + "…")
+    assert parsed.identifiers == ("2401.01234", "hep-th/9901001")
+    assert (parsed.unrecognized_count, parsed.titles) == (2, ())
+    assert parsed.unrecognized == ("my favourite", "y" * 79 + "…")
 
 
 BIBTEX = r"""% Encoding: UTF-8, see also 2401.09999
@@ -97,10 +55,10 @@ BIBTEX = r"""% Encoding: UTF-8, see also 2401.09999
 """
 
 
-def test_bibtex_tells_ids_titles_and_what_it_could_not_read():
-    found = bibliography.parse_bibliography(BIBTEX)
+def test_bibtex_gives_identifiers_titles_and_unrecognized_records():
+    parsed = parse_bibliography(BIBTEX)
 
-    assert found.identifiers == (
+    assert parsed.identifiers == (
         "2401.09999",
         "2401.01234",
         "2402.00003",
@@ -109,23 +67,142 @@ def test_bibtex_tells_ids_titles_and_what_it_could_not_read():
         "2404.00006",
         "cs/0112017",
     )
-    assert found.titles == ("Only a Title: Schöne k-Means", "Kept Elsewhere")
-    assert (found.unrecognized_count, found.unrecognized) == (
+    assert parsed.titles == ("Only a Title: Schöne k-Means", "Kept Elsewhere")
+    assert (parsed.unrecognized_count, parsed.unrecognized) == (
         1,
         ("@book{nine, author = {Nobody}}",),
     )
 
 
-def test_a_broken_record_does_not_swallow_the_next():
+OVERLEAF = r"""
+@string{arxiv = "arXiv preprint"}
+@misc{a, title = "Sparse Lanterns", howpublished = "\url{https://arxiv.org/abs/2401.01234}"}
+@article{b, title={Harbours}, journal = arxiv # " arXiv:2305.04321", year=2023}
+@techreport{c, title={Lakes}, eid={arXiv:2306.00042}}
+@article{d, title={Rivers}, Bdsk-Url-1 = {https://arxiv.org/abs/2306.00043}}
+@article{e, title={Ponds}, url = {https://arxiv.org/abs/
+   2306.00044}}
+@article{DBLP:journals/corr/abs-2306-00045, title={Brooks}}
+@article{2023arXiv230600046L, title={Seas}, abstract = {We follow arXiv:2301.00001.}}
+@article{g, title={A $\beta$-Lake of {\o}re}}
+"""
+
+
+def test_bibtex_of_overleaf_bibdesk_dblp_and_ads():
+    parsed = parse_bibliography(OVERLEAF)
+
+    assert parsed.identifiers == (
+        *("2401.01234", "2305.04321", "2306.00042", "2306.00043", "2306.00044"),
+        *("2306.00045", "2306.00046"),
+    )
+    assert parsed.titles == ("A β-Lake of øre",)
+
+
+RIS = """TY  - Preprint
+TI  - Sparse Lanterns for Quiet Networks
+AU  - Berg, Ola
+AB  - We follow lamps. See arXiv:2301.00001
+and arXiv:2301.00003.
+N1  - Compare arXiv:2301.00002
+DO  - 10.48550/arXiv.2401.01234
+ER  -
+
+TY  - CONF
+T1  - Harbours of
+  $\\beta$-Attention
+N2  - As in arXiv:2301.00004.
+ER  -
+TY  - JOUR
+AU  - Dahl, Kim
+ER  -
+"""
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_ris_gives_its_own_papers_and_not_those_it_cites(newline):
+    parsed = parse_bibliography(RIS.replace("\n", newline))
+
+    assert parsed.identifiers == ("2401.01234",)
+    assert parsed.titles == ("Harbours of β-Attention",)
+    assert parsed.unrecognized == ("Dahl, Kim",)
+
+
+def test_csl_json_gives_identifiers_and_titles():
+    items = [
+        {"id": "x", "title": "A", "URL": "http://arxiv.org/abs/2401.01234"},
+        {"id": "y", "title": "B", "DOI": "10.48550/arXiv.2401.01235", "volume": 3},
+        {"id": "z", "title": "C", "number": "arXiv:2401.01236", "author": [{}]},
+        {"title": "A <i>River</i> of Models", "abstract": "See arXiv:2301.00001."},
+        {"id": "nothing"},
+    ]
+
+    for document in (items, {"items": items}):
+        parsed = parse_bibliography(json.dumps(document))
+        assert parsed.identifiers == ("2401.01234", "2401.01235", "2401.01236")
+        assert parsed.titles == ("A River of Models",)
+        assert parsed.unrecognized == ("nothing",)
+
+
+def test_scholar_csv_gives_identifiers_and_titles():
+    rows = [
+        ["Authors", "Title", "Publication", "Volume", "Number", "Pages", "Year"],
+        ["Berg, Ola; ", "Lanterns", "arXiv preprint arXiv:2401.01234", "", "", "", ""],
+        [
+            "Dahl, Kim; ",
+            "Harbours of attention",
+            "Journal of Results",
+            "3",
+            "2",
+            "",
+            "",
+        ],
+    ]
+
+    parsed = parse_bibliography(as_csv(rows))
+
+    assert parsed.identifiers == ("2401.01234",)
+    assert parsed.titles == ("Harbours of attention",)
+
+
+def test_lines_of_titles_are_titles():
+    parsed = parse_bibliography(
+        "1. Sparse Lanterns for Quiet Networks\n- Harbours of $\\beta$\nGraph Lakes\nx\n"
+    )
+
+    assert parsed.titles == (
+        "Sparse Lanterns for Quiet Networks",
+        "Harbours of β",
+        "Graph Lakes",
+    )
+    assert parsed.unrecognized == ("x",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://arxiv.org/abs/\n2401.01234",
+        "see https://arxiv.org/pdf/2401.\n01234.",
+        "https://arxiv.org/abs/2401.=\n01234",
+        "https://www.google.com/url?q=3Dhttps%3A%2F%2Farxiv.org%2Fabs%2F2401.01234&sa=D",
+    ],
+)
+def test_wrapped_and_redirected_links_are_read(text):
+    parsed = parse_bibliography(text)
+
+    assert parsed.identifiers == ("2401.01234",)
+    assert parsed.unrecognized_count == 0
+
+
+def test_unclosed_record_does_not_swallow_the_next():
     text = "@article{one, title = {Never closed, eprint = {2401.00001}\n@misc{two, eprint = 2401.00002}"
 
-    found = bibliography.parse_bibliography(text)
+    parsed = parse_bibliography(text)
 
-    assert "2401.00002" in found.identifiers
+    assert "2401.00002" in parsed.identifiers
 
 
 @given(st.integers(2, 6), st.data())
-def test_wherever_a_record_is_cut_the_others_are_told(size, data):
+def test_cut_record_does_not_affect_the_others(size, data):
     records = [
         f'@article{{k{n}, title = "A {{Title}} of {n}", eprint={{2401.0000{n}}}, note = {{x}}}}'
         for n in range(size)
@@ -133,10 +210,10 @@ def test_wherever_a_record_is_cut_the_others_are_told(size, data):
     broken = data.draw(st.integers(0, size - 1))
     records[broken] = records[broken][: data.draw(st.integers(0, 90))]
 
-    found = bibliography.parse_bibliography("\n".join(records))
+    parsed = parse_bibliography("\n".join(records))
 
-    told = {f"2401.0000{n}" for n in range(size) if n != broken}
-    assert told <= set(found.identifiers)
+    others = {f"2401.0000{n}" for n in range(size) if n != broken}
+    assert others <= set(parsed.identifiers)
 
 
 ZOTERO = [
@@ -164,78 +241,73 @@ def as_csv(rows, **options):
 
 
 @pytest.mark.parametrize("comma", [",", ";", "\t"])
-def test_a_zotero_export_tells_ids_and_titles_of_its_columns(comma):
-    found = bibliography.parse_bibliography("\ufeff" + as_csv(ZOTERO, delimiter=comma))
+def test_zotero_csv_gives_identifiers_and_titles(comma):
+    parsed = parse_bibliography("\ufeff" + as_csv(ZOTERO, delimiter=comma))
 
-    assert found.identifiers == ("2401.01234", "2402.00002")
-    assert found.titles == ("By Title", "Cites 2401.00009")
-    assert found.unrecognized_count == 1
+    assert parsed.identifiers == ("2401.01234", "2402.00002")
+    assert parsed.titles == ("By Title", "Cites 2401.00009")
+    assert parsed.unrecognized_count == 1
 
 
-def test_the_extra_column_and_columns_of_ids_alone_are_read():
+def test_csv_column_of_identifiers_and_extra_column():
     extra = [["Title", "Extra"], ["X", "arXiv:2401.01234 [cs]"]]
     alone = [["arxiv_id", "title"], ["2401.01234v2", "X"]]
 
-    assert bibliography.parse_bibliography(as_csv(extra)).identifiers == ("2401.01234",)
-    assert bibliography.parse_bibliography(as_csv(alone)).identifiers == ("2401.01234",)
+    assert parse_bibliography(as_csv(extra)).identifiers == ("2401.01234",)
+    assert parse_bibliography(as_csv(alone)).identifiers == ("2401.01234",)
 
 
-def test_a_byte_order_mark_hides_no_column():
+def test_byte_order_mark_is_ignored():
     rows = [["Title", "Url"], ["Of a Thing", ""]]
 
-    assert bibliography.parse_bibliography("\ufeff" + as_csv(rows)).titles == (
-        "Of a Thing",
-    )
+    assert parse_bibliography("\ufeff" + as_csv(rows)).titles == ("Of a Thing",)
 
 
-def test_a_cell_too_long_for_a_csv_leaves_its_lines():
+def test_csv_with_an_over_long_cell_is_read_by_line():
     text = f'"Title","Url"\n"{"x" * 200_000}","https://arxiv.org/abs/2401.01234"'
 
-    assert bibliography.parse_bibliography(text).identifiers == ("2401.01234",)
+    assert parse_bibliography(text).identifiers == ("2401.01234",)
 
 
-def test_at_most_three_hundred_papers_are_taken_and_the_rest_is_counted():
+def test_papers_over_the_limit_are_counted():
     numbers = [f"2401.{n:05}" for n in range(1, 291)]
     records = [f"@misc{{x, eprint={{{n}}}}}" for n in numbers]
     records += [f"@misc{{x, title={{Title {n}}}}}" for n in range(25)]
 
-    found = bibliography.parse_bibliography("\n".join(records))
+    parsed = parse_bibliography("\n".join(records))
 
-    assert found.identifiers == tuple(numbers)
-    assert len(found.titles) == 10
-    assert found.over_limit == 15
-
-
-def test_several_texts_are_each_read_in_their_own_way():
-    found = bibliography.parse_bibliography("2401.00003", BIBTEX, as_csv(ZOTERO))
-
-    assert found.identifiers[0] == "2401.00003"
-    assert found.identifiers[-1] == "2402.00002"
-    assert "By Title" in found.titles
+    assert parsed.identifiers == tuple(numbers)
+    assert len(parsed.titles) == 10
+    assert parsed.over_limit == 15
 
 
-def test_the_same_paper_counts_once():
+def test_each_text_has_its_own_format():
+    parsed = parse_bibliography("2401.00003", BIBTEX, as_csv(ZOTERO))
+
+    assert parsed.identifiers[0] == "2401.00003"
+    assert parsed.identifiers[-1] == "2402.00002"
+    assert "By Title" in parsed.titles
+
+
+def test_same_paper_is_returned_once():
     text = "@misc{a, title={A  Title!}}@misc{b, title={{a} title}}@misc{c,eprint={2401.00001}}@misc{d,url={arxiv.org/abs/2401.00001v2}}"
 
-    found = bibliography.parse_bibliography(text)
+    parsed = parse_bibliography(text)
 
-    assert (found.identifiers, found.titles) == (("2401.00001",), ("A Title!",))
+    assert (parsed.identifiers, parsed.titles) == (("2401.00001",), ("A Title!",))
 
 
-def test_titles_are_compared_without_accents_case_and_signs():
-    assert (
-        bibliography.normalize_title("Schrödinger's  Naïve-Cat!")
-        == "schrodingersnaivecat"
-    )
-    assert bibliography.normalize_title("猫 2") == "猫2"
+def test_normalize_title_ignores_accents_case_and_punctuation():
+    assert normalize_title("Schrödinger's  Naïve-Cat!") == "schrodingersnaivecat"
+    assert normalize_title("猫 2") == "猫2"
 
 
 @given(ANYTHING)
-def test_whatever_is_pasted_is_read_and_tells_true_ids_only(text):
-    found = bibliography.parse_bibliography(text)
+def test_any_text_gives_valid_identifiers_and_titles(text):
+    parsed = parse_bibliography(text)
 
-    assert all(parse_arxiv_id(number) == (number, 1) for number in found.identifiers)
-    assert all(map(bibliography.normalize_title, found.titles))
+    assert all(parse_arxiv_id(number) == (number, 1) for number in parsed.identifiers)
+    assert all(map(normalize_title, parsed.titles))
 
 
 @pytest.mark.parametrize(
@@ -253,36 +325,41 @@ def test_whatever_is_pasted_is_read_and_tells_true_ids_only(text):
             "\\",
         ),
         *("{", "}", '"', "arxiv ", "abs/", "2401.", "cs/", "2401.01234", "title,url\n"),
+        *("TY  - ", "TI  - a", "TY  - a\nER  - \n", "[", '[{"', "%3A", "a # ", "=\n"),
+        *(
+            "@string{a=",
+            "<sub ",
+            "$\\beta$",
+            "1. ",
+            "abs-24",
+            "https://arxiv.org/abs/\n",
+        ),
         *('title,url\n"', "arxiv:    ", "@      ", "v1", "aa  ", ",a  ="),
     ],
 )
-def test_a_long_text_of_anything_is_read_soon(bit):
+def test_parsing_is_linear(bit):
     long = bit * (300_000 // len(bit))
 
     begun = time.process_time()
-    bibliography.parse_bibliography(long)
-    bibliography.parse_bibliography(f"@misc{{x, {long}")
+    parse_bibliography(long)
+    parse_bibliography(f"@misc{{x, {long}")
 
     assert time.process_time() - begun < 5  # a quadratic reading takes an hour
 
 
-def test_a_text_without_end_is_cut_and_says_so():
-    found = bibliography.parse_bibliography(
-        "x\n" * bibliography.MAX_LINES + "2401.01234"
-    )
+def test_text_over_the_line_limit_is_truncated():
+    parsed = parse_bibliography("x\n" * MAX_LINES + "2401.01234")
 
-    assert (found.unrecognized_count, found.is_truncated) == (
-        bibliography.MAX_LINES,
+    assert (parsed.unrecognized_count, parsed.is_truncated) == (
+        MAX_LINES,
         True,
     )
-    assert not bibliography.parse_bibliography(
-        "x\n" * bibliography.MAX_LINES
-    ).is_truncated
+    assert not parse_bibliography("x\n" * MAX_LINES).is_truncated
 
 
 @needs_data
 @pytest.mark.parametrize("first", range(0, 9_000, 1_500))
-def test_real_papers_are_told_from_text_bibtex_and_csv(first):
+def test_recorded_papers_in_lines_bibtex_and_csv(first):
     with gzip.open(DATA / "evaluation" / "topics" / "papers.jsonl.gz", "rt") as file:
         rows = [json.loads(line) for line in file][first : first + 250]
     numbers, titles = [row["id"] for row in rows], [row["title"] for row in rows]
@@ -291,10 +368,8 @@ def test_real_papers_are_told_from_text_bibtex_and_csv(first):
     records = [["T", f"http://arxiv.org/abs/{n}"] for n in numbers]
     only_titles = as_csv([["Title", "Url"], *([title, ""] for title in titles)])
 
-    for one in (text, bibtex, as_csv([["Title", "Url"], *records])):
-        assert bibliography.parse_bibliography(one) == bibliography.Bibliography(
-            tuple(numbers)
-        )
-    assert list(bibliography.parse_bibliography(only_titles).titles) == [
-        " ".join(t.split()) for t in titles
+    for pasted in (text, bibtex, as_csv([["Title", "Url"], *records])):
+        assert parse_bibliography(pasted) == Bibliography(tuple(numbers))
+    assert list(parse_bibliography(only_titles).titles) == [
+        to_plain_text(title) for title in titles
     ]
