@@ -48,7 +48,7 @@ else:
         },
     )
 app.autodiscover_tasks()
-worker_shutting_down.connect(shutdown.ask)
+worker_shutting_down.connect(shutdown.request_shutdown)
 
 # arXiv rebuilds its feeds at midnight US Eastern, Monday to Friday: 04:00 UTC in summer
 # and 05:00 in winter, sometimes hours late. Polling ends when the day's papers are stored.

@@ -17,15 +17,14 @@ from digest.ingest import daily_check, oai_harvest, prune_runs, rerun, run_sourc
 from digest.ingest.reader_requests import pending_papers, submissions
 from digest.mailer import (
     circuit_breaker,
+    claims,
     deliver,
-    ledger,
     plan,
     resend,
     retention,
     shutdown,
-    welcome,
 )
-from digest.mailer.ledger import Tally
+from digest.mailer.tally import Tally, count_outcomes, reconciliation_error
 from digest.models import Edition, IngestRun, Paper, Slot
 
 # Tasks import digest.ranking when they run: it needs numpy, scipy and scikit-learn, which
@@ -154,7 +153,7 @@ def freeze_and_plan() -> None:
     for edition in freeze.freeze_due(now):
         log.info("edition frozen", day=edition.day.isoformat())
     plan.plan_due(now)
-    welcome.plan_welcomes(now)
+    plan.plan_welcomes(now)
     log_reconciliation_errors(now)
     send_batches.delay()
 
@@ -164,7 +163,7 @@ def log_reconciliation_errors(now: datetime) -> None:
     for edition in Edition.objects.frozen().filter(
         frozen_at__gt=now - RECONCILE_EDITIONS_FOR
     ):
-        if mismatch := ledger.mismatch(edition, now):
+        if mismatch := reconciliation_error(edition, now):
             log.error(
                 "edition does not reconcile", day=str(edition.day), mismatch=mismatch
             )
@@ -174,7 +173,10 @@ def log_reconciliation_errors(now: datetime) -> None:
 def send_batches() -> None:
     """Send planned and reclaimed batches for a limited time, then enqueue the rest."""
     resend.resend_due(timezone.now())
-    if not send_planned_batches(seconds=SEND_TURN_SECONDS) and not shutdown.asked():
+    if (
+        not send_planned_batches(seconds=SEND_TURN_SECONDS)
+        and not shutdown.is_requested()
+    ):
         send_batches.apply_async(expires=SEND_REQUEST_EXPIRES_SECONDS)
 
 
@@ -190,14 +192,14 @@ def send_planned_batches(
     from digest.ranking import choose
 
     end = time.monotonic() + seconds
-    ledger.reclaim(timezone.now())
-    while time.monotonic() < end and not shutdown.asked():
-        batch = ledger.claim_next(timezone.now(), edition)
+    claims.resolve_abandoned_batches(timezone.now())
+    while time.monotonic() < end and not shutdown.is_requested():
+        batch = claims.claim_next(timezone.now(), edition)
         if batch is None:
             return True
         digests = choose.assemble(batch, timezone.now())
-        deliver.deliver(batch, digests, timezone.now())
-        circuit_breaker.check(timezone.now())
+        deliver.deliver_batch(batch, digests)
+        circuit_breaker.check_failure_rates(timezone.now())
         if report:
             report()
     return False
@@ -219,14 +221,14 @@ def send_edition(
     freeze.freeze(edition, now)
     edition.refresh_from_db()
     if subscriber:
-        plan.plan_one(edition, subscriber, now, Slot.Kind.MANUAL)
+        plan.plan_reader(edition, subscriber, now, Slot.Kind.MANUAL)
     else:
-        plan.plan_everyone(edition, now)
+        plan.plan_all(edition, now)
     send_planned_batches(edition, report)
-    while wait and ledger.held(edition) and not shutdown.asked():
+    while wait and claims.has_active_batches(edition) and not shutdown.is_requested():
         wait()
         send_planned_batches(edition, report)
-    return ledger.tally(edition)
+    return count_outcomes(edition)
 
 
 # Readers: sign-up, events, retention.
@@ -245,14 +247,14 @@ def send_welcome_digest(subscriber_id: int) -> None:
     """Mail the latest frozen edition to a new reader, if there is one."""
     subscriber = Subscriber.objects.get(pk=subscriber_id)
     if edition := Edition.objects.frozen().order_by("day").last():
-        plan.plan_one(edition, subscriber, timezone.now(), Slot.Kind.WELCOME)
+        plan.plan_reader(edition, subscriber, timezone.now(), Slot.Kind.WELCOME)
         send_planned_batches(edition)
 
 
 @app.task
 def process_feedback() -> None:
     """Apply events of the mail provider, and yesterday's clicks."""
-    process_events.act(timezone.now())
+    process_events.process_pending(timezone.now())
 
 
 @app.task
@@ -261,7 +263,7 @@ def prune_reader_data() -> None:
     from digest.feedback import prune_interests
 
     now = timezone.now()
-    log.info("digests pruned", count=retention.trim(now))
-    log.info("candidates pruned", count=retention.thin(now))
-    implicit_follows.trim(now)
-    log.info("interests pruned", count=prune_interests.forget(now))
+    log.info("digests pruned", count=retention.prune_digests(now))
+    log.info("candidates pruned", count=retention.prune_candidates(now))
+    implicit_follows.prune_opened(now)
+    log.info("interests pruned", count=prune_interests.prune_interests(now))

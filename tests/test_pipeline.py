@@ -76,7 +76,7 @@ def test_paper_is_mailed_and_feedback_changes_the_next_digest(papers, mails, cli
     digest = Digest.objects.get(subscriber=ada)
     (mail,) = read_mails(mails)
     text = mail.get_body(("plain",)).get_content()
-    assert digest.state == "accepted"
+    assert digest.outcome == "accepted"
     assert mail["To"] == "ada@example.org"
     assert papers_of(digest)[0] == pinned.paper_id
     assert "Picked by the editors" in text

@@ -87,10 +87,10 @@ def test_a_mail_says_opened_even_after_its_reader_liked_the_paper(ada):
     edition = make.frozen(make.edition(papers=1))
     picks = [(edition.candidates.get().pk, interest.pk, True)]
     digest = make.digest(make.batch(edition, [ada]), ada, picks)
-    before = compose.compose(digest)
+    before = compose.compose_digest(digest)
     ada.follows.create(interest=interest, source="feedback")
 
-    after = compose.compose(Digest.objects.get())
+    after = compose.compose_digest(Digest.objects.get())
 
     for body in (after.text, after.html):
         assert "which you opened" in " ".join(body.split())

@@ -48,12 +48,12 @@ def test_enqueue_best_effort_raises_other_errors(monkeypatch):
 @pytest.mark.django_db
 def test_reconciliation_errors_are_logged(caplog):
     edition = make.frozen(make.edition(papers=1))
-    batch = make.batch(edition, [make.subscriber()], state="accepted")
+    batch = make.batch(edition, [make.subscriber()], state="done")
     tasks.log_reconciliation_errors(make.NOW)
     assert "1 of 1 readers have no outcome" in caplog.text
 
     caplog.clear()
-    make.digest(batch, make.subscriber(), message_id="a name")
+    make.digest(batch, make.subscriber(), outcome="accepted")
     batch.readers = list(Digest.objects.values_list("subscriber_id", flat=True))
     batch.save()
     tasks.log_reconciliation_errors(make.NOW)
@@ -82,7 +82,7 @@ def test_send_planned_batches_reports_whether_batches_are_left(
 
 @pytest.mark.django_db
 def test_worker_in_shutdown_claims_no_batch(three_batches):
-    shutdown.ask()
+    shutdown.request_shutdown()
 
     try:
         tasks.send_planned_batches()

@@ -12,7 +12,8 @@ from accounts.models import Subscriber
 from digest.admin import run_summaries
 from digest.admin.editions import count_candidates, count_recipients, list_url
 from digest.ingest import monitoring
-from digest.mailer import ledger, progress
+from digest.mailer import progress
+from digest.mailer.tally import reconciliation_error
 from digest.models import Batch, Candidate, Edition, Event, SendingPause, Submission
 from digest.ranking import freeze
 
@@ -22,13 +23,7 @@ LISTED_RUNS, LISTED_FROZEN_EDITIONS, LISTED_OPEN_EDITIONS, LISTED_CANDIDATES = (
     2,
     5,
 )
-UNFINISHED_STATES = (
-    Batch.State.PLANNED,
-    Batch.State.CLAIMED,
-    Batch.State.SENDING,
-    Batch.State.UNKNOWN,
-    Batch.State.FAILED,
-)
+UNFINISHED_STATES = (Batch.State.PLANNED, Batch.State.CLAIMED, Batch.State.SENDING)
 
 
 def dashboard_context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -56,7 +51,7 @@ def dashboard_context(request: HttpRequest, context: dict[str, Any]) -> dict[str
         "is_sending": any(row["progress"].pace for row in frozen_editions),
         "readers": count_readers(),
         "recipients": count_recipients(now),
-        "waiting_events": Event.objects.filter(acted_at=None).count(),
+        "waiting_events": Event.objects.filter(processed_at=None).count(),
         "waiting_papers": Submission.objects.waiting().count(),
     }
 
@@ -81,14 +76,14 @@ def top_candidates(edition: Edition) -> QuerySet[Candidate]:
 
 def describe_frozen_edition(edition: Edition, now: datetime) -> dict[str, Any]:
     """Tally, pace, reconciliation error and unfinished batches of a frozen edition."""
-    sending = progress.of(edition, now)
+    sending = progress.progress_of(edition, now)
     batches = Batch.objects.filter(slot__edition=edition, state__in=UNFINISHED_STATES)
     states = dict(batches.values_list("state").annotate(Count("pk")).order_by())
     return {
         "edition": edition,
         "tally": sending.tally,
         "progress": sending,
-        "mismatch": ledger.mismatch(edition, now, sending.tally),
+        "mismatch": reconciliation_error(edition, now, sending.tally),
         "batches": [
             (state, states[state]) for state in UNFINISHED_STATES if state in states
         ],

@@ -22,7 +22,8 @@ from django.views.decorators.http import require_POST
 from accounts.admin_base import ModelAdmin, ReadOnlyAdmin, count_related, render_page
 from accounts.models import Subscriber
 from digest.admin import curation, score_lines
-from digest.mailer import ledger, retention
+from digest.mailer import retention
+from digest.mailer.tally import count_outcomes
 from digest.models import Candidate, Digest, Edition, Frozen, Paper, Recall
 from digest.ranking import freeze
 
@@ -173,9 +174,9 @@ def describe_sending(edition: Edition) -> str:
     """Outcome of sending an edition, as text."""
     if edition.is_open:
         return ""
-    if retention.is_forgotten(edition, timezone.now()):
-        return f"deleted after {retention.days()} days"
-    return format_tally(ledger.tally(edition))
+    if retention.is_past_retention(edition, timezone.now()):
+        return f"deleted after {retention.retention_days()} days"
+    return format_tally(count_outcomes(edition))
 
 
 def format_tally(tally: Any) -> str:

@@ -15,7 +15,7 @@ from accounts.admin_base import render_page
 from accounts.models import Subscriber
 from digest.admin import score_lines
 from digest.mailer import compose, retention
-from digest.mailer.mail import Mail
+from digest.mailer.transports import Mail
 from digest.models import Edition, Paper
 from digest.ranking import choose
 from digest.ranking.explain import absence, explain
@@ -148,9 +148,9 @@ def explain_paper(reader: Subscriber, query: QueryDict) -> dict[str, Any]:
 
 def explain_absence(edition: Edition, paper: Paper) -> str:
     """Explain why an edition does not hold a paper."""
-    if retention.is_forgotten(edition, timezone.now()):
+    if retention.is_past_retention(edition, timezone.now()):
         return (
-            f"This edition is older than {retention.days()} days: only candidates that"
+            f"This edition is older than {retention.retention_days()} days: only candidates that"
             " editors pinned, boosted, hid or annotated are still stored."
         )
     return absence(edition, paper)

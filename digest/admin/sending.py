@@ -1,4 +1,4 @@
-"""The ledgers of sending: slots, batches, digests, what was reported of them, and the brakes."""
+"""Admin of sending: slots, batches, digests, events and sending pauses."""
 
 from typing import Any
 
@@ -29,37 +29,35 @@ from digest.reasons import explain_picks
 
 @admin.register(Slot)
 class SlotAdmin(ReadOnlyAdmin):
-    """Who is due when. Most quarter hours are nobody's, and are not shown."""
+    """Lists slots that have readers; most quarter hours have none."""
 
-    list_display = ("at", "edition", "kind", "planned_at", "batches_of_it")
+    list_display = ("at", "edition", "kind", "planned_at", "batch_count")
     list_filter = ("kind", "at")
     list_select_related = ("edition",)
     ordering = ("-at", "-pk")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        own = Batch.objects.filter(slot=OuterRef("pk"))
+        batches = Batch.objects.filter(slot=OuterRef("pk"))
         rows: QuerySet[Any] = (
             super()
             .get_queryset(request)
-            .filter(Exists(own))
-            .annotate(batch_count=count_related(own, "slot"))
+            .filter(Exists(batches))
+            .annotate(number_of_batches=count_related(batches, "slot"))
         )
         return rows
 
     @admin.display(description="batches")
-    def batches_of_it(self, slot: Any) -> int:
-        return int(slot.batch_count)
+    def batch_count(self, slot: Any) -> int:
+        return int(slot.number_of_batches)
 
 
 @admin.register(Batch)
 class BatchAdmin(ReadOnlyAdmin):
-    """What each worker sends, and how far it is."""
-
     list_display = (
         "id",
         "slot",
         "state",
-        "recipients",
+        "reader_count",
         "last_position",
         "attempts",
         "lease_until",
@@ -70,72 +68,68 @@ class BatchAdmin(ReadOnlyAdmin):
     ordering = ("-pk",)
 
     @admin.display(description="readers")
-    def recipients(self, batch: Batch) -> int:
+    def reader_count(self, batch: Batch) -> int:
         return len(batch.readers)
 
 
 @admin.register(Digest)
 class DigestAdmin(ReadOnlyAdmin):
-    """One reader's mail of one edition, and what became of it."""
-
     list_display = (
         "subscriber",
         "edition",
-        "papers",
-        "state_shown",
+        "paper_count",
+        "outcome",
         "reason",
         "created_at",
-        "detail",
+        "provider_detail",
     )
     list_filter = ("outcome", "reason", "batch__state", "created_at")
-    list_select_related = ("subscriber", "edition", "batch")
+    list_select_related = ("subscriber", "edition")
     search_fields = ("subscriber__email", "message_id")
     search_help_text = "The beginning of an address, or the provider's message id"
     ordering = ("-pk",)
-    actions = ("mark_accepted", "send_once_more")
+    actions = ("mark_accepted", "send_again")
     fields = (
         "subscriber",
         "edition",
-        "state_shown",
+        "outcome",
         "reason",
-        "detail",
+        "provider_detail",
         "message_id",
         "batch",
         "created_at",
         "outcome_at",
         "resent_at",
-        "picks_shown",
+        "picks_with_reasons",
     )
 
     def has_decide_permission(self, request: HttpRequest) -> bool:
-        """Whether this editor may settle a doubt: no digest is edited otherwise."""
+        """Whether this user may settle an unknown outcome; nothing else of a digest can be edited."""
         return request.user.has_perm("digest.change_digest")
 
-    @admin.action(
-        description="They arrived: mark unknown ones accepted", permissions=["decide"]
-    )
-    def mark_accepted(self, request: HttpRequest, chosen: QuerySet[Digest]) -> None:
-        ids = list(chosen.values_list("pk", flat=True))
+    @admin.action(description="Mark unknown as accepted", permissions=["decide"])
+    def mark_accepted(self, request: HttpRequest, selected: QuerySet[Digest]) -> None:
+        ids = list(selected.values_list("pk", flat=True))
         number = resend.mark_accepted(ids, timezone.now())
-        self.say(request, number, len(ids), "marked accepted")
+        self.report_action(request, number, len(ids), "marked as accepted")
 
-    @admin.action(description="Send unknown ones once more", permissions=["decide"])
-    def send_once_more(self, request: HttpRequest, chosen: QuerySet[Digest]) -> None:
-        ids, now = list(chosen.values_list("pk", flat=True)), timezone.now()
-        editions = Edition.objects.filter(digests__in=ids).distinct()
-        planned = [resend.resend(one, ids, now, Slot.Kind.MANUAL) for one in editions]
+    @admin.action(description="Send unknown again", permissions=["decide"])
+    def send_again(self, request: HttpRequest, selected: QuerySet[Digest]) -> None:
+        ids, now = list(selected.values_list("pk", flat=True)), timezone.now()
+        number = sum(
+            resend.resend_digests(edition, ids, now, Slot.Kind.MANUAL)
+            for edition in Edition.objects.filter(digests__in=ids).distinct()
+        )
         tasks.enqueue_best_effort(tasks.send_batches)
-        self.say(request, sum(planned), len(ids), "will be sent once more")
+        self.report_action(request, number, len(ids), "will be sent again")
 
-    def say(self, request: HttpRequest, number: int, of: int, what: str) -> None:
-        """What an action did; the others were not in doubt."""
-        known = f"; of {of - number} it is known what became of them" * (number < of)
+    def report_action(
+        self, request: HttpRequest, number: int, selected: int, effect: str
+    ) -> None:
+        others = selected - number
+        unchanged = f" {others} not changed: their outcome is known." if others else ""
         level = messages.SUCCESS if number else messages.WARNING
-        messages.add_message(request, level, f"{number} {what}{known}.")
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows: QuerySet[Any] = super().get_queryset(request).defer("batch__readers")
-        return rows
+        messages.add_message(request, level, f"{number} {effect}.{unchanged}")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -148,16 +142,12 @@ class DigestAdmin(ReadOnlyAdmin):
         return by_address | queryset.filter(message_id=search_term), False
 
     @admin.display(description="papers")
-    def papers(self, digest: Digest) -> int | str:
+    def paper_count(self, digest: Digest) -> int | str:
         return "empty, with a note" if digest.is_note else len(digest.picks)
 
-    @admin.display(description="state")
-    def state_shown(self, digest: Digest) -> str:
-        return digest.state
-
-    @admin.display(description="papers, and why")
-    def picks_shown(self, digest: Digest) -> SafeString:
-        """Each pick in the order of the mail: its title, and its reason."""
+    @admin.display(description="papers and reasons")
+    def picks_with_reasons(self, digest: Digest) -> SafeString:
+        """List the picks in the order of the mail."""
         return format_html(
             '<ol style="list-style: decimal; padding-left: 1.5rem">{}</ol>',
             format_html_join(
@@ -179,65 +169,68 @@ class DigestAdmin(ReadOnlyAdmin):
 
 @admin.register(Event)
 class EventAdmin(ReadOnlyAdmin):
-    """What the provider, or our own redirect, reported."""
-
-    list_display = ("at", "source", "kind", "digest", "received_at", "acted_at")
-    list_filter = ("source", "kind", ("acted_at", admin.EmptyFieldListFilter), "at")
+    list_display = ("at", "source", "kind", "digest", "received_at", "processed_at")
+    list_filter = (
+        "source",
+        "kind",
+        ("processed_at", admin.EmptyFieldListFilter),
+        "at",
+    )
     list_select_related = ("digest__subscriber", "digest__edition")
     search_fields = ("key",)
-    search_help_text = "The source's name for the event"
+    search_help_text = "The source's id of the event"
     ordering = ("-pk",)
 
 
 @admin.register(SendingPause)
-class PauseAdmin(ModelAdmin):
-    """The brakes: pulled by hand or by themselves, and lifted by hand."""
+class SendingPauseAdmin(ModelAdmin):
+    """Pauses are added and resumed, never edited or deleted."""
 
-    list_display = ("stopped", "reason", "is_automatic", "at", "released_at")
+    list_display = ("scope", "reason", "is_automatic", "at", "released_at")
     list_filter = ("is_automatic", ("released_at", admin.EmptyFieldListFilter))
     list_select_related = ("edition",)
     fields = ("edition", "reason")
-    actions = ("lift",)
+    actions = ("resume",)
     ordering = ("-pk",)
 
-    @admin.display(description="stands still")
-    def stopped(self, pause: SendingPause) -> str:
-        return str(pause.edition or "everything")
+    @admin.display(description="paused")
+    def scope(self, pause: SendingPause) -> str:
+        return str(pause.edition or "All sending")
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.lift_view)
+        view = self.admin_site.admin_view(self.resume_view)
         return [
-            path("<int:pk>/lift/", view, name="digest_sendingpause_lift"),
+            path("<int:pk>/resume/", view, name="digest_sendingpause_resume"),
             *super().get_urls(),
         ]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """A brake is lifted, never rewritten."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def has_lift_permission(self, request: HttpRequest) -> bool:
+    def has_resume_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("digest.change_sendingpause")
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """`?edition=<pk>` from the dashboard."""
-        given = request.GET.get("edition", "")
-        return {"edition": given} if given.isdigit() else {}
+        """Preselect the edition of the dashboard's link, `?edition=<pk>`."""
+        edition_id = request.GET.get("edition", "")
+        return {"edition": edition_id} if edition_id.isdigit() else {}
 
-    @admin.action(description="Lift: let workers go on", permissions=["lift"])
-    def lift(self, request: HttpRequest, chosen: QuerySet[SendingPause]) -> None:
-        ids = list(chosen.values_list("pk", flat=True))
-        lifted = SendingPause.objects.filter(pk__in=ids).lift(timezone.now())
+    @admin.action(description="Resume sending", permissions=["resume"])
+    def resume(self, request: HttpRequest, selected: QuerySet[SendingPause]) -> None:
+        ids = list(selected.values_list("pk", flat=True))
+        number = SendingPause.objects.filter(pk__in=ids).release(timezone.now())
         tasks.enqueue_best_effort(tasks.send_batches)
-        messages.success(request, f"{lifted} lifted; workers go on.")
+        pauses = "1 pause" if number == 1 else f"{number} pauses"
+        messages.success(request, f"Sending resumed: {pauses} ended.")
 
-    def lift_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """The button on the dashboard."""
-        if request.method != "POST" or not self.has_lift_permission(request):
+    def resume_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Handle the button on the dashboard."""
+        if request.method != "POST" or not self.has_resume_permission(request):
             raise PermissionDenied
         pause = get_object_or_404(SendingPause, pk=pk)
-        self.lift(request, SendingPause.objects.filter(pk=pause.pk))
-        self.log_change(request, pause, "Lifted.")
+        self.resume(request, SendingPause.objects.filter(pk=pause.pk))
+        self.log_change(request, pause, "Resumed.")
         return HttpResponseRedirect(reverse("admin:index"))

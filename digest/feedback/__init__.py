@@ -1,1 +1,1 @@
-"""Room 4: what became of a mail, and what it teaches us."""
+"""What providers and readers report about mails, and what follows from it."""

@@ -1,4 +1,4 @@
-"""Opened: a paper that a reader opened from a digest becomes a weak follow, which fades."""
+"""Implicit follows: a paper that a reader opened from a digest becomes a weak follow, which decays."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -11,93 +11,96 @@ from accounts.models import Subscriber
 from digest import follows
 from digest.models import Digest, Follow, Paper, moved_since
 
-# To open is not to like: half a press of "more", a quarter of what was chosen.
-WEIGHT = 0.25
-# Ranking halves the weight every 30 days; twice halved, it no longer counts.
-KEPT = timedelta(days=60)
-# Of one reader. Older ones say what interested them then, and each costs a comparison.
-MOST = 40
-PORTION = 500  # digests looked at together
+# Opening is a weaker sign than liking: half of "more like this", a quarter of a chosen
+# follow.
+OPENED_WEIGHT = 0.25
+# Ranking halves the weight every 30 days; halved twice, it no longer counts.
+OPENED_LIFETIME = timedelta(days=60)
+# Older ones show a past interest, and each costs a comparison per edition.
+MAX_OPENED_PER_READER = 40
+CHUNK_SIZE = 500  # digests processed together
 
-Opened = tuple[int, str]  # a reader's id, a paper's identifier
+ReaderPaper = tuple[int, str]  # a reader's id, a paper's identifier
 
 
-def learn(opened: Mapping[str, Collection[str]], at: datetime) -> None:
-    """Remember what readers opened by `at`: papers by the key of the digest they were opened from.
+def learn_follows(opened: Mapping[str, Collection[str]], at: datetime) -> None:
+    """Store weak follows of the papers that readers opened by `at`, given by digest key.
 
-    Left out is who does not want that, who left, and whoever may hold a digest by now
-    that was sent to an address its reader moved from. A stance that the reader took
-    themselves stays as it is; a paper that is opened again is fresh again. Learning the
-    same twice changes nothing.
+    Readers who opted out or left are ignored, and so are digests older than their
+    reader's change of address, which another person may hold. Stances that the reader
+    took explicitly are not changed; a paper opened again is fresh again. Idempotent.
     """
-    for keys in _portions(sorted(opened)):
-        learners = Digest.objects.filter(
+    for keys in _chunks(sorted(opened)):
+        digests = Digest.objects.filter(
             key__in=keys,
             subscriber__learns_from_clicks=True,
             subscriber__state=Subscriber.State.ACTIVE,
         ).exclude(moved_since())
-        readers = learners.values_list("key", "subscriber_id")
+        readers = digests.values_list("key", "subscriber_id")
         pairs = [(reader, paper) for key, reader in readers for paper in opened[key]]
-        _remember(pairs, at)
-        _drop_oldest({reader for reader, _ in pairs})
+        _store_follows(pairs, at)
+        _delete_oldest({reader for reader, _ in pairs})
 
 
-def forget(reader: Subscriber) -> None:
-    """Forget all that this reader opened: they do not want to be learned from."""
-    of_readers([reader.pk]).delete()
+def forget_opened(reader: Subscriber) -> None:
+    """Delete all that was learned from this reader's clicks, when they opt out."""
+    opened_follows([reader.pk]).delete()
 
 
-def trim(now: datetime) -> None:
-    """Forget what was opened so long ago that it no longer counts, and what should not have been learned."""
+def prune_opened(now: datetime) -> None:
+    """Delete follows that no longer count, and those of readers who opted out."""
     rows = Follow.objects.filter(source=Follow.Source.OPENED)
     rows.filter(
-        Q(created_at__lt=now - KEPT) | Q(subscriber__learns_from_clicks=False)
+        Q(created_at__lt=now - OPENED_LIFETIME)
+        | Q(subscriber__learns_from_clicks=False)
     ).delete()
 
 
-def of_readers(readers: Iterable[int]) -> QuerySet[Follow]:
+def opened_follows(readers: Iterable[int]) -> QuerySet[Follow]:
     return Follow.objects.filter(
         source=Follow.Source.OPENED, subscriber__in=list(readers)
     )
 
 
-def _portions(keys: Sequence[str]) -> Iterator[Sequence[str]]:
-    for first in range(0, len(keys), PORTION):
-        yield keys[first : first + PORTION]
+def _chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(keys), CHUNK_SIZE):
+        yield keys[start : start + CHUNK_SIZE]
 
 
 @transaction.atomic
-def _remember(pairs: Sequence[Opened], at: datetime) -> None:
-    interests = _interests({paper for _, paper in pairs})
+def _store_follows(pairs: Sequence[ReaderPaper], at: datetime) -> None:
+    interests = _lock_interests({paper for _, paper in pairs})
     wanted = [
         (reader, interests[paper]) for reader, paper in pairs if paper in interests
     ]
-    before = _held(wanted)
-    made = [
+    existing_ids = _follow_ids(wanted)
+    rows = [
         Follow(
             subscriber_id=reader,
             interest_id=interest,
-            weight=WEIGHT,
+            weight=OPENED_WEIGHT,
             source=Follow.Source.OPENED,
         )
         for reader, interest in wanted
     ]
-    Follow.objects.bulk_create(made, ignore_conflicts=True)
-    made_now = Q(pk__in=_held(wanted) - before)
-    older = Q(pk__in=before, created_at__lt=at)
-    Follow.objects.filter(made_now | older).update(created_at=at)
+    Follow.objects.bulk_create(rows, ignore_conflicts=True)
+    created = Q(pk__in=_follow_ids(wanted) - existing_ids)
+    opened_again = Q(pk__in=existing_ids, created_at__lt=at)
+    Follow.objects.filter(created | opened_again).update(created_at=at)
 
 
-def _interests(identifiers: set[str]) -> dict[str, int]:
-    """The ids of the interests in these papers, as far as we have the papers; they are held."""
-    known = Paper.objects.filter(identifier__in=identifiers)
-    rows = follows.lock_paper_interests(set(known.values_list("identifier", flat=True)))
+def _lock_interests(identifiers: set[str]) -> dict[str, int]:
+    """Lock the interests in those of these papers that exist; return their ids by identifier."""
+    papers = Paper.objects.filter(identifier__in=identifiers)
+    rows = follows.lock_paper_interests(
+        set(papers.values_list("identifier", flat=True))
+    )
     return {row.value: row.pk for row in rows}
 
 
-def _held(wanted: Sequence[tuple[int, int]]) -> set[int]:
-    """Ids of the rows of these readers and interests that were learned."""
-    rows = of_readers({reader for reader, _ in wanted}).filter(
+def _follow_ids(wanted: Sequence[tuple[int, int]]) -> set[int]:
+    """Return the ids of the implicit follows of these readers and interests."""
+    rows = opened_follows({reader for reader, _ in wanted}).filter(
         interest__in={interest for _, interest in wanted}
     )
     pairs = set(wanted)
@@ -110,11 +113,13 @@ def _held(wanted: Sequence[tuple[int, int]]) -> set[int]:
     }
 
 
-def _drop_oldest(readers: set[int]) -> None:
-    place = Window(
+def _delete_oldest(readers: set[int]) -> None:
+    rank = Window(
         RowNumber(),
         partition_by=F("subscriber"),
         order_by=[F("created_at").desc(), F("pk").desc()],
     )
-    beyond = of_readers(readers).annotate(place=place).filter(place__gt=MOST)
-    Follow.objects.filter(pk__in=list(beyond.values_list("pk", flat=True))).delete()
+    surplus = opened_follows(readers).annotate(rank=rank)
+    surplus = surplus.filter(rank__gt=MAX_OPENED_PER_READER)
+    ids = list(surplus.values_list("pk", flat=True))
+    Follow.objects.filter(pk__in=ids).delete()

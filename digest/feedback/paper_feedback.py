@@ -1,45 +1,43 @@
-"""More like this, less like this: what a reader says of a paper, and how to take it back."""
+"""More like this, less like this: store a reader's opinion of a paper, and take it back."""
 
 from typing import Literal
 
 from accounts.models import Subscriber
-from digest.feedback.picked import picked
 from digest.follows import follow, unfollow
 from digest.models import Digest, Follow, Interest, Paper
 
 Verb = Literal["more", "less"]
 
-# One press is a hint, not a wish: half of what a reader chose counts. Less is a mute,
-# as strong as any.
+# "More" is a hint and counts half of a chosen follow; "less" is a full mute.
 WEIGHTS: dict[Verb, float] = {"more": 0.5, "less": -1.0}
 
 
-def say(digest: Digest, number: int, verb: Verb) -> Follow | None:
-    """Make the reader follow or mute papers like pick `number`; tomorrow's selection reads it.
+def store_opinion(digest: Digest, number: int, verb: Verb) -> Follow | None:
+    """Make the reader follow or mute papers like pick `number`; the next selection reads it.
 
-    None where there is no such pick, or the reader chose so many papers that no room is
-    left. Saying it twice is the same; the later verb counts. A paper that they chose
-    themselves is more than a hint already, and stays what it is.
+    None if there is no such pick, or if the reader chose so many papers that no further
+    follow is allowed. Repeating it changes nothing; the last verb counts. A paper that
+    the reader chose to follow keeps its weight.
     """
-    candidate = picked(digest, number)
+    candidate = digest.candidate_at(number)
     if candidate is None:
         return None
     reader, paper = digest.subscriber, candidate.paper
-    if verb == "more" and (held := chosen(reader, paper)):
-        return held
-    return hint(reader, paper, verb) or (
-        hint(reader, paper, verb) if make_room(reader) else None
+    if verb == "more" and (existing := chosen_follow(reader, paper)):
+        return existing
+    return store_follow(reader, paper, verb) or (
+        store_follow(reader, paper, verb) if delete_oldest_opinion(reader) else None
     )
 
 
-def hint(reader: Subscriber, paper: Paper, verb: Verb) -> Follow | None:
-    """Store the stance; None where the reader has no room."""
+def store_follow(reader: Subscriber, paper: Paper, verb: Verb) -> Follow | None:
+    """Store the follow or mute; None if the reader has too many."""
     weight, source = WEIGHTS[verb], Follow.Source.FEEDBACK
     return follow(reader, Interest.Kind.PAPER, paper.identifier, weight, source)
 
 
-def chosen(reader: Subscriber, paper: Paper) -> Follow | None:
-    """The reader's own wish for papers like this one, if they chose it and did not only press."""
+def chosen_follow(reader: Subscriber, paper: Paper) -> Follow | None:
+    """Return the reader's own follow of this paper, if they chose it themselves."""
     return reader.follows.filter(
         source=Follow.Source.CHOSEN,
         weight__gt=0,
@@ -48,24 +46,24 @@ def chosen(reader: Subscriber, paper: Paper) -> Follow | None:
     ).first()
 
 
-def unsay(digest: Digest, number: int) -> None:
-    """Take back what the reader said of pick `number`, if they did."""
-    candidate = picked(digest, number)
+def withdraw_opinion(digest: Digest, number: int) -> None:
+    """Delete the reader's opinion of pick `number`, if there is one."""
+    candidate = digest.candidate_at(number)
     if candidate is None:
         return
-    said = digest.subscriber.follows.filter(
+    opinions = digest.subscriber.follows.filter(
         source=Follow.Source.FEEDBACK,
         interest__kind=Interest.Kind.PAPER,
         interest__value=candidate.paper.identifier,
     )
-    for stance in said:
-        unfollow(digest.subscriber, stance.interest_id)
+    for opinion in opinions:
+        unfollow(digest.subscriber, opinion.interest_id)
 
 
-def make_room(reader: Subscriber) -> bool:
-    """Forget the oldest hint of a reader who has no room, or hints would stop counting silently; False if none is left."""
-    hints = reader.follows.filter(source=Follow.Source.FEEDBACK)
-    oldest = hints.order_by("created_at", "pk").first()
+def delete_oldest_opinion(reader: Subscriber) -> bool:
+    """Delete the oldest opinion, so that new ones still count; False if there is none."""
+    opinions = reader.follows.filter(source=Follow.Source.FEEDBACK)
+    oldest = opinions.order_by("created_at", "pk").first()
     if oldest is None:
         return False
     oldest.delete()

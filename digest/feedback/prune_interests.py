@@ -1,62 +1,61 @@
-"""Orphans: interests that nobody follows any more, and no mail of the last weeks names."""
+"""Delete interests that no reader follows and no recent digest names."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-import numpy as np
 from django.db import transaction
 
 from digest.models import Digest, Interest
-from digest.models.digests import PICK
+from digest.models.digests import DIGEST_KEY_LIFETIME, PICK
 
-# As long as the key of a digest opens it: until then its reasons are read in the browser.
-NAMED_FOR = timedelta(days=30)
-# The edition of a digest is older than the digest, by a week for who reads weekly.
-LATE = timedelta(days=7)
-PORTION = 2_000  # digests or interests at once
+# The edition of a weekly reader's digest may be a week older than the digest.
+MAX_EDITION_AGE = timedelta(days=7)
+CHUNK_SIZE = 2_000  # digests or interests read together
 
 
-def forget(now: datetime) -> int:
-    """Delete the interests that nobody follows and no digest needs; how many they were.
+def prune_interests(now: datetime) -> int:
+    """Delete interests that nothing needs, and return their number.
 
-    What somebody typed into a search may be personal: it goes with its last follower.
+    A reader's own search phrase may be personal: it is deleted with its last follower.
     """
-    lonely = Interest.objects.filter(follows=None)
-    ids = set(lonely.values_list("pk", flat=True))
+    unfollowed = Interest.objects.filter(follows=None)
+    ids = set(unfollowed.values_list("pk", flat=True))
     if ids:
-        ids -= _named(now)
-    return sum(_delete(portion) for portion in _portions(sorted(ids)))
+        ids -= _interests_in_digests(now)
+    return sum(_delete_unfollowed(chunk) for chunk in _chunks(sorted(ids)))
 
 
-def _named(now: datetime) -> set[int]:
-    """The interests that digests name which can still be opened."""
-    recent = Digest.objects.filter(edition__day__gte=(now - NAMED_FOR - LATE).date())
+def _interests_in_digests(now: datetime) -> set[int]:
+    """Return the interests named by digests that can still be opened."""
+    oldest = (now - DIGEST_KEY_LIFETIME - MAX_EDITION_AGE).date()
+    recent = Digest.objects.filter(edition__day__gte=oldest)
     columns = recent.exclude(packed_picks=b"").values_list("packed_picks", flat=True)
-    found: set[int] = set()
-    packed_picks = bytearray()
-    for column in columns.iterator(chunk_size=PORTION):
-        packed_picks += column
-        if len(packed_picks) > PORTION * PICK.size * 10:
-            found |= _interests(packed_picks)
-            packed_picks.clear()
-    return found | _interests(packed_picks)
+    interests: set[int] = set()
+    joined = bytearray()
+    for column in columns.iterator(chunk_size=CHUNK_SIZE):
+        joined += column
+        if len(joined) > CHUNK_SIZE * PICK.size * 10:
+            interests |= _unpack_interests(joined)
+            joined.clear()
+    return interests | _unpack_interests(joined)
 
 
-def _interests(packed_picks: bytearray) -> set[int]:
-    """The interests of joined columns of picks; millions of them, so not pick by pick."""
-    pairs = np.frombuffer(bytes(packed_picks), "<i4").reshape(-1, 2)
+def _unpack_interests(joined: bytearray) -> set[int]:
+    """Return the interests in joined columns of picks; vectorised, since there are millions."""
+    import numpy as np
+
+    pairs = np.frombuffer(bytes(joined), "<i4").reshape(-1, 2)
     return set(np.unique(np.abs(pairs[:, 1])).tolist())
 
 
-def _delete(ids: Sequence[int]) -> int:
-    """Those of them that still nobody follows; the lock keeps new followers waiting."""
+def _delete_unfollowed(ids: Sequence[int]) -> int:
+    """Delete those that still have no follower; the lock makes new followers wait."""
     with transaction.atomic():
         rows = Interest.objects.select_for_update().filter(pk__in=ids).order_by("pk")
-        held = list(rows.values_list("pk", flat=True))
-        free = Interest.objects.filter(pk__in=held, follows=None)
-        return free.delete()[0]
+        locked_ids = list(rows.values_list("pk", flat=True))
+        return Interest.objects.filter(pk__in=locked_ids, follows=None).delete()[0]
 
 
-def _portions(ids: Sequence[int]) -> Iterator[Sequence[int]]:
-    for first in range(0, len(ids), PORTION):
-        yield ids[first : first + PORTION]
+def _chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    for start in range(0, len(ids), CHUNK_SIZE):
+        yield ids[start : start + CHUNK_SIZE]

@@ -1,6 +1,6 @@
-"""What SendGrid reports: is it genuine, and what does it say?
+"""SendGrid's event webhook: verify the signature and parse the events.
 
-Event webhook, JSON arrays of flat objects, at least once and in no order:
+JSON arrays of flat objects, delivered at least once and in no order:
 https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event
 """
 
@@ -20,35 +20,37 @@ from digest.feedback.record import Report
 
 SOURCE = "sendgrid"
 
-# SendGrid posts at most 768 KB. No event fits into 150 bytes, so that 5,000 is more
-# than such a post can hold.
-BODY_BYTES = 2_000_000
-EVENTS = 5000
+# SendGrid posts at most 768 KB; an event is larger than 150 bytes, so such a post has
+# fewer than 5,000.
+MAX_BODY_BYTES = 2_000_000
+MAX_EVENTS = 5000
 
-# What we keep of an event, and how much of it. Neither address nor number of a
-# person is among it; the provider's sentences often quote the address.
-KEPT = ("type", "reason", "response", "status", "bounce_classification", "attempt")
-KEPT_LENGTH = 300
+# The fields that are stored, and how much of each. They hold no address and no IP
+# number, except that the provider's sentences often quote the address.
+STORED_FIELDS = (
+    *("type", "reason", "response", "status", "bounce_classification", "attempt"),
+)
+MAX_FIELD_CHARS = 300
 ADDRESS = re.compile(r"[^\s<>(),;:]+@[^\s<>(),;:]+")
 
 
-class Refused(ValueError):
-    """A body that is no post of events; the text says why."""
+class MalformedPost(ValueError):
+    """The body is not a list of events; the text says why."""
 
 
-def genuine(headers: Mapping[str, str], body: bytes) -> bool:
-    """Whether SendGrid signed these bytes (ECDSA P-256 over timestamp + body).
+def is_genuine(headers: Mapping[str, str], body: bytes) -> bool:
+    """Verify SendGrid's signature (ECDSA P-256 over timestamp and body).
 
-    The timestamp's age is not looked at: a post that we did not take is repeated for
-    24 hours, and one that is played again is harmless, because its events are stored.
-    A key of ours that cannot be read raises: that is the operator's to see.
+    The timestamp's age is not checked: SendGrid repeats a post that was not accepted for
+    24 hours, and a replayed one is harmless because its events are stored already.
+    Raises if the configured key is malformed: the operator must see that.
     """
     if not settings.SENDGRID_WEBHOOK_KEY:
         return False
-    hook = reader_of(settings.SENDGRID_WEBHOOK_KEY)
+    verifier = webhook_verifier(settings.SENDGRID_WEBHOOK_KEY)
     try:
         return bool(
-            hook.verify_signature(
+            verifier.verify_signature(
                 body.decode(),
                 headers[EventWebhookHeader.SIGNATURE],
                 headers[EventWebhookHeader.TIMESTAMP],
@@ -59,59 +61,61 @@ def genuine(headers: Mapping[str, str], body: bytes) -> bool:
 
 
 @functools.lru_cache(maxsize=2)
-def reader_of(key: str) -> EventWebhook:
-    """The SDK's verifier; reading the key costs more than verifying with it."""
+def webhook_verifier(key: str) -> EventWebhook:
+    """Cache the SDK's verifier: parsing the key costs more than verifying with it."""
     return EventWebhook(key)
 
 
-def parse(body: bytes) -> list[Report]:
-    """The events of one post; Refused where it is none. What is no event within it is left out."""
-    if len(body) > BODY_BYTES:
-        raise Refused(f"{len(body)} bytes are more than SendGrid posts")
+def parse_post(body: bytes) -> list[Report]:
+    """Parse the events of one post; raise MalformedPost if it is none. Other list items are ignored."""
+    if len(body) > MAX_BODY_BYTES:
+        raise MalformedPost(f"{len(body)} bytes are more than SendGrid posts")
     try:
-        said = json.loads(body)
-    except (ValueError, RecursionError) as why:
-        raise Refused("this is not JSON") from why
-    if not isinstance(said, list) or len(said) > EVENTS:
-        raise Refused(f"this is not a list of up to {EVENTS} events")
+        items = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise MalformedPost("this is not JSON") from error
+    if not isinstance(items, list) or len(items) > MAX_EVENTS:
+        raise MalformedPost(f"this is not a list of up to {MAX_EVENTS} events")
     return [
-        report_of(one) for one in said if isinstance(one, dict) and one.get("event")
+        parse_event(item)
+        for item in items
+        if isinstance(item, dict) and item.get("event")
     ]
 
 
-def report_of(said: dict[str, Any]) -> Report:
-    """One event. Kinds that we do not know are kept as well."""
+def parse_event(item: dict[str, Any]) -> Report:
+    """Parse one event of any kind, documented or not."""
     return Report(
-        kind=text(said["event"])[:24],
-        key=text(said.get("sg_event_id")),
-        digest_key=text(said.get("digest")),
-        # Our own name for the mail is what precedes the first dot of theirs.
-        message_id=text(said.get("sg_message_id")).partition(".")[0],
-        at=moment(said.get("timestamp")),
-        payload=kept(said),
+        kind=clean_text(item["event"])[:24],
+        key=clean_text(item.get("sg_event_id")),
+        digest_key=clean_text(item.get("digest")),
+        # The id from the API's response is what precedes the first dot.
+        message_id=clean_text(item.get("sg_message_id")).partition(".")[0],
+        at=parse_timestamp(item.get("timestamp")),
+        payload=stored_payload(item),
     )
 
 
-def kept(said: dict[str, Any]) -> dict[str, str]:
-    """What may matter later, without persons; the address only as the hash that suppresses it."""
-    words = {name: text(said[name]) for name in KEPT if said.get(name) is not None}
-    known = {
-        name: ADDRESS.sub("<address>", value)[:KEPT_LENGTH]
-        for name, value in words.items()
+def stored_payload(item: dict[str, Any]) -> dict[str, str]:
+    """Select what may matter later, without personal data; the address only as its suppression hash."""
+    payload = {
+        name: ADDRESS.sub("<address>", clean_text(item[name]))[:MAX_FIELD_CHARS]
+        for name in STORED_FIELDS
+        if item.get(name) is not None
     }
-    email = text(said.get("email"))
-    return known | ({"address_hash": address_hash(email)} if email else {})
+    email = clean_text(item.get("email"))
+    return payload | ({"address_hash": address_hash(email)} if email else {})
 
 
-def text(value: Any) -> str:
-    """A scalar as text that every database stores: no NUL, no half of a surrogate pair."""
+def clean_text(value: Any) -> str:
+    """Convert a scalar to text that every database stores: no NUL, no lone surrogate."""
     if not isinstance(value, str | int | float):
         return ""
     return str(value).replace("\0", "").encode(errors="ignore").decode()
 
 
-def moment(value: Any) -> datetime | None:
-    """Seconds since 1970 as a time; None where that is no time of our days."""
+def parse_timestamp(value: Any) -> datetime | None:
+    """Convert seconds since 1970; None if that is not a plausible time."""
     if not isinstance(value, int | float) or not math.isfinite(value):
         return None
     if not 0 < value < 4_102_444_800:  # the year 2100

@@ -1,1 +1,1 @@
-"""Room 3: a digest becomes a mail, once."""
+"""Plan, compose and send digests, each at most once, and account for every reader."""

@@ -1,4 +1,4 @@
-"""A digest becomes a mail: from rows only, so that it can be built again to the byte."""
+"""Render a digest as a mail, from rows only, so that it can be rebuilt to the byte."""
 
 import textwrap
 import unicodedata
@@ -15,27 +15,25 @@ from django.template.loader import get_template
 
 from accounts.models import Subscriber
 from digest.jinja import absolute, site, url
-from digest.mailer import empty_digest
-from digest.mailer.empty_digest import Quiet
-from digest.mailer.mail import Mail, as_message
+from digest.mailer.empty_digest import EmptyDigest, load_empty_digests
+from digest.mailer.transports import Mail
 from digest.models import Candidate, Digest, Edition, Pick
 from digest.reasons import PickRows, Reason, explain_picks, load_pick_rows
 
-__all__ = ["Mail", "as_message", "compose", "compose_preview", "gather"]
-
-# Mail programs on phones show about 40 characters, on desks about 110.
-SUBJECT_LENGTH = 110
-PREHEADER_LENGTH = 120
-# Up to so many papers are seen at a glance and need no list of contents.
-CONTENTS_ABOVE = 4
-# Two lines on a phone and seldom more than one on a desk, so that the contents of ten
-# papers leave room for the first of them.
-CONTENTS_LENGTH = 90
-# RFC 3676's advice for text that others will quote.
-TEXT_WIDTH = 72
-# The key of a mail that nobody was sent: its links open nothing.
-NO_KEY = "preview"
-# The joiners that Persian and emoji need; other invisible characters can deceive.
+# Mail programs on phones show about 40 characters of a subject, on desktops about 110.
+MAX_SUBJECT_CHARS = 110
+MAX_PREHEADER_CHARS = 120
+# A digest of so few papers is seen at a glance and needs no table of contents.
+MAX_PAPERS_WITHOUT_CONTENTS = 4
+# Two lines on a phone and rarely more than one on a desktop, so that the contents of
+# ten papers leave space for the first of them.
+MAX_CONTENTS_TITLE_CHARS = 90
+# RFC 3676's recommendation for text that may be quoted.
+TEXT_WIDTH_CHARS = 72
+# The key of a preview: its links open nothing.
+PREVIEW_KEY = "preview"
+# The zero-width joiners that Persian and emoji need; other invisible characters can
+# make a text look like another.
 JOINERS = "\u200c\u200d"
 
 INLINER = css_inline.CSSInliner(keep_at_rules=True, load_remote_stylesheets=False)
@@ -43,15 +41,15 @@ INLINER = css_inline.CSSInliner(keep_at_rules=True, load_remote_stylesheets=Fals
 
 @dataclass(frozen=True)
 class RenderData:
-    """What the mails of some digests show, read in a few queries; empty digests by reader."""
+    """The rows that the mails of some digests show; notes about days without matches by reader."""
 
     pick_rows: PickRows
-    empty_digests: dict[int, Quiet]
+    empty_digests: dict[int, EmptyDigest]
 
 
 @dataclass(frozen=True)
-class Shown:
-    """One paper as the templates show it: plain text to be escaped there, and full addresses."""
+class PaperContext:
+    """One paper for the templates: plain text, which they escape, and absolute URLs."""
 
     number: int
     kind: str
@@ -71,70 +69,75 @@ class Shown:
 
 @dataclass(frozen=True)
 class Section:
-    """Papers that came for one sort of reason; what leads the mail has no heading."""
+    """Papers that were picked for one kind of reason; the first section has no heading."""
 
     heading: str
-    papers: list[Shown]
+    papers: list[PaperContext]
 
 
 @dataclass(frozen=True)
 class DigestLinks:
-    """The addresses that a digest's key opens, or a preview's direct ones."""
+    """The URLs that a digest's key opens, or a preview's direct ones."""
 
     key: str
     redirect: bool
 
-    def target(self, number: int, verb: str, address: str) -> str:
-        """Where a link of a paper leads: through our redirect, or straight there."""
-        return self.own(number, verb) if self.redirect else address
+    def paper_url(self, number: int, verb: str, target: str) -> str:
+        """Return our redirect to a paper's page, or its target where clicks are not counted."""
+        return self.action_url(number, verb) if self.redirect else target
 
-    def own(self, number: int, verb: str) -> str:
+    def action_url(self, number: int, verb: str) -> str:
         return absolute(url("link", self.key, number, verb))
 
     def page(self, name: str) -> str:
         return absolute(url(name, self.key))
 
 
-def compose(digest: Digest, render_data: RenderData | None = None) -> Mail:
-    """The mail of one digest; `render_data` saves the queries where many are composed."""
+def compose_digest(digest: Digest, render_data: RenderData | None = None) -> Mail:
+    """Compose one digest; `render_data` saves queries where many are composed."""
     links = DigestLinks(digest.key, settings.CLICK_REDIRECT)
-    leave = absolute(url("unsubscribe", digest.subscriber.unsubscribe_key))
-    return written(digest, render_data or gather([digest]), links, leave)
+    unsubscribe_url = absolute(url("unsubscribe", digest.subscriber.unsubscribe_key))
+    render_data = render_data or load_render_data([digest])
+    return render_mail(digest, render_data, links, unsubscribe_url)
 
 
 def compose_preview(
     edition: Edition, subscriber: Subscriber, picks: Sequence[Pick], now: datetime
 ) -> Mail:
-    """What this reader would get. Stores nothing, and no link in it acts in their name."""
-    digest = Digest(subscriber=subscriber, edition=edition, key=NO_KEY, created_at=now)
+    """Compose the mail this reader would get. Stores nothing; its links act for no reader."""
+    digest = Digest(
+        subscriber=subscriber, edition=edition, key=PREVIEW_KEY, created_at=now
+    )
     digest.picks = picks
-    leave = absolute(url("unsubscribe", NO_KEY))
-    return written(digest, gather([digest]), DigestLinks(NO_KEY, redirect=False), leave)
+    links = DigestLinks(PREVIEW_KEY, redirect=False)
+    unsubscribe_url = absolute(url("unsubscribe", PREVIEW_KEY))
+    return render_mail(digest, load_render_data([digest]), links, unsubscribe_url)
 
 
-def gather(digests: Sequence[Digest]) -> RenderData:
-    """Read what these digests of one edition name; six queries however many they are."""
+def load_render_data(digests: Sequence[Digest]) -> RenderData:
+    """Read the rows that these digests of one edition name; seven queries however many they are."""
     picks = [pick for digest in digests for pick in digest.picks]
     return RenderData(
         load_pick_rows(picks),
-        empty_digest.gather([digest for digest in digests if not digest.packed_picks]),
+        load_empty_digests([digest for digest in digests if not digest.packed_picks]),
     )
 
 
-def written(
-    digest: Digest, render_data: RenderData, links: DigestLinks, leave: str
+def render_mail(
+    digest: Digest, render_data: RenderData, links: DigestLinks, unsubscribe_url: str
 ) -> Mail:
-    """Both bodies and the headers of one digest."""
-    nothing = render_data.empty_digests.get(digest.subscriber_id)
-    name = "empty_digest" if nothing else "digest"
+    """Render subject, both bodies and headers."""
+    empty_digest = render_data.empty_digests.get(digest.subscriber_id)
+    name = "empty_digest" if empty_digest else "digest"
     context = {
-        **told(digest, render_data, links),
-        "empty_digest": nothing,
-        "unsubscribe_url": leave,
+        **template_context(digest, render_data, links),
+        "empty_digest": empty_digest,
+        "unsubscribe_url": unsubscribe_url,
     }
-    subject = one_line(render(f"{name}.subject.txt", context))
-    text = render(f"{name}.txt", context)
-    html = INLINER.inline(render(f"{name}.html", {**context, "subject": subject}))
+    subject = subject_line(render_template(f"{name}.subject.txt", context))
+    text = render_template(f"{name}.txt", context)
+    html_context = {**context, "subject": subject}
+    html = INLINER.inline(render_template(f"{name}.html", html_context))
     return Mail(
         key=digest.key,
         day=digest.edition.day,
@@ -142,210 +145,218 @@ def written(
         subject=subject,
         text=text,
         html=html,
-        headers=headers(digest, leave),
+        headers=mail_headers(digest, unsubscribe_url),
         sent_at=digest.created_at,
     )
 
 
-def told(digest: Digest, render_data: RenderData, links: DigestLinks) -> dict[str, Any]:
-    """What the templates are given of a digest."""
+def template_context(
+    digest: Digest, render_data: RenderData, links: DigestLinks
+) -> dict[str, Any]:
     papers = [
-        shown(pick.number, pick.candidate, pick.reason, digest, links)
+        paper_context(pick.number, pick.candidate, pick.reason, digest, links)
         for pick in explain_picks(digest.picks, render_data.pick_rows)
     ]
     return {
         **site(),
         "day": digest.edition.day,
-        "editors_note": tidy(digest.edition.note),
+        "editors_note": sanitize(digest.edition.note),
         "papers": papers,
-        "sections": sections(papers),
-        "has_contents": len(papers) > CONTENTS_ABOVE,
-        "preheader": preheader(papers),
+        "sections": group_sections(papers),
+        "has_contents": len(papers) > MAX_PAPERS_WITHOUT_CONTENTS,
+        "preheader": preheader_text(papers),
         "day_url": absolute(url("day", digest.edition.day.isoformat())),
         "recipient_reason": recipient_reason(digest, render_data),
         "links": links,
-        "wrap": wrap,
+        "wrap": wrap_text,
     }
 
 
-def render(template: str, context: dict[str, Any]) -> str:
+def render_template(template: str, context: dict[str, Any]) -> str:
     return get_template(f"emails/{template}").render(context)
 
 
-def shown(
-    number: int, candidate: Candidate, why: Reason, digest: Digest, links: DigestLinks
-) -> Shown:
-    """One paper, from its card: everything in it was written by strangers."""
+def paper_context(
+    number: int,
+    candidate: Candidate,
+    reason: Reason,
+    digest: Digest,
+    links: DigestLinks,
+) -> PaperContext:
+    """Build the context of one paper from its card, whose texts are untrusted."""
     card = candidate.card
-    page = absolute(url("paper", card["identifier"]))
-    title, target = tidy(card["title"]), partial(links.target, number)
-    return Shown(
+    paper_page = absolute(url("paper", card["identifier"]))
+    title, paper_url = sanitize(card["title"]), partial(links.paper_url, number)
+    return PaperContext(
         number=number,
-        kind=why.kind,
+        kind=reason.kind,
         title=title,
-        short_title=cut(title, CONTENTS_LENGTH),
-        byline=tidy(card["organization"] or card["authors"]),
-        facts=facts(card, digest.edition.day),
-        reason=tidy(why.text),
-        note=tidy(candidate.note),
-        summary=tidy(card["summary"]),
-        engagement=engagement(card, why),
-        url=target("paper", page),
+        short_title=truncate(title, MAX_CONTENTS_TITLE_CHARS),
+        byline=sanitize(card["organization"] or card["authors"]),
+        facts=dateline(card, digest.edition.day),
+        reason=sanitize(reason.text),
+        note=sanitize(candidate.note),
+        summary=sanitize(card["summary"]),
+        engagement=engagement(card, reason),
+        url=paper_url("paper", paper_page),
         links=[
-            (name, target(verb, card[f"{verb}_url"])) for name, verb in outward(card)
+            (name, paper_url(verb, card[f"{verb}_url"]))
+            for name, verb in external_links(card)
         ],
-        more_url=links.own(number, "more"),
-        less_url=links.own(number, "less"),
+        more_url=links.action_url(number, "more"),
+        less_url=links.action_url(number, "less"),
     )
 
 
-def sections(papers: list[Shown]) -> list[Section]:
-    """What the reader follows and the editors picked, then what only trends; where there is one sort, without headings."""
+def group_sections(papers: list[PaperContext]) -> list[Section]:
+    """Put followed and pinned papers before those that only trend; a single group has no heading."""
     trending = [paper for paper in papers if paper.kind == "trend"]
-    own = [paper for paper in papers if paper.kind != "trend"]
-    if not own or not trending:
+    matching = [paper for paper in papers if paper.kind != "trend"]
+    if not matching or not trending:
         return [Section("", papers)]
-    return [Section("", own), Section("Also trending", trending)]
+    return [Section("", matching), Section("Also trending", trending)]
 
 
-def outward(card: dict[str, Any]) -> list[tuple[str, str]]:
-    """The pages elsewhere that this paper has: what to call them, and their verb."""
-    named = [
-        ("arXiv", "arxiv"),
-        ("PDF", "pdf"),
-        ("Code", "code"),
-        ("Project", "project"),
-    ]
+EXTERNAL_LINKS = [
+    ("arXiv", "arxiv"),
+    ("PDF", "pdf"),
+    ("Code", "code"),
+    ("Project", "project"),
+]
+
+
+def external_links(card: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return label and verb of the paper's pages on other sites."""
     return [
-        (name, verb)
-        for name, verb in named
+        (label, verb)
+        for label, verb in EXTERNAL_LINKS
         if card[f"{verb}_url"].startswith(("https://", "http://"))
     ]
 
 
-def facts(card: dict[str, Any], today: date) -> list[str]:
-    """When and where it was announced."""
-    crossed = "cross-listed" if card["announce_type"] == "cross" else ""
-    known = [
-        short_day(date.fromisoformat(card["date"]), today),
-        card["primary"],
-        crossed,
-    ]
-    return [tidy(fact) for fact in known if fact]
+def dateline(card: dict[str, Any], edition_day: date) -> list[str]:
+    """Return when and where the paper was announced."""
+    cross_listed = "cross-listed" if card["announce_type"] == "cross" else ""
+    announced_on = format_day(date.fromisoformat(card["date"]), edition_day)
+    parts = [announced_on, card["primary"], cross_listed]
+    return [sanitize(part) for part in parts if part]
 
 
-def engagement(card: dict[str, Any], why: Reason) -> list[str]:
-    """What others say of it, above zero; nothing where votes are the reason and told there."""
-    if why.kind == "trend" and card["votes"]:
+def engagement(card: dict[str, Any], reason: Reason) -> list[str]:
+    """Return the paper's votes and comments; none if its reason states the votes already."""
+    if reason.kind == "trend" and card["votes"]:
         return []
-    counted = [(card["votes"], "vote"), (card["comments"], "comment")]
-    return [f"{n:,} {word}{'' if n == 1 else 's'}" for n, word in counted if n]
+    counts = [(card["votes"], "vote"), (card["comments"], "comment")]
+    return [f"{n:,} {word}{'' if n == 1 else 's'}" for n, word in counts if n]
 
 
-def short_day(day: date, today: date) -> str:
-    """ "20 November", with the year where it is not the edition's: never the year of whoever builds it again."""
-    shown = f"{day.day} {day:%B}"
-    return shown if day.year == today.year else f"{shown} {day.year}"
+def format_day(day: date, edition_day: date) -> str:
+    """Format as "20 November", with the year if it is not the edition's.
+
+    Compared with the edition and not with today, so that a rebuilt mail is the same.
+    """
+    text = f"{day.day} {day:%B}"
+    return text if day.year == edition_day.year else f"{text} {day.year}"
 
 
-def preheader(papers: list[Shown]) -> str:
-    """What a mailbox shows after the subject, which names the first paper."""
+def preheader_text(papers: list[PaperContext]) -> str:
+    """Return the line that mailboxes show after the subject, which names the first paper."""
     others = "; ".join(paper.title for paper in papers[1:3])
     if others:
-        return cut(f"Then: {others}", PREHEADER_LENGTH)
+        return truncate(f"Then: {others}", MAX_PREHEADER_CHARS)
     return papers[0].reason if papers else ""
 
 
 def recipient_reason(digest: Digest, render_data: RenderData) -> str:
-    """Why this reader gets this mail, from rows that do not change under it."""
-    since = digest.subscriber.confirmed_at
-    signed_up = f" on {since.day} {since:%B %Y}" if since else ""
-    began = (
+    """Explain why this reader gets this mail."""
+    confirmed_at = digest.subscriber.confirmed_at
+    signed_up = f" on {confirmed_at.day} {confirmed_at:%B %Y}" if confirmed_at else ""
+    consent = (
         f"You receive this because you signed up at {settings.SITE_NAME}{signed_up}."
     )
-    return f"{began} {what_drew(digest, render_data)}"
+    return f"{consent} {why_these_papers(digest, render_data)}"
 
 
-def what_drew(digest: Digest, render_data: RenderData) -> str:
-    """Whose choice the papers are."""
+def why_these_papers(digest: Digest, render_data: RenderData) -> str:
+    """Summarise the reasons of the picks in one sentence."""
     if not digest.picks:
         return (
             "You asked for a short note on days when nothing matches what you follow."
         )
-    drawn = [pick for pick in digest.picks if pick.interest]
-    chosen = sum(not pick.opened for pick in drawn)
-    known = [
+    matching = [pick for pick in digest.picks if pick.interest]
+    followed = sum(not pick.opened for pick in matching)
+    candidates = [
         render_data.pick_rows.candidates.get(pick.candidate) for pick in digest.picks
     ]
-    if chosen:
-        return f"{share(chosen, len(digest.picks))} what you follow."
-    if drawn:
-        return f"{share(len(drawn), len(digest.picks))} papers you opened before."
-    if all(one.pin for one in known if one):
+    if followed:
+        return f"{share_phrase(followed, len(digest.picks))} what you follow."
+    if matching:
+        share = share_phrase(len(matching), len(digest.picks))
+        return f"{share} papers you opened before."
+    if all(candidate.pin for candidate in candidates if candidate):
         return "The editors picked these papers for all readers."
     return "These papers are the day's most discussed ones."
 
 
-def share(some: int, every: int) -> str:
-    """How many of the papers match, up to the verb: "3 of these 10 papers match"."""
-    if some == every:
-        return "This paper matches" if every == 1 else "All of these papers match"
-    return f"{some} of these {every} papers {'matches' if some == 1 else 'match'}"
+def share_phrase(number: int, total: int) -> str:
+    """Phrase how many papers match, up to the verb: "3 of these 10 papers match"."""
+    if number == total:
+        return "This paper matches" if total == 1 else "All of these papers match"
+    return f"{number} of these {total} papers {'matches' if number == 1 else 'match'}"
 
 
-def headers(digest: Digest, leave: str) -> dict[str, str]:
-    """What RFC 8058, 2919 and 3834 and the large mailbox providers ask of bulk mail."""
+def mail_headers(digest: Digest, unsubscribe_url: str) -> dict[str, str]:
+    """Build the headers that RFC 8058, 2919 and 3834 and large mailbox providers require of bulk mail."""
     host = urlsplit(settings.SITE_URL).hostname or "localhost"
     return {
         "Message-ID": f"<{digest.key}@{host}>",
         "List-Id": f"<digest.{host}>",
-        "List-Unsubscribe": f"<{leave}>",
+        "List-Unsubscribe": f"<{unsubscribe_url}>",
         "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
         "Auto-Submitted": "auto-generated",
         "Precedence": "bulk",
-        "Feedback-ID": f"{digest.edition.day:%Y%m%d}:digest:reader:{sender_id()}",
+        "Feedback-ID": f"{digest.edition.day:%Y%m%d}:digest:reader:{feedback_sender_id()}",
     }
 
 
-def sender_id() -> str:
-    """Gmail's name for us in its reports: 5 to 15 characters that stay the same."""
+def feedback_sender_id() -> str:
+    """Return the stable sender id, 5 to 15 characters, under which Gmail reports feedback."""
     letters = "".join(
         c for c in settings.SITE_NAME.lower() if c.isascii() and c.isalnum()
     )
     return f"{letters or 'paper'}round"[:15]
 
 
-def tidy(text: str) -> str:
-    """Text on one line, without the characters that are not seen: no new header, no reversed writing, no lone surrogate."""
-    return " ".join("".join(visible(character) for character in text).split())
+def sanitize(text: str) -> str:
+    """Put text on one line without invisible characters: no new header, no reversed text, no lone surrogate."""
+    return " ".join("".join(visible_character(char) for char in text).split())
 
 
-def visible(character: str) -> str:
-    """A character, a space for one that ends lines or controls devices, nothing for one that only deceives."""
-    if character.isprintable() or character in JOINERS:
-        return character
-    return "" if unicodedata.category(character) in ("Cf", "Cs", "Cn") else " "
+def visible_character(char: str) -> str:
+    """Keep a printable character; replace line ends and controls by a space, remove invisible ones."""
+    if char.isprintable() or char in JOINERS:
+        return char
+    return "" if unicodedata.category(char) in ("Cf", "Cs", "Cn") else " "
 
 
-def one_line(rendered: str) -> str:
-    """A subject of at most SUBJECT_LENGTH characters."""
-    return cut(tidy(rendered), SUBJECT_LENGTH)
+def subject_line(rendered: str) -> str:
+    return truncate(sanitize(rendered), MAX_SUBJECT_CHARS)
 
 
-def cut(text: str, length: int) -> str:
-    """At most `length` characters, ending with a whole word where there is one."""
-    if len(text) <= length:
+def truncate(text: str, max_chars: int) -> str:
+    """Shorten to at most `max_chars`, after a whole word if there is one."""
+    if len(text) <= max_chars:
         return text
-    kept, space, _ = text[:length].rpartition(" ")
-    return f"{(kept if space else text[: length - 1]).rstrip(' ,;:')}…"
+    head, space, _ = text[:max_chars].rpartition(" ")
+    return f"{(head if space else text[: max_chars - 1]).rstrip(' ,;:')}…"
 
 
-def wrap(text: str, indent: int = 0, first: str = "") -> str:
-    """Lines of at most TEXT_WIDTH characters; an address stays whole. `first` begins the first line."""
+def wrap_text(text: str, indent: int = 0, first: str = "") -> str:
+    """Wrap at TEXT_WIDTH_CHARS without breaking URLs; `first` begins the first line."""
     margin = " " * indent
     return textwrap.fill(
         text,
-        TEXT_WIDTH,
+        TEXT_WIDTH_CHARS,
         initial_indent=first or margin,
         subsequent_indent=margin,
         break_long_words=False,

@@ -1,4 +1,4 @@
-"""Hand a batch's digests to the provider: each is marked before the call, and what came of it is recorded after."""
+"""Send a batch's digests: each is marked before the call, and its outcome is recorded after it."""
 
 import time
 from collections.abc import Sequence
@@ -6,336 +6,329 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
+from django.utils import timezone
 
 from accounts.models import Subscriber
 from digest.mailer import circuit_breaker, compose, plan, rate, shutdown, transports
-from digest.mailer.ledger import LEASE, Outcome, State, is_settled
-from digest.mailer.transports import Result as Answer
-from digest.mailer.transports import ResultState as Said
-from digest.mailer.transports import Send
+from digest.mailer.claims import LEASE
+from digest.mailer.transports import Result, ResultState, Send
 from digest.models import Batch, Candidate, Digest, SendingPause, Slot
 
 log = structlog.get_logger(__name__)
 
-# A provider that refuses for now is asked again after 1, 2, 4 and 8 minutes: a
-# restart takes one, a limit on requests some. After the fifth refusal in a row
-# the digest has failed and the others go on.
-ATTEMPTS = 5
-BACKOFF = timedelta(minutes=1)
+# A temporary refusal is retried after 1, 2, 4 and 8 minutes: a restart takes one, a
+# rate limit a few. After the fifth consecutive refusal the digest fails and the others
+# go on.
+MAX_ATTEMPTS = 5
+RETRY_BACKOFF = timedelta(minutes=1)
 
+Outcome = Digest.Outcome
 Reason = Digest.Reason
 
 
-class Lost(Exception):
-    """The lease ran out and another worker has the batch: nothing more may be sent."""
+class LeaseLost(Exception):
+    """The lease expired and another worker owns the batch: nothing more may be sent."""
 
 
-class Stopped(Exception):
-    """Nothing was sent, and the batch waits: a brake was pulled, the provider wants none, or this worker ends."""
+class SendingStopped(Exception):
+    """The batch must wait although the provider refused nothing: a pause, the rate limit, or the end of this worker."""
 
-    def __init__(self, why: str, wait: float = 0.0) -> None:
-        super().__init__(why)
+    def __init__(self, reason: str, wait: float = 0.0) -> None:
+        super().__init__(reason)
         self.wait = wait
 
 
 @dataclass(frozen=True)
-class Rest:
-    """Why a batch is laid down before its end, and for how long; None: as long as its attempts say."""
+class Backoff:
+    """Why a batch is released before its end, and until when it waits; None: as long as its attempts say."""
 
-    why: str
+    reason: str
     wait: timedelta | None = None
 
 
 @dataclass
-class Outcomes:
-    """What one call of deliver did."""
+class DeliveryCounts:
+    """What one call of deliver_batch did."""
 
     accepted: int = 0
     failed: int = 0
     unknown: int = 0
     skipped: int = 0
     waiting: int = 0
-    in_a_row: int = 0  # failed or unknown, since the last that was accepted
+    consecutive_failures: int = 0
 
 
-class Clock:
-    """The time as it passes since `now`: leases are renewed by it."""
+def deliver_batch(batch: Batch, digests: Sequence[Digest]) -> DeliveryCounts:
+    """Send the pending digests of a claimed batch; `digests` are all of its own, by id.
 
-    def __init__(self, now: datetime) -> None:
-        self.start, self.begun = now, time.monotonic()
-
-    def now(self) -> datetime:
-        return self.start + timedelta(seconds=time.monotonic() - self.begun)
-
-
-def deliver(batch: Batch, digests: Sequence[Digest], now: datetime) -> Outcomes:
-    """Send what was not sent yet of a claimed batch; `digests` are all of its own, by id.
-
-    Sends nothing where the claim is lost. A refusal for now hands the batch back
-    to wait; any other outcome is recorded on its digest and the next one goes.
+    A temporary refusal releases the batch to be retried; any other outcome is recorded
+    on its digest and the next one is sent. Sends nothing if the claim is lost.
     """
-    done = Outcomes()
-    pending = with_readers(
-        batch, [(n, one) for n, one in enumerate(digests, 1) if not is_settled(one)]
+    counts = DeliveryCounts()
+    pending = attach_readers(
+        batch,
+        [
+            (position, digest)
+            for position, digest in enumerate(digests, 1)
+            if digest.outcome == Outcome.PENDING
+        ],
     )
-    stopped = excluded(batch, [one for _, one in pending], now)
-    done.skipped = len(stopped)
-    going = [(n, one) for n, one in pending if one.pk not in stopped]
+    skipped = skip_unmailable(batch, [digest for _, digest in pending], timezone.now())
+    counts.skipped = len(skipped)
+    pending = [row for row in pending if row[1].pk not in skipped]
     try:
-        rest = send_all(batch, going, Clock(now), done)
-    except Lost:
+        backoff = send_digests(batch, pending, counts)
+    except LeaseLost:
         log.warning("batch lost to another worker", batch=batch.pk)
-        return done
-    except Stopped as why:
-        rest = Rest(str(why), timedelta(seconds=why.wait))
-    finish(batch, rest, now)
-    return done
+        return counts
+    except SendingStopped as stop:
+        backoff = Backoff(str(stop), timedelta(seconds=stop.wait))
+    release_batch(batch, backoff)
+    return counts
 
 
-def with_readers(
+def attach_readers(
     batch: Batch, pending: list[tuple[int, Digest]]
 ) -> list[tuple[int, Digest]]:
-    """Attach reader and edition; digests whose reader was erased meanwhile are left out."""
-    readers = Subscriber.objects.in_bulk([one.subscriber_id for _, one in pending])
+    """Attach reader and edition; leave out digests whose reader was erased meanwhile."""
+    readers = Subscriber.objects.in_bulk(
+        [digest.subscriber_id for _, digest in pending]
+    )
     for _, digest in pending:
         digest.edition = batch.slot.edition
         if reader := readers.get(digest.subscriber_id):
             digest.subscriber = reader
-    return [(n, one) for n, one in pending if one.subscriber_id in readers]
+    return [row for row in pending if row[1].subscriber_id in readers]
 
 
-def send_all(
-    batch: Batch, going: list[tuple[int, Digest]], clock: Clock, done: Outcomes
-) -> Rest | None:
-    """Send digest after digest; why and how long the batch rests where some must wait."""
-    if not going:
+def send_digests(
+    batch: Batch, pending: list[tuple[int, Digest]], counts: DeliveryCounts
+) -> Backoff | None:
+    """Send one digest after another; return a Backoff if some must wait."""
+    if not pending:
         return None
-    render_data = compose.gather([one for _, one in going])
-    rest = None
+    render_data = compose.load_render_data([digest for _, digest in pending])
+    backoff = None
     with transports.get_transport().connect() as send:
-        for number, digest in going:
-            answer = send_one(batch, number, digest, render_data, send, clock)
-            if answer is None:  # an event has settled it meanwhile
+        for position, digest in pending:
+            result = send_digest(batch, position, digest, render_data, send)
+            if result is None:
                 continue
-            if not must_wait(batch, answer):
-                record(digest, answer, clock.now(), done)
-                watch(answer, done, clock.now())
+            if not must_retry(batch, result):
+                record_result(digest, result, counts)
+                trip_breaker_if_failing(result, counts)
                 batch.attempts = 0
                 continue
-            postpone(digest, answer)
-            rest, done.waiting = rest_after(answer, clock.now()), done.waiting + 1
-            if not answer.alone:
+            postpone_digest(batch, digest, result)
+            backoff, counts.waiting = backoff_after(result), counts.waiting + 1
+            if not result.is_recipient:
                 break
-    return rest
+    return backoff
 
 
-def send_one(
+def send_digest(
     batch: Batch,
-    number: int,
+    position: int,
     digest: Digest,
     render_data: compose.RenderData,
     send: Send,
-    clock: Clock,
-) -> Answer | None:
-    """Compose, mark, send: between the mark and the call there is nothing that can fail.
+) -> Result | None:
+    """Compose, mark and send one digest; nothing between mark and call may fail.
 
-    None where it was settled since `digests` were read.
+    None if an event has settled it meanwhile.
     """
-    wait_for_turn()
-    if digest.resent_at and not still_in_doubt(digest):
+    wait_for_rate_limit()
+    if digest.resent_at and not Digest.objects.pending().filter(pk=digest.pk).exists():
         return None
     try:
-        mail = compose.compose(digest, render_data)
+        mail = compose.compose_digest(digest, render_data)
     except Exception as error:
         log.exception("digest cannot be composed", digest=digest.pk)
-        return Answer(Said.REFUSED, f"not composed: {type(error).__name__}: {error}")
-    if digest.detail:
-        Digest.objects.filter(pk=digest.pk).update(detail="")  # in doubt again
-    mark(batch, number, digest, clock.now())
+        detail = f"not composed: {type(error).__name__}: {error}"
+        return Result(ResultState.REFUSED, detail)
+    mark_sending(batch, position, digest)
     return send(mail)
 
 
-def wait_for_turn() -> None:
-    """Sleep until all workers' pace allows one more mail; Stopped where that is long, or this worker ends."""
-    wait = rate.turn()
-    if wait > rate.PATIENCE_SECONDS:
-        raise Stopped("the provider wants no mail for a while", wait)
+def wait_for_rate_limit() -> None:
+    """Sleep until the rate limit of all workers allows one more mail; raise SendingStopped if that is long."""
+    wait = rate.acquire()
+    if wait > rate.MAX_SLEEP_S:
+        raise SendingStopped("the provider accepts no mail for a while", wait)
     if wait:
         time.sleep(wait)
-    if shutdown.asked():
-        raise Stopped("its worker was asked to end")
+    if shutdown.is_requested():
+        raise SendingStopped("the worker is shutting down")
 
 
-def still_in_doubt(digest: Digest) -> bool:
-    """Whether a digest that is sent once more is still without an answer to the first time."""
-    rows = Digest.objects.filter(pk=digest.pk, outcome=Outcome.PENDING)
-    return rows.filter(message_id="").exists()
+def mark_sending(batch: Batch, position: int, digest: Digest) -> None:
+    """Commit that this digest is being sent and renew the lease, in one statement.
 
-
-def mark(batch: Batch, number: int, digest: Digest, now: datetime) -> None:
-    """Commit that this digest is being handed over, and stay the owner.
-
-    Lost where another is; Stopped where a brake was pulled. One statement says all.
+    Raises LeaseLost if another worker owns the batch, SendingStopped if it is paused.
     """
-    edition = batch.slot.edition_id
-    mine = Batch.objects.held_by(batch).unstopped(edition)
-    mine = mine.filter(state__in=(State.CLAIMED, State.SENDING))
-    until = now + LEASE
-    if mine.update(
-        state=State.SENDING,
-        last_position=number,
+    edition_id, until = batch.slot.edition_id, timezone.now() + LEASE
+    rows = Batch.objects.owned_by_lease(batch).not_paused(edition_id)
+    rows = rows.filter(state__in=(Batch.State.CLAIMED, Batch.State.SENDING))
+    if rows.update(
+        state=Batch.State.SENDING,
+        last_position=position,
         last_digest_id=digest.pk,
         lease_until=until,
     ):
-        batch.last_position, batch.lease_until = number, until
-    elif pause := SendingPause.objects.of(edition).first():
-        raise Stopped(f"stopped: {pause.reason}")
+        batch.last_position, batch.lease_until = position, until
+    elif pause := SendingPause.objects.blocking(edition_id).first():
+        raise SendingStopped(f"paused: {pause.reason}")
     else:
-        raise Lost
+        raise LeaseLost
 
 
-def must_wait(batch: Batch, answer: Answer) -> bool:
-    """Whether this refusal is for now, and not the last of too many in a row."""
-    asked = answer.halt or answer.wait > 0  # that is about us, not about this mail
-    return answer.retry and (asked or batch.attempts + 1 < ATTEMPTS)
+def must_retry(batch: Batch, result: Result) -> bool:
+    """Whether this refusal is temporary and not the last of too many."""
+    concerns_all_mail = result.halt or result.wait > 0
+    return result.retry and (concerns_all_mail or batch.attempts + 1 < MAX_ATTEMPTS)
 
 
-def rest_after(answer: Answer, now: datetime) -> Rest:
-    """How long to lay the batch down after this refusal; whoever must mend something is told."""
-    if answer.halt:
-        circuit_breaker.pull(f"the provider refuses us: {cut(answer.detail)}", now)
-        return Rest(answer.detail, timedelta(0))
-    if answer.wait:
-        rate.block(answer.wait)
-        return Rest(answer.detail, timedelta(seconds=answer.wait))
-    return Rest(answer.detail)
+def backoff_after(result: Result) -> Backoff:
+    """Decide how long the batch waits after a temporary refusal; pause all sending if an operator must act."""
+    if result.halt:
+        circuit_breaker.pause_sending(
+            f"the provider refuses our credentials: {clean_detail(result.detail)}",
+            timezone.now(),
+        )
+        return Backoff(result.detail, timedelta(0))
+    if result.wait:
+        rate.block_for(result.wait)
+        return Backoff(result.detail, timedelta(seconds=result.wait))
+    return Backoff(result.detail)
 
 
-def watch(answer: Answer, done: Outcomes, now: datetime) -> None:
-    """Heed what the provider said beside its answer, and stop where too much goes wrong in a row."""
-    if answer.wait:
-        rate.block(answer.wait)
-    done.in_a_row = 0 if answer.state == Said.ACCEPTED else done.in_a_row + 1
-    if done.in_a_row >= circuit_breaker.ROW:
-        circuit_breaker.pull(
-            f"{done.in_a_row} in a row went wrong: {cut(answer.detail)}", now
+def trip_breaker_if_failing(result: Result, counts: DeliveryCounts) -> None:
+    """Apply the provider's rate limit, and pause sending after too many consecutive failures."""
+    if result.wait:
+        rate.block_for(result.wait)
+    is_accepted = result.state == ResultState.ACCEPTED
+    counts.consecutive_failures = 0 if is_accepted else counts.consecutive_failures + 1
+    if counts.consecutive_failures >= circuit_breaker.MAX_CONSECUTIVE_FAILURES:
+        number, detail = counts.consecutive_failures, clean_detail(result.detail)
+        circuit_breaker.pause_sending(
+            f"{number} consecutive digests failed: {detail}", timezone.now()
         )
 
 
-def postpone(digest: Digest, answer: Answer) -> None:
-    """Say on the digest that it was surely not accepted, so that nobody is in doubt about it."""
-    detail = cut(answer.detail) or "refused for now"
-    Digest.objects.filter(pk=digest.pk).update(detail=detail)
+def postpone_digest(batch: Batch, digest: Digest, result: Result) -> None:
+    """Record that the digest was certainly not accepted: it is no longer in flight."""
+    detail = clean_detail(result.detail)
+    Digest.objects.filter(pk=digest.pk).update(provider_detail=detail)
+    Batch.objects.owned_by_lease(batch).update(last_digest_id=0)
 
 
-def record(digest: Digest, answer: Answer, now: datetime, done: Outcomes) -> None:
-    """What came of it, unless an event of the provider has told already."""
-    row = Digest.objects.filter(pk=digest.pk, outcome=Outcome.PENDING)
-    detail = cut(answer.detail)
-    match answer.state:
-        case Said.ACCEPTED:
-            # Also where another worker thought that this one had died.
-            known = Digest.objects.filter(
-                pk=digest.pk,
-                outcome__in=(Outcome.PENDING, Outcome.UNKNOWN, Outcome.ACCEPTED),
-            )
-            name = answer.message_id[:120]
-            known.update(
-                outcome=Outcome.PENDING, message_id=name, detail="", outcome_at=now
-            )
-            done.accepted += 1
-        case Said.REFUSED:
-            row.update(
-                outcome=Outcome.FAILED,
-                reason=Reason.REFUSED,
-                detail=detail,
+def record_result(digest: Digest, result: Result, counts: DeliveryCounts) -> None:
+    """Store the outcome, unless an event of the provider has settled it already."""
+    row, now = Digest.objects.filter(pk=digest.pk), timezone.now()
+    detail = clean_detail(result.detail)
+    match result.state:
+        case ResultState.ACCEPTED:
+            # An acceptance is a fact, also if another worker gave this one up for dead.
+            row.exclude(outcome=Outcome.FAILED).update(
+                outcome=Outcome.ACCEPTED,
+                reason=Reason.NONE,
+                message_id=result.message_id[:120],
+                provider_detail="",
                 outcome_at=now,
             )
-            done.failed += 1
-        case Said.UNKNOWN:
-            row.update(outcome=Outcome.UNKNOWN, detail=detail, outcome_at=now)
-            done.unknown += 1
+            counts.accepted += 1
+        case ResultState.REFUSED:
+            row.pending().update(
+                outcome=Outcome.FAILED,
+                reason=Reason.REFUSED,
+                provider_detail=detail,
+                outcome_at=now,
+            )
+            counts.failed += 1
+        case ResultState.UNKNOWN:
+            row.pending().update(
+                outcome=Outcome.UNKNOWN, provider_detail=detail, outcome_at=now
+            )
+            counts.unknown += 1
 
 
-def finish(batch: Batch, rest: Rest | None, now: datetime) -> None:
-    """Lay the batch down: for good, or until the provider may be asked again."""
-    mine = Batch.objects.held_by(batch)
-    if rest is None:
-        mine.update(state=State.ACCEPTED, lease_until=None, error="", released_at=now)
+def release_batch(batch: Batch, backoff: Backoff | None) -> None:
+    """Finish the batch, or make it claimable again after its backoff."""
+    rows, now = Batch.objects.owned_by_lease(batch), timezone.now()
+    if backoff is None:
+        rows.update(state=Batch.State.DONE, lease_until=None, error="", released_at=now)
         return
-    counts = rest.wait is None
-    wait = BACKOFF * 2**batch.attempts if rest.wait is None else rest.wait
-    mine.update(
-        state=State.PLANNED,
-        attempts=batch.attempts + counts,
+    counts_as_attempt = backoff.wait is None
+    wait = RETRY_BACKOFF * 2**batch.attempts if backoff.wait is None else backoff.wait
+    rows.update(
+        state=Batch.State.PLANNED,
+        attempts=batch.attempts + counts_as_attempt,
         lease_until=now + wait,
-        error=cut(rest.why),
+        error=clean_detail(backoff.reason),
         released_at=now,
     )
 
 
-def cut(detail: str) -> str:
-    """What a provider said, as long as its column and without what a database refuses."""
+def clean_detail(detail: str) -> str:
+    """Truncate a provider's answer to its column and remove NUL, which PostgreSQL refuses."""
     return detail.replace("\x00", "")[:300]
 
 
-# The last door: consent, suppression, recalls and the edition's time
+# The last check before sending: consent, suppression, recalls and expiry
 
 
-def excluded(batch: Batch, pending: list[Digest], now: datetime) -> set[int]:
-    """Skip whom nobody may mail any more, though their digest is written; the ids of those digests."""
-    if too_late(batch, now):
-        return skip(pending, Reason.EXPIRED)
-    readers = Subscriber.objects.filter(pk__in=[one.subscriber_id for one in pending])
-    willing = set(readers.mailable(now).values_list("pk", flat=True))
-    reachable = set(readers.not_suppressed().values_list("pk", flat=True))
-    left = [one for one in pending if one.subscriber_id not in willing]
-    barred = [
-        one
-        for one in pending
-        if one.subscriber_id in willing and one.subscriber_id not in reachable
-    ]
+def skip_unmailable(batch: Batch, pending: list[Digest], now: datetime) -> set[int]:
+    """Mark digests of readers who became unmailable as skipped; return their ids."""
+    if is_expired(batch, now):
+        return skip_digests(pending, Reason.EXPIRED)
+    readers = Subscriber.objects.filter(pk__in=[d.subscriber_id for d in pending])
+    mailable = set(readers.mailable(now).values_list("pk", flat=True))
+    not_suppressed = set(readers.not_suppressed().values_list("pk", flat=True))
+    left = [d for d in pending if d.subscriber_id not in mailable]
+    suppressed = [d for d in pending if d.subscriber_id in mailable - not_suppressed]
     return (
-        skip(left, Reason.LEFT)
-        | skip(barred, Reason.SUPPRESSED)
-        | skip(silent(batch, pending), Reason.NOTHING)
+        skip_digests(left, Reason.LEFT)
+        | skip_digests(suppressed, Reason.SUPPRESSED)
+        | skip_digests(unwanted_empty(batch, pending), Reason.NOTHING)
     )
 
 
-def silent(batch: Batch, pending: list[Digest]) -> list[Digest]:
-    """Those that hold nothing, recalled papers taken out, and whose readers want no note about that."""
-    take_out_recalled(batch, pending)
+def unwanted_empty(batch: Batch, pending: list[Digest]) -> list[Digest]:
+    """Digests without papers, recalled ones removed, whose readers want no note about that."""
+    remove_recalled(batch, pending)
     return [
-        one for one in pending if not one.packed_picks and not one.subscriber.wants_note
+        digest
+        for digest in pending
+        if not digest.packed_picks and not digest.subscriber.wants_note
     ]
 
 
-def take_out_recalled(batch: Batch, pending: list[Digest]) -> None:
+def remove_recalled(batch: Batch, pending: list[Digest]) -> None:
     recalled = set(
         Candidate.objects.filter(
             edition=batch.slot.edition, paper__recall__isnull=False
         ).values_list("pk", flat=True)
     )
-    for one in pending if recalled else []:
-        kept = [pick for pick in one.picks if pick.candidate not in recalled]
-        if len(kept) < len(one.picks):
-            one.picks = kept
-            rows = Digest.objects.filter(pk=one.pk)  # gone if the reader was erased
-            rows.update(packed_picks=one.packed_picks)
+    for digest in pending if recalled else []:
+        picks = [pick for pick in digest.picks if pick.candidate not in recalled]
+        if len(picks) < len(digest.picks):
+            digest.picks = picks
+            row = Digest.objects.filter(pk=digest.pk)  # absent if the reader was erased
+            row.update(packed_picks=digest.packed_picks)
 
 
-def too_late(batch: Batch, now: datetime) -> bool:
-    """Whether this batch's edition has expired; what an operator or a new reader asked for never does."""
+def is_expired(batch: Batch, now: datetime) -> bool:
+    """Whether this batch's edition has expired; manual and welcome digests never do."""
     slot = batch.slot
-    by_itself = slot.kind in (Slot.Kind.HOUR, Slot.Kind.RESEND)
-    return by_itself and now > plan.deadline(slot.edition, slot.at)
+    expires = slot.kind in (Slot.Kind.HOUR, Slot.Kind.RESEND)
+    return expires and now > plan.delivery_deadline(slot.edition, slot.at)
 
 
-def skip(digests: list[Digest], reason: str) -> set[int]:
-    """Record that these are not sent, and why; the first reason stays."""
-    ids = {one.pk for one in digests}
+def skip_digests(digests: list[Digest], reason: str) -> set[int]:
+    """Mark pending digests as skipped; the first reason stays."""
+    ids = {digest.pk for digest in digests}
     if ids:
-        Digest.objects.filter(pk__in=ids, outcome=Outcome.PENDING).update(
-            outcome=Outcome.SKIPPED, reason=reason
+        Digest.objects.pending().filter(pk__in=ids).update(
+            outcome=Outcome.SKIPPED, reason=reason, outcome_at=timezone.now()
         )
     return ids

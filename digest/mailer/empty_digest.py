@@ -1,4 +1,4 @@
-"""Days with nothing for a reader: what the note about such a day says, from rows that change no more."""
+"""The note about a day without matches, built from rows that no longer change."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,59 +9,63 @@ from django.db.models import Max, Q
 from digest.models import Digest
 
 # Editions of daily readers are at most four days apart: a long weekend.
-RARELY = timedelta(days=5)
-# So long without a paper is a reason to say how to get more.
-DRY = timedelta(days=7)
-# Whoever had no digest for so long has come back from a pause.
-REACH = timedelta(days=30)
+WEEKLY_GAP = timedelta(days=5)
+# After so long without a paper the note says how to get more.
+SUGGEST_AFTER = timedelta(days=7)
+# A reader without a digest for so long has returned from a pause.
+HISTORY_WINDOW = timedelta(days=30)
 
 
 @dataclass(frozen=True)
-class Quiet:
-    """One reader's day with nothing. `last` is the day of the digest before it, `full` of the last one with papers."""
+class EmptyDigest:
+    """What the note says. `previous` is the day of the reader's digest before it, `last_match` of the last with papers."""
 
     day: date
-    looked_at: int  # papers of the edition that anybody could have got
-    last: date | None
-    full: date | None
+    papers_checked: int
+    previous: date | None
+    last_match: date | None
 
     @property
-    def when(self) -> str:
-        """The time of which there is nothing: a weekly reader had no other mail in it."""
-        rare = self.last is not None and self.day - self.last >= RARELY
-        return "this week" if rare else "today"
+    def period(self) -> str:
+        """The period without matches: a weekly reader had no other mail in it."""
+        is_weekly = self.previous is not None and self.day - self.previous >= WEEKLY_GAP
+        return "this week" if is_weekly else "today"
 
     @property
-    def is_dry(self) -> bool:
-        """Whether a week or more brought no paper."""
-        began = self.full or self.day - REACH
-        return self.last is not None and self.day - began >= DRY
+    def suggests_more(self) -> bool:
+        """Whether the reader had no match for a week or longer."""
+        start = self.last_match or self.day - HISTORY_WINDOW
+        return self.previous is not None and self.day - start >= SUGGEST_AFTER
 
 
-def gather(digests: Sequence[Digest]) -> dict[int, Quiet]:
-    """What the notes of one edition say, by their readers' ids; two queries however many, none for none."""
+def load_empty_digests(digests: Sequence[Digest]) -> dict[int, EmptyDigest]:
+    """Return the notes of these digests of one edition by reader id; three queries at most."""
     if not digests:
         return {}
     edition = digests[0].edition
-    looked_at = edition.candidates.filter(is_hidden=False).count()
+    papers_checked = edition.candidates.filter(is_hidden=False).count()
     readers = [digest.subscriber_id for digest in digests]
-    known = days_before(edition.day, readers)
+    earlier = earlier_digest_days(edition.day, readers)
     return {
-        reader: Quiet(edition.day, looked_at, *known.get(reader, (None, None)))
+        reader: EmptyDigest(
+            edition.day, papers_checked, *earlier.get(reader, (None, None))
+        )
         for reader in readers
     }
 
 
-def days_before(
+def earlier_digest_days(
     day: date, readers: Sequence[int]
 ) -> dict[int, tuple[date, date | None]]:
-    """Of each reader the day of the digest before this one, sent or not, and of the last that held papers."""
+    """Return per reader the days of the digest before `day`, sent or not, and of the last with papers."""
     earlier = Digest.objects.filter(
-        subscriber__in=readers, edition__day__lt=day, edition__day__gte=day - REACH
+        subscriber__in=readers,
+        edition__day__lt=day,
+        edition__day__gte=day - HISTORY_WINDOW,
     )
     days = earlier.values("subscriber").annotate(
-        last=Max("edition__day"),
-        full=Max("edition__day", filter=~Q(packed_picks=b"")),
+        previous=Max("edition__day"),
+        last_match=Max("edition__day", filter=~Q(packed_picks=b"")),
     )
-    rows = days.values_list("subscriber", "last", "full").order_by()
-    return {reader: (last, full) for reader, last, full in rows}
+    rows = days.values_list("subscriber", "previous", "last_match").order_by()
+    return {reader: (previous, last_match) for reader, previous, last_match in rows}

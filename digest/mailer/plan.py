@@ -1,4 +1,4 @@
-"""Who is mailed when: the audience of a slot, put into batches."""
+"""Planning: the readers of a slot, divided into batches."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -12,130 +12,132 @@ from digest.mailer import retention, schedule
 from digest.models import Batch, Digest, Edition, Slot
 from digest.models.editions import EXPIRES_AFTER
 
-# A weekly reader's day takes the latest edition of so many days: Sunday's takes
-# Friday's, and that of a Monday after a long weekend still finds one.
-WEEKLY_REACH = timedelta(days=4)
+# A weekly reader's day takes the newest edition of these days: Sunday's takes Friday's,
+# and that of a Monday after a long weekend still finds one.
+WEEKLY_WINDOW = timedelta(days=4)
+# The task that sends a welcome digest gets so much time before the tick plans it again.
+WELCOME_GRACE = timedelta(minutes=2)
 
 Audience = QuerySet[Subscriber]
 
 
-def froze(edition: Edition) -> datetime:
-    """When this edition froze; nothing is planned of an open one."""
+def freeze_time(edition: Edition) -> datetime:
+    """Return when this edition froze; raise ValueError if it is open."""
     if edition.frozen_at is None:
         raise ValueError(f"the edition of {edition.day} is still open: freeze it first")
     return edition.frozen_at
 
 
-def deadline(edition: Edition, at: datetime) -> datetime:
-    """Until when the readers of this quarter hour may be mailed this edition.
+def delivery_deadline(edition: Edition, at: datetime) -> datetime:
+    """Return until when the readers of the slot at `at` may be mailed this edition.
 
-    The edition's own expiry; for those whom only weekly readers reach, as long
-    again from their hour.
+    That is the edition's expiry; later slots, which only weekly readers have, get as long
+    again from their own time.
     """
-    expires = froze(edition) + EXPIRES_AFTER
-    return expires if at <= expires else at + EXPIRES_AFTER
+    expires_at = freeze_time(edition) + EXPIRES_AFTER
+    return expires_at if at <= expires_at else at + EXPIRES_AFTER
 
 
 def plan_due(now: datetime) -> list[Slot]:
-    """Plan every quarter hour up to `now` that no tick has planned yet; the slots that have readers.
+    """Plan every quarter hour up to `now` that is not planned yet; return the slots that have readers.
 
-    Each quarter hour of each frozen edition is planned once, missed ticks
-    included, and an interrupted one is finished.
+    Quarter hours of missed ticks are included, and an interrupted plan is finished.
     """
-    reach = now - WEEKLY_REACH - EXPIRES_AFTER
-    recent = list(
-        Edition.objects.frozen().filter(frozen_at__gt=reach, frozen_at__lte=now)
+    oldest = now - WEEKLY_WINDOW - EXPIRES_AFTER
+    editions = list(
+        Edition.objects.frozen().filter(frozen_at__gt=oldest, frozen_at__lte=now)
     )
-    due = [(e, at) for e in recent for at in open_quarters(e, recent, now)]
-    slots = [plan_quarter(edition, at, recent, now) for edition, at in due]
+    due = [(e, at) for e in editions for at in unplanned_quarters(e, editions, now)]
+    slots = [plan_quarter(edition, at, editions, now) for edition, at in due]
     return [slot for slot in slots if slot.cursor]
 
 
-def open_quarters(
-    edition: Edition, recent: list[Edition], now: datetime
+def unplanned_quarters(
+    edition: Edition, editions: list[Edition], now: datetime
 ) -> list[datetime]:
-    """The quarter hours since this edition froze that may still be planned, and are not."""
+    """Return the quarter hours since the freeze that are not planned and not past their deadline."""
     planned = edition.slots.filter(kind=Slot.Kind.HOUR, planned_at__isnull=False)
-    done = set(planned.values_list("at", flat=True))
-    expires = froze(edition) + EXPIRES_AFTER
+    planned_times = set(planned.values_list("at", flat=True))
+    expires_at = freeze_time(edition) + EXPIRES_AFTER
     return [
         at
-        for at in quarters(edition, now)
-        if at not in done
-        and now <= deadline(edition, at)
-        and (at <= expires or edition == latest(recent, at))
+        for at in quarter_hours(edition, now)
+        if at not in planned_times
+        and now <= delivery_deadline(edition, at)
+        and (at <= expires_at or edition == newest_edition(editions, at))
     ]
 
 
-def quarters(edition: Edition, now: datetime) -> Iterator[datetime]:
-    """Every quarter hour at which somebody could be due for this edition, up to `now`."""
-    at = schedule.next_quarter(froze(edition))
-    while at <= min(now, froze(edition) + WEEKLY_REACH):
+def quarter_hours(edition: Edition, now: datetime) -> Iterator[datetime]:
+    """Yield the quarter hours up to `now` at which a reader can be due for this edition."""
+    at = schedule.next_quarter(freeze_time(edition))
+    while at <= min(now, freeze_time(edition) + WEEKLY_WINDOW):
         yield at
         at += schedule.QUARTER
 
 
 def plan_quarter(
-    edition: Edition, at: datetime, recent: list[Edition], now: datetime
+    edition: Edition, at: datetime, editions: list[Edition], now: datetime
 ) -> Slot:
-    """Plan one quarter hour of one edition."""
     slot, _ = Slot.objects.get_or_create(edition=edition, at=at, kind=Slot.Kind.HOUR)
-    due = due_readers(edition, at, weekly=edition == latest(recent, at))
-    return fill(slot, Subscriber.objects.mailable(now).filter(due), now)
+    due = due_readers(edition, at, weekly=edition == newest_edition(editions, at))
+    return fill_slot(slot, Subscriber.objects.mailable(now).filter(due), now)
 
 
-def latest(editions: list[Edition], at: datetime) -> Edition | None:
-    """The newest of these editions that had frozen by then, within a weekly reader's reach."""
-    reached = [
-        edition for edition in editions if at - WEEKLY_REACH <= froze(edition) <= at
+def newest_edition(editions: list[Edition], at: datetime) -> Edition | None:
+    """Return the newest of these editions that weekly readers can get at `at`."""
+    in_window = [
+        edition
+        for edition in editions
+        if at - WEEKLY_WINDOW <= freeze_time(edition) <= at
     ]
-    return max(reached, key=lambda edition: edition.day, default=None)
+    return max(in_window, key=lambda edition: edition.day, default=None)
 
 
 def due_readers(edition: Edition, at: datetime, weekly: bool) -> Q:
-    """The readers whose hour strikes at `at`, and whose days allow the local date."""
-    struck: dict[tuple[int, int, bool], list[str]] = {}
-    for zone in zones():
-        clock = ZoneInfo(zone)
-        for hour in schedule.hours_met(at, clock):
-            first = schedule.due_at(froze(edition), clock, hour) == at
-            weekday = at.astimezone(clock).weekday()
-            struck.setdefault((hour, weekday, first), []).append(zone)
+    """Match readers whose local hour begins at `at`, and whose frequency allows the local date."""
+    zones_by_hour: dict[tuple[int, int, bool], list[str]] = {}
+    for name in reader_zones():
+        zone = ZoneInfo(name)
+        for hour in schedule.local_hours_at(at, zone):
+            is_first = schedule.first_due_at(freeze_time(edition), zone, hour) == at
+            weekday = at.astimezone(zone).weekday()
+            zones_by_hour.setdefault((hour, weekday, is_first), []).append(name)
     due = Q(pk__in=[])
-    for (hour, weekday, first), names in struck.items():
-        due |= Q(hour=hour, zone__in=names) & allowing(weekday, first, weekly)
+    for (hour, weekday, is_first), names in zones_by_hour.items():
+        due |= Q(hour=hour, zone__in=names) & match_frequency(weekday, is_first, weekly)
     return due
 
 
-def zones() -> list[str]:
-    """The time zones in which somebody is mailed."""
+def reader_zones() -> list[str]:
+    """Return the time zones of active readers."""
     active = Subscriber.objects.filter(state=Subscriber.State.ACTIVE)
     return list(active.order_by("zone").values_list("zone", flat=True).distinct())
 
 
-def allowing(weekday: int, first: bool, weekly: bool) -> Q:
-    """Readers who want mail on such a day.
+def match_frequency(weekday: int, is_first: bool, weekly: bool) -> Q:
+    """Match readers whose frequency allows mail on this weekday.
 
-    `first`: the hour strikes for the first time since the edition froze;
+    `is_first`: it is the first occurrence of their hour since the edition froze;
     `weekly`: the edition is the one that weekly readers get now.
     """
     Frequency = Subscriber.Frequency
-    days = [Frequency.DAILY, *([Frequency.WEEKDAYS] if weekday < 5 else [])]
-    wanted = Q(frequency__in=days if first else [])
+    daily = [Frequency.DAILY, *([Frequency.WEEKDAYS] if weekday < 5 else [])]
+    allowed = Q(frequency__in=daily if is_first else [])
     if weekly:
-        wanted |= Q(frequency=Frequency.WEEKLY, weekday=weekday)
-    return wanted
+        allowed |= Q(frequency=Frequency.WEEKLY, weekday=weekday)
+    return allowed
 
 
-def fill(slot: Slot, audience: Audience, now: datetime) -> Slot:
-    """Put an audience into batches, from the slot's cursor on, until it is complete."""
+def fill_slot(slot: Slot, audience: Audience, now: datetime) -> Slot:
+    """Divide an audience into batches, from the slot's cursor on, until it is complete."""
     while not slot.planned_at:
         slot = fill_batch(slot.pk, audience, now)
     return slot
 
 
 def fill_batch(slot_id: int, audience: Audience, now: datetime) -> Slot:
-    """Put the next readers into a batch; whoever else plans this slot waits, then goes on from there."""
+    """Create the next batch; another process that plans this slot waits, then continues after it."""
     with transaction.atomic():
         slot = (
             Slot.objects.select_for_update(of=("self",))
@@ -144,8 +146,8 @@ def fill_batch(slot_id: int, audience: Audience, now: datetime) -> Slot:
         )
         if slot.planned_at:
             return slot
-        ahead = audience.filter(pk__gt=slot.cursor).order_by("pk")
-        readers = list(ahead.values_list("pk", flat=True)[: Batch.SIZE])
+        remaining = audience.filter(pk__gt=slot.cursor).order_by("pk")
+        readers = list(remaining.values_list("pk", flat=True)[: Batch.SIZE])
         if readers:
             Batch.objects.create(slot=slot, readers=readers)
             slot.cursor = readers[-1]
@@ -155,48 +157,76 @@ def fill_batch(slot_id: int, audience: Audience, now: datetime) -> Slot:
         return slot
 
 
-def everyone(edition: Edition, now: datetime) -> Audience:
-    """Readers who may be mailed and have no digest of this edition; nobody where it is forgotten who had it."""
-    if retention.is_forgotten(edition, now):
+def unserved_readers(edition: Edition, now: datetime) -> Audience:
+    """Mailable readers without a digest of this edition; none if it is no longer known who had it."""
+    if retention.is_past_retention(edition, now):
         return Subscriber.objects.none()
-    theirs = Digest.objects.filter(edition=edition, subscriber=OuterRef("pk"))
-    return Subscriber.objects.mailable(now).filter(~Exists(theirs))
+    digests = Digest.objects.filter(edition=edition, subscriber=OuterRef("pk"))
+    return Subscriber.objects.mailable(now).filter(~Exists(digests))
 
 
-def plan_everyone(edition: Edition, now: datetime) -> Slot | None:
-    """Plan this edition by hand for everyone without it, whatever their hour; None where there is nobody."""
-    audience = everyone(edition, now)
-    slot = begin_by_hand(edition, audience, now)
-    return fill(slot, audience, now) if slot else None
+def plan_all(edition: Edition, now: datetime) -> Slot | None:
+    """Plan this edition manually for all readers without it; None if there are none."""
+    audience = unserved_readers(edition, now)
+    slot = open_manual_slot(edition, audience, now)
+    return fill_slot(slot, audience, now) if slot else None
 
 
-def begin_by_hand(edition: Edition, audience: Audience, now: datetime) -> Slot | None:
-    """The sending by hand that was interrupted or that another process is planning, else a new one."""
+def open_manual_slot(
+    edition: Edition, audience: Audience, now: datetime
+) -> Slot | None:
+    """Return the manual slot whose planning is in progress, else a new one."""
     with transaction.atomic():
         Edition.objects.select_for_update().get(pk=edition.pk)
-        begun = edition.slots.filter(kind=Slot.Kind.MANUAL, planned_at=None).first()
-        if begun or not audience.exists():
-            return begun
-        return new_slot(edition, Slot.Kind.MANUAL, now)
+        unfinished = edition.slots.filter(kind=Slot.Kind.MANUAL, planned_at=None)
+        slot = unfinished.first()
+        if slot or not audience.exists():
+            return slot
+        return create_slot(edition, Slot.Kind.MANUAL, now)
 
 
-def plan_one(
+def plan_reader(
     edition: Edition, subscriber: Subscriber, now: datetime, kind: str
 ) -> Slot | None:
-    """Plan this edition for one reader, now; None where they have it or may not be mailed."""
-    if not everyone(edition, now).filter(pk=subscriber.pk).exists():
+    """Plan this edition for one reader now; None if they have it or may not be mailed."""
+    if not unserved_readers(edition, now).filter(pk=subscriber.pk).exists():
         return None
     with transaction.atomic():
-        slot = new_slot(edition, kind, now)
+        slot = create_slot(edition, kind, now)
         Batch.objects.create(slot=slot, readers=[subscriber.pk])
         slot.cursor, slot.planned_at = subscriber.pk, now
         slot.save(update_fields=["cursor", "planned_at"])
     return slot
 
 
-def new_slot(edition: Edition, kind: str, now: datetime) -> Slot:
-    """A slot at this moment, or at the next one that no other slot of its kind has."""
-    Edition.objects.select_for_update().get(pk=edition.pk)  # one at a time
-    taken = edition.slots.filter(kind=kind, at__gte=now).aggregate(Max("at"))["at__max"]
-    at = taken + timedelta(microseconds=1) if taken else now
+def create_slot(edition: Edition, kind: str, now: datetime) -> Slot:
+    """Create a slot at `now`, or just after the last slot of its kind."""
+    Edition.objects.select_for_update().get(pk=edition.pk)  # serialises creation
+    last = edition.slots.filter(kind=kind, at__gte=now).aggregate(at=Max("at"))["at"]
+    at = last + timedelta(microseconds=1) if last else now
     return Slot.objects.create(edition=edition, at=at, kind=kind)
+
+
+def plan_welcomes(now: datetime) -> Slot | None:
+    """Plan the latest frozen edition for readers without any digest.
+
+    They confirmed before any edition had frozen, or the task of their welcome was lost.
+    While earlier welcomes are unfinished, nothing is planned, so that no reader is
+    planned twice.
+    """
+    edition = Edition.objects.frozen().order_by("day").last()
+    if edition is None or has_unfinished_welcomes(edition):
+        return None
+    audience = Subscriber.objects.mailable(now).filter(
+        digests=None, confirmed_at__lte=now - WELCOME_GRACE
+    )
+    if not audience.exists():
+        return None
+    with transaction.atomic():
+        slot = create_slot(edition, Slot.Kind.WELCOME, now)
+    return fill_slot(slot, audience, now)
+
+
+def has_unfinished_welcomes(edition: Edition) -> bool:
+    welcomes = Batch.objects.filter(slot__edition=edition, slot__kind=Slot.Kind.WELCOME)
+    return welcomes.unfinished().exists()

@@ -1,18 +1,17 @@
-"""How far a sending is: sent of total, pace, and time left."""
+"""Progress of a sending: sent of total, pace, and time left."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from digest.mailer import ledger
-from digest.mailer.ledger import Tally
+from digest.mailer.tally import Tally, count_outcomes
 from digest.models import Digest, Edition
 
 # Counting a large edition takes a second: not after every batch.
-EVERY_SECONDS = 2.0
-# What the last minutes say of the pace: long enough to hold a few batches.
-WINDOW = timedelta(minutes=5)
+REPORT_INTERVAL_S = 2.0
+# Long enough to hold a few batches.
+PACE_WINDOW = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -27,46 +26,45 @@ class Progress:
         return self.tally.recipients - self.tally.waiting
 
     @property
-    def left(self) -> timedelta | None:
-        """The time until nobody waits; None where nothing moves."""
+    def time_left(self) -> timedelta | None:
+        """Time until every reader has an outcome; None while nothing moves."""
         if not self.pace:
             return None
         return timedelta(seconds=round(self.tally.waiting / self.pace))
 
     def __str__(self) -> str:
-        told = f"{self.done:,} of {self.tally.recipients:,} readers"
+        text = f"{self.done:,} of {self.tally.recipients:,} readers"
         if self.pace and self.tally.waiting:
-            told += f", {self.pace:,.1f} a second, {self.left} left"
-        odd = {"failed": self.tally.failed, "unknown": self.tally.unknown}
-        return told + "".join(f", {n:,} {name}" for name, n in odd.items() if n)
+            text += f", {self.pace:,.1f} a second, {self.time_left} left"
+        problems = {"failed": self.tally.failed, "unknown": self.tally.unknown}
+        return text + "".join(f", {n:,} {name}" for name, n in problems.items() if n)
 
 
-def of(edition: Edition, now: datetime) -> Progress:
-    """What the rows say, whichever workers are at it."""
-    tally = ledger.tally(edition)
+def progress_of(edition: Edition, now: datetime) -> Progress:
+    """Measure the pace of all workers from the rows."""
+    tally = count_outcomes(edition)
     if not tally.waiting:
         return Progress(tally)
-    recent = Digest.objects.filter(edition=edition, outcome_at__gt=now - WINDOW)
-    return Progress(tally, recent.count() / WINDOW.total_seconds())
+    recent = Digest.objects.filter(edition=edition, outcome_at__gt=now - PACE_WINDOW)
+    return Progress(tally, recent.count() / PACE_WINDOW.total_seconds())
 
 
-class Meter:
-    """Shows one sending's progress now and then; `show` gets it."""
+class ProgressReporter:
+    """Reports one sending's progress to `show` every few seconds."""
 
     def __init__(self, edition: Edition, show: Callable[[Progress], None]) -> None:
         self.edition, self.show = edition, show
-        self.begun = self.shown = time.monotonic()
-        self.before: int | None = None
+        self.started = self.last_shown = time.monotonic()
+        self.done_at_start: int | None = None
 
-    def tick(self) -> None:
-        """Show it, unless it was shown a moment ago."""
+    def update(self) -> None:
         now = time.monotonic()
-        if now - self.shown < EVERY_SECONDS:
+        if now - self.last_shown < REPORT_INTERVAL_S:
             return
-        self.shown = now
-        progress = Progress(ledger.tally(self.edition))
-        if self.before is None:
-            self.before, self.begun = progress.done, now
-        seconds = now - self.begun
-        moved = progress.done - self.before
-        self.show(Progress(progress.tally, moved / seconds if seconds else 0.0))
+        self.last_shown = now
+        progress = Progress(count_outcomes(self.edition))
+        if self.done_at_start is None:
+            self.done_at_start, self.started = progress.done, now
+        seconds = now - self.started
+        newly_done = progress.done - self.done_at_start
+        self.show(Progress(progress.tally, newly_done / seconds if seconds else 0.0))

@@ -1,8 +1,8 @@
-"""How fast mails may go: one clock for all workers, in Redis, or in a file where there is none.
+"""The rate limit of all workers together, in Redis, or in a file where there is no Redis.
 
-The clock says when the next mail may go. Each mail moves it by 1 / MAIL_RATE seconds
-(a token bucket of BURST_SECONDS, in the form known as GCRA); a provider that says
-"not before" moves it there.
+A token bucket of BURST_S seconds in the form known as GCRA: the state is the time at
+which the next mail may be sent. Each mail adds 1 / MAIL_RATE seconds to it, and a
+provider's rate limit moves it to the time it names.
 """
 
 import fcntl
@@ -16,19 +16,18 @@ from django.conf import settings
 
 log = structlog.get_logger(__name__)
 
-KEY = "paper-round:next-mail"
-# After a silence so many seconds' worth of mails may go at once: a tick's first batch
-# need not trickle.
-BURST_SECONDS = 1.0
-# A worker sleeps so long for its turn; for longer, its batch rests and others may
-# take it. Well under a lease.
-PATIENCE_SECONDS = 10.0
-# Nobody means a longer one: the next tick may ask.
-LONGEST_BLOCK_SECONDS = 900.0
+REDIS_KEY = "paper-round:next-mail"
+# After a pause, mails for so many seconds may be sent at once, so that the first batch
+# of a tick is not slowed down.
+BURST_S = 1.0
+# A worker sleeps this long at most, well below a lease; for longer, it releases its batch.
+MAX_SLEEP_S = 10.0
+# A longer block is a mistake: the next tick asks the provider again.
+MAX_BLOCK_S = 900.0
 # A Redis that hangs must not outlast a lease.
-REDIS_SECONDS = 5
+REDIS_TIMEOUT_S = 5
 
-TURN = """
+ACQUIRE_SCRIPT = """
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
 local due = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now - ARGV[2])
@@ -38,7 +37,7 @@ if wait <= tonumber(ARGV[3]) then
 end
 return string.format('%.6f', wait)
 """
-BLOCK = """
+BLOCK_SCRIPT = """
 local clock = redis.call('TIME')
 local due = clock[1] + clock[2] / 1000000 + ARGV[1]
 if due > tonumber(redis.call('GET', KEYS[1]) or '0') then
@@ -47,74 +46,76 @@ end
 """
 
 
-def turn() -> float:
-    """Take the next turn; seconds until it comes. More than PATIENCE_SECONDS: it was not taken."""
+def acquire() -> float:
+    """Reserve the next mail and return the seconds until it may be sent; above MAX_SLEEP_S nothing is reserved."""
     interval = 1 / settings.MAIL_RATE if settings.MAIL_RATE else 0.0
-    if server := shared():
+    if client := redis_client():
         try:
-            said = server.eval(TURN, 1, KEY, interval, BURST_SECONDS, PATIENCE_SECONDS)
-            return float(said)
+            wait = client.eval(
+                ACQUIRE_SCRIPT, 1, REDIS_KEY, interval, BURST_S, MAX_SLEEP_S
+            )
+            return float(wait)
         except redis.RedisError as error:
-            away(error)
-    return turn_in_file(interval)
+            log_redis_down(error)
+    return acquire_in_file(interval)
 
 
-def block(seconds: float) -> None:
-    """Nobody sends for so long: the provider said so."""
-    seconds = min(seconds, LONGEST_BLOCK_SECONDS)
-    if server := shared():
+def block_for(seconds: float) -> None:
+    """Let no worker send for so many seconds, as the provider asked."""
+    seconds = min(seconds, MAX_BLOCK_S)
+    if client := redis_client():
         try:
-            server.eval(BLOCK, 1, KEY, seconds)
+            client.eval(BLOCK_SCRIPT, 1, REDIS_KEY, seconds)
             return
         except redis.RedisError as error:
-            away(error)
+            log_redis_down(error)
     block_in_file(seconds)
 
 
-def away(error: redis.RedisError) -> None:
-    """Without Redis each machine keeps its own clock: mails matter more than their pace."""
-    log.warning("redis away, pacing by file", error=str(error))
+def log_redis_down(error: redis.RedisError) -> None:
+    """Report that each machine limits its own rate: mails matter more than their rate."""
+    log.warning("redis unavailable, limiting the rate by file", error=str(error))
 
 
-def shared() -> "redis.Redis | None":
-    return connected(settings.REDIS_URL) if settings.REDIS_URL else None
+def redis_client() -> "redis.Redis | None":
+    return connect_redis(settings.REDIS_URL) if settings.REDIS_URL else None
 
 
 @functools.cache
-def connected(url: str) -> "redis.Redis":
+def connect_redis(url: str) -> "redis.Redis":
     return redis.Redis.from_url(
-        url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS
+        url, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
     )
 
 
 # The same for one machine
 
 
-def turn_in_file(interval: float) -> float:
-    with Clock() as clock:
+def acquire_in_file(interval: float) -> float:
+    with LockedStateFile() as state:
         now = time.time()
-        due = max(clock.due, now - BURST_SECONDS)
+        due = max(state.due, now - BURST_S)
         wait = max(due - now, 0.0)
-        if wait <= PATIENCE_SECONDS:
-            clock.due = due + interval
+        if wait <= MAX_SLEEP_S:
+            state.due = due + interval
     return wait
 
 
 def block_in_file(seconds: float) -> None:
-    with Clock() as clock:
-        clock.due = max(clock.due, time.time() + seconds)
+    with LockedStateFile() as state:
+        state.due = max(state.due, time.time() + seconds)
 
 
-class Clock:
-    """The file of the clock, locked while somebody reads and moves it."""
+class LockedStateFile:
+    """The file with the time of the next mail, locked while it is read and changed."""
 
-    def __enter__(self) -> "Clock":
+    def __enter__(self) -> "LockedStateFile":
         settings.VAR.mkdir(parents=True, exist_ok=True)
-        self.opened = os.open(settings.VAR / "next-mail", os.O_RDWR | os.O_CREAT)
-        fcntl.flock(self.opened, fcntl.LOCK_EX)
-        self.due = float(os.read(self.opened, 40) or 0)
+        self.descriptor = os.open(settings.VAR / "next-mail", os.O_RDWR | os.O_CREAT)
+        fcntl.flock(self.descriptor, fcntl.LOCK_EX)
+        self.due = float(os.read(self.descriptor, 40) or 0)
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.pwrite(self.opened, f"{self.due:<40.6f}".encode(), 0)
-        os.close(self.opened)  # and with it the lock
+        os.pwrite(self.descriptor, f"{self.due:<40.6f}".encode(), 0)
+        os.close(self.descriptor)  # and with it the lock

@@ -1,4 +1,4 @@
-"""Digests of which nobody knows whether they were accepted: sent once more, where somebody decided so."""
+"""Send digests of unknown outcome again, where a setting or an operator allows it."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -8,66 +8,72 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
 from digest.mailer import plan
-from digest.mailer.ledger import FINAL, Outcome
 from digest.models import Batch, Digest, Edition, Event, Slot
 from digest.models.editions import EXPIRES_AFTER
 
+Outcome = Digest.Outcome
+
 
 def resend_due(now: datetime) -> int:
-    """Plan once more what is unknown and silent for UNKNOWN_RESEND_AFTER minutes; how many.
+    """Plan again what has been unknown without events for UNKNOWN_RESEND_AFTER minutes; return the number.
 
-    Never twice, and never after the edition expired. Off unless the setting is set: a
-    mail that was accepted after all, and whose events came late, is then doubled.
+    Once per digest, and not after its edition expired. Off unless the setting is set: a
+    mail that was accepted and whose events are late is then sent twice.
     """
     if not settings.UNKNOWN_RESEND_AFTER:
         return 0
-    silent_since = now - timedelta(minutes=settings.UNKNOWN_RESEND_AFTER)
-    rows = silent(silent_since).select_related("edition")
+    before = now - timedelta(minutes=settings.UNKNOWN_RESEND_AFTER)
     due: dict[Edition, list[int]] = {}
-    for digest in rows:
-        if now <= plan.froze(digest.edition) + EXPIRES_AFTER:
+    for digest in unknown_without_events(before).select_related("edition"):
+        if now <= plan.freeze_time(digest.edition) + EXPIRES_AFTER:
             due.setdefault(digest.edition, []).append(digest.pk)
     return sum(
-        resend(edition, ids, now, Slot.Kind.RESEND) for edition, ids in due.items()
+        resend_digests(edition, ids, now, Slot.Kind.RESEND)
+        for edition, ids in due.items()
     )
 
 
-def silent(since: datetime) -> QuerySet[Digest]:
-    """Unknown digests, never sent again, of which no event has told anything."""
-    told = Event.objects.filter(digest=OuterRef("pk"))
-    return unknown().filter(~Exists(told), resent_at=None, outcome_at__lte=since)
+def unknown_without_events(before: datetime) -> QuerySet[Digest]:
+    """Digests that became unknown before then, were never sent again, and have no event."""
+    events = Event.objects.filter(digest=OuterRef("pk"))
+    unknown = resendable_digests().filter(resent_at=None, outcome_at__lte=before)
+    return unknown.filter(~Exists(events))
 
 
-def unknown() -> QuerySet[Digest]:
-    """Digests whose fate nobody knows, and that no worker holds any more."""
-    return Digest.objects.filter(outcome=Outcome.UNKNOWN, batch__state__in=FINAL)
+def resendable_digests() -> QuerySet[Digest]:
+    """Unknown digests whose batch no worker owns any more."""
+    return Digest.objects.unknown().filter(batch__state=Batch.State.DONE)
 
 
-def resend(edition: Edition, ids: Sequence[int], now: datetime, kind: str) -> int:
-    """Move these unknown digests of one edition into batches of their own; how many still were unknown."""
+def resend_digests(
+    edition: Edition, ids: Sequence[int], now: datetime, kind: str
+) -> int:
+    """Move these digests of one edition into new batches if they are still unknown; return their number."""
     with transaction.atomic():
-        rows = unknown().filter(pk__in=ids, edition=edition)
-        rows = rows.select_for_update(of=("self",)).order_by("pk")
-        digests = list(rows)
+        rows = resendable_digests().filter(pk__in=ids, edition=edition)
+        digests = list(rows.select_for_update(of=("self",)).order_by("pk"))
         if digests:
-            slot = plan.new_slot(edition, kind, now)
+            slot = plan.create_slot(edition, kind, now)
             for start in range(0, len(digests), Batch.SIZE):
-                move(digests[start : start + Batch.SIZE], slot, now)
+                move_to_new_batch(digests[start : start + Batch.SIZE], slot, now)
             slot.planned_at, slot.cursor = now, digests[-1].subscriber_id
             slot.save(update_fields=["planned_at", "cursor"])
     return len(digests)
 
 
-def move(digests: Sequence[Digest], slot: Slot, now: datetime) -> None:
+def move_to_new_batch(digests: Sequence[Digest], slot: Slot, now: datetime) -> None:
     readers = [digest.subscriber_id for digest in digests]
     batch = Batch.objects.create(slot=slot, readers=readers)
     Digest.objects.filter(pk__in=[digest.pk for digest in digests]).update(
-        batch=batch, outcome=Outcome.PENDING, detail="", outcome_at=None, resent_at=now
+        batch=batch,
+        outcome=Outcome.PENDING,
+        provider_detail="",
+        outcome_at=None,
+        resent_at=now,
     )
 
 
 def mark_accepted(ids: Sequence[int], now: datetime) -> int:
-    """An operator looked, and found that these were accepted; how many were unknown."""
-    return Digest.objects.filter(pk__in=ids, outcome=Outcome.UNKNOWN).update(
-        outcome=Outcome.ACCEPTED, outcome_at=now
-    )
+    """Record that an operator found these unknown digests accepted; return their number."""
+    unknown = Digest.objects.unknown().filter(pk__in=ids)
+    return unknown.update(outcome=Outcome.ACCEPTED, outcome_at=now)

@@ -1,81 +1,79 @@
-"""How long we remember who was mailed what: DIGESTS_KEPT days, counted from the freeze of an edition."""
+"""Retention: digests are kept for DIGESTS_KEPT days after their edition froze."""
 
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
-from digest.mailer.ledger import FINAL, Outcome
 from digest.models import CURATED, Batch, Candidate, Digest, Edition, Event, Slot
+from digest.models.digests import DIGEST_KEY_LIFETIME
 
-# No setting reaches into these days: selection reads 14 of them so that nothing comes
-# twice, and the keys of digests open preferences for 30.
-LEAST = 30
-# Digests in one transaction, and in one night: what a week of 100,000 readers leaves. So
-# many candidates, too.
-PORTION = 1_000
-NIGHTLY = 500_000
+# Digests or candidates in one transaction, and in one night: what 100,000 readers
+# leave in a week.
+PRUNE_CHUNK = 1_000
+MAX_PRUNED_PER_NIGHT = 500_000
 
 
-def days() -> int:
-    """For how many days digests are kept; 0 is for ever."""
-    return settings.DIGESTS_KEPT and max(settings.DIGESTS_KEPT, LEAST)
+def retention_days() -> int:
+    """Return for how many days digests are kept; 0 is forever."""
+    minimum = DIGEST_KEY_LIFETIME.days
+    return settings.DIGESTS_KEPT and max(settings.DIGESTS_KEPT, minimum)
 
 
-def is_forgotten(edition: Edition, now: datetime) -> bool:
-    """Whether nobody knows any more who was mailed this edition: it must not be mailed again."""
-    kept = days()
-    return bool(
-        kept and edition.frozen_at and edition.frozen_at < now - timedelta(days=kept)
-    )
+def is_past_retention(edition: Edition, now: datetime) -> bool:
+    """Whether it is no longer known who was mailed this edition: it must not be sent again."""
+    days, frozen_at = retention_days(), edition.frozen_at
+    return bool(days and frozen_at and frozen_at < now - timedelta(days=days))
 
 
-def forgotten(now: datetime) -> QuerySet[Edition]:
-    """The editions whose digests are not kept."""
-    if not days():
+def editions_past_retention(now: datetime) -> QuerySet[Edition]:
+    if not (days := retention_days()):
         return Edition.objects.none()
-    return Edition.objects.frozen().filter(frozen_at__lt=now - timedelta(days=days()))
+    return Edition.objects.frozen().filter(frozen_at__lt=now - timedelta(days=days))
 
 
-def trim(now: datetime) -> int:
-    """Delete old digests and what was reported of them; how many. What is more than a night's work waits for the next.
+def prune_digests(now: datetime) -> int:
+    """Delete old digests and their events, up to a night's work; return their number.
 
-    Those that are not settled stay, unknown ones among them: what nobody knows is for
-    an operator to decide. Batches and slots go with their last digest.
+    Pending and unknown digests stay, since an operator has to decide about them. Batches
+    and slots go with their last digest.
     """
     count = 0
-    while count < NIGHTLY and (portion := ids_of(settled(now), PORTION)):
-        forget(portion)
-        count += len(portion)
-    clear(now)
+    while count < MAX_PRUNED_PER_NIGHT and (
+        ids := first_ids(prunable_digests(now), PRUNE_CHUNK)
+    ):
+        delete_digests(ids)
+        count += len(ids)
+    prune_batches(now)
     return count
 
 
-def settled(now: datetime) -> QuerySet[Digest]:
-    """Old digests of which nothing is in doubt."""
-    told = ~Q(outcome=Outcome.PENDING) | ~Q(message_id="")
-    old = Digest.objects.filter(edition__in=forgotten(now), batch__state__in=FINAL)
-    return old.filter(told).exclude(outcome=Outcome.UNKNOWN)
+def prunable_digests(now: datetime) -> QuerySet[Digest]:
+    old = Digest.objects.filter(
+        edition__in=editions_past_retention(now), batch__state=Batch.State.DONE
+    )
+    undecided = (Digest.Outcome.PENDING, Digest.Outcome.UNKNOWN)
+    return old.exclude(outcome__in=undecided)
 
 
-def ids_of(rows: QuerySet[Any], number: int) -> list[int]:
+def first_ids(rows: QuerySet[Any], number: int) -> list[int]:
     return list(rows.order_by("pk").values_list("pk", flat=True)[:number])
 
 
-def forget(ids: list[int]) -> None:
+def delete_digests(ids: list[int]) -> None:
     with transaction.atomic():
         Event.objects.filter(digest__in=ids).delete()
         Digest.objects.filter(pk__in=ids).delete()
 
 
-def clear(now: datetime) -> None:
-    """Delete old batches without digests and slots without batches; a batch that stays names only whose digest stays."""
-    slots = Slot.objects.filter(edition__in=forgotten(now))
-    old = Batch.objects.filter(slot__in=slots, state__in=FINAL)
-    old.filter(~Exists(Digest.objects.filter(batch=OuterRef("pk")))).delete()
-    for batch in old:
+def prune_batches(now: datetime) -> None:
+    """Delete old batches without digests and slots without batches; remove readers without digest from the rest."""
+    slots = Slot.objects.filter(edition__in=editions_past_retention(now))
+    batches = Batch.objects.filter(slot__in=slots, state=Batch.State.DONE)
+    batches.filter(~Exists(Digest.objects.filter(batch=OuterRef("pk")))).delete()
+    for batch in batches:
         readers = sorted(batch.digests.values_list("subscriber_id", flat=True))
         if batch.readers != readers:
             batch.readers = readers
@@ -83,27 +81,29 @@ def clear(now: datetime) -> None:
     slots.filter(~Exists(Batch.objects.filter(slot=OuterRef("pk")))).delete()
 
 
-def thin(now: datetime) -> int:
-    """Delete the candidates of forgotten editions that nothing needs any more; how many.
+def prune_candidates(now: datetime) -> int:
+    """Delete candidates of old editions that nothing refers to; return their number.
 
-    Nobody can be mailed such an edition again. What an editor has touched stays,
-    and so do the picks of digests that stay. The newest edition stays whole, however old:
-    the front page answers from it.
+    Such an edition is never mailed again. Candidates that an editor changed stay, and so
+    do the picks of remaining digests. The newest edition stays whole, however old,
+    because the front page shows it.
     """
     count = 0
-    plain = Candidate.objects.exclude(CURATED)
-    thick = forgotten(now).filter(Exists(plain.filter(edition=OuterRef("pk"))))
-    for edition in thick.exclude(pk=newest() or 0).order_by("day"):
-        picked = {one.candidate for row in edition.digests.all() for one in row.picks}
-        spare = plain.filter(edition=edition).exclude(pk__in=picked)
-        while count < NIGHTLY and (portion := ids_of(spare, PORTION)):
-            count += Candidate.objects.filter(pk__in=portion).delete()[0]
+    uncurated = Candidate.objects.exclude(CURATED)
+    editions = editions_past_retention(now).filter(
+        Exists(uncurated.filter(edition=OuterRef("pk")))
+    )
+    for edition in editions.exclude(pk=newest_edition_id() or 0).order_by("day"):
+        picked = {pick.candidate for row in edition.digests.all() for pick in row.picks}
+        unused = uncurated.filter(edition=edition).exclude(pk__in=picked)
+        while count < MAX_PRUNED_PER_NIGHT and (ids := first_ids(unused, PRUNE_CHUNK)):
+            count += Candidate.objects.filter(pk__in=ids).delete()[0]
     return count
 
 
-def newest() -> int | None:
-    """The newest edition that holds papers, by id."""
-    held = Edition.objects.filter(
+def newest_edition_id() -> int | None:
+    """Return the id of the newest edition that has candidates."""
+    with_candidates = Edition.objects.filter(
         Exists(Candidate.objects.filter(edition=OuterRef("pk")))
     )
-    return held.order_by("-day").values_list("pk", flat=True).first()
+    return with_candidates.order_by("-day").values_list("pk", flat=True).first()

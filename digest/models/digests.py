@@ -1,4 +1,4 @@
-"""Who is mailed when (Slot, Batch), and what each reader got (Digest)."""
+"""Sending: slots and batches say who is mailed when, digests what each reader got."""
 
 import struct
 from collections.abc import Iterable
@@ -6,11 +6,16 @@ from datetime import datetime
 from typing import NamedTuple, Self
 
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Count, Exists, OuterRef, Q
 
 from accounts.models import Link, Subscriber, new_key
-from digest.models.editions import Edition
+from digest.models.editions import Candidate, Edition
 from digest.models.sending_pauses import SendingPause
+
+# How long the key of a digest opens its pages and takes opinions, and how long a
+# reason must stay readable: as long as a mailed link to preferences. Selection reads
+# 14 of these days so that no paper comes twice, so digests are kept at least as long.
+DIGEST_KEY_LIFETIME = Link.LIFETIMES[Link.Purpose.PREFERENCES]
 
 
 class Slot(models.Model):
@@ -20,18 +25,19 @@ class Slot(models.Model):
         HOUR = "hour", "at the readers' hour"
         WELCOME = "welcome", "after a sign-up"
         MANUAL = "manual", "sent manually"
-        RESEND = "resend", "resent after an unknown outcome"
+        RESEND = "resend", "sent again after an unknown outcome"
 
     edition = models.ForeignKey(Edition, models.PROTECT, related_name="slots")
     at = models.DateTimeField(
-        help_text="A UTC quarter hour; for a welcome or a sending by hand, the moment."
+        help_text="A UTC quarter hour; for other kinds, the time of planning."
     )
     kind = models.CharField(max_length=7, choices=Kind.choices, default=Kind.HOUR)
     cursor = models.BigIntegerField(
         default=0, help_text="The last reader who is already in a batch."
     )
     planned_at = models.DateTimeField(
-        null=True, help_text="When its audience was complete; nothing is sent before."
+        null=True,
+        help_text="When its audience was complete; nothing is sent before that.",
     )
 
     class Meta:
@@ -46,49 +52,50 @@ class Slot(models.Model):
 
 
 class BatchQuerySet(models.QuerySet["Batch"]):
-    """Batches to be taken, and by whom."""
+    def unfinished(self) -> Self:
+        return self.exclude(state=Batch.State.DONE)
 
-    def free(self, now: datetime) -> Self:
-        """Batches of complete slots that nobody holds, no brake stops, and whose time has come."""
+    def claimable(self, now: datetime) -> Self:
+        """Batches of planned slots that no worker owns, no pause stops, and that are not backing off."""
         waiting = Q(state=Batch.State.PLANNED) & (
             Q(lease_until=None) | Q(lease_until__lte=now)
         )
-        dropped = Q(state=Batch.State.CLAIMED, lease_until__lt=now)
-        ready = Slot.objects.filter(pk=OuterRef("slot"), planned_at__isnull=False)
-        pauses = SendingPause.objects.in_force()
-        stopped = pauses.filter(
+        abandoned = Q(state=Batch.State.CLAIMED, lease_until__lt=now)
+        slot_is_planned = Slot.objects.filter(
+            pk=OuterRef("slot"), planned_at__isnull=False
+        )
+        pauses = SendingPause.objects.in_force().filter(
             Q(edition=None) | Q(edition__slots=OuterRef("slot")),
         )
-        return self.filter(waiting | dropped, Exists(ready), ~Exists(stopped))
+        return self.filter(
+            waiting | abandoned, Exists(slot_is_planned), ~Exists(pauses)
+        )
 
     def claim(self, pk: int, now: datetime, until: datetime) -> bool:
-        """Take a free batch until `until`; False if another worker has it.
+        """Claim one batch until `until`; False if another worker was first.
 
-        The conditions stand on the row itself: PostgreSQL checks those again when it
-        has waited for another claim, and would not look again into a subquery.
+        The conditions are on the row itself, so that PostgreSQL evaluates them again
+        after it waited for another claim; it does not evaluate a subquery again.
         """
-        mine = self.free(now).filter(pk=pk)
-        return mine.update(state=Batch.State.CLAIMED, lease_until=until) == 1
+        batch = self.claimable(now).filter(pk=pk)
+        return batch.update(state=Batch.State.CLAIMED, lease_until=until) == 1
 
-    def held_by(self, batch: "Batch") -> Self:
-        """The row of this batch while its worker owns it: nobody else has the same lease."""
+    def owned_by_lease(self, batch: "Batch") -> Self:
+        """The row of this batch while its lease is the one we hold; no two workers have the same."""
         return self.filter(pk=batch.pk, lease_until=batch.lease_until)
 
-    def unstopped(self, edition: int) -> Self:
-        """Nothing while a brake stops this edition."""
-        return self.filter(~Exists(SendingPause.objects.of(edition)))
+    def not_paused(self, edition_id: int) -> Self:
+        return self.filter(~Exists(SendingPause.objects.blocking(edition_id)))
 
 
 class Batch(models.Model):
-    """Up to 250 readers of a slot, mailed by one worker: `planned → claimed → handing → accepted | failed | unknown`."""
+    """Up to 250 readers of a slot, mailed by one worker: `planned → claimed → sending → done`."""
 
     class State(models.TextChoices):
         PLANNED = "planned", "waiting"
-        CLAIMED = "claimed", "a worker has it; nothing sent yet"
+        CLAIMED = "claimed", "claimed, nothing sent yet"
         SENDING = "sending", "being sent"
-        ACCEPTED = "accepted", "accepted by the provider"
-        FAILED = "failed", "failed"
-        UNKNOWN = "unknown", "nobody knows"
+        DONE = "done", "done"
 
     SIZE = 250
 
@@ -97,25 +104,24 @@ class Batch(models.Model):
     state = models.CharField(max_length=8, choices=State.choices, default=State.PLANNED)
     lease_until = models.DateTimeField(
         null=True,
-        help_text="Until when its worker owns it; while planned, not to be tried before.",
+        help_text="Until when its worker owns it; while planned, no earlier attempt.",
     )
     attempts = models.PositiveSmallIntegerField(
-        default=0, help_text="How often the provider refused and we waited."
+        default=0, help_text="Consecutive temporary refusals by the provider."
     )
     last_position = models.PositiveSmallIntegerField(
         default=0,
-        help_text="How many of its digests, in the order of their ids, were given to the provider.",
+        help_text="How many of its digests, in the order of their ids, were offered to the provider.",
     )
     last_digest_id = models.BigIntegerField(
         default=0,
-        help_text="The digest that was given to the provider last: where readers are erased, positions move.",
+        help_text="The digest that was offered last; erasing a reader shifts positions, not ids.",
     )
     error = models.CharField(
-        max_length=300, blank=True, help_text="What the provider said last."
+        max_length=300, blank=True, help_text="Why it was released before its end."
     )
-
     released_at = models.DateTimeField(
-        null=True, help_text="When a worker laid it down last."
+        null=True, help_text="When a worker last released it."
     )
 
     objects = BatchQuerySet.as_manager()
@@ -129,11 +135,11 @@ class Batch(models.Model):
 
 
 class Pick(NamedTuple):
-    """A paper in a digest, and why: the winning interest, or 0 for its trend or an editor's pin.
+    """A paper in a digest and its winning interest, or 0 for a trending or pinned paper.
 
-    `opened`: the interest is a paper that the reader had opened, not one they chose. Kept
-    here, for the reader may choose or forget it later, and a mail that was sent stays as
-    it was.
+    `opened`: the interest is a paper that the reader had opened, not one they chose.
+    Stored here because the reader may choose or remove it later, and the reason in a
+    sent mail must not change.
     """
 
     candidate: int
@@ -141,13 +147,13 @@ class Pick(NamedTuple):
     opened: bool = False
 
 
-# Two 32-bit ids a pick, the interest's negative where it was opened: 80 bytes a digest of
-# ten. struct.error past 2.14e9 interests.
+# Two 32-bit ids a pick, the interest's negative where it was opened: 80 bytes a digest
+# of ten. Raises struct.error beyond 2.14e9 interests.
 PICK = struct.Struct("<Ii")
 
 
 def encode_picks(picks: Iterable[Pick]) -> bytes:
-    """Picks, in the order of the mail, as one column."""
+    """Pack picks, in the order of the mail, into one column."""
     return b"".join(
         PICK.pack(pick.candidate, -pick.interest if pick.opened else pick.interest)
         for pick in (Pick(*pick) for pick in picks)
@@ -155,7 +161,7 @@ def encode_picks(picks: Iterable[Pick]) -> bytes:
 
 
 def decode_picks(column: bytes | memoryview) -> list[Pick]:
-    """The inverse of encode_picks."""
+    """Unpack what encode_picks packed."""
     return [
         Pick(candidate, abs(interest), interest < 0)
         for candidate, interest in PICK.iter_unpack(bytes(column))
@@ -163,29 +169,46 @@ def decode_picks(column: bytes | memoryview) -> list[Pick]:
 
 
 def moved_since() -> Exists:
-    """Whether the reader of a digest moved after it: it lies in an inbox that is no longer theirs."""
+    """Match digests whose reader has changed address since: the old inbox may not be theirs."""
     moves = Link.objects.filter(
         purpose=Link.Purpose.ADDRESS, subscriber=OuterRef("subscriber")
     )
     return Exists(moves.filter(used_at__gte=OuterRef("created_at")))
 
 
+class DigestQuerySet(models.QuerySet["Digest"]):
+    def pending(self) -> Self:
+        return self.filter(outcome=Digest.Outcome.PENDING)
+
+    def unknown(self) -> Self:
+        return self.filter(outcome=Digest.Outcome.UNKNOWN)
+
+    def sent(self) -> Self:
+        """Digests that were mailed, may have been, or still will be: all but skipped ones."""
+        return self.exclude(outcome=Digest.Outcome.SKIPPED)
+
+    def count_outcomes(self) -> dict[str, int]:
+        """Count these digests by outcome in one query."""
+        rows = self.values_list("outcome").annotate(Count("pk")).order_by()
+        return dict(rows)
+
+
 class Digest(models.Model):
-    """One reader's mail for one edition: the picks, the key that its links carry, and what differs from its batch."""
+    """One reader's mail for one edition: its picks, the key of its links, and its outcome."""
 
     class Outcome(models.TextChoices):
-        PENDING = "", "as its batch"
+        PENDING = "pending", "not sent yet"
         ACCEPTED = "accepted", "accepted by the provider"
         FAILED = "failed", "failed"
-        UNKNOWN = "unknown", "nobody knows"
-        SKIPPED = "skipped", "not sent"
+        UNKNOWN = "unknown", "unknown: it may have been accepted"
+        SKIPPED = "skipped", "skipped"
 
     class Reason(models.TextChoices):
         NONE = "", ""
-        NOTHING = "nothing", "nothing relevant and new"
-        LEFT = "left", "left, or paused"
+        NOTHING = "nothing", "nothing new that matches"
+        LEFT = "left", "unsubscribed or paused"
         SUPPRESSED = "suppressed", "bounced or complained before"
-        EXPIRED = "expired", "too late"
+        EXPIRED = "expired", "the edition expired"
         REFUSED = "refused", "refused by the provider"
 
     subscriber = models.ForeignKey(Subscriber, models.CASCADE, related_name="digests")
@@ -195,26 +218,33 @@ class Digest(models.Model):
     packed_picks = models.BinaryField(default=b"", editable=False)
     created_at = models.DateTimeField()
     outcome = models.CharField(
-        max_length=8, choices=Outcome.choices, default=Outcome.PENDING, blank=True
+        max_length=8, choices=Outcome.choices, default=Outcome.PENDING
     )
     reason = models.CharField(
-        max_length=10, choices=Reason.choices, default=Reason.NONE, blank=True
+        "reason for outcome",
+        max_length=10,
+        choices=Reason.choices,
+        default=Reason.NONE,
+        blank=True,
     )
-    detail = models.CharField(
-        max_length=300, blank=True, help_text="What the provider said of this one."
+    provider_detail = models.CharField(
+        max_length=300, blank=True, help_text="The provider's last answer about it."
     )
     message_id = models.CharField(
         max_length=120,
         blank=True,
         db_index=True,
-        help_text="The provider's name for this mail.",
+        help_text="The provider's id for this mail.",
     )
     outcome_at = models.DateTimeField(
-        null=True, help_text="When its outcome was recorded, be it that nobody knows."
+        null=True, help_text="When its outcome was recorded."
     )
     resent_at = models.DateTimeField(
-        null=True, help_text="When it was planned once more because nobody knew."
+        null=True,
+        help_text="When it was planned again because its outcome was unknown.",
     )
+
+    objects = DigestQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -244,10 +274,13 @@ class Digest(models.Model):
 
     @property
     def is_note(self) -> bool:
-        """Whether it tells of a day with nothing, to a reader who asked for that."""
+        """Whether it is the short note about a day without matches, for readers who want one."""
         return not self.packed_picks and self.outcome != self.Outcome.SKIPPED
 
-    @property
-    def state(self) -> str:
-        """What became of it: its own outcome, else its batch's state."""
-        return self.outcome or self.batch.state
+    def candidate_at(self, number: int) -> Candidate | None:
+        """The candidate of pick `number`, counted from 1 as in the mail's links; None if there is none."""
+        picks = self.picks
+        if not 1 <= number <= len(picks):
+            return None
+        rows = Candidate.objects.select_related("paper")
+        return rows.filter(pk=picks[number - 1].candidate).first()

@@ -1,4 +1,4 @@
-"""What the mail provider, or our own redirect, reported."""
+"""Events: what the mail provider and our own redirect report."""
 
 from django.db import models
 
@@ -6,15 +6,15 @@ from digest.models.digests import Digest
 
 
 class Event(models.Model):
-    """One report, kept first and acted on second."""
+    """One reported event, stored first and processed second."""
 
     source = models.CharField(
         max_length=16, help_text="sendgrid, or click for our own redirect."
     )
-    key = models.CharField(max_length=120, help_text="The source's own name for it.")
+    key = models.CharField(max_length=120, help_text="The source's id of the event.")
     semantic_key = models.CharField(
         max_length=64,
-        help_text="A hash of what it says: providers repeat events under new names.",
+        help_text="A hash of its content: providers repeat events under new ids.",
     )
     kind = models.CharField(
         max_length=24, help_text="delivered, bounce, spamreport, click, …"
@@ -23,26 +23,26 @@ class Event(models.Model):
         Digest, models.SET_NULL, null=True, related_name="events"
     )
     payload = models.JSONField(default=dict)
-    at = models.DateTimeField(help_text="When it happened, as the source says.")
+    at = models.DateTimeField(help_text="When it happened, according to the source.")
     received_at = models.DateTimeField(auto_now_add=True)
-    acted_at = models.DateTimeField(
-        null=True, help_text="When it was acted on; empty while it waits."
+    processed_at = models.DateTimeField(
+        null=True, help_text="When it was processed; empty while it waits."
     )
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["source", "key"], name="an_event_is_kept_once"
+                fields=["source", "key"], name="an_event_is_stored_once"
             ),
             models.UniqueConstraint(
-                fields=["source", "semantic_key"], name="an_event_is_acted_on_once"
+                fields=["source", "semantic_key"], name="an_event_is_processed_once"
             ),
         ]
         indexes = [
             models.Index(
                 "received_at",
-                condition=models.Q(acted_at=None),
-                name="events_that_wait",
+                condition=models.Q(processed_at=None),
+                name="events_to_process",
             ),
             models.Index(
                 "received_at",

@@ -1,4 +1,4 @@
-"""The brakes: while one is pulled, no worker takes a batch."""
+"""Sending pauses: while one is in force, no worker claims a batch it covers."""
 
 from datetime import datetime
 from typing import Self
@@ -11,25 +11,25 @@ from django.utils import timezone
 
 from digest.models.editions import Edition
 
+ALREADY_PAUSED = "Sending is already paused here. Resume it before you pause it again."
+
 
 class SendingPauseQuerySet(models.QuerySet["SendingPause"]):
-    """Brakes, pulled and released."""
-
     def in_force(self) -> Self:
         return self.filter(released_at=None)
 
-    def of(self, edition: int) -> Self:
-        """Those in force that stop the edition with this id: its own, and the one for everything."""
-        return self.in_force().filter(Q(edition=None) | Q(edition=edition))
+    def blocking(self, edition_id: int) -> Self:
+        """Pauses in force that stop this edition: its own, and the one for all editions."""
+        return self.in_force().filter(Q(edition=None) | Q(edition=edition_id))
 
-    def pull(
+    def trigger(
         self,
         reason: str,
         now: datetime,
         edition: Edition | None = None,
         is_automatic: bool = True,
     ) -> bool:
-        """Stop an edition, or everything; False where it was stopped already."""
+        """Pause one edition, or all; False if that was paused already."""
         if self.in_force().filter(edition=edition).exists():
             return False
         pause = SendingPause(
@@ -38,13 +38,13 @@ class SendingPauseQuerySet(models.QuerySet["SendingPause"]):
         self.bulk_create([pause], ignore_conflicts=True)
         return True
 
-    def lift(self, now: datetime) -> int:
-        """Let workers go on; how many were in force."""
+    def release(self, now: datetime) -> int:
+        """End those of these pauses that are in force; return their number."""
         return self.in_force().update(released_at=now)
 
 
 class SendingPause(models.Model):
-    """Sending stands still, of one edition or of all, until somebody lifts this."""
+    """Stops sending, of one edition or of all, until it is released."""
 
     edition = models.ForeignKey(
         Edition,
@@ -52,16 +52,14 @@ class SendingPause(models.Model):
         related_name="pauses",
         null=True,
         blank=True,
-        help_text="Which edition stands still; empty for everything.",
+        help_text="The edition to pause; empty for all sending.",
     )
     reason = models.CharField(
-        max_length=300, help_text="Why, for whoever has to lift it."
+        max_length=300, help_text="Why, for the operator who will resume it."
     )
-    is_automatic = models.BooleanField(
-        "pulled by itself", default=False, editable=False
-    )
+    is_automatic = models.BooleanField("automatic", default=False, editable=False)
     at = models.DateTimeField("since", default=timezone.now, editable=False)
-    released_at = models.DateTimeField("lifted", null=True, editable=False)
+    released_at = models.DateTimeField("resumed", null=True, editable=False)
 
     objects = SendingPauseQuerySet.as_manager()
 
@@ -70,16 +68,16 @@ class SendingPause(models.Model):
             models.UniqueConstraint(
                 Coalesce("edition", Value(0)),
                 condition=Q(released_at=None),
-                name="a_brake_is_pulled_once",
-                violation_error_message="This stands still already: lift that first.",
+                name="a_sending_pause_is_triggered_once",
+                violation_error_message=ALREADY_PAUSED,
             ),
         ]
 
     def __str__(self) -> str:
-        return f"{self.edition or 'everything'} stands still: {self.reason}"
+        return f"{self.edition or 'All sending'} paused: {self.reason}"
 
     def clean(self) -> None:
-        """Say in a form what the constraint would: no form shows its condition."""
-        known = SendingPause.objects.in_force().filter(edition=self.edition)
-        if self.released_at is None and known.exclude(pk=self.pk).exists():
-            raise ValidationError("This stands still already: lift that first.")
+        """Report in forms what the constraint reports: forms do not check its condition."""
+        pauses = SendingPause.objects.in_force().filter(edition=self.edition)
+        if self.released_at is None and pauses.exclude(pk=self.pk).exists():
+            raise ValidationError(ALREADY_PAUSED)

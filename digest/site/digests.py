@@ -12,7 +12,6 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts.models import Link, Subscriber
 from digest import follows
 from digest.feedback import clicks, paper_feedback
-from digest.feedback.picked import picked
 from digest.mailer import compose, retention
 from digest.models import Candidate, Digest, Follow
 from digest.site.decorators import private_page, replace_mail_policy
@@ -46,7 +45,7 @@ def digest(request: HttpRequest, key: str) -> HttpResponse:
 
 
 def render_mail(digest: Digest) -> HttpResponse:
-    response = HttpResponse(compose.compose(digest).html)
+    response = HttpResponse(compose.compose_digest(digest).html)
     response["Referrer-Policy"] = "no-referrer"  # it has no forms: see private_page
     return replace_mail_policy(response)
 
@@ -56,7 +55,7 @@ def render_mail(digest: Digest) -> HttpResponse:
 def digest_link(request: HttpRequest, key: str, pick: int, verb: str) -> HttpResponse:
     """Follow a link of a mail: to a page of the paper, which never expires, or to feedback on it."""
     digest = sent_digest(key)
-    candidate = picked(digest, pick) if digest else None
+    candidate = digest.candidate_at(pick) if digest else None
     if digest is None or candidate is None:
         return link_expired(request)
     if verb in FEEDBACK_VERBS:
@@ -67,7 +66,7 @@ def digest_link(request: HttpRequest, key: str, pick: int, verb: str) -> HttpRes
     if not target or request.method == "POST":
         return not_found(request)
     if request.method == "GET":
-        clicks.click(digest, pick, verb, timezone.now())
+        clicks.record_click(digest, pick, verb, timezone.now())
     return redirect(target)
 
 
@@ -89,10 +88,10 @@ def feedback_page(
     """Ask on GET, because link scanners open every link of a mail; store or undo on POST."""
     if request.method == "POST":
         if request.POST.get("undo"):
-            paper_feedback.unsay(digest, number)
+            paper_feedback.withdraw_opinion(digest, number)
             is_stored = True
         else:
-            is_stored = paper_feedback.say(digest, number, verb) is not None
+            is_stored = paper_feedback.store_opinion(digest, number, verb) is not None
         url = reverse("link", args=[digest.key, number, verb])
         return redirect(url if is_stored else f"{url}?full=1")
     context = {
@@ -128,7 +127,7 @@ def archive(request: HttpRequest, link: Link) -> HttpResponse:
     context = {
         "key": link.key,
         "rows": archive_rows(link.subscriber),
-        "days_kept": retention.days(),
+        "days_kept": retention.retention_days(),
     }
     return render(request, "pages/archive.html", context)
 
@@ -144,7 +143,7 @@ def archived_digest(request: HttpRequest, link: Link, text: str) -> HttpResponse
 
 
 def sent_digests(subscriber: Subscriber) -> QuerySet[Digest]:
-    rows = subscriber.digests.exclude(outcome=Digest.Outcome.SKIPPED)
+    rows = Digest.objects.sent().filter(subscriber=subscriber)
     return rows.select_related("edition", "subscriber")
 
 

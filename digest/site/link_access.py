@@ -14,9 +14,8 @@ from django.utils import timezone
 
 from accounts.models import Link
 from digest.models import Digest, moved_since
+from digest.models.digests import DIGEST_KEY_LIFETIME
 from digest.site.decorators import private_page
-
-DIGEST_KEY_LIFETIME = Link.LIFETIMES[Link.Purpose.PREFERENCES]
 
 
 def preferences_link_required(
@@ -48,7 +47,7 @@ def request_link(request: HttpRequest, key: str) -> HttpResponse:
 def sent_digest(key: str) -> Digest | None:
     """Return the digest of this key, unless it was skipped."""
     digests = Digest.objects.select_related("edition", "subscriber")
-    return digests.exclude(outcome=Digest.Outcome.SKIPPED).filter(key=key).first()
+    return digests.sent().filter(key=key).first()
 
 
 def valid_digest(key: str) -> Digest | None:

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods
 from accounts import links
 from accounts.models import Link, Subscriber, Suppression
 from digest import follows
-from digest.feedback.implicit_follows import forget
+from digest.feedback.implicit_follows import forget_opened
 from digest.models import Edition, Follow, Interest, Topic
 from digest.ranking import choose
 from digest.reasons import load_names
@@ -199,7 +199,7 @@ def save_schedule(subscriber: Subscriber, form: QueryDict, now: datetime) -> str
 def save_content(subscriber: Subscriber, form: QueryDict, now: datetime) -> str:
     message = save_form(ContentForm(form, instance=subscriber))
     if message == "saved" and not subscriber.learns_from_clicks:
-        forget(subscriber)
+        forget_opened(subscriber)
     return message
 
 

@@ -21,13 +21,13 @@ def sendgrid(request: HttpRequest) -> HttpResponse:
         return HttpResponse(status=503)
     if content_length(request) > MAX_BODY_BYTES:
         return HttpResponse(status=413)
-    if not sendgrid_webhook.genuine(request.headers, request.body):
+    if not sendgrid_webhook.is_genuine(request.headers, request.body):
         return HttpResponse(status=403)
     try:
-        events = sendgrid_webhook.parse(request.body)
+        events = sendgrid_webhook.parse_post(request.body)
     except ValueError:
         return HttpResponse(status=400)
-    record.record(events, "sendgrid", timezone.now())
+    record.record_reports(events, "sendgrid", timezone.now())
     tasks.enqueue_best_effort(tasks.process_feedback)
     return HttpResponse(status=204)
 

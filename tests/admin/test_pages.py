@@ -91,7 +91,7 @@ def create_rows(rows=1):
         submission.asked.create(subscriber=reader, at=make.NOW)
         Recall.objects.create(paper=old.candidates.get().paper, reason=HOSTILE)
         Suppression.add(f"gone{number}@example.org", "manual")
-        SendingPause.objects.pull(HOSTILE, make.NOW, old)
+        SendingPause.objects.trigger(HOSTILE, make.NOW, old)
         EmbeddingModel.objects.create(version=f"v{number}", content=b"model", papers=1)
         User.objects.create_user(f"staff{number}@example.org", is_staff=True)
     return edition

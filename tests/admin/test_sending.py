@@ -45,8 +45,8 @@ def unknown_digest():
     edition = make.frozen(make.edition(papers=1))
     pick = (edition.candidates.get().pk, 0)
     readers = [make.subscriber(), make.subscriber()]
-    batch = make.batch(edition, readers, state="accepted")
-    make.digest(batch, readers[0], [pick], message_id="a name")
+    batch = make.batch(edition, readers, state="done")
+    make.digest(batch, readers[0], [pick], outcome="accepted")
     return make.digest(batch, readers[1], [pick], outcome="unknown")
 
 
@@ -66,14 +66,14 @@ def test_pausing_and_resuming_all_sending(staff):
     page = staff.get(reverse("admin:index")).content.decode()
     assert "Sending is paused" in page
     assert "a wrong &lt;b&gt;note&lt;/b&gt;" in page
-    assert not Batch.objects.free(make.NOW).exists()
-    staff.post(reverse("admin:digest_sendingpause_lift", args=[pause.pk]))
+    assert not Batch.objects.claimable(make.NOW).exists()
+    staff.post(reverse("admin:digest_sendingpause_resume", args=[pause.pk]))
 
     pause.refresh_from_db()
     batch.refresh_from_db()
     assert pause.released_at
     assert "is paused" not in staff.get(reverse("admin:index")).content.decode()
-    assert batch.state == "accepted"  # sent immediately
+    assert batch.state == "done"  # sent immediately
 
 
 def test_an_edition_is_paused_once(staff):
@@ -87,14 +87,16 @@ def test_an_edition_is_paused_once(staff):
     again = staff.post(url, data).content.decode()
 
     assert SendingPause.objects.count() == 1
-    assert "This stands still already" in again
+    assert "Sending is already paused here." in again
 
 
 def test_resuming_requires_post(staff):
-    SendingPause.objects.pull("an operator", make.NOW)
+    SendingPause.objects.trigger("an operator", make.NOW)
 
     page = staff.get(
-        reverse("admin:digest_sendingpause_lift", args=[SendingPause.objects.get().pk])
+        reverse(
+            "admin:digest_sendingpause_resume", args=[SendingPause.objects.get().pk]
+        )
     )
 
     assert page.status_code == 403
@@ -102,13 +104,13 @@ def test_resuming_requires_post(staff):
 
 
 def test_view_permission_allows_no_action(clerk, unknown_digest):
-    SendingPause.objects.pull("an operator", make.NOW)
+    SendingPause.objects.trigger("an operator", make.NOW)
     pause = SendingPause.objects.get()
 
-    page = clerk.post(reverse("admin:digest_sendingpause_lift", args=[pause.pk]))
+    page = clerk.post(reverse("admin:digest_sendingpause_resume", args=[pause.pk]))
     run_action(clerk, "mark_accepted", [unknown_digest])
-    run_action(clerk, "send_once_more", [unknown_digest])
-    run_action(clerk, "lift", [pause], "sendingpause")
+    run_action(clerk, "send_again", [unknown_digest])
+    run_action(clerk, "resume", [pause], "sendingpause")
 
     assert page.status_code == 403
     unknown_digest.refresh_from_db()
@@ -128,13 +130,13 @@ def test_unknown_digest_can_be_marked_accepted(staff, unknown_digest):
 
     unknown_digest.refresh_from_db()
     assert unknown_digest.outcome == "accepted"
-    assert "1 marked accepted; of 1 it is known what became of them." in page
+    assert "1 marked as accepted. 1 not changed: their outcome is known." in page
 
 
 def test_only_unknown_digests_are_sent_again(staff, unknown_digest, mail_dir):
-    page = run_action(staff, "send_once_more", Digest.objects.all())
+    page = run_action(staff, "send_again", Digest.objects.all())
 
-    assert "1 will be sent once more; of 1 it is known" in page
+    assert "1 will be sent again. 1 not changed" in page
     assert [f.name for f in mail_dir.iterdir()] == [
         f"2026-11-20-{unknown_digest.key}.eml"
     ]
@@ -144,7 +146,7 @@ def test_only_unknown_digests_are_sent_again(staff, unknown_digest, mail_dir):
 
 
 def test_dashboard_shows_reconciliation_errors(staff, unknown_digest):
-    Digest.objects.filter(pk=unknown_digest.pk).update(outcome="")
+    Digest.objects.filter(pk=unknown_digest.pk).update(outcome="pending")
 
     page = staff.get(reverse("admin:index")).content.decode()
 

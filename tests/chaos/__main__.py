@@ -122,12 +122,12 @@ class Chaos:
             return self.nobody_waits()
 
     def nobody_waits(self):
-        from digest.mailer import ledger
+        from digest.mailer.tally import count_outcomes
         from digest.models import Digest, Event
 
-        if Event.objects.filter(acted_at=None).exists():
+        if Event.objects.filter(processed_at=None).exists():
             return False
-        tally = ledger.tally(self.edition)
+        tally = count_outcomes(self.edition)
         will_be_sent = Digest.objects.filter(outcome="unknown", resent_at=None)
         resends = "UNKNOWN_RESEND_AFTER" in self.place.settings
         return not tally.waiting and not (resends and will_be_sent.exists())
@@ -135,14 +135,14 @@ class Chaos:
     def sums(self):
         """Counted from the sink's own log, and held against what the rows say."""
         from accounts.models import Subscriber
-        from digest.mailer import ledger
+        from digest.mailer.tally import count_outcomes
         from digest.models import Digest, SendingPause
 
         times = self.provider.log.times()
         everybody = set(Subscriber.objects.values_list("email", flat=True))
         told = outcomes(self.edition)
         missing = everybody - set(times)
-        tally = ledger.tally(self.edition)
+        tally = count_outcomes(self.edition)
         return {
             "over": self.options.over,
             "seed": self.options.seed,
@@ -166,7 +166,7 @@ class Chaos:
 def mismatch(tally, readers, told, times):
     """What the rows say that cannot be, in words."""
     wrong = []
-    if not tally.balanced:
+    if not tally.is_balanced:
         wrong.append(f"not everybody is accounted for: {tally}")
     if tally.recipients != readers:
         wrong.append(f"{readers} readers, but {tally}")
@@ -176,16 +176,10 @@ def mismatch(tally, readers, told, times):
 
 def outcomes(edition):
     """What the rows say of each address."""
-    from digest.mailer import ledger
     from digest.models import Digest
 
-    rows = Digest.objects.filter(edition=edition).values_list(
-        "subscriber__email", "outcome", "message_id", "batch__state"
-    )
-    return {
-        email: ledger.outcome_of(outcome, bool(name), state)
-        for email, outcome, name, state in rows
-    }
+    rows = Digest.objects.filter(edition=edition)
+    return dict(rows.values_list("subscriber__email", "outcome"))
 
 
 def make_world(readers):

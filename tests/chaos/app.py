@@ -15,13 +15,13 @@ app.conf.beat_schedule = {
 def hurry(**_):
     """Let a dead worker's batches come free in seconds, and stalls end soon."""
     from digest import tasks
-    from digest.mailer import deliver, ledger
+    from digest.mailer import claims, deliver
     from digest.mailer.transports import sendgrid, smtp
     from digest.models import Batch
 
     tasks.SEND_TURN_SECONDS = 5.0
-    deliver.BACKOFF = timedelta(seconds=2)
+    deliver.RETRY_BACKOFF = timedelta(seconds=2)
     if os.environ.get("CHAOS_HURRY"):
         Batch.SIZE = 25
-        ledger.LEASE = deliver.LEASE = timedelta(seconds=8)
-        sendgrid.TIMEOUT_SECONDS = smtp.TIMEOUT_SECONDS = 2
+        claims.LEASE = deliver.LEASE = timedelta(seconds=8)
+        sendgrid.HTTP_TIMEOUT_S = smtp.SMTP_TIMEOUT_S = 2

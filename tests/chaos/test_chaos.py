@@ -34,7 +34,7 @@ def chaos(*options):
     services.redis_binary() is None, reason="needs a Redis: install redis-server"
 )
 @pytest.mark.parametrize("over", ["sendgrid", "smtp"])
-def test_workers_that_are_killed_and_servers_that_crash_double_nothing_and_lose_nobody(
+def test_kills_and_crashes_lose_and_double_no_mail(
     over,
 ):
     said = chaos("--readers", "200", "--kills", "3", "--seed", "7", "--over", over)

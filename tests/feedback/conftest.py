@@ -1,4 +1,4 @@
-"""Five readers whose digests the recorded post speaks of."""
+"""Five readers, and the recorded post about their digests."""
 
 from pathlib import Path
 
@@ -18,16 +18,16 @@ KEYS = {
 
 @pytest.fixture
 def body():
-    """The bytes of one post of SendGrid's webhook: recorded structure, invented people."""
+    """One post of SendGrid's webhook: recorded structure, invented people."""
     return POST.read_bytes()
 
 
 @pytest.fixture
 def digests(db):
-    """The digests of that post, by their readers' names; nobody knows what became of them."""
+    """The digests of that post by their readers' names, all of unknown outcome."""
     readers = {name: make.subscriber(f"{name}@example.org") for name in KEYS}
-    batch = make.batch(make.edition(), list(readers.values()), state="unknown")
+    batch = make.batch(make.edition(), list(readers.values()), state="done")
     return {
-        name: make.digest(batch, reader, key=KEYS[name])
+        name: make.digest(batch, reader, key=KEYS[name], outcome="unknown")
         for name, reader in readers.items()
     }

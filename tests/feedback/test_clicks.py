@@ -1,11 +1,11 @@
-"""What readers open becomes one number a paper and day."""
+"""Clicks become one attention sample per paper and day."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from digest.feedback.clicks import PERSON_OPENS, click
-from digest.feedback.process_events import act
+from digest.feedback.clicks import MAX_LINKS_OF_A_PERSON, record_click
+from digest.feedback.process_events import process_pending
 from digest.models import AttentionSample, Event
 from tests import make
 
@@ -21,7 +21,7 @@ def edition(db):
 
 
 @pytest.fixture
-def letters(edition):
+def digests(edition):
     """Three readers' digests, all with the same picks."""
     readers = [make.subscriber() for _ in range(3)]
     picks = [(candidate.pk, 0) for candidate in edition.candidates.all()]
@@ -34,68 +34,68 @@ def sums():
 
 
 @pytest.mark.both
-def test_a_papers_clicks_become_one_signal_when_their_day_is_over(edition, letters):
+def test_clicks_become_one_sample_per_paper_after_their_day(edition, digests):
     first, second = [candidate.paper for candidate in edition.candidates.all()[:2]]
-    for letter in letters:
-        click(letter, 1, "paper", make.NOW)
-    click(letters[0], 1, "pdf", make.NOW)
-    click(letters[0], 2, "paper", make.NOW)
-    assert act(make.NOW) == 0
+    for digest in digests:
+        record_click(digest, 1, "paper", make.NOW)
+    record_click(digests[0], 1, "pdf", make.NOW)
+    record_click(digests[0], 2, "paper", make.NOW)
+    assert process_pending(make.NOW) == 0
     assert not AttentionSample.objects.exists()
 
-    assert act(TOMORROW) == 5
+    assert process_pending(TOMORROW) == 5
 
     assert sums() == {first.title: 3, second.title: 1}
     signal = first.attention_samples.get()
     assert (signal.source, signal.kind, signal.at) == ("readers", "clicks", MIDNIGHT)
-    assert act(TOMORROW) == 0
+    assert process_pending(TOMORROW) == 0
     assert sums() == {first.title: 3, second.title: 1}
 
 
-def test_a_second_click_that_day_changes_nothing(letters):
+def test_a_second_click_on_the_same_day_is_ignored(digests):
     for _ in range(46):
-        click(letters[0], 1, "paper", make.NOW)
-    click(letters[0], 1, "paper", TOMORROW)
+        record_click(digests[0], 1, "paper", make.NOW)
+    record_click(digests[0], 1, "paper", TOMORROW)
 
-    act(TOMORROW + timedelta(days=1))
+    process_pending(TOMORROW + timedelta(days=1))
 
     assert Event.objects.count() == 2
     assert list(AttentionSample.objects.values_list("value", flat=True)) == [1, 1]
 
 
-def test_a_click_that_was_stored_late_corrects_its_days_sum(letters):
-    click(letters[0], 1, "paper", make.NOW)
-    act(TOMORROW)
-    click(letters[1], 1, "paper", make.NOW)
+def test_a_late_click_corrects_the_sum_of_its_day(digests):
+    record_click(digests[0], 1, "paper", make.NOW)
+    process_pending(TOMORROW)
+    record_click(digests[1], 1, "paper", make.NOW)
 
-    act(TOMORROW)
+    process_pending(TOMORROW)
 
     assert list(AttentionSample.objects.values_list("value", flat=True)) == [2]
 
 
-def test_a_program_that_opens_every_link_is_no_reader(letters):
-    for number in range(1, PERSON_OPENS + 2):
-        click(letters[0], number, "arxiv", make.NOW)
-    click(letters[1], 1, "arxiv", make.NOW)
+def test_scanners_that_open_every_link_are_not_counted(digests):
+    for number in range(1, MAX_LINKS_OF_A_PERSON + 2):
+        record_click(digests[0], number, "arxiv", make.NOW)
+    record_click(digests[1], 1, "arxiv", make.NOW)
 
-    act(TOMORROW)
+    process_pending(TOMORROW)
 
     assert list(AttentionSample.objects.values_list("value", flat=True)) == [1]
 
 
 @pytest.mark.parametrize("number", [-1, 0, 21, 10**9])
-def test_a_pick_that_the_mail_does_not_have_is_nothing(letters, number):
-    click(letters[0], number, "paper", make.NOW)
+def test_a_click_on_a_missing_pick_is_ignored(digests, number):
+    record_click(digests[0], number, "paper", make.NOW)
 
     assert not Event.objects.exists()
 
 
-def test_days_are_counted_in_utc(letters):
+def test_days_are_counted_in_utc(digests):
     late = datetime(2026, 11, 20, 23, 59, tzinfo=UTC)
-    click(letters[0], 1, "paper", late)
-    click(letters[0], 1, "paper", late + timedelta(minutes=2))
+    record_click(digests[0], 1, "paper", late)
+    record_click(digests[0], 1, "paper", late + timedelta(minutes=2))
 
-    act(late + timedelta(days=2))
+    process_pending(late + timedelta(days=2))
 
     assert list(AttentionSample.objects.order_by("at").values_list("at", "value")) == [
         (MIDNIGHT, 1),
@@ -103,7 +103,7 @@ def test_days_are_counted_in_utc(letters):
     ]
 
 
-def test_no_reader_is_named_in_a_click(letters):
-    click(letters[0], 1, "paper", make.NOW)
+def test_clicks_hold_no_personal_data(digests):
+    record_click(digests[0], 1, "paper", make.NOW)
 
     assert set(Event.objects.get().payload) == {"paper", "verb"}

@@ -1,8 +1,8 @@
-"""More or less like this: a follow or a mute that tomorrow's selection reads."""
+"""Opinions on papers are stored as follows and mutes."""
 
 import pytest
 
-from digest.feedback.paper_feedback import say, unsay
+from digest.feedback.paper_feedback import store_opinion, withdraw_opinion
 from digest.follows import MAX_EXAMPLE_PAPERS
 from digest.models import Follow
 from tests import make
@@ -16,7 +16,7 @@ def edition(db):
 
 
 @pytest.fixture
-def letter(edition, ada):
+def digest(edition, ada):
     picks = [(candidate.pk, 0) for candidate in edition.candidates.all()]
     return make.digest(make.batch(edition, [ada]), ada, picks=picks)
 
@@ -27,91 +27,87 @@ def stances(reader):
 
 
 @pytest.mark.parametrize(("verb", "weight"), [("more", 0.5), ("less", -1.0)])
-def test_a_word_about_a_paper_is_a_stance_to_papers_like_it(
-    edition, letter, ada, verb, weight
-):
+def test_an_opinion_is_stored_as_a_follow_or_mute(edition, digest, ada, verb, weight):
     paper = edition.candidates.all()[1].paper
 
-    stance = say(letter, 2, verb)
+    stance = store_opinion(digest, 2, verb)
 
     assert stances(ada) == [("paper", paper.identifier, weight)]
     assert stance.source == Follow.Source.FEEDBACK
 
 
-def test_the_later_word_counts_and_twice_is_once(letter, ada):
+def test_the_last_opinion_counts_and_repeats_change_nothing(digest, ada):
     for verb in ("more", "more", "less"):
-        say(letter, 1, verb)
+        store_opinion(digest, 1, verb)
 
     assert [weight for _, _, weight in stances(ada)] == [-1.0]
 
 
-def test_a_word_can_be_taken_back(letter, ada):
-    say(letter, 1, "less")
-    say(letter, 2, "more")
+def test_an_opinion_can_be_withdrawn(digest, ada):
+    store_opinion(digest, 1, "less")
+    store_opinion(digest, 2, "more")
 
-    unsay(letter, 1)
-    unsay(letter, 3)
+    withdraw_opinion(digest, 1)
+    withdraw_opinion(digest, 3)
 
     assert [weight for _, _, weight in stances(ada)] == [0.5]
 
 
-def test_taking_back_leaves_what_the_reader_chose(edition, letter, ada):
+def test_withdrawing_keeps_chosen_follows(edition, digest, ada):
     paper = edition.candidates.all()[0].paper
     ada.follows.create(interest=make.interest("paper", paper.identifier))
 
-    unsay(letter, 1)
+    withdraw_opinion(digest, 1)
 
     assert ada.follows.count() == 1
 
 
-def test_more_of_what_the_reader_chose_is_not_less_than_they_chose(
-    edition, letter, ada
-):
+def test_more_like_this_does_not_weaken_a_chosen_follow(edition, digest, ada):
     paper = edition.candidates.all()[0].paper
     mine = ada.follows.create(interest=make.interest("paper", paper.identifier))
 
-    assert say(letter, 1, "more") == mine
+    assert store_opinion(digest, 1, "more") == mine
     assert stances(ada) == [("paper", paper.identifier, 1.0)]
-    say(letter, 1, "less")
+    store_opinion(digest, 1, "less")
     assert stances(ada) == [("paper", paper.identifier, -1.0)]
 
 
-def test_a_word_about_a_paper_that_was_only_opened_counts_as_said(edition, letter, ada):
+def test_an_opinion_replaces_an_implicit_follow(edition, digest, ada):
     paper = edition.candidates.all()[0].paper
     seen = make.interest("paper", paper.identifier)
     ada.follows.create(interest=seen, weight=0.25, source="opened")
 
-    stance = say(letter, 1, "more")
+    stance = store_opinion(digest, 1, "more")
 
     assert (stance.weight, stance.source) == (0.5, "feedback")
-    unsay(letter, 1)
+    withdraw_opinion(digest, 1)
     assert stances(ada) == []
 
 
 @pytest.mark.parametrize("number", [-1, 0, 4])
-def test_a_pick_that_the_mail_does_not_have_says_nothing(letter, ada, number):
-    assert say(letter, number, "more") is None
-    unsay(letter, number)
+def test_an_opinion_on_a_missing_pick_is_ignored(digest, ada, number):
+    assert store_opinion(digest, number, "more") is None
+    withdraw_opinion(digest, number)
 
     assert stances(ada) == []
 
 
-def test_a_reader_without_room_forgets_the_oldest_hint_never_a_choice(letter, ada):
+def test_at_the_limit_the_oldest_opinion_is_replaced_not_a_choice(digest, ada):
     for number in range(MAX_EXAMPLE_PAPERS - 2):
         ada.follows.create(interest=make.interest("paper", f"2601.{number:05}"))
-    say(letter, 1, "less")
-    say(letter, 2, "more")
+    store_opinion(digest, 1, "less")
+    store_opinion(digest, 2, "more")
 
-    assert say(letter, 3, "more")
+    assert store_opinion(digest, 3, "more")
 
     assert ada.follows.count() == MAX_EXAMPLE_PAPERS
     hints = ada.follows.filter(source="feedback").values_list("weight", flat=True)
     assert list(hints) == [0.5, 0.5]
 
 
-def test_a_reader_who_chose_all_there_is_room_for_keeps_it(letter, ada):
+def test_at_the_limit_of_chosen_follows_no_opinion_is_stored(digest, ada):
     for number in range(MAX_EXAMPLE_PAPERS):
         ada.follows.create(interest=make.interest("paper", f"2601.{number:05}"))
 
-    assert say(letter, 1, "more") is None
+    assert store_opinion(digest, 1, "more") is None
     assert ada.follows.count() == MAX_EXAMPLE_PAPERS

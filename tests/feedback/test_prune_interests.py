@@ -18,47 +18,45 @@ def values():
     return sorted(Interest.objects.values_list("value", flat=True))
 
 
-def test_an_interest_goes_with_its_last_follower(ada):
+def test_an_interest_is_deleted_with_its_last_follower(ada):
     ada.follows.create(interest=make.interest("keyword", "followed"))
     make.interest("search", "my rare illness")
 
-    assert prune_interests.forget(make.NOW) == 1
+    assert prune_interests.prune_interests(make.NOW) == 1
     assert values() == ["followed"]
 
 
 @pytest.mark.parametrize("opened", [False, True])
-def test_an_interest_that_a_mail_names_stays_until_the_mail_is_old(ada, opened):
+def test_an_interest_named_by_a_recent_digest_is_kept(ada, opened):
     named = make.interest("paper", "2611.00001")
     edition = make.edition(papers=2)
     one, two = edition.candidates.all()
     picks = [(one.pk, 0), (two.pk, named.pk, opened)]
     make.digest(make.batch(edition, [ada]), ada, picks)
 
-    assert prune_interests.forget(make.NOW + timedelta(days=30)) == 0
-    assert prune_interests.forget(make.NOW + timedelta(days=38)) == 1
+    assert prune_interests.prune_interests(make.NOW + timedelta(days=30)) == 0
+    assert prune_interests.prune_interests(make.NOW + timedelta(days=38)) == 1
     assert values() == []
 
 
-def test_an_interest_that_found_a_follower_meanwhile_stays(ada):
+def test_an_interest_followed_meanwhile_is_kept(ada):
     found = make.interest("keyword", "followed again")
     ada.follows.create(interest=found)
 
-    assert prune_interests._delete([found.pk]) == 0
+    assert prune_interests._delete_unfollowed([found.pk]) == 0
     assert ada.follows.count() == 1
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("take", ["one", "list", "opened"])
-def test_an_interest_does_not_go_while_somebody_begins_to_follow_it(
-    ada, take, monkeypatch
-):
+def test_pruning_locks_interests_against_new_followers(ada, take, monkeypatch):
     if connection.vendor == "sqlite":
         pytest.skip("SQLite has one writer at a time: nobody comes in between")
     make.interest("paper", make.paper(identifier="2611.00001").identifier)
     make.digest(make.batch(make.edition(papers=0), [ada]), ada, key="letter")
 
     def tidy():
-        prune_interests.forget(make.NOW)
+        prune_interests.prune_interests(make.NOW)
         connection.close()
 
     night = threading.Thread(target=tidy)
@@ -76,14 +74,14 @@ def test_an_interest_does_not_go_while_somebody_begins_to_follow_it(
     elif take == "list":
         follows.follow_papers(ada, ["2611.00001"])
     else:
-        implicit_follows.learn({"letter": ["2611.00001"]}, make.NOW)
+        implicit_follows.learn_follows({"letter": ["2611.00001"]}, make.NOW)
     night.join()
 
     assert ada.follows.get().interest.value == "2611.00001"
 
 
-def test_many_digests_are_read_in_portions(ada, monkeypatch):
-    monkeypatch.setattr(prune_interests, "PORTION", 1)
+def test_digests_are_read_in_chunks(ada, monkeypatch):
+    monkeypatch.setattr(prune_interests, "CHUNK_SIZE", 1)
     edition = make.edition(papers=11)
     named = [make.interest("keyword", f"word {number}") for number in range(11)]
     make.interest("keyword", "lonely")
@@ -94,5 +92,5 @@ def test_many_digests_are_read_in_portions(ada, monkeypatch):
     make.digest(batch, make.subscriber(), picks[:1])
     make.digest(batch, make.subscriber())
 
-    assert prune_interests.forget(make.NOW) == 1
+    assert prune_interests.prune_interests(make.NOW) == 1
     assert len(values()) == 11

@@ -11,7 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accounts.addresses import address_hash
-from digest.feedback.sendgrid_webhook import EVENTS, Refused, genuine, parse
+from digest.feedback.sendgrid_webhook import (
+    MAX_EVENTS,
+    MalformedPost,
+    is_genuine,
+    parse_post,
+)
 
 SIGNATURE = "X-Twilio-Email-Event-Webhook-Signature"
 TIMESTAMP = "X-Twilio-Email-Event-Webhook-Timestamp"
@@ -35,23 +40,23 @@ def webhook_key(settings):
     settings.SENDGRID_WEBHOOK_KEY = public(SECRET)
 
 
-def test_what_sendgrid_signed_is_genuine(body):
-    assert genuine(signed(body), body)
+def test_a_signed_post_is_genuine(body):
+    assert is_genuine(signed(body), body)
 
 
-def test_the_signature_is_over_the_very_bytes():
+def test_the_signature_covers_the_exact_bytes():
     body = '[{"reason": "Größe \\u00fc  "}]\r\n'.encode()
 
-    assert genuine(signed(body), body)
-    assert not genuine(signed(body), json.dumps(json.loads(body)).encode())
+    assert is_genuine(signed(body), body)
+    assert not is_genuine(signed(body), json.dumps(json.loads(body)).encode())
 
 
 def test_another_key_body_or_time_is_not_genuine(body):
     stranger = ec.generate_private_key(ec.SECP256R1())
 
-    assert not genuine(signed(body, key=stranger), body)
-    assert not genuine(signed(body), body + b" ")
-    assert not genuine(signed(body) | {TIMESTAMP: "1795166411"}, body)
+    assert not is_genuine(signed(body, key=stranger), body)
+    assert not is_genuine(signed(body), body + b" ")
+    assert not is_genuine(signed(body) | {TIMESTAMP: "1795166411"}, body)
 
 
 @pytest.mark.parametrize(
@@ -67,25 +72,25 @@ def test_another_key_body_or_time_is_not_genuine(body):
     ],
 )
 def test_a_malformed_signature_is_not_genuine_and_does_not_raise(headers, body):
-    assert not genuine(headers, body)
+    assert not is_genuine(headers, body)
 
 
-def test_a_body_that_is_no_text_is_not_genuine():
-    assert not genuine(signed(b"\xff\xfe"), b"\xff\xfe")
+def test_a_body_that_is_not_utf8_is_not_genuine():
+    assert not is_genuine(signed(b"\xff\xfe"), b"\xff\xfe")
 
 
-def test_without_a_key_nothing_is_genuine(settings, body):
+def test_without_a_key_no_post_is_genuine(settings, body):
     settings.SENDGRID_WEBHOOK_KEY = ""
 
-    assert not genuine(signed(body), body)
+    assert not is_genuine(signed(body), body)
 
 
-def test_an_old_post_is_genuine_because_refused_ones_are_repeated_for_a_day(body):
-    assert genuine(signed(body, timestamp="1500000000"), body)
+def test_an_old_post_is_genuine_because_sendgrid_retries_for_a_day(body):
+    assert is_genuine(signed(body, timestamp="1500000000"), body)
 
 
-def test_events_say_what_happened_to_which_digest_and_when(body):
-    reports = parse(body)
+def test_parsed_events_have_kind_digest_and_time(body):
+    reports = parse_post(body)
 
     assert [report.kind for report in reports] == [
         *("processed", "deferred", "delivered", "bounce", "dropped"),
@@ -99,8 +104,8 @@ def test_events_say_what_happened_to_which_digest_and_when(body):
     assert bounce.payload["type"] == "bounce"
 
 
-def test_no_person_is_kept_but_the_hash_that_suppresses(body):
-    reports = parse(body)
+def test_payloads_hold_no_personal_data_but_the_address_hash(body):
+    reports = parse_post(body)
 
     kept = json.dumps([report.payload for report in reports])
     assert "example.org" not in kept.lower()
@@ -121,26 +126,26 @@ def test_no_person_is_kept_but_the_hash_that_suppresses(body):
         (b"\xff", "JSON"),
         (b"[" * 100_000, "JSON"),
         (b'{"event": "bounce"}', "list"),
-        (json.dumps([{}] * (EVENTS + 1)).encode(), "list"),
+        (json.dumps([{}] * (MAX_EVENTS + 1)).encode(), "list"),
         (b"[" + b" " * 2_000_000 + b"]", "bytes"),
     ],
 )
-def test_what_is_no_post_is_refused_with_a_reason(said, why):
-    with pytest.raises(Refused, match=why):
-        parse(said)
+def test_a_malformed_post_raises_with_a_reason(said, why):
+    with pytest.raises(MalformedPost, match=why):
+        parse_post(said)
 
 
-def test_what_is_no_event_is_left_out_and_the_others_stay():
+def test_items_that_are_not_events_are_ignored():
     said = [1, None, "x", [], {}, {"event": ""}, {"event": "open"}]
 
-    assert [report.kind for report in parse(json.dumps(said).encode())] == ["open"]
+    assert [report.kind for report in parse_post(json.dumps(said).encode())] == ["open"]
 
 
 @pytest.mark.parametrize(
     "when", ["", "soon", None, True, -1, 0, 1e300, "1795166403", [], 99999999999]
 )
-def test_a_time_that_is_none_is_left_empty(when):
-    (report,) = parse(json.dumps([{"event": "open", "timestamp": when}]).encode())
+def test_an_implausible_timestamp_is_none(when):
+    (report,) = parse_post(json.dumps([{"event": "open", "timestamp": when}]).encode())
 
     assert report.at is None or report.at.year < 2100
 
@@ -156,8 +161,8 @@ FIELDS = ["event", "timestamp", "email", "reason", "sg_event_id", "sg_message_id
 
 
 @given(st.lists(st.dictionaries(st.sampled_from([*FIELDS, "digest"]), anything)))
-def test_whatever_fields_hold_parsing_never_raises(said):
-    for report in parse(json.dumps(said).encode()):
+def test_parsing_never_raises_for_any_field_values(said):
+    for report in parse_post(json.dumps(said).encode()):
         words = [report.kind, report.key, report.message_id, *report.payload.values()]
         assert len(report.kind) <= 24
         assert all("\0" not in word and word.encode() is not None for word in words)

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from django.db import connection, transaction
 
-from digest.mailer import ledger
+from digest.mailer import claims
 from digest.models import Batch, SendingPause
 from tests import make
 
@@ -18,7 +18,7 @@ def planned(day=make.DAY):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_claim_that_waited_for_another_does_not_take_the_same_batch():
+def test_a_claim_that_waited_for_another_transaction_fails():
     if connection.vendor == "sqlite":
         pytest.skip(
             "SQLite has one writer at a time: the second reads when the first is done"
@@ -45,38 +45,38 @@ def test_a_claim_that_waited_for_another_does_not_take_the_same_batch():
 
 @pytest.mark.both
 @pytest.mark.django_db
-def test_a_brake_for_everything_lets_nobody_claim_until_it_is_lifted():
+def test_a_pause_of_all_sending_prevents_claims_until_released():
     batch = planned()
-    SendingPause.objects.pull("the domain is on a list", NOW)
+    SendingPause.objects.trigger("the domain is on a list", NOW)
 
-    assert ledger.claim_next(NOW) is None
+    assert claims.claim_next(NOW) is None
     assert not Batch.objects.claim(batch.pk, NOW, NOW + timedelta(minutes=1))
-    SendingPause.objects.all().lift(NOW)
-    assert ledger.claim_next(NOW) == batch
+    SendingPause.objects.all().release(NOW)
+    assert claims.claim_next(NOW) == batch
 
 
 @pytest.mark.both
 @pytest.mark.django_db
-def test_a_brake_of_one_edition_stops_no_other():
+def test_a_pause_of_one_edition_does_not_affect_others():
     stopped, free = planned(), planned(make.DAY - timedelta(days=1))
-    SendingPause.objects.pull("a wrong note", NOW, stopped.slot.edition)
+    SendingPause.objects.trigger("a wrong note", NOW, stopped.slot.edition)
 
-    assert ledger.claim_next(NOW) == free
-    assert ledger.claim_next(NOW) is None
+    assert claims.claim_next(NOW) == free
+    assert claims.claim_next(NOW) is None
 
 
 @pytest.mark.both
 @pytest.mark.django_db
-def test_a_brake_is_pulled_once_and_can_be_pulled_again_after_it_was_lifted():
+def test_a_pause_is_triggered_once_until_it_is_released():
     edition = planned().slot.edition
 
     pulled = [
-        SendingPause.objects.pull("one", NOW),
-        SendingPause.objects.pull("two", NOW),
-        SendingPause.objects.pull("of an edition", NOW, edition),
+        SendingPause.objects.trigger("one", NOW),
+        SendingPause.objects.trigger("two", NOW),
+        SendingPause.objects.trigger("of an edition", NOW, edition),
     ]
-    SendingPause.objects.all().lift(NOW)
+    SendingPause.objects.all().release(NOW)
 
     assert pulled == [True, False, True]
-    assert SendingPause.objects.pull("again", NOW)
+    assert SendingPause.objects.trigger("again", NOW)
     assert SendingPause.objects.count() == 3

@@ -1,4 +1,4 @@
-"""Sending and looking by hand."""
+"""The commands send, preview and pause."""
 
 from io import StringIO
 
@@ -12,63 +12,56 @@ from tests import make
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
 
-@pytest.fixture(autouse=True)
-def mails(tmp_path, settings):
-    settings.MAIL_DIR = tmp_path / "mail"
-    settings.MAIL_DIR.mkdir()
-    return settings.MAIL_DIR
-
-
-def said(*arguments):
+def run_command(*arguments):
     out = StringIO()
     call_command(*arguments, stdout=out)
     return out.getvalue()
 
 
 def send(*arguments):
-    return said("send", "--day", "2026-11-20", *arguments)
+    return run_command("send", "--day", "2026-11-20", *arguments)
 
 
 def readers(number):
     return [make.subscriber(f"r{n}@example.org") for n in range(number)]
 
 
-def test_send_freezes_the_edition_mails_everyone_and_says_so(mails):
+def test_send_freezes_the_edition_mails_all_readers_and_prints_the_tally(mails):
     make.edition(papers=5)
     readers(3)
 
-    told = send()
+    output = send()
 
-    last = told.splitlines()[-1]
+    last = output.splitlines()[-1]
     assert last == "recipients 3 = accepted 3 + failed 0 + unknown 0 + skipped 0"
     assert len(list(mails.iterdir())) == 3
     assert not Edition.objects.get().is_open
 
 
-def test_sending_again_sends_nothing_again(mails):
+def test_send_again_sends_nothing_twice(mails):
     make.edition(papers=5)
     readers(2)
     send()
     before = {path: path.stat().st_mtime_ns for path in mails.iterdir()}
 
-    told = send()
+    output = send()
 
-    assert told.startswith("recipients 2 = accepted 2")
+    assert output.startswith("recipients 2 = accepted 2")
     assert {path: path.stat().st_mtime_ns for path in mails.iterdir()} == before
     assert Slot.objects.count() == 1
 
 
-def test_send_to_one_reader_mails_nobody_else(mails):
+def test_send_to_mails_one_reader(mails):
     make.edition(papers=5)
     readers(3)
 
-    told = send("--to", "R1@example.org")
+    output = send("--to", "R1@example.org")
 
-    assert told.startswith("recipients 1 = accepted 1")
+    assert output.startswith("recipients 1 = accepted 1")
     assert Digest.objects.get().subscriber.email == "r1@example.org"
 
 
-def test_a_dry_run_counts_and_changes_nothing(mails):
+def test_send_dry_run_counts_and_changes_nothing(mails):
     make.edition(papers=5)
     readers(3)
     make.subscriber(state="left", email="left@example.org")
@@ -81,20 +74,20 @@ def test_a_dry_run_counts_and_changes_nothing(mails):
     assert list(mails.iterdir()) == []
 
 
-def test_what_failed_makes_the_command_fail(settings, tmp_path):
+def test_send_fails_if_a_digest_is_not_sent(settings, tmp_path):
     settings.MAIL_TRANSPORT = "smtp"
     make.edition(papers=5)
     readers(1)
 
-    with pytest.raises(CommandError, match="Not everybody was mailed"):
+    with pytest.raises(CommandError, match="Some readers were not mailed"):
         send()
 
 
-def test_a_day_without_an_edition_and_an_unknown_reader_are_told(mails):
+def test_send_reports_a_missing_edition_or_reader(mails):
     with pytest.raises(CommandError, match="There is no edition of 2026-11-20"):
         send()
     make.edition(papers=1)
-    with pytest.raises(CommandError, match="is not a reader"):
+    with pytest.raises(CommandError, match="No reader has the address x@"):
         send("--to", "x@example.org")
 
 
@@ -106,34 +99,36 @@ def test_a_day_without_an_edition_and_an_unknown_reader_are_told(mails):
         ("eml", "From: Paper Round", "List-Unsubscribe-Post: "),
     ],
 )
-def test_a_preview_prints_the_mail_and_stores_nothing(mails, format, begins, holds):
+def test_preview_prints_the_mail_and_stores_nothing(mails, format, begins, holds):
     make.edition(papers=5)
     make.subscriber("ada@example.org")
 
-    told = said("preview", "ada@example.org", "--day", "2026-11-20", "--format", format)
+    output = run_command(
+        "preview", "ada@example.org", "--day", "2026-11-20", "--format", format
+    )
 
-    assert told.startswith(begins)
-    assert holds in told
+    assert output.startswith(begins)
+    assert holds in output
     assert Edition.objects.get().is_open
     assert not Digest.objects.exists()
     assert list(mails.iterdir()) == []
 
 
-def test_a_sending_that_a_brake_stops_says_which_and_why(mails):
+def test_send_reports_the_pause_that_stops_it(mails):
     make.edition(papers=2)
     readers(2)
-    SendingPause.objects.pull("a wrong note", make.NOW)
+    SendingPause.objects.trigger("a wrong note", make.NOW)
 
-    with pytest.raises(CommandError, match="everything stands still: a wrong note"):
+    with pytest.raises(CommandError, match="All sending paused: a wrong note"):
         send()
 
     assert list(mails.iterdir()) == []
 
 
-def test_progress_is_told_while_it_is_sent(monkeypatch, capsys):
+def test_send_prints_progress(monkeypatch, capsys):
     make.edition(papers=2)
     readers(2)
-    monkeypatch.setattr("digest.mailer.progress.EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("digest.mailer.progress.REPORT_INTERVAL_S", 0.0)
 
     send()
 
@@ -141,12 +136,10 @@ def test_progress_is_told_while_it_is_sent(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("note", "told", "warned"),
+    ("note", "output", "warned"),
     [(True, "No matches today", ""), (False, "", "would get no mail")],
 )
-def test_a_preview_of_an_empty_day_is_the_note_or_says_that_nothing_goes(
-    note, told, warned
-):
+def test_preview_without_matches_prints_the_note_or_a_warning(note, output, warned):
     make.edition(papers=2)
     reader = make.subscriber(
         "o@example.org", fill_mode="followed_only", note_when_empty=note
@@ -156,37 +149,37 @@ def test_a_preview_of_an_empty_day_is_the_note_or_says_that_nothing_goes(
 
     call_command("preview", "o@example.org", day=make.DAY, stdout=out, stderr=err)
 
-    assert told in out.getvalue()
+    assert output in out.getvalue()
     assert bool(out.getvalue()) is note
     assert warned in err.getvalue()
     assert not Digest.objects.exists()
 
 
-def test_sending_by_hand_on_an_empty_day_tells_who_asked_and_nobody_else(mails):
+def test_send_without_matches_mails_only_readers_who_want_notes(mails):
     make.edition(papers=2)
     for number, note in enumerate((True, False)):
         reader = make.subscriber(fill_mode="followed_only", note_when_empty=note)
         follows.follow(reader, "keyword", f"nothing that paper {number} says")
 
-    told = [send(), send()]
+    output = [send(), send()]
 
-    for once in told:
-        assert once.splitlines()[-1].endswith(
+    for text in output:
+        assert text.splitlines()[-1].endswith(
             "accepted 1 + failed 0 + unknown 0 + skipped 1"
         )
     assert len(list(mails.iterdir())) == 1
 
 
-def test_the_brake_is_pulled_shown_and_lifted_from_a_shell():
-    SendingPause.objects.pull("a wrong note", make.NOW, make.frozen(make.edition()))
+def test_pause_pauses_lists_and_resumes():
+    SendingPause.objects.trigger("a wrong note", make.NOW, make.frozen(make.edition()))
 
-    pulled = said("brake", "restored from a backup")
-    again, shown = said("brake", "and again"), said("brake")
-    by_itself = dict(SendingPause.objects.values_list("reason", "is_automatic"))
-    lifted = said("brake", "--lift")
+    paused = run_command("pause", "restored from a backup")
+    again, shown = run_command("pause", "and again"), run_command("pause")
+    is_automatic = dict(SendingPause.objects.values_list("reason", "is_automatic"))
+    resumed = run_command("pause", "--resume")
 
-    assert "everything stands still: restored from a backup, since 20" in pulled
-    assert "a wrong note, since 2026-11-20 09:00 UTC" in pulled
-    assert again == shown == pulled
-    assert by_itself == {"a wrong note": True, "restored from a backup": False}
-    assert lifted == "2 lifted.\nNothing stands still.\n"
+    assert "All sending paused: restored from a backup, since 20" in paused
+    assert "a wrong note, since 2026-11-20 09:00 UTC" in paused
+    assert again == shown == paused
+    assert is_automatic == {"a wrong note": True, "restored from a backup": False}
+    assert resumed == "Ended 2 pauses.\nSending is not paused.\n"

@@ -9,7 +9,7 @@ import pytest
 from accounts.models import Subscriber
 from digest import cards
 from digest.mailer import compose
-from digest.mailer.mail import as_bytes
+from digest.mailer.transports import as_bytes
 from digest.models import Candidate, Digest, Edition, Pick, Topic
 from tests import make
 
@@ -47,7 +47,7 @@ def bodies(mail):
     return " ".join(mail.text.split()), " ".join(shown.split())
 
 
-def test_both_bodies_say_what_a_paper_is_and_why_it_is_there(ada):
+def test_both_bodies_describe_each_paper_and_its_reason(ada):
     topic = make.topic("Quantization")
     paper = make.paper(
         "Rounding without regret",
@@ -62,7 +62,7 @@ def test_both_bodies_say_what_a_paper_is_and_why_it_is_there(ada):
         note="A quiet day.",
     )
 
-    text, html = bodies(compose.compose(digest))
+    text, html = bodies(compose.compose_digest(digest))
 
     for said in (
         "Friday, 20 November 2026",
@@ -83,14 +83,14 @@ def test_both_bodies_say_what_a_paper_is_and_why_it_is_there(ada):
         assert said in html
 
 
-def test_every_link_is_in_both_bodies_and_carries_the_digests_key(ada):
+def test_both_bodies_have_every_link_with_the_digest_key(ada):
     paper = make.paper(
         code_url="https://code.example/a", project_url="https://project.example"
     )
     digest = digest_of(ada, [paper])
     own = f"http://testserver/d/{digest.key}"
 
-    mail = compose.compose(digest)
+    mail = compose.compose_digest(digest)
 
     links = [
         *(f"{own}/1/{verb}" for verb in ("paper", "arxiv", "pdf", "code", "project")),
@@ -104,12 +104,12 @@ def test_every_link_is_in_both_bodies_and_carries_the_digests_key(ada):
     assert "code.example" not in mail.html
 
 
-def test_links_lead_straight_to_their_targets_where_the_redirect_is_off(ada, settings):
+def test_links_are_direct_without_click_redirect(ada, settings):
     settings.CLICK_REDIRECT = False
     paper = make.paper(code_url="https://code.example/a")
     digest = digest_of(ada, [paper])
 
-    mail = compose.compose(digest)
+    mail = compose.compose_digest(digest)
 
     for link in (paper.arxiv_url, paper.pdf_url, "https://code.example/a"):
         assert link in mail.text
@@ -119,22 +119,22 @@ def test_links_lead_straight_to_their_targets_where_the_redirect_is_off(ada, set
     assert f"/d/{digest.key}/1/more" in mail.html
 
 
-def test_an_address_that_is_no_web_page_is_no_link(ada, settings):
+def test_only_http_urls_become_links(ada, settings):
     settings.CLICK_REDIRECT = False
     paper = make.paper()
     card = make.card(paper, code_url="javascript:alert(1)", project_url="")
     digest = digest_of(ada, [paper], card=card)
 
-    mail = compose.compose(digest)
+    mail = compose.compose_digest(digest)
 
     assert "javascript:" not in mail.html + mail.text
     assert "Project" not in mail.html + mail.text
 
 
-def test_a_hostile_title_stays_text_in_subject_and_bodies(ada):
+def test_a_hostile_title_is_escaped_in_subject_and_bodies(ada):
     digest = digest_of(ada, [make.paper(HOSTILE)], note=HOSTILE)
 
-    mail = compose.compose(digest)
+    mail = compose.compose_digest(digest)
     message = read(mail)
 
     plain = '<img src=x onerror=alert(1)> & "A Bcc: x@y" gpj.exe'
@@ -147,12 +147,12 @@ def test_a_hostile_title_stays_text_in_subject_and_bodies(ada):
     assert not re.search("[\x07\u202e]", mail.text + mail.html + mail.subject)
 
 
-def test_long_mathematics_and_thousands_of_authors_leave_a_readable_mail(ada):
+def test_long_formulas_and_author_lists_stay_readable(ada):
     names = [f"Author Number{n}" for n in range(3303)]
     paper = make.paper("Everybody on everything", abstract=LATEX, authors=names)
     digest = digest_of(ada, [paper], card=cards.card(paper))
 
-    mail = compose.compose(digest)
+    mail = compose.compose_digest(digest)
     text, html = bodies(mail)
 
     assert "Author Number2 + 3,300 more" in text
@@ -162,31 +162,31 @@ def test_long_mathematics_and_thousands_of_authors_leave_a_readable_mail(ada):
     assert len(mail.html) < 20_000
 
 
-def test_a_summary_of_any_length_is_shown_whole(ada):
+def test_summaries_are_not_truncated(ada):
     paper = make.paper(abstract=LATEX)
     digest = digest_of(ada, [paper])
 
-    mail = compose.compose(digest)
+    mail = compose.compose_digest(digest)
 
     assert " ".join(LATEX.split()) in bodies(mail)[0]
     assert mail.html.count("&lt;b&gt;") == LATEX.count("<b>")
 
 
-def test_the_same_rows_make_the_same_bytes_whenever_they_are_composed(ada):
+def test_composing_again_gives_the_same_bytes(ada):
     digest = digest_of(ada, [make.paper(), make.paper("Zwölf Größen · ∑")])
-    first = as_bytes(compose.compose(digest))
+    first = as_bytes(compose.compose_digest(digest))
 
     again = Digest.objects.get(pk=digest.pk)
-    render_data = compose.gather([again])
+    render_data = compose.load_render_data([again])
 
-    assert as_bytes(compose.compose(again, render_data)) == first
+    assert as_bytes(compose.compose_digest(again, render_data)) == first
     assert b"Date: Fri, 20 Nov 2026 09:00:00 +0000" in first
 
 
-def test_the_headers_are_those_that_bulk_mail_must_have(ada):
+def test_bulk_mail_headers_are_present(ada):
     digest = digest_of(ada, [make.paper()])
 
-    message = read(compose.compose(digest))
+    message = read(compose.compose_digest(digest))
 
     assert message["To"] == "ada@example.org"
     assert message["From"] == "Paper Round <round@paper-round.example>"
@@ -205,11 +205,11 @@ def test_the_headers_are_those_that_bulk_mail_must_have(ada):
     ]
 
 
-def test_an_unsubscribe_address_of_any_length_stays_whole(ada, settings):
+def test_long_unsubscribe_urls_are_not_folded(ada, settings):
     settings.SITE_URL = f"https://{'very-' * 12}long.paper-round.example"
     digest = digest_of(ada, [make.paper()])
 
-    lines = as_bytes(compose.compose(digest)).split(b"\r\n")
+    lines = as_bytes(compose.compose_digest(digest)).split(b"\r\n")
 
     key = ada.unsubscribe_key
     assert (
@@ -217,30 +217,30 @@ def test_an_unsubscribe_address_of_any_length_stays_whole(ada, settings):
     )
 
 
-def test_no_line_of_the_mail_is_longer_than_mail_allows(ada):
+def test_lines_stay_within_the_smtp_limit(ada):
     digest = digest_of(ada, [make.paper(abstract="ü" * 3000)])
 
-    lines = as_bytes(compose.compose(digest)).split(b"\r\n")
+    lines = as_bytes(compose.compose_digest(digest)).split(b"\r\n")
 
     assert max(map(len, lines)) < 100
     assert all(byte < 128 for line in lines for byte in line)
 
 
-def test_a_long_title_is_cut_at_a_word_in_the_subject(ada):
+def test_the_subject_is_truncated_at_a_word(ada):
     digest = digest_of(ada, [make.paper("considerations " * 30)])
 
-    subject = compose.compose(digest).subject
+    subject = compose.compose_digest(digest).subject
 
     assert len(subject) <= 110
     assert subject.endswith("considerations…")
 
 
-def test_contents_come_first_only_where_there_are_more_than_four_papers(ada):
+def test_more_than_four_papers_have_a_table_of_contents(ada):
     papers = [make.paper(f"Paper called {n}", abstract="-") for n in "ABCDE"]
-    five = compose.compose(digest_of(ada, papers))
+    five = compose.compose_digest(digest_of(ada, papers))
     ben = make.subscriber()
     Edition.objects.all().update(day=make.DAY - timedelta(days=1))
-    four = compose.compose(digest_of(ben, papers[:4]))
+    four = compose.compose_digest(digest_of(ben, papers[:4]))
 
     assert five.text.count("Paper called E") == 2
     assert five.html.index("Paper called E") < five.html.index("More like this")
@@ -258,7 +258,7 @@ def test_contents_come_first_only_where_there_are_more_than_four_papers(ada):
         ([False, False], "All of these papers match what you follow."),
     ],
 )
-def test_what_was_only_opened_is_not_said_to_be_followed(ada, opened, said):
+def test_opened_papers_are_not_described_as_followed(ada, opened, said):
     liked = [make.interest("paper", f"2611.0000{n}").pk for n in range(2)]
     digest = digest_of(ada, [make.paper(), make.paper()])
     digest.picks = [
@@ -266,43 +266,43 @@ def test_what_was_only_opened_is_not_said_to_be_followed(ada, opened, said):
         for pick, interest, only_opened in zip(digest.picks, liked, opened, strict=True)
     ]
 
-    text, html = bodies(compose.compose(digest))
+    text, html = bodies(compose.compose_digest(digest))
 
     assert said in text
     assert said in html
 
 
-def test_a_reason_whose_interest_is_deleted_is_not_said_to_be_the_trend(ada):
+def test_a_deleted_interest_is_not_explained_as_trend(ada):
     interest = make.interest("search", "something personal")
     digest = digest_of(ada, [make.paper(votes=9)], interest)
     interest.delete()
 
-    text, html = bodies(compose.compose(digest))
+    text, html = bodies(compose.compose_digest(digest))
 
     for body in (text, html):
         assert "Matched what you followed then" in body
         assert "Trending" not in body
 
 
-def test_a_pin_is_the_reason_whatever_became_of_the_interest(ada):
+def test_a_pin_is_the_reason_even_without_its_interest(ada):
     interest = make.interest("search", "something personal")
     digest = digest_of(ada, [make.paper()], interest, pin=1)
     interest.delete()
 
-    assert "Picked by the editors" in compose.compose(digest).text
+    assert "Picked by the editors" in compose.compose_digest(digest).text
 
 
-def test_one_pin_does_not_make_the_others_the_editors_choice(ada):
+def test_one_pin_does_not_mark_other_papers_as_pinned(ada):
     digest = digest_of(ada, [make.paper(), make.paper()])
     Candidate.objects.filter(pk=digest.picks[0].candidate).update(pin=1)
 
-    text, _ = bodies(compose.compose(digest))
+    text, _ = bodies(compose.compose_digest(digest))
 
     assert "the day's most discussed ones" in text
     assert "for everybody" not in text
 
 
-def test_what_only_trends_comes_under_a_heading_of_its_own(ada):
+def test_trending_papers_have_their_own_heading(ada):
     papers = [make.paper(f"Paper called {n}", abstract="-") for n in "ABCDE"]
     digest = digest_of(ada, papers, make.interest("keyword", "paper"))
     digest.picks = [
@@ -310,7 +310,7 @@ def test_what_only_trends_comes_under_a_heading_of_its_own(ada):
         *(Pick(p.candidate, 0) for p in digest.picks[3:]),
     ]
 
-    mail = compose.compose(digest)
+    mail = compose.compose_digest(digest)
     text, html = bodies(mail)
 
     contents, _, papers = text.partition("-----")
@@ -322,24 +322,26 @@ def test_what_only_trends_comes_under_a_heading_of_its_own(ada):
 
 
 @pytest.mark.parametrize("chosen", [0, 5])
-def test_papers_of_one_sort_need_no_heading(ada, chosen):
+def test_a_single_section_has_no_heading(ada, chosen):
     interest = make.interest("keyword", "paper") if chosen else None
     papers = [make.paper() for _ in range(5)]
 
-    mail = compose.compose(digest_of(ada, papers, interest))
+    mail = compose.compose_digest(digest_of(ada, papers, interest))
 
     assert "trending:" not in (mail.text + mail.html).lower()
 
 
-def test_comments_are_told_where_no_votes_are(ada):
-    text, html = bodies(compose.compose(digest_of(ada, [make.paper(comments=2)])))
+def test_comments_are_shown_without_votes(ada):
+    text, html = bodies(
+        compose.compose_digest(digest_of(ada, [make.paper(comments=2)]))
+    )
 
     assert "· 2 comments" in text
     assert "· 2 comments" in html
 
 
-def test_votes_that_are_the_reason_are_not_told_twice(ada):
-    mail = compose.compose(digest_of(ada, [make.paper(votes=12, comments=1)]))
+def test_votes_in_the_reason_are_not_repeated(ada):
+    mail = compose.compose_digest(digest_of(ada, [make.paper(votes=12, comments=1)]))
 
     text, html = bodies(mail)
     for body in (text, html):
@@ -347,7 +349,7 @@ def test_votes_that_are_the_reason_are_not_told_twice(ada):
         assert "· 12 votes" not in body
 
 
-def test_thirty_papers_with_long_texts_stay_under_eighty_kilobytes(ada, settings):
+def test_thirty_long_papers_stay_below_80_kilobytes(ada, settings):
     settings.SITE_URL = "https://papers.a-rather-long-department.university.example"
     papers = [
         make.paper(
@@ -364,24 +366,24 @@ def test_thirty_papers_with_long_texts_stay_under_eighty_kilobytes(ada, settings
     topic = make.topic("A topic with a rather long name")
     digest = digest_of(ada, papers, make.interest("topic", topic.slug), note="n" * 300)
 
-    html = compose.compose(digest).html
+    html = compose.compose_digest(digest).html
 
     assert html.count("Less like this") == 30
     assert len(html.encode()) < 80_000
 
 
-def test_text_lines_are_folded_and_addresses_are_not(ada):
+def test_text_is_wrapped_and_urls_are_not(ada):
     digest = digest_of(ada, [make.paper(abstract="Some words of a summary. " * 20)])
 
-    lines = compose.compose(digest).text.splitlines()
+    lines = compose.compose_digest(digest).text.splitlines()
 
     assert all(len(line) <= 72 or "http" in line for line in lines)
 
 
-def test_the_editors_word_is_under_its_title_and_a_pin_is_its_reason(ada):
+def test_editors_notes_follow_the_title_and_pins_are_reasons(ada):
     digest = digest_of(ada, [make.paper()], pin=1, note="Read <this> one first.")
 
-    mail = compose.compose(digest)
+    mail = compose.compose_digest(digest)
     text, html = bodies(mail)
 
     assert "Picked by the editors" in text
@@ -390,16 +392,16 @@ def test_the_editors_word_is_under_its_title_and_a_pin_is_its_reason(ada):
     assert "Read &lt;this&gt; one first." in mail.html
 
 
-def test_the_preheader_names_the_papers_that_the_subject_does_not(ada):
+def test_the_preheader_names_papers_after_the_first(ada):
     papers = [make.paper(title) for title in ("One", "Two", "Three", "Four")]
 
-    html = compose.compose(digest_of(ada, papers)).html
+    html = compose.compose_digest(digest_of(ada, papers)).html
 
     assert ">Then: Two; Three<" in html
 
 
-def test_the_style_is_in_the_elements_and_the_dark_theme_in_the_head(ada):
-    html = compose.compose(digest_of(ada, [make.paper()])).html
+def test_styles_are_inlined_and_the_dark_theme_is_in_the_head(ada):
+    html = compose.compose_digest(digest_of(ada, [make.paper()])).html
 
     head, body = html.split("<body", 1)
     assert "prefers-color-scheme: dark" in head
@@ -412,7 +414,7 @@ def test_the_style_is_in_the_elements_and_the_dark_theme_in_the_head(ada):
     assert 'name="color-scheme" content="light dark"' in head
 
 
-def test_a_preview_is_the_mail_but_none_of_its_links_acts(ada):
+def test_a_preview_is_the_mail_with_inert_links(ada):
     edition = make.edition(papers=2)
     picks = [Pick(one.pk, 0) for one in Candidate.objects.all()]
 
@@ -424,23 +426,25 @@ def test_a_preview_is_the_mail_but_none_of_its_links_acts(ada):
     assert Digest.objects.count() == 0
 
 
-def test_many_digests_cost_the_queries_of_one(ada, django_assert_num_queries):
+def test_composing_costs_the_same_queries_for_one_and_for_many(
+    ada, django_assert_num_queries
+):
     topic = make.interest("topic", make.topic("Quantization").slug)
     digest = digest_of(ada, [make.paper() for _ in range(5)], topic)
     ready = Digest.objects.select_related("edition", "subscriber").get(pk=digest.pk)
 
     with django_assert_num_queries(3):  # four where papers are followed
-        render_data = compose.gather([ready])
+        render_data = compose.load_render_data([ready])
     with django_assert_num_queries(0):
-        compose.compose(ready, render_data)
+        compose.compose_digest(ready, render_data)
 
 
-def test_a_topic_may_be_called_anything_and_a_reader_too():
+def test_hostile_topic_and_reader_names_are_escaped():
     reader = make.subscriber("o'brien+x@example.org")
     Topic.objects.create(name="<i>R&D</i>", slug="rd", description="-")
     digest = digest_of(reader, [make.paper()], make.interest("topic", "rd"))
 
-    mail = compose.compose(digest)
+    mail = compose.compose_digest(digest)
 
     assert "Because you follow &lt;i&gt;R&amp;D&lt;/i&gt;" in mail.html
     assert read(mail)["To"] == "o'brien+x@example.org"

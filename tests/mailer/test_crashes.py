@@ -1,4 +1,4 @@
-"""A worker dies at each step, another starts fresh: everybody is mailed once, or known to be in doubt."""
+"""A worker is killed at each step and another continues: every reader is mailed once, or known as unknown."""
 
 from collections import Counter
 from contextlib import contextmanager
@@ -9,260 +9,255 @@ import pytest
 from accounts.models import Suppression
 from digest import follows
 from digest.feedback import process_events, record
-from digest.mailer import deliver, ledger, plan, resend, transports
+from digest.mailer import claims, deliver, plan, resend, transports
+from digest.mailer.tally import count_outcomes
 from digest.mailer.transports import accepted
 from digest.models import Batch, Digest, Event, Slot
 from digest.ranking import choose
 from tests import make
+from tests.mailer.sending import NOW, Killed, deliver_at
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
-NOW = make.NOW + timedelta(hours=1)
-READERS, SIZE = 7, 3
-# Nothing matches what these follow: their mail is a note without papers.
-NOTED = {1, 3, 6}
+READERS, BATCH_SIZE = 7, 3
+# No paper matches what these readers follow: their mail is a note.
+NOTE_READERS = {1, 3, 6}
 
 
-class Killed(BaseException):
-    """What ends a worker in the middle: nothing catches it."""
-
-
-class Provider:
-    """Takes everything, and remembers."""
+class CountingProvider:
+    """Accepts every mail and counts it by address."""
 
     def __init__(self):
-        self.taken = Counter()
+        self.accepted = Counter()
 
     @contextmanager
     def connect(self):
         yield lambda mail: self.send(mail)
 
     def send(self, mail):
-        self.taken[mail.to] += 1
-        return accepted(f"name of {mail.key}")
+        self.accepted[mail.to] += 1
+        return accepted(f"id of {mail.key}")
 
-    def find(self, key):
+    def was_sent(self, key):
         return None
 
 
 @pytest.fixture
 def provider(monkeypatch):
-    made = Provider()
-    monkeypatch.setattr(transports, "get_transport", lambda: made)
-    return made
+    created = CountingProvider()
+    monkeypatch.setattr(transports, "get_transport", lambda: created)
+    return created
 
 
 @pytest.fixture
 def edition(monkeypatch):
-    monkeypatch.setattr(Batch, "SIZE", SIZE)
+    monkeypatch.setattr(Batch, "SIZE", BATCH_SIZE)
     edition = make.frozen(make.edition(papers=3))
     for number in range(READERS):
         reader = make.subscriber(f"r{number}@example.org", hour=10)
-        if number in NOTED:
+        if number in NOTE_READERS:
             reader.fill_mode, reader.note_when_empty = "followed_only", True
             reader.save()
             follows.follow(reader, "keyword", "nothing that any paper says")
     return edition
 
 
-def corridor(now):
-    """What the tick and the tasks after it do."""
+def run_pipeline(now):
+    """Do what the scheduled tasks do."""
     plan.plan_due(now)
     resend.resend_due(now)
-    ledger.reclaim(now)
-    while batch := ledger.claim_next(now):
+    claims.resolve_abandoned_batches(now)
+    while batch := claims.claim_next(now):
         digests = choose.assemble(batch, now)
-        deliver.deliver(batch, digests, now)
-    process_events.act(now)
+        deliver_at(now, batch, digests)
+    process_events.process_pending(now)
 
 
 @contextmanager
-def deadly(owner, name, when, call=2):
-    """Die before or after this function's so-manieth call, once."""
-    known, calls = getattr(owner, name), Counter()
+def kill_at(owner, name, when, call=2):
+    """Expect a kill before or after the given call of this function."""
+    function, calls = getattr(owner, name), Counter()
 
-    def dying(*arguments, **named):
+    def killed_function(*arguments, **named):
         calls["made"] += 1
         if calls["made"] == call and when == "before":
             raise Killed
-        said = known(*arguments, **named)
+        result = function(*arguments, **named)
         if calls["made"] == call:
             raise Killed
-        return said
+        return result
 
     patch = pytest.MonkeyPatch()
-    patch.setattr(owner, name, dying)
+    patch.setattr(owner, name, killed_function)
     with pytest.raises(Killed):
         yield
     patch.undo()
 
 
-def fresh_start(now=NOW):
-    """Nobody remembers anything but the rows; leases run out."""
+def run_new_workers(now=NOW):
+    """Continue from the rows alone, after leases have expired."""
     for minutes in (2, 4, 6):
-        corridor(now + timedelta(minutes=minutes))
+        run_pipeline(now + timedelta(minutes=minutes))
 
 
-def outcomes(edition):
-    return ledger.tally(edition)
-
-
-# Up to here nothing was handed over, or what became of it was recorded.
+# At these points no digest is in flight.
 SAFE = [
     (plan, "fill_batch", "before"),
     (plan, "fill_batch", "after"),
     (plan, "plan_quarter", "after"),
-    (ledger, "claim_next", "after"),
+    (claims, "claim_next", "after"),
     (choose, "choose", "before"),
     (choose, "choose", "after"),
     (choose, "assemble", "after"),
-    (deliver, "excluded", "before"),
-    (deliver, "excluded", "after"),
-    (deliver, "send_one", "before"),
-    (deliver, "mark", "before"),
-    (deliver, "record", "after"),
-    (deliver, "finish", "before"),
-    (deliver, "finish", "after"),
+    (deliver, "skip_unmailable", "before"),
+    (deliver, "skip_unmailable", "after"),
+    (deliver, "send_digest", "before"),
+    (deliver, "mark_sending", "before"),
+    (deliver, "record_result", "after"),
+    (deliver, "release_batch", "before"),
+    (deliver, "release_batch", "after"),
 ]
 
 
 @pytest.mark.parametrize(("owner", "name", "when"), SAFE)
-def test_who_dies_here_costs_no_mail_and_doubles_none(
+def test_a_crash_outside_the_call_loses_and_doubles_no_mail(
     owner, name, when, edition, provider
 ):
     call = 1 if name == "plan_quarter" else 2
-    with deadly(owner, name, when, call):
-        corridor(NOW)
+    with kill_at(owner, name, when, call):
+        run_pipeline(NOW)
 
-    fresh_start()
+    run_new_workers()
 
-    assert provider.taken == Counter(f"r{n}@example.org" for n in range(READERS))
-    tally = outcomes(edition)
+    assert provider.accepted == Counter(f"r{n}@example.org" for n in range(READERS))
+    tally = count_outcomes(edition)
     assert (tally.accepted, tally.recipients, tally.waiting) == (READERS, READERS, 0)
-    assert Digest.objects.filter(packed_picks=b"").count() == len(NOTED)
+    assert Digest.objects.filter(packed_picks=b"").count() == len(NOTE_READERS)
 
 
-# From the mark to the record nobody knows.
-DOUBTFUL = [
-    (deliver, "mark", "after", 0),
-    (Provider, "send", "before", 0),
-    (Provider, "send", "after", 1),
-    (deliver, "record", "before", 1),
-    (deliver, "send_one", "after", 1),
+# At these points one digest is in flight.
+IN_FLIGHT = [
+    (deliver, "mark_sending", "after", 0),
+    (CountingProvider, "send", "before", 0),
+    (CountingProvider, "send", "after", 1),
+    (deliver, "record_result", "before", 1),
+    (deliver, "send_digest", "after", 1),
 ]
 
 
-@pytest.mark.parametrize(("owner", "name", "when", "taken"), DOUBTFUL)
-def test_who_dies_around_the_call_leaves_one_in_doubt_and_doubles_none(
-    owner, name, when, taken, edition, provider
+@pytest.mark.parametrize(("owner", "name", "when", "times"), IN_FLIGHT)
+def test_a_crash_around_the_call_leaves_one_unknown_digest(
+    owner, name, when, times, edition, provider
 ):
-    with deadly(owner, name, when):
-        corridor(NOW)
+    with kill_at(owner, name, when):
+        run_pipeline(NOW)
 
-    fresh_start()
+    run_new_workers()
 
-    assert provider.taken["r1@example.org"] == taken
-    assert max(provider.taken.values()) == 1
-    tally = outcomes(edition)
+    assert provider.accepted["r1@example.org"] == times
+    assert max(provider.accepted.values()) == 1
+    tally = count_outcomes(edition)
     assert (tally.accepted, tally.unknown) == (READERS - 1, 1)
-    assert tally.balanced
+    assert tally.is_balanced
 
 
 @pytest.mark.parametrize(
     ("owner", "name", "when"),
     [
-        (ledger, "take_over", "after"),
-        (ledger, "look", "before"),
-        (ledger, "look", "after"),
-        (ledger, "settle", "after"),
-        (ledger, "reclaim", "after"),
+        (claims, "take_over", "after"),
+        (claims, "probe_transport", "before"),
+        (claims, "probe_transport", "after"),
+        (claims, "resolve_abandoned_batch", "after"),
+        (claims, "resolve_abandoned_batches", "after"),
     ],
 )
-def test_who_dies_while_it_settles_what_a_dead_worker_left_changes_nothing(
+def test_a_crash_while_resolving_an_abandoned_batch_is_harmless(
     owner, name, when, edition, provider
 ):
-    with deadly(deliver, "record", "before"):
-        corridor(NOW)
-    with deadly(owner, name, when, call=1):
-        corridor(NOW + timedelta(minutes=2))
+    with kill_at(deliver, "record_result", "before"):
+        run_pipeline(NOW)
+    with kill_at(owner, name, when, call=1):
+        run_pipeline(NOW + timedelta(minutes=2))
 
-    fresh_start(NOW + timedelta(minutes=2))
+    run_new_workers(NOW + timedelta(minutes=2))
 
-    assert max(provider.taken.values()) == 1
-    tally = outcomes(edition)
+    assert max(provider.accepted.values()) == 1
+    tally = count_outcomes(edition)
     assert (tally.accepted, tally.unknown, tally.waiting) == (READERS - 1, 1, 0)
 
 
-def told_of(kind="delivered"):
-    """The provider's event about the reader in doubt."""
+def record_event(kind="delivered"):
+    """Record an event of the second reader's digest."""
     digest = Digest.objects.get(subscriber__email="r1@example.org")
-    said = record.Report(kind, f"{kind} {digest.key}", digest.key, at=NOW)
-    record.record([said], "sendgrid", NOW)
+    report = record.Report(kind, f"{kind} {digest.key}", digest.key, at=NOW)
+    record.record_reports([report], "sendgrid", NOW)
 
 
 @pytest.mark.parametrize(
     ("owner", "name", "when"),
     [
-        (process_events, "settle_doubts", "before"),
-        (process_events, "settle_doubts", "after"),
-        (process_events, "close", "after"),
-        (process_events, "act", "after"),
+        (process_events, "settle_outcomes", "before"),
+        (process_events, "settle_outcomes", "after"),
+        (process_events, "mark_processed", "after"),
+        (process_events, "process_pending", "after"),
     ],
 )
-def test_an_event_whose_worker_died_is_acted_on_again(
+def test_an_event_is_processed_again_after_a_crash(
     owner, name, when, edition, provider
 ):
-    with deadly(deliver, "record", "before"):
-        corridor(NOW)
-    fresh_start()
-    told_of()
-    with deadly(owner, name, when, call=1):
-        process_events.act(NOW)
+    with kill_at(deliver, "record_result", "before"):
+        run_pipeline(NOW)
+    run_new_workers()
+    record_event()
+    with kill_at(owner, name, when, call=1):
+        process_events.process_pending(NOW)
 
-    process_events.act(NOW)
+    process_events.process_pending(NOW)
 
-    assert outcomes(edition).accepted == READERS
-    assert not Event.objects.filter(acted_at=None).exists()
+    assert count_outcomes(edition).accepted == READERS
+    assert not Event.objects.filter(processed_at=None).exists()
 
 
-def test_a_complaint_whose_worker_died_is_heard_again(edition, provider):
-    corridor(NOW)
-    told_of("spamreport")
-    with deadly(process_events, "hear", "before", call=1):
-        process_events.act(NOW)
+def test_a_complaint_is_applied_again_after_a_crash(edition, provider):
+    run_pipeline(NOW)
+    record_event("spamreport")
+    with kill_at(process_events, "apply_event", "before", call=1):
+        process_events.process_pending(NOW)
 
-    process_events.act(NOW)
+    process_events.process_pending(NOW)
 
     assert Suppression.objects.get().reason == Suppression.Reason.COMPLAINT
 
 
-def test_an_event_that_is_quicker_than_the_reclaim_is_not_forgotten(edition, provider):
-    with deadly(deliver, "record", "before"):
-        corridor(NOW)
-    told_of("processed")
-    process_events.act(NOW)
+def test_an_event_before_the_batch_is_resolved_settles_the_outcome(edition, provider):
+    with kill_at(deliver, "record_result", "before"):
+        run_pipeline(NOW)
+    record_event("processed")
+    process_events.process_pending(NOW)
 
-    fresh_start()
+    run_new_workers()
 
-    tally = outcomes(edition)
+    tally = count_outcomes(edition)
     assert (tally.accepted, tally.unknown) == (READERS, 0)
-    assert provider.taken["r1@example.org"] == 1
+    assert provider.accepted["r1@example.org"] == 1
 
 
-@pytest.mark.parametrize(("name", "when"), [("move", "before"), ("move", "after")])
-def test_who_dies_while_it_plans_a_doubt_once_more_sends_it_once_more_only(
+@pytest.mark.parametrize(
+    ("name", "when"), [("move_to_new_batch", "before"), ("move_to_new_batch", "after")]
+)
+def test_a_crash_while_planning_a_resend_sends_it_once(
     name, when, edition, provider, settings
 ):
     settings.UNKNOWN_RESEND_AFTER = 10
-    with deadly(deliver, "mark", "after"):
-        corridor(NOW)
-    fresh_start()
+    with kill_at(deliver, "mark_sending", "after"):
+        run_pipeline(NOW)
+    run_new_workers()
     later = NOW + timedelta(minutes=20)
-    with deadly(resend, name, when, call=1):
-        corridor(later)
+    with kill_at(resend, name, when, call=1):
+        run_pipeline(later)
 
-    fresh_start(later)
+    run_new_workers(later)
 
-    assert provider.taken == Counter(f"r{n}@example.org" for n in range(READERS))
-    assert outcomes(edition).accepted == READERS
+    assert provider.accepted == Counter(f"r{n}@example.org" for n in range(READERS))
+    assert count_outcomes(edition).accepted == READERS
     assert Slot.objects.filter(kind="resend").count() == 1

@@ -1,6 +1,5 @@
-"""Each digest leaves once: claims, marks, crashes, refusals, and who may no longer be mailed."""
+"""Delivering a batch: marks, kills, refusals, and the last check before sending."""
 
-from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -8,178 +7,117 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Subscriber, Suppression
-from digest.mailer import deliver, ledger, transports
+from digest.mailer import claims, deliver
+from digest.mailer.tally import count_outcomes
 from digest.mailer.transports import accepted, files, refused, unknown
 from digest.models import Batch, Digest, Recall
 from tests import make
+from tests.mailer.sending import (
+    LATER,
+    NOW,
+    Killed,
+    deliver_at,
+    outcomes,
+    planned_batch,
+    run_worker,
+)
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
-NOW = make.NOW + timedelta(hours=1)
-LATER = NOW + timedelta(minutes=6)  # past any lease taken at NOW
 
+def test_files_transport_writes_one_file_per_digest(mails):
+    batch = planned_batch()
 
-class Killed(BaseException):
-    """What ends a worker in the middle: nothing catches it."""
-
-
-class Provider:
-    """A provider outside of our house that answers as it is told, and remembers what it took."""
-
-    def __init__(self, answers):
-        self.answers, self.asked = dict(answers), []
-
-    @contextmanager
-    def connect(self):
-        yield self.send
-
-    def send(self, mail):
-        self.asked.append(mail.to)
-        answer = self.answers.get(mail.to, accepted("id"))
-        answer = answer.pop(0) if isinstance(answer, list) else answer
-        if isinstance(answer, BaseException):
-            raise answer
-        return answer
-
-    def find(self, key):
-        return None
-
-
-@pytest.fixture
-def provider(monkeypatch):
-    def chosen(answers=()):
-        made = Provider(answers)
-        monkeypatch.setattr(transports, "get_transport", lambda: made)
-        return made
-
-    return chosen
-
-
-@pytest.fixture(autouse=True)
-def mails(tmp_path, settings):
-    settings.MAIL_DIR = tmp_path
-    return tmp_path
-
-
-def planned(readers=3, **fields):
-    """A batch of readers r0, r1, … of an edition frozen at nine, and their digests."""
-    edition = make.edition(papers=2)
-    candidates = list(edition.candidates.all())
-    edition = make.frozen(edition)
-    rows = [make.subscriber(f"r{n}@example.org") for n in range(readers)]
-    batch = make.batch(edition, rows, **fields)
-    for row in rows:
-        make.digest(batch, row, [(one.pk, 0) for one in candidates])
-    return batch
-
-
-def run(now=NOW):
-    """Claim and deliver one batch, as the corridor does; None where none is free."""
-    batch = ledger.claim_next(now)
-    if batch:
-        return deliver.deliver(batch, list(batch.digests.order_by("pk")), now)
-    return None
-
-
-def outcomes():
-    """Each digest's own outcome, or "sent" where its provider named it."""
-    rows = Digest.objects.order_by("pk").values_list("outcome", "message_id")
-    return [outcome or ("sent" if name else "") for outcome, name in rows]
-
-
-def test_every_digest_of_a_batch_becomes_one_file(mails):
-    batch = planned()
-
-    done = run()
+    done = run_worker()
 
     batch.refresh_from_db()
     keys = sorted(Digest.objects.values_list("key", flat=True))
     names = sorted(path.name for path in mails.iterdir())
     assert names == sorted(f"2026-11-20-{key}.eml" for key in keys)
-    assert (done.accepted, batch.state, batch.last_position) == (3, "accepted", 3)
-    assert outcomes() == ["sent"] * 3
+    assert (done.accepted, batch.state, batch.last_position) == (3, "done", 3)
+    assert outcomes() == ["accepted"] * 3
 
 
-def test_a_batch_is_claimed_by_one_of_two(provider):
-    planned()
+def test_a_batch_is_claimed_once(provider):
+    planned_batch()
 
-    first, second = ledger.claim_next(NOW), ledger.claim_next(NOW)
+    first, second = claims.claim_next(NOW), claims.claim_next(NOW)
 
     assert first.state == "claimed"
     assert second is None
 
 
-def test_a_batch_of_an_unfinished_slot_is_free_for_nobody():
-    batch = planned()
+def test_a_batch_of_an_unplanned_slot_is_not_claimable():
+    batch = planned_batch()
     batch.slot.planned_at = None
     batch.slot.save()
 
-    assert ledger.claim_next(NOW) is None
+    assert claims.claim_next(NOW) is None
 
 
-def test_a_claim_that_was_dropped_before_anything_was_sent_is_claimed_again(provider):
-    planned()
-    ledger.claim_next(NOW)
+def test_an_expired_claim_is_claimed_again(provider):
+    planned_batch()
+    claims.claim_next(NOW)
     sink = provider()
 
-    assert run(NOW + timedelta(seconds=59)) is None
-    run(LATER)
+    assert run_worker(NOW + timedelta(seconds=59)) is None
+    run_worker(LATER)
 
-    assert len(sink.asked) == 3
+    assert len(sink.attempts) == 3
 
 
-def test_claims_can_be_kept_to_one_edition():
-    batch = planned()
+def test_claims_can_be_limited_to_one_edition():
+    batch = planned_batch()
     other = make.edition(make.DAY - timedelta(days=1), papers=0)
 
-    assert ledger.claim_next(NOW, other) is None
-    assert ledger.claim_next(NOW, batch.slot.edition) == batch
+    assert claims.claim_next(NOW, other) is None
+    assert claims.claim_next(NOW, batch.slot.edition) == batch
 
 
-def test_a_worker_killed_between_mark_and_call_leaves_one_unknown(provider):
-    planned()
+def test_a_kill_between_mark_and_call_leaves_one_unknown(provider):
+    planned_batch()
     sink = provider({"r1@example.org": Killed()})
     with pytest.raises(Killed):
-        run()
+        run_worker()
 
-    assert run(LATER) is None  # in doubt until it is reclaimed
-    (batch,) = ledger.reclaim(LATER)
+    assert run_worker(LATER) is None  # in doubt until it is reclaimed
+    (batch,) = claims.resolve_abandoned_batches(LATER)
     sink.answers.clear()
-    run(LATER)
+    run_worker(LATER)
 
-    assert outcomes() == ["sent", "unknown", "sent"]
-    assert sink.asked == ["r0@example.org", "r1@example.org", "r2@example.org"]
+    assert outcomes() == ["accepted", "unknown", "accepted"]
+    assert sink.attempts == ["r0@example.org", "r1@example.org", "r2@example.org"]
     batch.refresh_from_db()
-    assert batch.state == "accepted"
+    assert batch.state == "done"
 
 
-def test_a_worker_killed_after_a_record_leaves_nothing_unknown(provider, monkeypatch):
-    planned()
+def test_a_kill_after_the_record_leaves_nothing_unknown(provider, monkeypatch):
+    planned_batch()
     sink = provider()
-    record = deliver.record
+    record_result = deliver.record_result
 
-    def killed_after(digest, answer, now, done):
-        record(digest, answer, now, done)
-        if done.accepted == 2:
+    def killed_after_the_second(digest, result, counts):
+        record_result(digest, result, counts)
+        if counts.accepted == 2:
             raise Killed
 
-    monkeypatch.setattr(deliver, "record", killed_after)
+    monkeypatch.setattr(deliver, "record_result", killed_after_the_second)
     with pytest.raises(Killed):
-        run()
-    monkeypatch.setattr(deliver, "record", record)
-    ledger.reclaim(LATER)
-    run(LATER)
+        run_worker()
+    monkeypatch.setattr(deliver, "record_result", record_result)
+    claims.resolve_abandoned_batches(LATER)
+    run_worker(LATER)
 
-    assert outcomes() == ["sent"] * 3
-    assert len(sink.asked) == 3
+    assert outcomes() == ["accepted"] * 3
+    assert len(sink.attempts) == 3
 
 
 @pytest.mark.parametrize("when", ["before the call", "after the call"])
-def test_files_are_looked_for_so_that_a_kill_costs_no_mail_and_doubles_none(
+def test_files_transport_resolves_a_kill_without_loss_or_double(
     mails, monkeypatch, when
 ):
-    planned()
-    write = files.write
+    planned_batch()
+    write = files.write_file
 
     def killed_at_the_second(name, content):
         if len(list(mails.iterdir())) == 1:
@@ -188,247 +126,247 @@ def test_files_are_looked_for_so_that_a_kill_costs_no_mail_and_doubles_none(
             raise Killed
         write(name, content)
 
-    monkeypatch.setattr(files, "write", killed_at_the_second)
+    monkeypatch.setattr(files, "write_file", killed_at_the_second)
     with pytest.raises(Killed):
-        run()
+        run_worker()
     written = []
-    monkeypatch.setattr(files, "write", lambda *a: (written.append(a[0]), write(*a)))
+    monkeypatch.setattr(
+        files, "write_file", lambda *a: (written.append(a[0]), write(*a))
+    )
 
-    (batch,) = ledger.reclaim(LATER)
+    (batch,) = claims.resolve_abandoned_batches(LATER)
     batch.refresh_from_db()
-    run(LATER)
+    run_worker(LATER)
 
     assert batch.last_position == (2 if when == "after the call" else 1)
     assert len(list(mails.iterdir())) == 3
     assert len(written) == (1 if when == "after the call" else 2)
-    tally = ledger.tally(Batch.objects.get().slot.edition)
+    tally = count_outcomes(Batch.objects.get().slot.edition)
     assert (tally.accepted, tally.unknown, tally.recipients) == (3, 0, 3)
 
 
-def test_a_draft_that_was_being_written_is_never_seen_as_a_mail(mails, monkeypatch):
+def test_an_interrupted_write_leaves_no_file(mails, monkeypatch):
     monkeypatch.setattr(files.os, "replace", lambda *_: (_ for _ in ()).throw(Killed))
 
     with pytest.raises(Killed):
-        files.write("a.eml", b"half")
+        files.write_file("a.eml", b"half")
 
     assert list(mails.iterdir()) == []
 
 
-def test_a_live_worker_is_not_reclaimed(provider):
-    batch = planned()
+def test_a_batch_with_a_valid_lease_is_not_taken_over(provider):
+    batch = planned_batch()
     Batch.objects.update(
         state="sending", last_position=1, lease_until=NOW + timedelta(minutes=1)
     )
 
-    assert ledger.reclaim(NOW) == []
+    assert claims.resolve_abandoned_batches(NOW) == []
     batch.refresh_from_db()
     assert batch.state == "sending"
 
 
-def test_a_worker_that_lost_its_lease_sends_nothing_more(provider):
-    planned()
+def test_a_worker_without_its_lease_sends_nothing(provider):
+    planned_batch()
     sink = provider()
-    slow = ledger.claim_next(NOW)
+    slow = claims.claim_next(NOW)
     digests = list(slow.digests.order_by("pk"))
-    quick = ledger.claim_next(LATER)
+    quick = claims.claim_next(LATER)
 
-    done = deliver.deliver(slow, digests, LATER)
+    done = deliver_at(LATER, slow, digests)
 
-    assert sink.asked == []
+    assert sink.attempts == []
     assert done.accepted == 0
     quick.refresh_from_db()
     assert quick.state == "claimed"
 
 
-def test_an_answer_that_comes_after_the_lease_ran_out_is_still_believed(
-    provider, monkeypatch
-):
-    planned(2)
+def test_a_result_after_the_lease_expired_is_recorded(provider, monkeypatch):
+    planned_batch(2)
     sink = provider()
     send = sink.send
 
     def slowly(mail):
-        if not sink.asked:
-            assert ledger.reclaim(LATER)
-            assert outcomes() == ["unknown", ""]
+        if not sink.attempts:
+            assert claims.resolve_abandoned_batches(LATER)
+            assert outcomes() == ["unknown", "pending"]
         return send(mail)
 
     monkeypatch.setattr(sink, "send", slowly)
-    run()
+    run_worker()
 
-    assert outcomes() == ["sent", ""]
+    assert outcomes() == ["accepted", "pending"]
     assert Batch.objects.get().state == "planned"
-    run(LATER)
-    assert sink.asked == ["r0@example.org", "r1@example.org"]
+    run_worker(LATER)
+    assert sink.attempts == ["r0@example.org", "r1@example.org"]
 
 
-def test_the_ledger_says_whether_workers_hold_something(provider):
-    edition = planned().slot.edition
+def test_has_active_batches_while_a_worker_owns_one(provider):
+    edition = planned_batch().slot.edition
     provider()
 
-    assert not ledger.held(edition)
-    batch = ledger.claim_next(NOW)
-    assert ledger.held(edition)
-    deliver.deliver(batch, list(batch.digests.order_by("pk")), NOW)
-    assert not ledger.held(edition)
+    assert not claims.has_active_batches(edition)
+    batch = claims.claim_next(NOW)
+    assert claims.has_active_batches(edition)
+    deliver_at(NOW, batch)
+    assert not claims.has_active_batches(edition)
 
 
-def test_a_batch_that_waits_for_its_provider_is_in_nobodys_hands(provider):
-    batch = planned()
+def test_a_batch_that_backs_off_is_not_active(provider):
+    batch = planned_batch()
     provider({"r0@example.org": refused("429", retry=True)})
 
-    run()
+    run_worker()
 
-    assert not ledger.held(batch.slot.edition)
+    assert not claims.has_active_batches(batch.slot.edition)
 
 
-def test_a_reader_erased_in_the_middle_moves_nobody_past_their_turn(provider):
-    planned(4)
+def test_an_erased_reader_does_not_shift_the_others(provider):
+    planned_batch(4)
     sink = provider({"r2@example.org": refused("503 busy", retry=True)})
-    run()
+    run_worker()
     Digest.objects.first().subscriber.delete()
 
     sink.answers.clear()
-    run(LATER)
+    run_worker(LATER)
 
-    assert sink.asked[-2:] == ["r2@example.org", "r3@example.org"]
-    assert outcomes() == ["sent"] * 3
+    assert sink.attempts[-2:] == ["r2@example.org", "r3@example.org"]
+    assert outcomes() == ["accepted"] * 3
 
 
-def test_a_reader_erased_before_the_reclaim_puts_nobody_else_in_doubt(provider):
-    planned(4)
+def test_an_erased_reader_makes_no_other_digest_unknown(provider):
+    planned_batch(4)
     sink = provider({"r1@example.org": Killed()})
     with pytest.raises(Killed):
-        run()
+        run_worker()
     Digest.objects.first().subscriber.delete()
 
-    ledger.reclaim(LATER)
-    run(LATER)
+    claims.resolve_abandoned_batches(LATER)
+    run_worker(LATER)
 
-    assert outcomes() == ["unknown", "sent", "sent"]
-    assert sink.asked[2:] == ["r2@example.org", "r3@example.org"]
+    assert outcomes() == ["unknown", "accepted", "accepted"]
+    assert sink.attempts[2:] == ["r2@example.org", "r3@example.org"]
 
 
 def test_a_reader_erased_between_choosing_and_sending_stops_no_other_mail(provider):
-    batch = planned()
+    batch = planned_batch()
     sink = provider()
-    claimed = ledger.claim_next(NOW)
+    claimed = claims.claim_next(NOW)
     digests = list(claimed.digests.order_by("pk"))
     Subscriber.objects.filter(pk=digests[1].subscriber_id).delete()
     Recall.objects.create(
         paper=batch.slot.edition.candidates.first().paper, reason="withdrawn"
     )
 
-    done = deliver.deliver(claimed, digests, NOW)
+    done = deliver_at(NOW, claimed, digests)
 
-    assert sink.asked == ["r0@example.org", "r2@example.org"]
-    assert (done.accepted, outcomes()) == (2, ["sent", "sent"])
+    assert sink.attempts == ["r0@example.org", "r2@example.org"]
+    assert (done.accepted, outcomes()) == (2, ["accepted", "accepted"])
     batch.refresh_from_db()
-    assert batch.state == "accepted"
+    assert batch.state == "done"
 
 
-def test_a_refusal_for_now_hands_the_batch_back_to_wait(provider):
-    batch = planned()
+def test_a_temporary_refusal_releases_the_batch_with_backoff(provider):
+    batch = planned_batch()
     sink = provider({"r1@example.org": refused("429 slow down", retry=True)})
 
-    done = run()
+    done = run_worker()
 
     batch.refresh_from_db()
     assert (done.accepted, done.waiting) == (1, 1)
     assert (batch.state, batch.attempts) == ("planned", 1)
     assert batch.error == "429 slow down"
     assert batch.lease_until == NOW + timedelta(minutes=1)
-    assert sink.asked == ["r0@example.org", "r1@example.org"]
-    assert run(NOW + timedelta(seconds=59)) is None
+    assert sink.attempts == ["r0@example.org", "r1@example.org"]
+    assert run_worker(NOW + timedelta(seconds=59)) is None
 
 
-def test_what_was_refused_for_now_is_sent_later_and_nobody_twice(provider):
-    planned()
+def test_a_temporarily_refused_digest_is_sent_later_once(provider):
+    planned_batch()
     sink = provider({"r1@example.org": refused("429", retry=True)})
-    run()
+    run_worker()
 
     sink.answers.clear()
-    run(LATER)
+    run_worker(LATER)
 
-    assert outcomes() == ["sent"] * 3
-    assert sorted(sink.asked) == [f"r{n}@example.org" for n in (0, 1, 1, 2)]
+    assert outcomes() == ["accepted"] * 3
+    assert sorted(sink.attempts) == [f"r{n}@example.org" for n in (0, 1, 1, 2)]
 
 
-def test_the_waits_double_and_after_five_refusals_in_a_row_one_digest_fails(provider):
-    batch = planned(2)
+def test_backoff_doubles_and_the_fifth_refusal_fails_the_digest(provider):
+    batch = planned_batch(2)
     provider({"r0@example.org": refused("451 later", retry=True)})
     waits, now = [], NOW
 
     while batch.state == "planned":
-        run(now)
+        run_worker(now)
         batch.refresh_from_db()
         if batch.state == "planned":
             waits.append((batch.lease_until - now) // timedelta(minutes=1))
             now = batch.lease_until
 
     assert waits == [1, 2, 4, 8]
-    assert outcomes() == ["failed", "sent"]
-    assert Digest.objects.first().detail == "451 later"
+    assert outcomes() == ["failed", "accepted"]
+    assert Digest.objects.first().provider_detail == "451 later"
 
 
-def test_a_long_outage_fails_one_digest_a_quarter_hour_not_all_at_once(provider):
-    planned(3)
+def test_an_outage_fails_one_digest_per_quarter_hour(provider):
+    planned_batch(3)
     down = refused("not reached", retry=True)
     provider({f"r{n}@example.org": down for n in range(3)})
 
     for _ in range(5):
         batch = Batch.objects.get()
-        run(batch.lease_until or NOW)
+        run_worker(batch.lease_until or NOW)
 
-    assert outcomes() == ["failed", "", ""]
+    assert outcomes() == ["failed", "pending", "pending"]
     assert Batch.objects.get().state == "planned"
 
 
-def test_a_recipient_who_is_refused_for_now_does_not_stop_the_rest(provider):
-    planned()
-    greylisted = refused("450 come back later", retry=True, alone=True)
+def test_a_greylisted_recipient_does_not_stop_the_others(provider):
+    planned_batch()
+    greylisted = refused("450 come back later", retry=True, is_recipient=True)
     sink = provider({"r0@example.org": [greylisted, accepted("id")]})
 
-    run()
-    assert outcomes() == ["", "sent", "sent"]
-    run(LATER)
+    run_worker()
+    assert outcomes() == ["pending", "accepted", "accepted"]
+    run_worker(LATER)
 
-    assert outcomes() == ["sent"] * 3
-    assert len(sink.asked) == 4
+    assert outcomes() == ["accepted"] * 3
+    assert len(sink.attempts) == 4
 
 
-def test_who_was_surely_refused_before_a_kill_is_not_unknown(provider):
-    planned()
-    greylisted = refused("450 come back later", retry=True, alone=True)
+def test_a_digest_refused_before_a_kill_is_not_unknown(provider):
+    planned_batch()
+    greylisted = refused("450 come back later", retry=True, is_recipient=True)
     sink = provider({"r0@example.org": greylisted, "r1@example.org": Killed()})
     with pytest.raises(Killed):
-        run()
+        run_worker()
 
-    ledger.reclaim(LATER)
+    claims.resolve_abandoned_batches(LATER)
     sink.answers.clear()
-    run(LATER)
+    run_worker(LATER)
 
-    assert outcomes() == ["sent", "unknown", "sent"]
+    assert outcomes() == ["accepted", "unknown", "accepted"]
 
 
-def test_who_was_refused_and_then_in_flight_at_a_kill_is_unknown(provider):
-    planned(1)
-    greylisted = refused("450 come back later", retry=True, alone=True)
+def test_a_refused_digest_in_flight_at_a_kill_is_unknown(provider):
+    planned_batch(1)
+    greylisted = refused("450 come back later", retry=True, is_recipient=True)
     sink = provider({"r0@example.org": [greylisted, Killed()]})
-    run()
+    run_worker()
     with pytest.raises(Killed):
-        run(LATER)
+        run_worker(LATER)
 
     later_still = LATER + timedelta(minutes=6)
-    ledger.reclaim(later_still)
-    run(later_still)
+    claims.resolve_abandoned_batches(later_still)
+    run_worker(later_still)
 
     assert outcomes() == ["unknown"]
-    assert len(sink.asked) == 2
+    assert len(sink.attempts) == 2
 
 
-def test_a_refusal_for_good_and_an_unknown_stop_nobody(provider):
-    batch = planned(4)
+def test_permanent_refusals_and_unknowns_do_not_stop_the_batch(provider):
+    batch = planned_batch(4)
     provider(
         {
             "r1@example.org": refused("550 no such user\x00"),
@@ -436,18 +374,18 @@ def test_a_refusal_for_good_and_an_unknown_stop_nobody(provider):
         }
     )
 
-    done = run()
+    done = run_worker()
 
     batch.refresh_from_db()
     assert (done.accepted, done.failed, done.unknown) == (2, 1, 1)
-    assert outcomes() == ["sent", "failed", "unknown", "sent"]
-    assert batch.state == "accepted"
-    assert Digest.objects.get(outcome="failed").detail == "550 no such user"
-    assert run(LATER) is None
+    assert outcomes() == ["accepted", "failed", "unknown", "accepted"]
+    assert batch.state == "done"
+    assert Digest.objects.get(outcome="failed").provider_detail == "550 no such user"
+    assert run_worker(LATER) is None
 
 
-def test_a_digest_that_cannot_be_composed_fails_alone(provider, caplog):
-    batch = planned()
+def test_a_digest_that_cannot_be_composed_fails_without_the_others(provider, caplog):
+    batch = planned_batch()
     sink = provider()
     odd, sound = batch.slot.edition.candidates.all()
     type(odd).objects.filter(pk=odd.pk).update(card={})
@@ -455,15 +393,15 @@ def test_a_digest_that_cannot_be_composed_fails_alone(provider, caplog):
         digest.picks = [(odd.pk if number == 1 else sound.pk, 0)]
         digest.save()
 
-    run()
+    run_worker()
 
-    assert outcomes() == ["sent", "failed", "sent"]
-    assert len(sink.asked) == 2
+    assert outcomes() == ["accepted", "failed", "accepted"]
+    assert len(sink.attempts) == 2
     assert "digest cannot be composed" in caplog.text
 
 
-def test_consent_suppression_and_pause_are_read_again_before_sending(provider):
-    planned(5)
+def test_consent_suppression_and_pauses_are_checked_before_sending(provider):
+    planned_batch(5)
     sink = provider()
     readers = [digest.subscriber for digest in Digest.objects.order_by("pk")]
     readers[1].unsubscribe(NOW)
@@ -471,59 +409,57 @@ def test_consent_suppression_and_pause_are_read_again_before_sending(provider):
     readers[3].paused_until = NOW + timedelta(days=1)
     readers[3].save()
 
-    done = run()
+    done = run_worker()
 
-    assert sink.asked == ["r0@example.org", "r4@example.org"]
+    assert sink.attempts == ["r0@example.org", "r4@example.org"]
     assert done.skipped == 3
     reasons = list(Digest.objects.order_by("pk").values_list("reason", flat=True))
     assert reasons == ["", "left", "suppressed", "left", ""]
 
 
-def test_a_recalled_paper_is_taken_out_of_what_was_not_sent_yet(provider):
-    batch = planned(1)
+def test_recalled_papers_are_removed_before_sending(provider):
+    batch = planned_batch(1)
     gone, kept = batch.slot.edition.candidates.all()
     Recall.objects.create(paper=gone.paper, reason="withdrawn")
     provider()
 
-    run()
+    run_worker()
 
     assert [pick.candidate for pick in Digest.objects.get().picks] == [kept.pk]
-    assert outcomes() == ["sent"]
+    assert outcomes() == ["accepted"]
 
 
-def test_a_digest_whose_papers_are_all_recalled_is_not_sent(provider):
-    batch = planned(1)
+def test_a_digest_emptied_by_recalls_is_skipped(provider):
+    batch = planned_batch(1)
     for candidate in batch.slot.edition.candidates.all():
         Recall.objects.create(paper=candidate.paper, reason="withdrawn")
     sink = provider()
 
-    run()
+    run_worker()
 
-    assert sink.asked == []
+    assert sink.attempts == []
     assert outcomes() == ["skipped"]
     assert Digest.objects.get().reason == "nothing"
 
 
 @pytest.mark.parametrize(("kind", "sent"), [("hour", 0), ("manual", 2), ("welcome", 2)])
-def test_only_readers_of_an_hour_are_too_late_when_the_edition_expired(
-    provider, kind, sent
-):
-    planned(2, kind=kind)
+def test_only_scheduled_digests_expire(provider, kind, sent):
+    planned_batch(2, kind=kind)
     sink = provider()
 
-    run(make.NOW + timedelta(hours=26, minutes=1))
+    run_worker(make.NOW + timedelta(hours=26, minutes=1))
 
-    assert len(sink.asked) == sent
-    assert outcomes() == (["sent"] * 2 if sent else ["skipped"] * 2)
+    assert len(sink.attempts) == sent
+    assert outcomes() == (["accepted"] * 2 if sent else ["skipped"] * 2)
 
 
-def test_a_weekly_readers_sunday_is_not_too_late_for_fridays_edition(provider):
-    planned(1, at=make.NOW + timedelta(days=2))
+def test_a_weekly_slot_expires_later_than_its_edition(provider):
+    planned_batch(1, at=make.NOW + timedelta(days=2))
     sink = provider()
 
-    run(make.NOW + timedelta(days=2, hours=1))
+    run_worker(make.NOW + timedelta(days=2, hours=1))
 
-    assert len(sink.asked) == 1
+    assert len(sink.attempts) == 1
 
 
 def queries_to_send(readers):
@@ -536,43 +472,43 @@ def queries_to_send(readers):
     for row in rows:
         make.digest(batch, row, picks)
     with CaptureQueriesContext(connection) as queries:
-        run()
+        run_worker()
     return len(queries)
 
 
-def test_a_digest_costs_two_statements_however_many_there_are():
+def test_each_digest_costs_two_statements():
     few, many = queries_to_send(2), queries_to_send(22)
 
     assert many - few == 2 * 20
 
 
-def test_the_tally_counts_each_reader_once_and_says_who_waits(provider):
-    batch = planned(5)
+def test_the_tally_counts_each_reader_once_and_those_waiting(provider):
+    batch = planned_batch(5)
     edition = batch.slot.edition
     make.batch(
         edition, [one.subscriber for one in edition.digests.all()], kind="manual"
     )
     provider({"r1@example.org": refused("550"), "r2@example.org": unknown("?")})
-    before = ledger.tally(edition)
+    before = count_outcomes(edition)
     edition.digests.last().subscriber.unsubscribe(NOW)
 
-    run()
+    run_worker()
 
-    assert (before.recipients, before.waiting, before.balanced) == (5, 5, False)
-    after = ledger.tally(edition)
+    assert (before.recipients, before.waiting, before.is_balanced) == (5, 5, False)
+    after = count_outcomes(edition)
     assert str(after) == (
         "recipients 5 = accepted 2 + failed 1 + unknown 1 + skipped 1"
     )
-    assert after.balanced
+    assert after.is_balanced
 
 
-def test_the_tally_knows_readers_without_a_digest_and_forgets_erased_ones():
+def test_the_tally_includes_readers_without_digest_and_not_erased_ones():
     edition = make.frozen(make.edition(papers=0))
     ada, ben = make.subscriber(), make.subscriber()
     make.batch(edition, [ada, ben])
     ben.delete()
 
-    tally = ledger.tally(edition)
+    tally = count_outcomes(edition)
 
     assert (tally.recipients, tally.waiting) == (1, 1)
     assert str(tally).endswith("+ waiting 1")

@@ -6,21 +6,15 @@ from email import message_from_bytes, policy
 
 import pytest
 
-from digest.mailer import compose, deliver, empty_digest, ledger
-from digest.mailer.empty_digest import Quiet
-from digest.mailer.mail import as_bytes
+from digest.mailer import compose, empty_digest
+from digest.mailer.empty_digest import EmptyDigest
+from digest.mailer.tally import count_outcomes
+from digest.mailer.transports import as_bytes
 from digest.models import Digest, Edition, Pick, Recall
 from tests import make
+from tests.mailer.sending import NOW, run_worker
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
-
-NOW = make.NOW + timedelta(hours=1)
-
-
-@pytest.fixture(autouse=True)
-def mails(tmp_path, settings):
-    settings.MAIL_DIR = tmp_path
-    return tmp_path
 
 
 @pytest.fixture
@@ -52,17 +46,11 @@ def bodies(mail):
     return " ".join(mail.text.split()), " ".join(shown.split())
 
 
-def run():
-    """Claim and deliver one batch, as the corridor does."""
-    batch = ledger.claim_next(NOW)
-    return deliver.deliver(batch, list(batch.digests.order_by("pk")), NOW)
-
-
-def test_a_note_says_what_was_looked_at_and_where_to_look_and_change(ada):
+def test_a_note_states_what_was_checked_and_links_to_day_and_preferences(ada):
     edition(papers=3, note="Read <b>slowly</b>.")
     note = told(ada, papers=0)
 
-    mail = compose.compose(note)
+    mail = compose.compose_digest(note)
 
     assert mail.subject == "20 Nov: No matches today"
     for body in bodies(mail):
@@ -85,11 +73,11 @@ def test_a_note_says_what_was_looked_at_and_where_to_look_and_change(ada):
         assert f'href="{link}"' in mail.html
 
 
-def test_a_note_carries_what_bulk_mail_must_and_is_the_same_to_the_byte(ada):
+def test_a_note_has_bulk_mail_headers_and_reproducible_bytes(ada):
     key = told(ada, papers=0).key
 
     one, two = (
-        as_bytes(compose.compose(Digest.objects.get(key=key))) for _ in range(2)
+        as_bytes(compose.compose_digest(Digest.objects.get(key=key))) for _ in range(2)
     )
 
     assert one == two
@@ -102,11 +90,11 @@ def test_a_note_carries_what_bulk_mail_must_and_is_the_same_to_the_byte(ada):
     assert not re.search(r"\n\n\n", "\n".join(lines))
 
 
-def test_hidden_papers_were_not_looked_at_and_one_is_a_paper(ada):
+def test_hidden_papers_are_not_counted_as_checked(ada):
     found = edition(papers=2)
     found.candidates.filter(pk=found.candidates.first().pk).update(is_hidden=True)
 
-    text, _ = bodies(compose.compose(told(ada, papers=0)))
+    text, _ = bodies(compose.compose_digest(told(ada, papers=0)))
 
     assert "We checked 1 paper from the last two weeks." in text
 
@@ -127,22 +115,22 @@ DAY = make.DAY
         (7, None, "this week", True),
     ],
 )
-def test_a_note_knows_how_long_there_was_nothing(last, full, when, is_dry):
+def test_period_and_suggestion_follow_from_earlier_digests(last, full, when, is_dry):
     def ago(days):
         return None if days is None else DAY - timedelta(days=days)
 
-    found = Quiet(DAY, 3, ago(last), ago(full))
+    found = EmptyDigest(DAY, 3, ago(last), ago(full))
 
-    assert (found.when, found.is_dry) == (when, is_dry)
+    assert (found.period, found.suggests_more) == (when, is_dry)
 
 
-def test_a_week_of_notes_offers_trending_papers_too(ada):
+def test_a_week_without_matches_suggests_trending_papers(ada):
     told(ada, papers=2, days_ago=7)
     for days in (4, 3, 2, 1):
         told(ada, papers=0, days_ago=days)
     note = told(ada, papers=0)
 
-    mail = compose.compose(note)
+    mail = compose.compose_digest(note)
 
     assert "a match for a week" in bodies(mail)[0]
     offer = f"http://testserver/preferences/{note.key}"
@@ -150,38 +138,38 @@ def test_a_week_of_notes_offers_trending_papers_too(ada):
     assert f'href="{offer}"' in mail.html
 
 
-def test_a_weekly_reader_is_told_of_the_week(ada):
+def test_a_weekly_readers_note_is_about_the_week(ada):
     told(ada, papers=2, days_ago=7)
 
-    mail = compose.compose(told(ada, papers=0))
+    mail = compose.compose_digest(told(ada, papers=0))
 
     assert mail.subject == "20 Nov: No matches this week"
     assert "No matches this week" in bodies(mail)[1]
 
 
-def test_who_comes_back_after_a_month_is_told_of_today(ada):
+def test_a_note_after_a_month_without_digests_is_about_today(ada):
     told(ada, papers=2, days_ago=31)
 
-    mail = compose.compose(told(ada, papers=0))
+    mail = compose.compose_digest(told(ada, papers=0))
 
     assert mail.subject.endswith("No matches today")
     assert "trending" not in mail.text
 
 
-def test_what_was_told_to_others_or_later_changes_no_note(ada):
+def test_later_digests_and_other_readers_do_not_change_a_note(ada):
     note = told(ada, papers=0)
-    before = as_bytes(compose.compose(note))
+    before = as_bytes(compose.compose_digest(note))
     told(make.subscriber(), papers=2, days_ago=1)
     told(ada, papers=0, days_ago=-1)
     ada.frequency, ada.length = "weekly", 3
     ada.save()
 
-    again = compose.compose(Digest.objects.get(pk=note.pk))
+    again = compose.compose_digest(Digest.objects.get(pk=note.pk))
 
     assert as_bytes(again) == before
 
 
-def test_the_notes_of_a_batch_cost_the_queries_of_one(django_assert_num_queries):
+def test_notes_cost_the_same_queries_for_one_and_for_many(django_assert_num_queries):
     readers = [
         make.subscriber(fill_mode="followed_only", note_when_empty=True)
         for _ in range(9)
@@ -193,14 +181,14 @@ def test_the_notes_of_a_batch_cost_the_queries_of_one(django_assert_num_queries)
     rows = list(Digest.objects.select_related("edition", "subscriber"))
 
     with django_assert_num_queries(2):
-        known = empty_digest.gather(rows)
+        known = empty_digest.load_empty_digests(rows)
 
     assert set(known) == {reader.pk for reader in readers}
     with django_assert_num_queries(0):
-        empty_digest.gather([])
+        empty_digest.load_empty_digests([])
 
 
-def test_a_preview_of_nothing_is_the_note_and_none_of_its_links_acts(ada):
+def test_a_preview_without_matches_is_the_note_with_inert_links(ada):
     mail = compose.compose_preview(edition(), ada, [], NOW)
 
     assert mail.subject.endswith("No matches today")
@@ -216,14 +204,14 @@ def test_a_preview_of_nothing_is_the_note_and_none_of_its_links_acts(ada):
         ("half", True, "nothing"),
     ],
 )
-def test_whether_a_note_is_wanted_is_read_again_at_the_last_door(
+def test_the_wish_for_notes_is_read_again_before_sending(
     ada, mails, fill_mode, asked, outcome
 ):
     note = told(ada, papers=0)
     ada.fill_mode, ada.note_when_empty = fill_mode, asked
     ada.save()
 
-    done = run()
+    done = run_worker()
 
     note.refresh_from_db()
     assert ("sent" if note.message_id else note.reason) == outcome
@@ -231,7 +219,7 @@ def test_whether_a_note_is_wanted_is_read_again_at_the_last_door(
 
 
 @pytest.mark.parametrize(("asked", "reason"), [(True, ""), (False, "nothing")])
-def test_a_digest_that_recalls_empty_is_a_note_to_who_wants_one(
+def test_a_digest_emptied_by_recalls_is_a_note_for_readers_who_want_one(
     ada, mails, asked, reason
 ):
     ada.note_when_empty = asked
@@ -240,7 +228,7 @@ def test_a_digest_that_recalls_empty_is_a_note_to_who_wants_one(
     paper = digest.edition.candidates.get(pk=digest.picks[0].candidate).paper
     Recall.objects.create(paper=paper, reason="withdrawn by its authors")
 
-    run()
+    run_worker()
 
     digest.refresh_from_db()
     assert (digest.picks, digest.reason) == ([], reason)
@@ -249,19 +237,19 @@ def test_a_digest_that_recalls_empty_is_a_note_to_who_wants_one(
     ] * asked
 
 
-def test_a_note_goes_once_however_often_its_batch_is_run(ada, mails):
+def test_a_note_is_sent_once_however_often_its_batch_runs(ada, mails):
     note = told(ada, papers=0)
-    run()
+    run_worker()
 
     again = make.batch(note.edition, [ada], kind="manual", at=NOW)
     Digest.objects.filter(pk=note.pk).update(batch=again)
-    run()
+    run_worker()
 
     assert len(list(mails.iterdir())) == 1
-    assert ledger.tally(note.edition).balanced
+    assert count_outcomes(note.edition).is_balanced
 
 
-def test_papers_that_editors_picked_are_not_said_to_be_the_most_discussed(ada):
+def test_pinned_papers_are_not_described_as_most_discussed(ada):
     found = make.edition(papers=1)
     found.candidates.update(pin=1)
     make.frozen(found)
@@ -269,7 +257,7 @@ def test_papers_that_editors_picked_are_not_said_to_be_the_most_discussed(ada):
         make.batch(found, [ada]), ada, [Pick(found.candidates.get().pk, 0)]
     )
 
-    text, html = bodies(compose.compose(digest))
+    text, html = bodies(compose.compose_digest(digest))
 
     assert "The editors picked these papers for all readers." in text
     assert "The editors picked these papers for all readers." in html

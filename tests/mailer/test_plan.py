@@ -47,7 +47,7 @@ def test_a_reader_is_due_at_the_first_occurrence_of_their_hour_after_the_freeze(
     }
 
 
-def test_nobody_is_planned_before_their_hour():
+def test_readers_are_not_planned_before_their_hour():
     friday()
     make.subscriber(hour=12)
 
@@ -55,7 +55,7 @@ def test_nobody_is_planned_before_their_hour():
     assert [slot.at for slot in plan.plan_due(at("20 12:00"))] == [at("20 12:00")]
 
 
-def test_a_slot_is_planned_once_and_missed_ticks_are_made_up():
+def test_a_slot_is_planned_once_and_missed_ticks_are_caught_up():
     friday()
     early, late = make.subscriber(hour=10), make.subscriber(hour=13)
     plan.plan_due(at("20 10:05"))
@@ -68,14 +68,14 @@ def test_a_slot_is_planned_once_and_missed_ticks_are_made_up():
     assert newcomer.pk not in planned()
 
 
-def test_an_edition_that_expired_is_planned_for_nobody():
+def test_an_expired_edition_is_not_planned():
     friday()
     make.subscriber(hour=10)
 
     assert plan.plan_due(FRIDAY + timedelta(hours=26, minutes=1)) == []
 
 
-def test_an_open_edition_is_planned_for_nobody():
+def test_an_open_edition_is_not_planned():
     make.edition(papers=0)
     make.subscriber(hour=10)
 
@@ -91,7 +91,7 @@ def test_an_open_edition_is_planned_for_nobody():
         ("Pacific/Honolulu", 22, True),  # Saturday in UTC, Friday there
     ],
 )
-def test_a_reader_of_weekdays_is_due_where_the_local_date_is_one(zone, hour, due):
+def test_weekday_readers_are_due_if_the_local_date_is_a_weekday(zone, hour, due):
     friday()
     reader = make.subscriber(zone=zone, hour=hour, frequency="weekdays")
 
@@ -100,7 +100,7 @@ def test_a_reader_of_weekdays_is_due_where_the_local_date_is_one(zone, hour, due
     assert (reader.pk in planned()) == due
 
 
-def test_a_weekly_reader_gets_the_latest_edition_on_their_day_even_a_sunday():
+def test_weekly_readers_get_the_newest_edition_on_their_day_even_on_sunday():
     thursday = make.edition(day=date(2026, 11, 19), papers=0)
     make.frozen(thursday, FRIDAY - timedelta(days=1))
     edition = friday()
@@ -119,7 +119,7 @@ def test_a_weekly_reader_gets_the_latest_edition_on_their_day_even_a_sunday():
     assert {slot.edition_id for slot in slots} == {edition.pk}
 
 
-def test_a_weekly_reader_gets_nothing_older_than_four_days():
+def test_weekly_readers_get_no_edition_older_than_four_days():
     friday()
     make.subscriber(hour=10, frequency="weekly", weekday=1)
 
@@ -128,7 +128,7 @@ def test_a_weekly_reader_gets_nothing_older_than_four_days():
     assert planned() == {}
 
 
-def test_paused_and_pending_and_departed_readers_are_in_no_batch():
+def test_paused_pending_and_unsubscribed_readers_are_not_planned():
     friday()
     make.subscriber(hour=10, state="pending")
     make.subscriber(hour=10, state="left")
@@ -140,7 +140,7 @@ def test_paused_and_pending_and_departed_readers_are_in_no_batch():
     assert list(planned()) == [awake.pk]
 
 
-def test_an_audience_is_cut_into_batches_of_the_same_size(monkeypatch):
+def test_an_audience_is_divided_into_batches_of_equal_size(monkeypatch):
     monkeypatch.setattr(Batch, "SIZE", 2)
     friday()
     readers = [make.subscriber(hour=10).pk for _ in range(5)]
@@ -152,73 +152,73 @@ def test_an_audience_is_cut_into_batches_of_the_same_size(monkeypatch):
     assert slot.planned_at == at("20 10:00")
 
 
-def test_a_planning_that_was_interrupted_goes_on_where_it_stopped(monkeypatch):
+def test_interrupted_planning_continues_at_the_cursor(monkeypatch):
     monkeypatch.setattr(Batch, "SIZE", 2)
     edition = friday()
     readers = [make.subscriber(hour=10).pk for _ in range(5)]
     slot = Slot.objects.create(edition=edition, at=at("20 10:00"))
-    audience = plan.everyone(edition, FRIDAY)
+    audience = plan.unserved_readers(edition, FRIDAY)
     plan.fill_batch(slot.pk, audience, FRIDAY)
 
-    assert not Batch.objects.free(FRIDAY + timedelta(days=1)).exists()
+    assert not Batch.objects.claimable(FRIDAY + timedelta(days=1)).exists()
     plan.plan_due(at("20 10:00"))
 
     assert sorted(planned()) == readers
     assert all(len(times) == 1 for times in planned().values())
 
 
-def test_by_hand_everyone_without_the_edition_is_planned_whatever_their_hour():
+def test_manual_planning_includes_all_readers_without_the_edition():
     edition = friday()
     had = make.subscriber()
     make.digest(make.batch(edition, [had]), had)
     ada, ben = make.subscriber(hour=1), make.subscriber(hour=2, frequency="weekly")
 
-    slot = plan.plan_everyone(edition, FRIDAY)
+    slot = plan.plan_all(edition, FRIDAY)
 
     assert slot.kind == "manual"
     assert slot.planned_at
     assert [batch.readers for batch in slot.batches.all()] == [[ada.pk, ben.pk]]
 
 
-def test_by_hand_again_plans_nobody_who_has_the_edition():
+def test_manual_planning_excludes_readers_who_have_the_edition():
     edition = friday()
     reader = make.subscriber()
-    slot = plan.plan_everyone(edition, FRIDAY)
+    slot = plan.plan_all(edition, FRIDAY)
     make.digest(slot.batches.get(), reader)
 
-    assert plan.plan_everyone(edition, FRIDAY) is None
+    assert plan.plan_all(edition, FRIDAY) is None
 
     late = make.subscriber()
-    assert plan.plan_everyone(edition, FRIDAY).batches.get().readers == [late.pk]
+    assert plan.plan_all(edition, FRIDAY).batches.get().readers == [late.pk]
 
 
-def test_a_sending_by_hand_that_was_interrupted_is_resumed(monkeypatch):
+def test_interrupted_manual_planning_is_resumed(monkeypatch):
     monkeypatch.setattr(Batch, "SIZE", 2)
     edition = friday()
     readers = [make.subscriber().pk for _ in range(3)]
     slot = Slot.objects.create(edition=edition, at=FRIDAY, kind="manual")
-    plan.fill_batch(slot.pk, plan.everyone(edition, FRIDAY), FRIDAY)
+    plan.fill_batch(slot.pk, plan.unserved_readers(edition, FRIDAY), FRIDAY)
 
-    resumed = plan.plan_everyone(edition, FRIDAY + timedelta(hours=1))
+    resumed = plan.plan_all(edition, FRIDAY + timedelta(hours=1))
 
     assert resumed == slot
     assert sorted(planned()) == readers
     assert Batch.objects.count() == 2
 
 
-def test_one_reader_is_planned_at_once_and_not_where_they_have_the_edition():
+def test_plan_reader_plans_at_once_unless_they_have_the_edition():
     edition = friday()
     ada, left = make.subscriber(), make.subscriber(state="left")
 
-    slot = plan.plan_one(edition, ada, FRIDAY, Slot.Kind.WELCOME)
-    other = plan.plan_one(edition, make.subscriber(), FRIDAY, Slot.Kind.WELCOME)
+    slot = plan.plan_reader(edition, ada, FRIDAY, Slot.Kind.WELCOME)
+    other = plan.plan_reader(edition, make.subscriber(), FRIDAY, Slot.Kind.WELCOME)
 
     assert slot.planned_at == FRIDAY
     assert slot.batches.get().readers == [ada.pk]
     assert other.at > slot.at
-    assert plan.plan_one(edition, left, FRIDAY, Slot.Kind.MANUAL) is None
+    assert plan.plan_reader(edition, left, FRIDAY, Slot.Kind.MANUAL) is None
     make.digest(slot.batches.get(), ada)
-    assert plan.plan_one(edition, ada, FRIDAY, Slot.Kind.MANUAL) is None
+    assert plan.plan_reader(edition, ada, FRIDAY, Slot.Kind.MANUAL) is None
     assert Digest.objects.count() == 1
 
 

@@ -19,10 +19,10 @@ def clock(request, settings, tmp_path):
     return request.param
 
 
-def test_without_a_limit_nobody_waits(clock, settings):
+def test_without_a_limit_there_is_no_wait(clock, settings):
     settings.MAIL_RATE = 0
 
-    assert [rate.turn() for _ in range(50)] == [0] * 50
+    assert [rate.acquire() for _ in range(50)] == [0] * 50
 
 
 class Watch:
@@ -37,20 +37,20 @@ class Watch:
         return at_first - took - 0.01 <= wait <= at_first + 0.01
 
 
-def test_a_burst_goes_at_once_and_then_each_waits_its_turn(clock, settings):
+def test_a_burst_is_immediate_and_later_mails_are_spaced(clock, settings):
     settings.MAIL_RATE = 5
     watch = Watch()
 
-    assert [rate.turn() for _ in range(5)] == [0] * 5
+    assert [rate.acquire() for _ in range(5)] == [0] * 5
     for turn in (1, 2, 3):
-        assert watch.allows(rate.turn(), (turn - 1) / 5)
+        assert watch.allows(rate.acquire(), (turn - 1) / 5)
 
 
-def test_workers_share_the_pace(clock, settings):
+def test_workers_share_the_rate_limit(clock, settings):
     settings.MAIL_RATE = 10
     waits, watch = [], Watch()
     threads = [
-        threading.Thread(target=lambda: waits.append(rate.turn())) for _ in range(30)
+        threading.Thread(target=lambda: waits.append(rate.acquire())) for _ in range(30)
     ]
 
     for thread in threads:
@@ -62,50 +62,50 @@ def test_workers_share_the_pace(clock, settings):
     assert watch.allows(max(waits), 1.9)
 
 
-def test_a_provider_that_wants_no_mail_gets_none_until_then(clock, settings):
+def test_block_for_delays_all_mail(clock, settings):
     settings.MAIL_RATE = 0
     watch = Watch()
-    rate.block(3)
+    rate.block_for(3)
 
-    assert watch.allows(rate.turn(), 3)
-    rate.block(1)  # a shorter one does not undo it
-    assert watch.allows(rate.turn(), 3)
+    assert watch.allows(rate.acquire(), 3)
+    rate.block_for(1)  # a shorter one does not undo it
+    assert watch.allows(rate.acquire(), 3)
 
 
-def test_a_long_wait_takes_no_turn(clock, settings):
+def test_a_long_wait_reserves_nothing(clock, settings):
     settings.MAIL_RATE = 1
     watch = Watch()
-    rate.block(60)
+    rate.block_for(60)
 
-    assert all(watch.allows(rate.turn(), 60) for _ in range(3))
-    with pytest.raises(deliver.Stopped) as stopped:
-        deliver.wait_for_turn()
+    assert all(watch.allows(rate.acquire(), 60) for _ in range(3))
+    with pytest.raises(deliver.SendingStopped) as stopped:
+        deliver.wait_for_rate_limit()
     assert watch.allows(stopped.value.wait, 60)
 
 
-def test_nobody_is_blocked_for_hours_by_a_wrong_number(clock):
-    rate.block(1e9)
+def test_a_block_has_a_maximum(clock):
+    rate.block_for(1e9)
 
-    assert rate.turn() <= rate.LONGEST_BLOCK_SECONDS
+    assert rate.acquire() <= rate.MAX_BLOCK_S
 
 
-def test_without_redis_the_machine_keeps_its_own_pace(settings, tmp_path, caplog):
+def test_without_redis_the_rate_is_limited_per_machine(settings, tmp_path, caplog):
     settings.VAR, settings.REDIS_URL = tmp_path, "redis://127.0.0.1:9/0"
     settings.MAIL_RATE = 2
     watch = Watch()
 
-    waits = [rate.turn() for _ in range(4)]
+    waits = [rate.acquire() for _ in range(4)]
 
     assert watch.allows(waits[-1], 0.5)
-    assert "redis away" in caplog.text
+    assert "redis unavailable" in caplog.text
 
 
-def test_a_limit_that_is_used_up_says_until_when():
+def test_an_exhausted_rate_limit_waits_until_its_reset():
     reset, watch = str(time.time() + 30), Watch()
 
     none_left = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": reset}
-    assert watch.allows(sendgrid.asked_to_wait(none_left), 30)
-    assert sendgrid.asked_to_wait(none_left | {"X-RateLimit-Remaining": "7"}) == 0
-    assert sendgrid.asked_to_wait({}) == 0
-    assert sendgrid.asked_to_wait(none_left | {"X-RateLimit-Reset": "soon"}) == 0
-    assert sendgrid.asked_to_wait(none_left | {"X-RateLimit-Reset": "12"}) == 0
+    assert watch.allows(sendgrid.rate_limit_wait(none_left), 30)
+    assert sendgrid.rate_limit_wait(none_left | {"X-RateLimit-Remaining": "7"}) == 0
+    assert sendgrid.rate_limit_wait({}) == 0
+    assert sendgrid.rate_limit_wait(none_left | {"X-RateLimit-Reset": "soon"}) == 0
+    assert sendgrid.rate_limit_wait(none_left | {"X-RateLimit-Reset": "12"}) == 0

@@ -8,7 +8,8 @@ from django.utils import timezone
 
 from digest import tasks
 from digest.feedback import record
-from digest.mailer import ledger, plan, retention
+from digest.mailer import plan, retention
+from digest.mailer.tally import count_outcomes
 from digest.models import (
     Batch,
     Candidate,
@@ -31,7 +32,7 @@ def keep_a_hundred_days(settings):
     settings.DIGESTS_KEPT = 100
 
 
-def mailed(days_ago, outcome="accepted", state="accepted", **fields):
+def mailed(days_ago, outcome="accepted", state="done", **fields):
     """A reader's digest of an edition that froze so many days ago, in a batch of its own."""
     day = (NOW - timedelta(days=days_ago)).date()
     found = Edition.objects.filter(day=day).first() or make.edition(day, papers=1)
@@ -42,11 +43,11 @@ def mailed(days_ago, outcome="accepted", state="accepted", **fields):
     return make.digest(batch, reader, outcome=outcome, **fields)
 
 
-def test_only_digests_older_than_the_setting_go_and_their_editions_stay():
+def test_prune_deletes_old_digests_and_keeps_editions():
     old, young = mailed(101), mailed(99)
 
-    assert retention.trim(NOW) == 1
-    assert retention.trim(NOW) == 0
+    assert retention.prune_digests(NOW) == 1
+    assert retention.prune_digests(NOW) == 0
 
     assert list(Digest.objects.all()) == [young]
     assert list(Batch.objects.all()) == [young.batch]
@@ -56,14 +57,12 @@ def test_only_digests_older_than_the_setting_go_and_their_editions_stay():
 
 
 @pytest.mark.parametrize(("setting", "left"), [(0, 3), (1, 1), (30, 1), (45, 2)])
-def test_nothing_of_the_last_thirty_days_goes_whatever_the_setting(
-    settings, setting, left
-):
+def test_the_last_thirty_days_are_always_kept(settings, setting, left):
     settings.DIGESTS_KEPT = setting
     for days in (29, 40, 999):
         mailed(days)
 
-    retention.trim(NOW)
+    retention.prune_digests(NOW)
 
     assert Digest.objects.count() == left
 
@@ -71,39 +70,39 @@ def test_nothing_of_the_last_thirty_days_goes_whatever_the_setting(
 @pytest.mark.parametrize(
     ("fields", "goes"),
     [
-        ({"outcome": "", "message_id": "named"}, True),
+        ({"outcome": "accepted"}, True),
         ({"outcome": "skipped", "reason": "nothing"}, True),
         ({"outcome": "failed"}, True),
         ({"outcome": "unknown"}, False),
-        ({"outcome": ""}, False),  # nobody told what became of it
+        ({"outcome": "pending"}, False),
         ({"outcome": "accepted", "state": "sending"}, False),
-        ({"outcome": "", "state": "planned"}, False),
+        ({"outcome": "pending", "state": "planned"}, False),
     ],
 )
-def test_what_is_not_settled_stays(fields, goes):
+def test_undecided_digests_are_kept(fields, goes):
     mailed(200, **fields)
 
-    retention.trim(NOW)
+    retention.prune_digests(NOW)
 
     assert Digest.objects.exists() is not goes
     assert Batch.objects.exists() is not goes
     assert Slot.objects.exists() is not goes
 
 
-def test_what_was_reported_of_a_digest_goes_with_it_and_nothing_else():
+def test_events_are_deleted_with_their_digest():
     old, young = mailed(200), mailed(2)
     said = [
         record.Report("delivered", f"{one.key} delivered", one.key, at=NOW)
         for one in (old, young)
     ]
-    record.record(said, "sendgrid", NOW)
+    record.record_reports(said, "sendgrid", NOW)
 
-    retention.trim(NOW)
+    retention.prune_digests(NOW)
 
     assert [event.digest for event in Event.objects.all()] == [young]
 
 
-def test_a_batch_that_stays_for_one_doubt_names_only_its_reader():
+def test_a_kept_batch_names_only_readers_with_a_digest():
     doubt = mailed(200, outcome="unknown")
     others = [make.subscriber() for _ in range(3)]
     for other in others:
@@ -113,52 +112,52 @@ def test_a_batch_that_stays_for_one_doubt_names_only_its_reader():
     Batch.objects.update(readers=[reader.pk for reader in readers])
     gone.delete()
 
-    retention.trim(NOW)
+    retention.prune_digests(NOW)
 
     assert Batch.objects.get().readers == [doubt.subscriber_id]
-    tally = ledger.tally(doubt.edition)
+    tally = count_outcomes(doubt.edition)
     assert (tally.recipients, tally.unknown, tally.waiting) == (1, 1, 0)
 
 
-def test_a_batch_that_never_went_stays_with_its_readers():
-    digest = mailed(200, state="planned", outcome="")
+def test_an_unsent_batch_keeps_its_readers():
+    digest = mailed(200, state="planned", outcome="pending")
     Digest.objects.all().delete()
 
-    retention.trim(NOW)
+    retention.prune_digests(NOW)
 
     assert Batch.objects.get().readers == [digest.subscriber_id]
-    assert ledger.tally(digest.edition).waiting == 1
+    assert count_outcomes(digest.edition).waiting == 1
 
 
-def test_a_night_has_an_end_and_the_next_goes_on(monkeypatch):
-    monkeypatch.setattr(retention, "PORTION", 2)
-    monkeypatch.setattr(retention, "NIGHTLY", 4)
+def test_pruning_is_limited_per_night(monkeypatch):
+    monkeypatch.setattr(retention, "PRUNE_CHUNK", 2)
+    monkeypatch.setattr(retention, "MAX_PRUNED_PER_NIGHT", 4)
     for _ in range(5):
         mailed(200)
 
-    assert [retention.trim(NOW) for _ in range(3)] == [4, 1, 0]
+    assert [retention.prune_digests(NOW) for _ in range(3)] == [4, 1, 0]
 
 
-def test_an_edition_of_which_nobody_knows_who_had_it_is_mailed_to_nobody():
+def test_an_edition_past_retention_is_not_sent():
     old, young = mailed(200).edition, mailed(2).edition
-    retention.trim(NOW)
+    retention.prune_digests(NOW)
     reader = make.subscriber()
 
-    assert not plan.everyone(old, NOW).exists()
-    assert plan.plan_one(old, reader, NOW, Slot.Kind.MANUAL) is None
-    assert plan.everyone(young, NOW).filter(pk=reader.pk).exists()
+    assert not plan.unserved_readers(old, NOW).exists()
+    assert plan.plan_reader(old, reader, NOW, Slot.Kind.MANUAL) is None
+    assert plan.unserved_readers(young, NOW).filter(pk=reader.pk).exists()
 
 
-def test_a_day_long_ago_that_froze_just_now_is_not_old():
+def test_retention_counts_from_the_freeze():
     edition = make.frozen(make.edition(make.DAY - timedelta(days=700)), at=NOW)
 
-    assert not retention.is_forgotten(edition, NOW)
-    assert plan.everyone(edition, NOW).count() == 0
+    assert not retention.is_past_retention(edition, NOW)
+    assert plan.unserved_readers(edition, NOW).count() == 0
     make.subscriber()
-    assert plan.everyone(edition, NOW).count() == 1
+    assert plan.unserved_readers(edition, NOW).count() == 1
 
 
-def test_the_night_s_task_forgets_them(settings):
+def test_the_nightly_task_prunes_digests(settings):
     settings.DIGESTS_KEPT = 30
     digest = mailed(200)
     long_ago = timezone.now() - timedelta(days=31)
@@ -184,25 +183,25 @@ def left(edition):
 @pytest.mark.parametrize(
     "touched", [{"pin": 1}, {"boost": -2}, {"is_hidden": True}, {"note": "Read this."}]
 )
-def test_of_a_forgotten_edition_what_editors_touched_stays(touched):
+def test_curated_candidates_are_kept(touched):
     old = old_edition(101)
     old_edition(1)
     first, *others = left(old)
     Candidate.objects.filter(pk=first).update(**touched)
 
-    assert retention.thin(NOW) == len(others)
+    assert retention.prune_candidates(NOW) == len(others)
     assert left(old) == [first]
 
 
-def test_of_a_forgotten_edition_only_what_something_needs_stays(client):
+def test_only_referenced_candidates_are_kept(client):
     old, young = old_edition(101), old_edition(99)
     before, papers = left(old), Paper.objects.count()
     Candidate.objects.filter(pk__in=before[:2]).update(note="Read this.")
     reader = make.subscriber()
-    batch = make.batch(old, [reader], state="accepted")
+    batch = make.batch(old, [reader], state="done")
     make.digest(batch, reader, [(before[2], 0)], outcome="unknown")
 
-    assert [retention.thin(NOW), retention.thin(NOW)] == [1, 0]
+    assert [retention.prune_candidates(NOW), retention.prune_candidates(NOW)] == [1, 0]
 
     assert left(old) == before[:3]
     assert len(left(young)) == 4
@@ -211,39 +210,39 @@ def test_of_a_forgotten_edition_only_what_something_needs_stays(client):
     assert page.count("Invented paper number") >= 4
 
 
-def test_a_digest_that_waits_for_its_night_keeps_its_papers():
+def test_candidates_are_kept_until_their_digests_are_pruned():
     digest = mailed(101)
     old_edition(1)
     digest.picks = [Pick(left(digest.edition)[0], 0)]
     digest.save()
 
-    assert retention.thin(NOW) == 0
-    retention.trim(NOW)
-    assert retention.thin(NOW) == 1
+    assert retention.prune_candidates(NOW) == 0
+    retention.prune_digests(NOW)
+    assert retention.prune_candidates(NOW) == 1
 
 
-def test_the_newest_edition_stays_whole_however_old(settings):
+def test_the_newest_edition_is_kept_whole(settings):
     old_edition(300)
     newest = old_edition(200)
     settings.DIGESTS_KEPT = 0
-    assert retention.thin(NOW) == 0
+    assert retention.prune_candidates(NOW) == 0
 
     settings.DIGESTS_KEPT = 100
-    assert retention.thin(NOW) == 4
+    assert retention.prune_candidates(NOW) == 4
 
     assert len(left(newest)) == 4
 
 
-def test_a_night_deletes_no_more_candidates_than_it_can(monkeypatch):
-    monkeypatch.setattr(retention, "PORTION", 2)
-    monkeypatch.setattr(retention, "NIGHTLY", 4)
+def test_candidate_pruning_is_limited_per_night(monkeypatch):
+    monkeypatch.setattr(retention, "PRUNE_CHUNK", 2)
+    monkeypatch.setattr(retention, "MAX_PRUNED_PER_NIGHT", 4)
     for days in (201, 202, 1):
         old_edition(days)
 
-    assert [retention.thin(NOW) for _ in range(3)] == [4, 4, 0]
+    assert [retention.prune_candidates(NOW) for _ in range(3)] == [4, 4, 0]
 
 
-def test_candidates_are_forgotten_at_night(settings):
+def test_the_nightly_task_prunes_candidates(settings):
     settings.DIGESTS_KEPT = 30
     long_ago = timezone.now() - timedelta(days=40)
     old = make.frozen(make.edition(long_ago.date()), at=long_ago)

@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digest.mailer.schedule import QUARTER, due_at, hours_met, next_quarter, quarter
+from digest.mailer.schedule import (
+    QUARTER,
+    first_due_at,
+    local_hours_at,
+    next_quarter,
+    quarter_start,
+)
 
 ZONES = sorted(zoneinfo.available_timezones() - {"localtime", "Factory"})
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -35,29 +41,31 @@ def strike_by_watching(frozen_at, zone, hour):
 
 
 @given(MOMENTS, st.sampled_from(ZONES), st.integers(0, 23))
-def test_an_hour_strikes_when_one_who_watches_the_clock_sees_it(moment, name, hour):
+def test_first_due_at_agrees_with_a_simulated_wall_clock(moment, name, hour):
     zone = ZoneInfo(name)
 
-    due = due_at(moment, zone, hour)
+    due = first_due_at(moment, zone, hour)
 
     assert due == strike_by_watching(moment, zone, hour)
-    assert due == quarter(due)
-    assert hour in hours_met(due, zone)
+    assert due == quarter_start(due)
+    assert hour in local_hours_at(due, zone)
 
 
 @given(MOMENTS, st.sampled_from(ZONES))
-def test_hours_are_met_exactly_when_they_are_due(moment, name):
-    at, zone = quarter(moment), ZoneInfo(name)
+def test_local_hours_at_agrees_with_first_due_at(moment, name):
+    at, zone = quarter_start(moment), ZoneInfo(name)
 
-    met = hours_met(at, zone)
+    met = local_hours_at(at, zone)
 
-    assert set(met) == {h for h in range(24) if due_at(at, zone, h) == at}
+    assert set(met) == {h for h in range(24) if first_due_at(at, zone, h) == at}
 
 
-def test_every_zone_waits_less_than_twenty_six_hours_on_any_day_of_the_year():
+def test_every_zone_is_due_within_26_hours_on_any_day_of_the_year():
     days = [utc("2026-01-01 09:00") + timedelta(days=n) for n in range(0, 365, 7)]
 
-    waits = [due_at(day, ZoneInfo(name), 7) - day for name in ZONES for day in days]
+    waits = [
+        first_due_at(day, ZoneInfo(name), 7) - day for name in ZONES for day in days
+    ]
 
     assert max(waits) < timedelta(hours=26)
     assert min(waits) >= timedelta(0)
@@ -80,21 +88,21 @@ def test_every_zone_waits_less_than_twenty_six_hours_on_any_day_of_the_year():
         ("Europe/Berlin", "2026-10-25 00:30", 2, "2026-10-26 01:00"),
     ],
 )
-def test_the_hour_strikes_where_the_law_moved_the_clocks(zone, frozen_at, hour, due):
-    assert due_at(utc(frozen_at), ZoneInfo(zone), hour) == utc(due)
+def test_first_due_at_handles_daylight_saving(zone, frozen_at, hour, due):
+    assert first_due_at(utc(frozen_at), ZoneInfo(zone), hour) == utc(due)
 
 
-def test_a_skipped_hour_strikes_together_with_the_next():
-    assert hours_met(utc("2026-03-29 01:00"), ZoneInfo("Europe/Berlin")) == [2, 3]
+def test_a_skipped_hour_begins_with_the_next_one():
+    assert local_hours_at(utc("2026-03-29 01:00"), ZoneInfo("Europe/Berlin")) == [2, 3]
 
 
-def test_a_repeated_hour_does_not_strike_again():
-    assert hours_met(utc("2026-10-25 01:00"), ZoneInfo("Europe/Berlin")) == []
+def test_a_repeated_hour_begins_once():
+    assert local_hours_at(utc("2026-10-25 01:00"), ZoneInfo("Europe/Berlin")) == []
     # Troll's clocks go back two hours: 02:00 comes again in the middle.
-    assert hours_met(utc("2026-10-25 02:00"), ZoneInfo("Antarctica/Troll")) == []
+    assert local_hours_at(utc("2026-10-25 02:00"), ZoneInfo("Antarctica/Troll")) == []
 
 
-def test_a_moment_lies_in_the_quarter_hour_that_began():
-    assert quarter(utc("2026-11-20 09:14:59")) == utc("2026-11-20 09:00")
+def test_quarter_start_and_next_quarter():
+    assert quarter_start(utc("2026-11-20 09:14:59")) == utc("2026-11-20 09:00")
     assert next_quarter(utc("2026-11-20 09:00:01")) == utc("2026-11-20 09:15")
     assert next_quarter(utc("2026-11-20 09:00")) == utc("2026-11-20 09:00")

@@ -34,7 +34,7 @@ def is_laid_down(batch, folder):
     batch.refresh_from_db()
     sent = Digest.objects.exclude(message_id="").count()
     assert batch.state == Batch.State.PLANNED
-    assert batch.error == "its worker was asked to end"
+    assert batch.error == "the worker is shutting down"
     assert 5 <= sent == len(mails(folder)) == batch.last_position < READERS
     return True
 
@@ -44,7 +44,7 @@ def ended(program, seconds=60):
     program.wait(seconds)
 
 
-def test_a_worker_ends_after_the_digest_that_it_holds(batch, tmp_path, redis_url):
+def test_a_worker_ends_after_the_digest_in_progress(batch, tmp_path, redis_url):
     worker = ("celery", "-A", "digest", "worker", "--concurrency", "1")
     own = {"VAR_DIR": tmp_path, "MAIL_DIR": tmp_path / "mail", "MAIL_RATE": SLOWLY}
     log = tmp_path / "log"
@@ -58,7 +58,7 @@ def test_a_worker_ends_after_the_digest_that_it_holds(batch, tmp_path, redis_url
 
 
 @pytest.mark.both
-def test_a_sending_by_hand_ends_after_the_digest_that_it_holds(batch, tmp_path):
+def test_manual_sending_ends_after_the_digest_in_progress(batch, tmp_path):
     own = {"VAR_DIR": tmp_path, "MAIL_DIR": tmp_path / "mail", "MAIL_RATE": SLOWLY}
     with subprocess.Popen(
         [sys.executable, "manage.py", "send", "--day", make.DAY.isoformat()],

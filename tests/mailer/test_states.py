@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
+import time_machine
 from django.test import override_settings
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -18,49 +19,66 @@ from hypothesis.stateful import (
 
 from accounts.models import Subscriber
 from digest.feedback import process_events, record
-from digest.mailer import deliver, ledger, resend, shutdown, transports
+from digest.mailer import claims, deliver, resend, shutdown, transports
+from digest.mailer.tally import count_outcomes, reconciliation_error
 from digest.mailer.transports import accepted, refused, unknown
 from digest.models import Batch, Digest, Edition, Event, SendingPause, Slot
 from tests import make
+from tests.mailer.sending import NOW, Killed
 
-READERS, SIZE = 5, 2
-# No paper matches what these follow; they are told so.
-NOTED = {1, 4}
-GRACE = timedelta(minutes=30)
-PAST_A_LEASE = ledger.LEASE + timedelta(seconds=1)
+READERS, BATCH_SIZE = 5, 2
+# No paper matches what these readers follow: their mail is a note.
+NOTE_READERS = {1, 4}
+RESEND_AFTER = timedelta(minutes=30)
+PAST_LEASE = claims.LEASE + timedelta(seconds=1)
 
+# What the provider does with a mail; every mail whose fate begins with "taken" arrives.
 FATES = st.sampled_from(
     [
         *("taken", "taken, then killed", "killed", "taken, then unknown", "unknown"),
-        *("refused for now", "refused alone", "refused for good", "key revoked"),
-        *("asked to end", "taken, slowly"),
+        *("temporary refusal", "recipient deferred", "permanent refusal"),
+        *("credentials refused", "taken, then shutdown", "taken, after the lease"),
     ]
 )
-
-
-class Killed(BaseException):
-    """What ends a worker in the middle."""
+RESULTS = {
+    "taken, then unknown": unknown("500"),
+    "unknown": unknown("500"),
+    "temporary refusal": refused("429", retry=True),
+    "recipient deferred": refused("450", retry=True, is_recipient=True),
+    "permanent refusal": refused("550"),
+    "credentials refused": refused("401", retry=True, halt=True),
+}
 
 
 class Sending(RuleBasedStateMachine):
-    """One edition, five readers, any number of workers, and a provider that does anything."""
+    """One edition, five readers, any number of workers, and a provider that fails in every way."""
 
     def __init__(self):
         super().__init__()
+        self.clock = time_machine.travel(NOW, tick=False)
+        self.traveller = self.clock.start()
+        self.now = NOW
         for model in (Event, Digest, Batch, SendingPause, Slot, Edition, Subscriber):
             model.objects.all().delete()
-        self.now = make.NOW + timedelta(hours=1)
-        self.taken, self.asked, self.fates, self.workers = Counter(), set(), [], []
+        self.taken, self.attempted = Counter(), set()
+        self.fates, self.workers = [], []
         edition = make.edition(papers=2)
-        self.picks = [(one.pk, 0) for one in edition.candidates.all()]
+        self.picks = [(candidate.pk, 0) for candidate in edition.candidates.all()]
         self.edition = make.frozen(edition)
         self.readers = [
-            make.subscriber(fill_mode="followed_only", note_when_empty=number in NOTED)
+            make.subscriber(
+                fill_mode="followed_only", note_when_empty=number in NOTE_READERS
+            )
             for number in range(READERS)
         ]
-        for start in range(0, READERS, SIZE):
-            make.batch(self.edition, self.readers[start : start + SIZE])
-        self.old, transports.get_transport = transports.get_transport, lambda: self
+        for start in range(0, READERS, BATCH_SIZE):
+            make.batch(self.edition, self.readers[start : start + BATCH_SIZE])
+        self.get_transport = transports.get_transport
+        transports.get_transport = lambda: self
+
+    def sleep(self, duration):
+        self.now += duration
+        self.traveller.move_to(self.now)
 
     # The provider
 
@@ -68,176 +86,161 @@ class Sending(RuleBasedStateMachine):
     def connect(self):
         yield self.send
 
-    def find(self, key):
+    def was_sent(self, key):
         return None
 
     def send(self, mail):
         fate = self.fates.pop(0) if self.fates else "taken"
-        self.asked.add(mail.key)
+        self.attempted.add(mail.key)
         if fate.startswith("taken"):
             self.taken[mail.key] += 1
         if fate.endswith("killed"):
             raise Killed
-        if fate == "taken, slowly":  # so slowly that another worker takes over
-            self.now += PAST_A_LEASE
-            self.work([])
-        if fate == "asked to end":
-            self.taken[mail.key] += 1
-            shutdown.ask()
-        return ANSWERS.get(fate) or accepted("a name")
+        if fate == "taken, after the lease":  # another worker takes over meanwhile
+            self.sleep(PAST_LEASE)
+            self.run_worker()
+        if fate == "taken, then shutdown":
+            shutdown.request_shutdown()
+        return RESULTS.get(fate) or accepted("id")
 
-    # What workers do
+    # Workers
 
-    @rule(sleeps=st.booleans())
-    def claim(self, sleeps):
-        """A worker takes a batch, and is slow to begin: perhaps longer than its lease."""
-        if batch := ledger.claim_next(self.now):
-            self.workers.append((batch, self.digests(batch)))
-        if sleeps:
-            self.now += PAST_A_LEASE
+    @rule(is_slow=st.booleans())
+    def claim(self, is_slow):
+        """A worker claims a batch and delivers it later, perhaps after its lease."""
+        if batch := claims.claim_next(self.now):
+            self.workers.append((batch, self.assemble(batch)))
+        if is_slow:
+            self.sleep(PAST_LEASE)
 
-    def digests(self, batch):
-        """What assembling does: everybody who has none gets a digest."""
-        known = set(Digest.objects.values_list("subscriber_id", flat=True))
-        there = set(Subscriber.objects.values_list("pk", flat=True))
-        erased = {reader.pk for reader in self.readers} - there
+    def assemble(self, batch):
+        """Create a digest for each existing reader without one, as choose.assemble does."""
+        served = set(Digest.objects.values_list("subscriber_id", flat=True))
+        existing = set(Subscriber.objects.values_list("pk", flat=True))
         for reader in self.readers:
-            if reader.pk in batch.readers and reader.pk not in known | erased:
+            if reader.pk in (existing & set(batch.readers)) - served:
                 make.digest(batch, reader, [] if reader.wants_note else self.picks)
         return list(batch.digests.order_by("pk"))
 
     @precondition(lambda self: self.workers)
     @rule(fates=st.lists(FATES, max_size=3), data=st.data())
-    def go_on(self, fates, data):
-        """A slow worker begins, whatever happened meanwhile."""
-        at = data.draw(st.integers(0, len(self.workers) - 1))
+    def deliver_claimed(self, fates, data):
+        """A worker that claimed earlier delivers now, whatever happened meanwhile."""
+        number = data.draw(st.integers(0, len(self.workers) - 1))
         self.fates = fates
-        self.deliver(*self.workers.pop(at))
+        self.deliver(*self.workers.pop(number))
 
     @rule(fates=st.lists(FATES, max_size=3))
-    def drain(self, fates):
+    def send_batch(self, fates):
         self.fates = fates
-        self.work(fates)
+        self.run_worker()
 
-    def work(self, fates):
-        """What the task does: take over from the dead, then claim and send one batch."""
-        ledger.reclaim(self.now)
-        if batch := ledger.claim_next(self.now):
-            self.deliver(batch, self.digests(batch))
+    def run_worker(self):
+        """Resolve abandoned batches, then claim and deliver one, as the task does."""
+        claims.resolve_abandoned_batches(self.now)
+        if batch := claims.claim_next(self.now):
+            self.deliver(batch, self.assemble(batch))
             return True
         return False
 
     def deliver(self, batch, digests):
         try:
-            deliver.deliver(batch, digests, self.now)
+            deliver.deliver_batch(batch, digests)
         except Killed:
             pass
         finally:
             shutdown.FLAG[0] = 0
 
-    # What else happens
+    # Other events
 
     @rule(minutes=st.sampled_from([1, 2, 5, 20]))
     def pass_time(self, minutes):
-        self.now += timedelta(minutes=minutes, seconds=1)
+        self.sleep(timedelta(minutes=minutes, seconds=1))
 
     @rule(kind=st.sampled_from(["processed", "delivered"]))
-    def tell(self, kind):
-        """The provider tells of everything that it took, also of what it told before."""
-        said = [
+    def receive_events(self, kind):
+        """The provider reports every mail that it took, also those it reported before."""
+        reports = [
             record.Report(kind, f"{kind} {key}", key, at=self.now) for key in self.taken
         ]
-        record.record(said, "sendgrid", self.now)
-        process_events.act(self.now)
+        record.record_reports(reports, "sendgrid", self.now)
+        process_events.process_pending(self.now)
 
     @rule()
     def resend(self):
-        """The grace has passed, and every event of a mail that was taken came within it."""
-        self.tell("processed")
-        self.now += GRACE + timedelta(seconds=1)
+        """The delay passes, and every event of a mail that was taken arrives within it."""
+        self.receive_events("processed")
+        self.sleep(RESEND_AFTER + timedelta(seconds=1))
         resend.resend_due(self.now)
 
     @rule()
-    def lift(self):
-        SendingPause.objects.all().lift(self.now)
+    def resume_sending(self):
+        SendingPause.objects.all().release(self.now)
 
     @rule()
-    def stop_everything(self):
-        SendingPause.objects.pull("an operator", self.now)
+    def pause_sending(self):
+        SendingPause.objects.trigger("an operator", self.now)
 
     @rule(number=st.integers(0, READERS - 1))
-    def leave(self, number):
+    def unsubscribe(self, number):
         reader = self.readers[number]
         if Subscriber.objects.filter(pk=reader.pk).exists():
             reader.unsubscribe(self.now)
 
-    @rule(number=st.sampled_from(sorted(NOTED)), wanted=st.booleans())
-    def change_their_mind(self, number, wanted):
-        """A reader wants no more notes, or does again: those not sent yet follow that."""
-        mine = Subscriber.objects.filter(pk=self.readers[number].pk)
-        mine.update(note_when_empty=wanted)
+    @rule(number=st.sampled_from(sorted(NOTE_READERS)), wanted=st.booleans())
+    def change_note_preference(self, number, wanted):
+        reader = Subscriber.objects.filter(pk=self.readers[number].pk)
+        reader.update(note_when_empty=wanted)
 
     @rule(number=st.integers(0, READERS - 1))
     def erase(self, number):
-        """A reader wants to be forgotten: their digests go too."""
+        """A reader is erased, and their digests with them."""
         Subscriber.objects.filter(pk=self.readers[number].pk).delete()
 
     # What must hold
 
     @invariant()
-    def nobody_is_mailed_twice(self):
+    def no_reader_is_mailed_twice(self):
         assert max(self.taken.values(), default=0) <= 1
 
     def teardown(self):
         try:
-            self.come_to_rest()
+            self.finish_sending()
             self.verify()
         finally:
-            transports.get_transport = self.old
+            transports.get_transport = self.get_transport
+            self.clock.stop()
 
-    def come_to_rest(self):
-        """Whatever happened, ticks go on, and the provider recovers."""
+    def finish_sending(self):
+        """Let the provider recover, and run workers until no batch is left."""
         self.fates = []
-        SendingPause.objects.all().lift(self.now)
+        SendingPause.objects.all().release(self.now)
         for _ in range(3):
-            self.now += timedelta(minutes=20)
-            while self.work([]):
+            self.sleep(timedelta(minutes=20))
+            while self.run_worker():
                 pass
 
     def verify(self):
-        self.nobody_is_mailed_twice()
-        tally = ledger.tally(self.edition)
+        self.no_reader_is_mailed_twice()
+        tally = count_outcomes(self.edition)
         remaining = Subscriber.objects.count()
         assert (tally.recipients, tally.waiting) == (remaining, 0), str(tally)
-        assert tally.balanced
-        assert ledger.mismatch(self.edition, self.now) == ""
-        for digest in Digest.objects.select_related("batch"):
-            said = ledger.outcome_of(
-                digest.outcome, bool(digest.message_id), digest.batch.state
-            )
-            if said == "accepted":
+        assert tally.is_balanced
+        assert reconciliation_error(self.edition, self.now) == ""
+        for digest in Digest.objects.all():
+            if digest.outcome == "accepted":
                 assert self.taken[digest.key] == 1
-            if said == "unknown":
-                assert digest.key in self.asked
-            if said in ("failed", "skipped"):
+            if digest.outcome == "unknown":
+                assert digest.key in self.attempted
+            if digest.outcome in ("failed", "skipped"):
                 assert self.taken[digest.key] == 0
-
-
-ANSWERS = {
-    "taken, then unknown": unknown("500"),
-    "unknown": unknown("500"),
-    "refused for now": refused("429", retry=True),
-    "refused alone": refused("450", retry=True, alone=True),
-    "refused for good": refused("550"),
-    "key revoked": refused("401", retry=True, halt=True),
-}
 
 
 @pytest.mark.both
 @pytest.mark.hypothesis
 @pytest.mark.django_db
-@pytest.mark.parametrize("resend", [0, GRACE / timedelta(minutes=1)])
-def test_whatever_happens_each_reader_is_mailed_at_most_once_and_none_forgotten(resend):
+@pytest.mark.parametrize("resend", [0, RESEND_AFTER / timedelta(minutes=1)])
+def test_every_reader_is_mailed_at_most_once_and_has_an_outcome(resend):
     with override_settings(UNKNOWN_RESEND_AFTER=resend):
         run_state_machine_as_test(
             Sending,

@@ -5,9 +5,11 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
+import time_machine
 from django.db import connection
 
-from digest.mailer import deliver, ledger, plan
+from digest.mailer import claims, deliver, plan
+from digest.mailer.tally import count_outcomes
 from digest.mailer.transports import files
 from digest.models import Batch, Digest
 from tests import make
@@ -38,7 +40,7 @@ def together(work, workers=3):
     assert errors == []
 
 
-def test_workers_that_plan_at_once_put_each_reader_into_one_batch(monkeypatch):
+def test_concurrent_planning_puts_each_reader_into_one_batch(monkeypatch):
     monkeypatch.setattr(Batch, "SIZE", 4)
     make.frozen(make.edition(papers=0))
     readers = [make.subscriber(hour=10).pk for _ in range(30)]
@@ -49,12 +51,12 @@ def test_workers_that_plan_at_once_put_each_reader_into_one_batch(monkeypatch):
     assert planned == Counter(readers)
 
 
-def test_workers_that_send_by_hand_at_once_share_one_slot_or_plan_again(monkeypatch):
+def test_concurrent_manual_planning_shares_a_slot_or_creates_another(monkeypatch):
     monkeypatch.setattr(Batch, "SIZE", 4)
     edition = make.frozen(make.edition(papers=0))
     readers = {make.subscriber().pk for _ in range(30)}
 
-    together(lambda: plan.plan_everyone(edition, NOW))
+    together(lambda: plan.plan_all(edition, NOW))
 
     for slot in edition.slots.all():
         planned = Counter(pk for batch in slot.batches.all() for pk in batch.readers)
@@ -62,9 +64,7 @@ def test_workers_that_send_by_hand_at_once_share_one_slot_or_plan_again(monkeypa
         assert slot.planned_at
 
 
-def test_workers_that_send_at_once_write_each_mail_once(
-    tmp_path, settings, monkeypatch
-):
+def test_concurrent_workers_send_each_mail_once(tmp_path, settings, monkeypatch):
     settings.MAIL_DIR = tmp_path
     edition = make.edition(papers=2)
     picks = [(one.pk, 0) for one in edition.candidates.all()]
@@ -74,14 +74,17 @@ def test_workers_that_send_at_once_write_each_mail_once(
         batch = make.batch(edition, rows)
         for row in rows:
             make.digest(batch, row, picks)
-    written, write = [], files.write
-    monkeypatch.setattr(files, "write", lambda *a: (written.append(a[0]), write(*a)))
+    written, write = [], files.write_file
+    monkeypatch.setattr(
+        files, "write_file", lambda *a: (written.append(a[0]), write(*a))
+    )
 
     def work():
-        while batch := ledger.claim_next(NOW):
-            deliver.deliver(batch, list(batch.digests.order_by("pk")), NOW)
+        while batch := claims.claim_next(NOW):
+            deliver.deliver_batch(batch, list(batch.digests.order_by("pk")))
 
-    together(work)
+    with time_machine.travel(NOW, tick=False):
+        together(work)
 
     assert len(written) == len(set(written)) == Digest.objects.count() == 24
-    assert ledger.tally(edition).accepted == 24
+    assert count_outcomes(edition).accepted == 24

@@ -13,8 +13,7 @@ from django.core.mail import EmailMultiAlternatives
 from werkzeug import Response
 
 from digest.mailer import transports
-from digest.mailer.mail import Mail, as_bytes
-from digest.mailer.transports import files, sendgrid, smtp
+from digest.mailer.transports import Mail, as_bytes, files, sendgrid, smtp
 from tests.conftest import DATA, needs_data
 from tests.smtp_server import SmtpServer
 
@@ -50,13 +49,13 @@ def confirmation(to="ada@example.org"):
 @pytest.mark.parametrize(
     ("name", "module"), [("files", files), ("smtp", smtp), ("sendgrid", sendgrid)]
 )
-def test_the_settings_choose_the_transport(settings, name, module):
+def test_mail_transport_selects_the_module(settings, name, module):
     settings.MAIL_TRANSPORT = name
 
     assert transports.get_transport() is module
 
 
-def test_an_unknown_transport_is_refused_by_name(settings):
+def test_an_unknown_transport_raises_with_the_choices(settings):
     settings.MAIL_TRANSPORT = "os"
 
     with pytest.raises(ValueError, match="use files, smtp or sendgrid"):
@@ -72,7 +71,7 @@ def folder(tmp_path, settings):
     return settings.MAIL_DIR
 
 
-def test_a_file_holds_the_mail_and_is_named_after_the_digest(folder):
+def test_files_writes_one_mail_per_file_named_by_day_and_key(folder):
     with files.connect() as send:
         outcome = send(mail())
 
@@ -82,7 +81,7 @@ def test_a_file_holds_the_mail_and_is_named_after_the_digest(folder):
     assert (outcome.state, outcome.message_id) == ("accepted", "<key-one@testserver>")
 
 
-def test_writing_a_mail_again_leaves_one_file(folder):
+def test_files_overwrites_the_same_mail(folder):
     with files.connect() as send:
         send(mail())
         send(mail())
@@ -90,15 +89,15 @@ def test_writing_a_mail_again_leaves_one_file(folder):
     assert len(list(folder.iterdir())) == 1
 
 
-def test_a_mail_is_found_by_its_key_only(folder):
+def test_files_was_sent_finds_a_mail_by_key(folder):
     with files.connect() as send:
         send(mail("key-one"))
 
-    assert files.find("key-one")
-    assert not files.find("key-two")
+    assert files.was_sent("key-one")
+    assert not files.was_sent("key-two")
 
 
-def test_a_folder_that_cannot_be_written_is_a_refusal_for_now(tmp_path, settings):
+def test_files_unwritable_folder_is_a_temporary_refusal(tmp_path, settings):
     (tmp_path / "a-file").write_text("")
     settings.MAIL_DIR = tmp_path / "a-file" / "mail"
 
@@ -108,7 +107,7 @@ def test_a_folder_that_cannot_be_written_is_a_refusal_for_now(tmp_path, settings
     assert (outcome.state, outcome.retry) == ("refused", True)
 
 
-def test_a_confirmation_becomes_a_file_beside_them(folder, settings):
+def test_files_backend_writes_account_mails(folder, settings):
     settings.EMAIL_BACKEND = "digest.mailer.transports.files.EmailBackend"
 
     assert confirmation().send() == 1
@@ -156,7 +155,7 @@ def sink(settings):
     server.stop()
 
 
-def test_mails_go_over_one_connection_and_arrive_as_composed(sink):
+def test_smtp_sends_all_mails_over_one_connection(sink):
     with smtp.connect() as send:
         outcomes = [send(mail(to=to)) for to in ("a@example.org", "b@example.org")]
 
@@ -168,14 +167,16 @@ def test_mails_go_over_one_connection_and_arrive_as_composed(sink):
 
 
 @pytest.mark.parametrize(
-    ("answer", "retry", "alone"),
+    ("answer", "retry", "is_recipient"),
     [
         ("550 no such user", False, True),
         ("450 greylisted", True, True),
         ("421 shutting down", True, False),
     ],
 )
-def test_a_refused_recipient_does_not_stop_the_next(sink, answer, retry, alone):
+def test_smtp_refused_recipient_does_not_stop_the_next(
+    sink, answer, retry, is_recipient
+):
     sink.answers["b@example.org"] = answer
 
     with smtp.connect() as send:
@@ -189,11 +190,11 @@ def test_a_refused_recipient_does_not_stop_the_next(sink, answer, retry, alone):
     refusal = outcomes[1]
     assert refusal.detail == answer
     assert refusal.retry is retry
-    assert refusal.alone is alone
+    assert refusal.is_recipient is is_recipient
     assert [to for to, _ in sink.taken] == ["a@example.org", "c@example.org"]
 
 
-def test_content_that_the_server_refuses_is_surely_not_accepted(sink):
+def test_smtp_refused_content_is_a_refusal(sink):
     sink.after_data = "552 too large"
     with smtp.connect() as send:
         refused = send(mail())
@@ -207,7 +208,7 @@ def test_content_that_the_server_refuses_is_surely_not_accepted(sink):
     assert taken.state == "accepted"
 
 
-def test_a_connection_lost_after_the_content_leaves_it_unknown(sink):
+def test_smtp_connection_lost_after_data_is_unknown(sink):
     sink.after_data = "hang up"
     with smtp.connect() as send:
         lost = send(mail())
@@ -219,29 +220,33 @@ def test_a_connection_lost_after_the_content_leaves_it_unknown(sink):
     assert len(sink.sessions) == 2
 
 
-def test_a_kept_connection_that_died_is_replaced_at_once(sink):
-    line = smtp.Line()
-    line.send(mail())
-    line.open.sock.shutdown(socket.SHUT_RDWR)
+def test_smtp_dead_connection_is_replaced_at_once(sink):
+    line = smtp.Connection()
+    line.send_mail(mail())
+    line.smtp.sock.shutdown(socket.SHUT_RDWR)
 
-    outcome = line.send(mail(to="b@example.org"))
+    outcome = line.send_mail(mail(to="b@example.org"))
     line.close()
 
     assert outcome.state == "accepted"
     assert [to for to, _ in sink.taken] == ["ada@example.org", "b@example.org"]
 
 
-def test_a_server_that_is_away_is_a_refusal_for_now(settings):
+def test_smtp_unreachable_server_is_a_temporary_refusal(settings):
     settings.SMTP_URL = "smtp://127.0.0.1:9"
 
     with smtp.connect() as send:
         outcome = send(mail())
 
-    assert (outcome.state, outcome.retry, outcome.alone) == ("refused", True, False)
+    assert (outcome.state, outcome.retry, outcome.is_recipient) == (
+        "refused",
+        True,
+        False,
+    )
     assert "ConnectionRefusedError" in outcome.detail
 
 
-def test_an_address_outside_of_ascii_is_refused_alone(sink):
+def test_smtp_non_ascii_address_is_refused_without_smtputf8(sink):
     with smtp.connect() as send:
         outcome = send(mail(to="äda@example.org"))
         next_one = send(mail())
@@ -250,7 +255,7 @@ def test_an_address_outside_of_ascii_is_refused_alone(sink):
     assert next_one.state == "accepted"
 
 
-def test_lines_that_begin_with_a_dot_arrive(sink):
+def test_smtp_transmits_lines_that_begin_with_a_dot(sink):
     dotted = Mail(**{**vars(mail()), "text": ".hidden\n..\n.\nend\n"})
 
     with smtp.connect() as send:
@@ -276,20 +281,20 @@ def test_lines_that_begin_with_a_dot_arrive(sink):
         ),
     ],
 )
-def test_the_server_is_read_from_its_url(settings, url, known):
+def test_smtp_url_is_parsed(settings, url, known):
     settings.SMTP_URL = url
 
-    assert smtp.server() == smtp.Server(*known)
+    assert smtp.parse_server() == smtp.Server(*known)
 
 
-def test_a_url_that_names_no_server_says_what_it_should_look_like(settings):
+def test_smtp_url_without_server_raises_with_an_example(settings):
     settings.SMTP_URL = "mail.example:25"
 
     with pytest.raises(ValueError, match="SMTP_URL must look like"):
-        smtp.server()
+        smtp.parse_server()
 
 
-def test_a_password_is_never_sent_to_a_server_without_tls(sink, settings):
+def test_smtp_password_is_never_sent_without_tls(sink, settings):
     settings.SMTP_URL = settings.SMTP_URL.replace("smtp://", "smtp+tls://u:secret@")
 
     with smtp.connect() as send:
@@ -300,7 +305,7 @@ def test_a_password_is_never_sent_to_a_server_without_tls(sink, settings):
     assert sink.taken == []
 
 
-def test_a_confirmation_goes_to_the_same_server(sink, settings):
+def test_smtp_backend_sends_account_mails(sink, settings):
     settings.EMAIL_BACKEND = "digest.mailer.transports.smtp.EmailBackend"
 
     assert confirmation().send() == 1
@@ -336,7 +341,7 @@ def sent_with_sendgrid(*mails):
         return [send(each) for each in mails or [mail()]]
 
 
-def test_a_digest_is_one_request_that_names_the_reader_by_address_and_key_only(api):
+def test_sendgrid_request_identifies_the_reader_by_address_and_key_only(api):
     answer_with(api, "accepted")
 
     (outcome,) = sent_with_sendgrid()
@@ -367,14 +372,14 @@ def test_a_digest_is_one_request_that_names_the_reader_by_address_and_key_only(a
 
 @needs_data
 @pytest.mark.parametrize("kind", ["digest", "confirmation"])
-def test_a_request_is_what_the_providers_own_specification_asks_for(kind):
+def test_sendgrid_request_validates_against_the_openapi_specification(kind):
     spec = json.loads((DATA / "specs" / "sendgrid_mail_send_openapi.json").read_text())
     body = spec["components"]["requestBodies"]["PostMailSend"]
     schema = body["content"]["application/json"]["schema"]
     request = (
-        sendgrid.request(mail())
+        sendgrid.digest_payload(mail())
         if kind == "digest"
-        else sendgrid.plain_request(confirmation())
+        else sendgrid.account_mail_payload(confirmation())
     )
 
     jsonschema.validate(request, {**schema, "components": spec["components"]})
@@ -393,7 +398,7 @@ def test_a_request_is_what_the_providers_own_specification_asks_for(kind):
         ("server_error", "unknown", False, "500"),
     ],
 )
-def test_an_answer_says_what_is_known(api, name, state, retry, detail):
+def test_sendgrid_response_maps_to_a_result(api, name, state, retry, detail):
     answer_with(api, name)
 
     (outcome,) = sent_with_sendgrid()
@@ -403,7 +408,7 @@ def test_an_answer_says_what_is_known(api, name, state, retry, detail):
     assert "SG.invented" not in outcome.detail
 
 
-def test_an_error_that_is_no_json_is_told_in_its_own_words(api):
+def test_sendgrid_error_that_is_not_json_is_quoted(api):
     api.expect_request("/v3/mail/send").respond_with_data("<h1>Bad</h1>", status=403)
 
     (outcome,) = sent_with_sendgrid()
@@ -412,7 +417,7 @@ def test_an_error_that_is_no_json_is_told_in_its_own_words(api):
     assert outcome.halt
 
 
-def test_an_api_that_cannot_be_reached_is_a_refusal_for_now(settings):
+def test_sendgrid_unreachable_api_is_a_temporary_refusal(settings):
     settings.SENDGRID_API_URL = "http://127.0.0.1:9"
 
     (outcome,) = sent_with_sendgrid()
@@ -420,8 +425,8 @@ def test_an_api_that_cannot_be_reached_is_a_refusal_for_now(settings):
     assert (outcome.state, outcome.retry) == ("refused", True)
 
 
-def test_an_answer_that_never_comes_leaves_it_unknown(api, monkeypatch):
-    monkeypatch.setattr(sendgrid, "TIMEOUT_SECONDS", 0.3)
+def test_sendgrid_timeout_is_unknown(api, monkeypatch):
+    monkeypatch.setattr(sendgrid, "HTTP_TIMEOUT_S", 0.3)
     over = threading.Event()
     api.expect_request("/v3/mail/send").respond_with_handler(
         lambda request: over.wait(5) and Response(status=202)
@@ -431,11 +436,11 @@ def test_an_answer_that_never_comes_leaves_it_unknown(api, monkeypatch):
     over.set()
 
     assert outcome.state == "unknown"
-    assert outcome.detail.startswith("no answer: TimeoutError")
+    assert outcome.detail.startswith("no response: TimeoutError")
     assert not outcome.retry
 
 
-def test_a_connection_that_breaks_after_the_request_leaves_it_unknown(settings):
+def test_sendgrid_connection_lost_after_the_request_is_unknown(settings):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         settings.SENDGRID_API_URL = f"http://127.0.0.1:{listener.getsockname()[1]}"
         thread = threading.Thread(target=read_and_hang_up, args=[listener])
@@ -455,7 +460,7 @@ def read_and_hang_up(listener):
             received += connection.recv(65536)
 
 
-def test_a_confirmation_goes_through_the_same_api(api, settings):
+def test_sendgrid_backend_sends_account_mails(api, settings):
     settings.EMAIL_BACKEND = "digest.mailer.transports.sendgrid.EmailBackend"
     answer_with(api, "accepted")
 
@@ -467,7 +472,7 @@ def test_a_confirmation_goes_through_the_same_api(api, settings):
     assert "custom_args" not in body
 
 
-def test_a_confirmation_that_is_refused_is_an_error_unless_it_may_fail(api, settings):
+def test_sendgrid_backend_raises_unless_fail_silently(api, settings):
     settings.EMAIL_BACKEND = "digest.mailer.transports.sendgrid.EmailBackend"
     answer_with(api, "too_many")
 
@@ -476,6 +481,6 @@ def test_a_confirmation_that_is_refused_is_an_error_unless_it_may_fail(api, sett
     assert confirmation().send(fail_silently=True) == 0
 
 
-def test_no_transport_but_files_can_look():
-    assert smtp.find("key") is None
-    assert sendgrid.find("key") is None
+def test_only_files_can_tell_whether_a_mail_was_sent():
+    assert smtp.was_sent("key") is None
+    assert sendgrid.was_sent("key") is None

@@ -66,7 +66,7 @@ def test_health_is_bad_while_sending_is_paused_automatically(
     client, db, is_automatic, sending, status
 ):
     assert client.get("/health").json()["sending"] == "ok"
-    SendingPause.objects.pull(
+    SendingPause.objects.trigger(
         "401 secret detail", timezone.now(), is_automatic=is_automatic
     )
 
@@ -74,7 +74,7 @@ def test_health_is_bad_while_sending_is_paused_automatically(
 
     assert (response.status_code, response.json()["sending"]) == (status, sending)
     assert "401" not in body(response)
-    SendingPause.objects.all().lift(timezone.now())
+    SendingPause.objects.all().release(timezone.now())
     assert client.get("/health").json()["sending"] == "ok"
 
 

@@ -32,7 +32,7 @@ def test_follows_mutes_and_feedback_are_listed(client, url, ada, digest):
     follows.follow(ada, "topic", "robots")
     follows.follow(ada, "keyword", HOSTILE)
     follows.follow(ada, "author", "Bruno Lindqvist", -1)
-    paper_feedback.say(digest, 2, "less")
+    paper_feedback.store_opinion(digest, 2, "less")
 
     page = body(client.get(url))
 

@@ -1,40 +1,96 @@
-"""The interface between a digest and the mail provider: `Transport`, and the `Result` of one call."""
+"""The interface to mail providers: a `Mail`, a `Transport` that sends it, and the `Result` of one call."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import date, datetime
+from email.message import EmailMessage
+from email.policy import SMTP, EmailPolicy
 from enum import StrEnum
 from importlib import import_module
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from django.conf import settings
 
-from digest.mailer.mail import Mail
+
+@dataclass(frozen=True)
+class Mail:
+    """A rendered digest, the same for every transport."""
+
+    key: str
+    day: date
+    to: str
+    subject: str
+    text: str
+    html: str
+    headers: dict[str, str]
+    sent_at: datetime
+
+
+class UnfoldedHeaderPolicy(EmailPolicy):
+    """RFC 5322, except that URLs and ids in headers stay on one line.
+
+    The standard library folds a token longer than a line into encoded words, which
+    mailbox providers do not recognise as the address to unsubscribe at.
+    """
+
+    UNFOLDED = ("list-unsubscribe", "list-id", "message-id", "feedback-id")
+
+    def fold(self, name: str, value: Any) -> str:
+        if name.lower() in self.UNFOLDED:
+            return f"{name}: {value}{self.linesep}"
+        return str(super().fold(name, value))
+
+    def fold_binary(self, name: str, value: Any) -> bytes:
+        if name.lower() in self.UNFOLDED:
+            return self.fold(name, value).encode("ascii")
+        return super().fold_binary(name, value)
+
+
+POLICY = UnfoldedHeaderPolicy(linesep=SMTP.linesep)
+
+
+def as_message(mail: Mail) -> EmailMessage:
+    """Build the MIME message. Nothing in it is random, so a rebuilt mail has the same bytes."""
+    message = EmailMessage(policy=POLICY)
+    message["From"] = settings.MAIL_FROM
+    message["To"] = mail.to
+    message["Subject"] = mail.subject
+    message["Date"] = mail.sent_at
+    for name, value in mail.headers.items():
+        message[name] = value
+    message.set_content(mail.text, cte="quoted-printable")
+    message.add_alternative(mail.html, subtype="html", cte="quoted-printable")
+    message.set_boundary(f"=_{mail.key}")
+    return message
+
+
+def as_bytes(mail: Mail) -> bytes:
+    """Serialise a mail as ASCII with CRLF line ends."""
+    return as_message(mail).as_bytes()
 
 
 class ResultState(StrEnum):
-    """What is known after a call."""
-
     ACCEPTED = "accepted"
-    REFUSED = "refused"  # surely not accepted
-    UNKNOWN = "unknown"  # perhaps accepted: never to be sent again blindly
+    REFUSED = "refused"  # certainly not accepted
+    UNKNOWN = "unknown"  # may have been accepted: must not be sent again blindly
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a transport says of one mail.
+    """The result of offering one mail to the provider.
 
-    `retry`: refused for now, the same mail may be accepted later; `alone`: that
-    is about this recipient, the next one may be tried at once; `halt`: nobody will
-    be accepted until an operator has mended something; `wait`: seconds for which
-    the provider wants no further mail.
+    `retry`: a temporary refusal, the same mail may be accepted later.
+    `is_recipient`: the refusal concerns this recipient; the next mail may go at once.
+    `halt`: no mail will be accepted until an operator changes something.
+    `wait`: seconds for which the provider accepts no further mail.
     """
 
     state: ResultState
     detail: str = ""
     message_id: str = ""
     retry: bool = False
-    alone: bool = False
+    is_recipient: bool = False
     halt: bool = False
     wait: float = 0.0
 
@@ -46,11 +102,11 @@ def accepted(message_id: str, wait: float = 0.0) -> Result:
 def refused(
     detail: str,
     retry: bool = False,
-    alone: bool = False,
+    is_recipient: bool = False,
     halt: bool = False,
     wait: float = 0.0,
 ) -> Result:
-    return Result(ResultState.REFUSED, detail, "", retry, alone, halt, wait)
+    return Result(ResultState.REFUSED, detail, "", retry, is_recipient, halt, wait)
 
 
 def unknown(detail: str) -> Result:
@@ -64,14 +120,14 @@ class Transport(Protocol):
     """A module that sends: files, smtp or sendgrid."""
 
     def connect(self) -> AbstractContextManager[Send]:
-        """A way out, kept open between mails. Sending never raises for what the provider or the network does."""
+        """Open a connection for several mails. Sending never raises for network or provider errors."""
 
-    def find(self, key: str) -> bool | None:
-        """Whether the mail with this key was accepted; None where this transport cannot look."""
+    def was_sent(self, key: str) -> bool | None:
+        """Whether the mail with this key was accepted; None if this transport cannot tell."""
 
 
 def get_transport() -> Transport:
-    """Import and return the module that MAIL_TRANSPORT names; the SendGrid SDK is slow to load."""
+    """Import the module that MAIL_TRANSPORT names; lazily, because the SendGrid SDK loads slowly."""
     match settings.MAIL_TRANSPORT:
         case "files" | "smtp" | "sendgrid" as name:
             return cast(Transport, import_module(f"digest.mailer.transports.{name}"))

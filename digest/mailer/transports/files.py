@@ -1,4 +1,4 @@
-"""The transport for one machine: every mail becomes an .eml file in MAIL_DIR, whole or not at all."""
+"""Transport without a mail server: every mail becomes an .eml file in MAIL_DIR."""
 
 import os
 import tempfile
@@ -13,32 +13,29 @@ from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 
 from accounts.models import new_key
-from digest.mailer.mail import Mail, as_bytes
-from digest.mailer.transports import Result, Send, accepted, refused
+from digest.mailer.transports import Mail, Result, Send, accepted, as_bytes, refused
 
 
 @contextmanager
 def connect() -> Iterator[Send]:
-    """Nothing to connect to."""
-    yield send
+    yield send_mail
 
 
-def send(mail: Mail) -> Result:
-    """Write one mail as `<day>-<key>.eml`; writing it again replaces it with the same bytes."""
+def send_mail(mail: Mail) -> Result:
+    """Write the mail as `<day>-<key>.eml`; writing it again replaces it with the same bytes."""
     try:
-        write(f"{mail.day:%Y-%m-%d}-{mail.key}.eml", as_bytes(mail))
-    except OSError as error:  # full or read-only: an operator can mend that
+        write_file(f"{mail.day:%Y-%m-%d}-{mail.key}.eml", as_bytes(mail))
+    except OSError as error:  # disk full or read-only: an operator can fix that
         return refused(f"{settings.MAIL_DIR}: {error.strerror}", retry=True)
     return accepted(mail.headers["Message-ID"])
 
 
-def find(key: str) -> bool:
-    """Whether the mail with this key was written."""
+def was_sent(key: str) -> bool:
     return any(Path(settings.MAIL_DIR).glob(f"*-{key}.eml"))
 
 
-def write(name: str, content: bytes) -> None:
-    """Make a file appear under its name with all its content on the disk, or not at all."""
+def write_file(name: str, content: bytes) -> None:
+    """Write a file atomically and durably: other processes see all of it or nothing."""
     folder = Path(settings.MAIL_DIR)
     folder.mkdir(parents=True, exist_ok=True)
     handle, draft = tempfile.mkstemp(prefix=".draft-", dir=folder)
@@ -51,20 +48,20 @@ def write(name: str, content: bytes) -> None:
     except BaseException:
         Path(draft).unlink(missing_ok=True)
         raise
-    sync(folder)
+    sync_folder(folder)
 
 
-def sync(folder: Path) -> None:
-    """Make a rename survive a power cut."""
-    opened = os.open(folder, os.O_RDONLY)
+def sync_folder(folder: Path) -> None:
+    """Flush a directory, so that a rename survives a power failure."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(opened)
+        os.fsync(descriptor)
     finally:
-        os.close(opened)
+        os.close(descriptor)
 
 
 class EmailBackend(BaseEmailBackend):
-    """Django's way out for confirmations: into the same folder."""
+    """Django's mail backend for account mails: files in the same folder."""
 
     def __init__(self, fail_silently: bool = False, **kwargs: Any) -> None:
         super().__init__(fail_silently=fail_silently)
@@ -73,5 +70,5 @@ class EmailBackend(BaseEmailBackend):
         for message in email_messages:
             stamp = datetime.now(UTC)
             name = f"{stamp:%Y-%m-%d}-{stamp:%H%M%S%f}-{new_key()}.eml"
-            write(name, message.message().as_bytes())
+            write_file(name, message.message().as_bytes())
         return len(email_messages)

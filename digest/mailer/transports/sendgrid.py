@@ -1,4 +1,4 @@
-"""The transport for SendGrid's v3 API: one request a digest, through its SDK, with plain dicts."""
+"""Transport over SendGrid's v3 API: one request a digest, through its SDK, with plain dicts."""
 
 import json
 import time
@@ -14,8 +14,8 @@ from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.core.mail.backends.base import BaseEmailBackend
 from python_http_client.exceptions import HTTPError
 
-from digest.mailer.mail import Mail
 from digest.mailer.transports import (
+    Mail,
     Result,
     ResultState,
     Send,
@@ -24,14 +24,14 @@ from digest.mailer.transports import (
     unknown,
 )
 
-# The SDK waits for ever unless told; well under a batch's lease.
-TIMEOUT_SECONDS = 20
-# Too slow, and too many: the same request may pass later.
-PASSING = (408, 429)
-# A key that was revoked or may not send: no digest's fault, and no digest's end.
-OURS_TO_MEND = (401, 403)
-# Its own List-Unsubscribe would replace ours, its links and pixels would watch readers.
-TRACKING = {
+# The SDK has no timeout by default; this one is well below a batch's lease.
+HTTP_TIMEOUT_S = 20
+# Request timeout and rate limit: the same request may succeed later.
+TEMPORARY_STATUSES = (408, 429)
+# A key that was revoked or may not send: an operator must act, no digest fails.
+CREDENTIAL_STATUSES = (401, 403)
+# SendGrid's List-Unsubscribe would replace ours; its links and pixels would track readers.
+TRACKING_OFF = {
     "click_tracking": {"enable": False, "enable_text": False},
     "open_tracking": {"enable": False},
     "subscription_tracking": {"enable": False},
@@ -42,28 +42,28 @@ Payload = dict[str, Any]
 
 @contextmanager
 def connect() -> Iterator[Send]:
-    """One client for all mails; its SDK opens a connection for each."""
-    client = sender()
-    yield lambda mail: post(client, request(mail))
+    """Create one client; its SDK opens a connection for each mail."""
+    client = create_client()
+    yield lambda mail: post_payload(client, digest_payload(mail))
 
 
-def find(key: str) -> None:
-    """SendGrid cannot be asked; its events tell later (see feedback)."""
+def was_sent(key: str) -> None:
+    """SendGrid cannot be asked; its events arrive later (see digest.feedback)."""
 
 
-def sender() -> Any:
-    """The SDK's endpoint for mails."""
+def create_client() -> Any:
+    """Return the SDK's endpoint for mails."""
     api = sendgrid.SendGridAPIClient(
         api_key=settings.SENDGRID_API_KEY, host=settings.SENDGRID_API_URL
     )
-    api.client.timeout = TIMEOUT_SECONDS
+    api.client.timeout = HTTP_TIMEOUT_S
     return api.client.mail.send
 
 
-def request(mail: Mail) -> Payload:
-    """A digest as the v3 API wants it: text before HTML, and nothing of the reader but the address and an opaque key."""
+def digest_payload(mail: Mail) -> Payload:
+    """Build the request of a digest; of the reader it holds only the address and an opaque key."""
     return {
-        **envelope([mail.to], mail.subject, settings.MAIL_FROM),
+        **envelope_payload([mail.to], mail.subject, settings.MAIL_FROM),
         "content": [
             {"type": "text/plain", "value": mail.text},
             {"type": "text/html", "value": mail.html},
@@ -74,83 +74,89 @@ def request(mail: Mail) -> Payload:
     }
 
 
-def envelope(to: Sequence[str], subject: str, sender: str) -> Payload:
+def envelope_payload(to: Sequence[str], subject: str, sender: str) -> Payload:
     name, address = parseaddr(sender)
     return {
-        "personalizations": [{"to": [{"email": each} for each in to]}],
+        "personalizations": [{"to": [{"email": recipient} for recipient in to]}],
         "from": {"email": address, "name": name} if name else {"email": address},
         "subject": subject,
-        "tracking_settings": TRACKING,
+        "tracking_settings": TRACKING_OFF,
     }
 
 
-def post(client: Any, payload: Payload) -> Result:
-    """One request. No idempotency key exists, so what is not surely refused and not accepted is unknown."""
+def post_payload(client: Any, payload: Payload) -> Result:
+    """Make one request. The API has no idempotency key, so an unclear answer is unknown."""
     try:
-        answer = client.post(request_body=payload)
+        response = client.post(request_body=payload)
     except HTTPError as error:
-        return judged(error.status_code, error.body, error.headers)
+        return result_of_error(error.status_code, error.body, error.headers)
     except URLError as error:
-        # urllib says so only while it connects and writes: the request never was
-        # complete, so nobody can have accepted it.
+        # urllib raises this only while it connects and writes: the request was never
+        # complete, so it cannot have been accepted.
         return refused(f"not reached: {error.reason}", retry=True)
     except (OSError, ValueError) as error:
-        return unknown(f"no answer: {type(error).__name__}: {error}")
-    if 200 <= answer.status_code < 300:
-        name = answer.headers.get("X-Message-Id") or "no id was given"
-        return accepted(name, wait=asked_to_wait(answer.headers))
-    return unknown(f"{answer.status_code}: an answer that the API does not describe")
+        return unknown(f"no response: {type(error).__name__}: {error}")
+    if 200 <= response.status_code < 300:
+        message_id = response.headers.get("X-Message-Id") or "no id in the response"
+        return accepted(message_id, wait=rate_limit_wait(response.headers))
+    return unknown(f"{response.status_code}: not a documented response")
 
 
-def judged(status: int, body: bytes | str, headers: Mapping[str, str]) -> Result:
-    """4xx is surely not accepted; a server's own error leaves it open."""
-    detail = f"{status} {complaint(body)}".strip()
-    if status in OURS_TO_MEND:
+def result_of_error(
+    status: int, body: bytes | str, headers: Mapping[str, str]
+) -> Result:
+    """Map an error response: 4xx is certainly not accepted, 5xx may have been."""
+    detail = f"{status} {error_messages(body)}".strip()
+    if status in CREDENTIAL_STATUSES:
         return refused(detail, retry=True, halt=True)
     if 400 <= status < 500:
-        return refused(detail, retry=status in PASSING, wait=asked_to_wait(headers))
+        wait = rate_limit_wait(headers)
+        return refused(detail, retry=status in TEMPORARY_STATUSES, wait=wait)
     return unknown(detail)
 
 
-def asked_to_wait(headers: Mapping[str, str]) -> float:
-    """Seconds until its limit begins anew, where X-RateLimit-Remaining says that none is left.
+def rate_limit_wait(headers: Mapping[str, str]) -> float:
+    """Seconds until the rate limit resets if X-RateLimit-Remaining is 0, else 0.
 
-    X-RateLimit-Reset is seconds since 1970.
+    X-RateLimit-Reset is in seconds since 1970.
     """
     try:
-        left = int(headers.get("X-RateLimit-Remaining", 1))
+        remaining = int(headers.get("X-RateLimit-Remaining", 1))
         reset = float(headers.get("X-RateLimit-Reset", 0))
     except ValueError:
         return 0.0
-    return max(0.0, reset - time.time()) if left <= 0 else 0.0
+    return max(0.0, reset - time.time()) if remaining <= 0 else 0.0
 
 
-def complaint(body: bytes | str) -> str:
-    """What the API says in {"errors": [{"message"}]}, else the beginning of whatever it said."""
-    said = body.decode(errors="replace") if isinstance(body, bytes) else body
+def error_messages(body: bytes | str) -> str:
+    """Join the messages in {"errors": [{"message"}]}; of any other body return the beginning."""
+    text = body.decode(errors="replace") if isinstance(body, bytes) else body
     try:
-        return "; ".join(str(error["message"]) for error in json.loads(said)["errors"])
+        return "; ".join(str(error["message"]) for error in json.loads(text)["errors"])
     except (ValueError, KeyError, TypeError):
-        return said[:200]
+        return text[:200]
 
 
 class EmailBackend(BaseEmailBackend):
-    """Django's way out for confirmations: the same API."""
+    """Django's mail backend for account mails: the same API."""
 
     def __init__(self, fail_silently: bool = False, **kwargs: Any) -> None:
         super().__init__(fail_silently=fail_silently)
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
-        client = sender()
-        outcomes = [post(client, plain_request(message)) for message in email_messages]
-        failed = [each for each in outcomes if each.state != ResultState.ACCEPTED]
-        if failed and not self.fail_silently:
-            raise OSError(f"SendGrid: {failed[0].detail}")
-        return len(outcomes) - len(failed)
+        client = create_client()
+        results = [
+            post_payload(client, account_mail_payload(message))
+            for message in email_messages
+        ]
+        failures = [each for each in results if each.state != ResultState.ACCEPTED]
+        if failures and not self.fail_silently:
+            raise OSError(f"SendGrid: {failures[0].detail}")
+        return len(results) - len(failures)
 
 
-def plain_request(message: EmailMessage) -> Payload:
-    """One of Django's messages as the v3 API wants it."""
+def account_mail_payload(message: EmailMessage) -> Payload:
+    """Convert one of Django's messages."""
     content = [{"type": "text/plain", "value": str(message.body)}]
     if isinstance(message, EmailMultiAlternatives):
         content += [
@@ -158,5 +164,5 @@ def plain_request(message: EmailMessage) -> Payload:
             for body, kind in message.alternatives
         ]
     headers = {name: str(value) for name, value in message.extra_headers.items()}
-    made = envelope(message.to, str(message.subject), message.from_email)
-    return {**made, "content": content, **({"headers": headers} if headers else {})}
+    payload = envelope_payload(message.to, str(message.subject), message.from_email)
+    return {**payload, "content": content, **({"headers": headers} if headers else {})}

@@ -1,4 +1,4 @@
-"""The transport for any mail server: one kept SMTP connection, opened again where it broke."""
+"""Transport over SMTP: one persistent connection, reopened when it breaks."""
 
 import smtplib
 import ssl
@@ -12,18 +12,25 @@ from urllib.parse import unquote, urlsplit
 from django.conf import settings
 from django.core.mail.backends import smtp as django_smtp
 
-from digest.mailer.mail import Mail, as_bytes
-from digest.mailer.transports import Result, Send, accepted, refused, unknown
+from digest.mailer.transports import (
+    Mail,
+    Result,
+    Send,
+    accepted,
+    as_bytes,
+    refused,
+    unknown,
+)
 
-# A server that says nothing for so long has gone; well under a batch's lease.
-TIMEOUT_SECONDS = 20
-SCHEMES = {"smtp": 25, "smtps": 465, "smtp+tls": 587}
-SHUTTING_DOWN = 421  # RFC 5321: said by a server that closes the connection
+# Well below a batch's lease.
+SMTP_TIMEOUT_S = 20
+DEFAULT_PORTS = {"smtp": 25, "smtps": 465, "smtp+tls": 587}
+SERVICE_CLOSING = 421  # RFC 5321: the server closes the connection
 
 
 @dataclass(frozen=True)
 class Server:
-    """What SMTP_URL says: smtp:// in clear, smtps:// within TLS, smtp+tls:// with STARTTLS."""
+    """SMTP_URL, parsed: smtp:// in clear, smtps:// over TLS, smtp+tls:// with STARTTLS."""
 
     scheme: str
     host: str
@@ -32,153 +39,159 @@ class Server:
     password: str
 
 
-def server() -> Server:
-    """The server of SMTP_URL; ValueError where it is none."""
+def parse_server() -> Server:
+    """Parse SMTP_URL; raise ValueError if it names no server."""
     parts = urlsplit(settings.SMTP_URL)
-    if parts.scheme not in SCHEMES or not parts.hostname:
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
         raise ValueError("SMTP_URL must look like smtp+tls://user:password@host:587")
     return Server(
         parts.scheme,
         parts.hostname,
-        parts.port or SCHEMES[parts.scheme],
+        parts.port or DEFAULT_PORTS[parts.scheme],
         unquote(parts.username or ""),
         unquote(parts.password or ""),
     )
 
 
-class Line:
-    """A connection that is opened by the first mail, kept, and replaced where it broke."""
+class Connection:
+    """A connection that the first mail opens, that is kept, and replaced when it breaks."""
 
     def __init__(self) -> None:
-        self.open: smtplib.SMTP | None = None
+        self.smtp: smtplib.SMTP | None = None
 
-    def send(self, mail: Mail) -> Result:
-        """Hand one mail over; once more at once where the kept connection turns out to be dead."""
-        kept = self.open is not None
+    def send_mail(self, mail: Mail) -> Result:
+        """Send one mail; retry once at once if the kept connection turns out to be dead."""
+        was_open = self.smtp is not None
         try:
-            return self.attempt(mail)
+            return self.attempt_mail(mail)
         except smtplib.SMTPAuthenticationError as error:
             self.close()
-            return refused(said(error), retry=True, halt=True)
+            return refused(describe_error(error), retry=True, halt=True)
         except (OSError, smtplib.SMTPException) as error:
             self.close()
-            return self.send(mail) if kept else refused(said(error), retry=True)
+            if was_open:
+                return self.send_mail(mail)
+            return refused(describe_error(error), retry=True)
 
-    def attempt(self, mail: Mail) -> Result:
-        """One try. What it raises was raised before the mail's content was offered."""
-        if self.open is None:
-            self.open = connected(server())
-        refusal = envelope(self.open, mail)
+    def attempt_mail(self, mail: Mail) -> Result:
+        """Try once. Any exception is raised before the content was offered."""
+        if self.smtp is None:
+            self.smtp = open_smtp(parse_server())
+        refusal = send_envelope(self.smtp, mail)
         if refusal:
-            self.tidy(refusal)
+            self.reset_session(refusal)
             return refusal
-        return self.hand(self.open, as_bytes(mail), mail.headers["Message-ID"])
+        return self.send_content(self.smtp, as_bytes(mail), mail.headers["Message-ID"])
 
-    def hand(self, connection: smtplib.SMTP, content: bytes, message_id: str) -> Result:
-        """The content itself: from here on a lost connection leaves it unknown whether it was accepted."""
+    def send_content(
+        self, connection: smtplib.SMTP, content: bytes, message_id: str
+    ) -> Result:
+        """Send DATA: from here on, a lost connection leaves it unknown whether the mail was accepted."""
         try:
             code, reply = connection.data(content)
         except smtplib.SMTPDataError as error:
             code, reply = error.smtp_code, error.smtp_error  # type: ignore[assignment]
         except (OSError, smtplib.SMTPException) as error:
             self.close()
-            return unknown(f"connection lost: {said(error)}")
+            return unknown(f"connection lost: {describe_error(error)}")
         if code == 250:
             return accepted(message_id)
-        outcome = refusal_of(code, reply)
-        self.tidy(outcome)
-        return outcome
+        refusal = result_of_refusal(code, reply)
+        self.reset_session(refusal)
+        return refusal
 
-    def tidy(self, refusal: Result) -> None:
-        """Make the connection ready for the next mail, or give it up."""
+    def reset_session(self, refusal: Result) -> None:
+        """Make the connection ready for the next mail, or close it."""
         try:
-            if self.open is None or refusal.detail.startswith(str(SHUTTING_DOWN)):
+            if self.smtp is None or refusal.detail.startswith(str(SERVICE_CLOSING)):
                 raise smtplib.SMTPServerDisconnected
-            self.open.rset()
+            self.smtp.rset()
         except (OSError, smtplib.SMTPException):
             self.close()
 
     def close(self) -> None:
-        if self.open:
+        if self.smtp:
             with suppress(OSError, smtplib.SMTPException):
-                self.open.quit()
-            self.open.close()
-        self.open = None
+                self.smtp.quit()
+            self.smtp.close()
+        self.smtp = None
 
 
-def connected(server: Server) -> smtplib.SMTP:
-    """A connection that is greeted, encrypted and logged in as SMTP_URL asks."""
-    # Our own name: smtplib would ask the resolver for it, which may take seconds.
-    name = urlsplit(settings.SITE_URL).hostname or "localhost"
-    where: dict[str, Any] = {"local_hostname": name, "timeout": TIMEOUT_SECONDS}
+def open_smtp(server: Server) -> smtplib.SMTP:
+    """Connect, greet, encrypt and log in as SMTP_URL asks."""
+    # Our own host name: smtplib would ask the resolver for it, which may take seconds.
+    host = urlsplit(settings.SITE_URL).hostname or "localhost"
+    options: dict[str, Any] = {"local_hostname": host, "timeout": SMTP_TIMEOUT_S}
     if server.scheme == "smtps":
         context = ssl.create_default_context()
-        line: smtplib.SMTP = smtplib.SMTP_SSL(
-            server.host, server.port, context=context, **where
+        connection: smtplib.SMTP = smtplib.SMTP_SSL(
+            server.host, server.port, context=context, **options
         )
     else:
-        line = smtplib.SMTP(server.host, server.port, **where)
+        connection = smtplib.SMTP(server.host, server.port, **options)
     try:
-        line.ehlo_or_helo_if_needed()
+        connection.ehlo_or_helo_if_needed()
         if server.scheme == "smtp+tls":
-            line.starttls(context=ssl.create_default_context())
+            connection.starttls(context=ssl.create_default_context())
         if server.user:
-            line.login(server.user, server.password)
+            connection.login(server.user, server.password)
     except BaseException:
-        line.close()
+        connection.close()
         raise
-    return line
+    return connection
 
 
-def envelope(connection: smtplib.SMTP, mail: Mail) -> Result | None:
-    """Name sender and recipient; the refusal where the server wants one of them not."""
+def send_envelope(connection: smtplib.SMTP, mail: Mail) -> Result | None:
+    """Send MAIL and RCPT; return the refusal if the server refuses either."""
     code, reply = connection.mail(parseaddr(settings.MAIL_FROM)[1])
     if code != 250:
-        return refusal_of(code, reply)
+        return result_of_refusal(code, reply)
     try:
         code, reply = connection.rcpt(mail.to)
     except UnicodeEncodeError:
-        return refused("the address is not ASCII, which this server may not support")
-    return None if code in (250, 251) else refusal_of(code, reply, alone=True)
+        return refused("the address is not ASCII and the server has no SMTPUTF8")
+    if code in (250, 251):
+        return None
+    return result_of_refusal(code, reply, is_recipient=True)
 
 
-def refusal_of(code: int, reply: bytes, alone: bool = False) -> Result:
-    """RFC 5321: 4yz is for now, 5yz for good; a server that shuts down refuses everybody."""
+def result_of_refusal(code: int, reply: bytes, is_recipient: bool = False) -> Result:
+    """Map a reply by RFC 5321: 4yz is temporary, 5yz permanent; 421 concerns all recipients."""
     detail = f"{code} {reply.decode(errors='replace')}"
-    return refused(detail, retry=code < 500, alone=alone and code != SHUTTING_DOWN)
+    is_recipient = is_recipient and code != SERVICE_CLOSING
+    return refused(detail, retry=code < 500, is_recipient=is_recipient)
 
 
-def said(error: Exception) -> str:
-    """An error in one line, without the password that a URL might hold."""
+def describe_error(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
 @contextmanager
 def connect() -> Iterator[Send]:
-    """One connection for all mails that are sent before it closes."""
-    line = Line()
+    """Use one connection for all mails that are sent before it closes."""
+    connection = Connection()
     try:
-        yield line.send
+        yield connection.send_mail
     finally:
-        line.close()
+        connection.close()
 
 
-def find(key: str) -> None:
+def was_sent(key: str) -> None:
     """A mail server cannot be asked what it accepted."""
 
 
 class EmailBackend(django_smtp.EmailBackend):
-    """Django's way out for confirmations: the same server."""
+    """Django's mail backend for account mails: the same server."""
 
     def __init__(self, fail_silently: bool = False, **kwargs: Any) -> None:
-        to = server()
+        server = parse_server()
         super().__init__(
-            host=to.host,
-            port=to.port,
-            username=to.user,
-            password=to.password,
-            use_tls=to.scheme == "smtp+tls",
-            use_ssl=to.scheme == "smtps",
-            timeout=TIMEOUT_SECONDS,
+            host=server.host,
+            port=server.port,
+            username=server.user,
+            password=server.password,
+            use_tls=server.scheme == "smtp+tls",
+            use_ssl=server.scheme == "smtps",
+            timeout=SMTP_TIMEOUT_S,
             fail_silently=fail_silently,
         )

@@ -1,4 +1,4 @@
-"""`manage.py preview`: the mail that a reader would get, stored nowhere."""
+"""`manage.py preview`: print the mail that a reader would get."""
 
 from argparse import ArgumentParser
 from datetime import date
@@ -7,9 +7,9 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from digest.mailer.compose import as_message, compose_preview
-from digest.management.commands.send import edition_of, reader_of
-from digest.ranking import choose
+from digest.mailer.compose import compose_preview
+from digest.mailer.transports import as_message
+from digest.management.commands.send import get_edition, get_reader
 
 
 class Command(BaseCommand):
@@ -23,16 +23,20 @@ class Command(BaseCommand):
         parser.add_argument("--format", choices=["html", "text", "eml"], default="text")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        edition, reader = edition_of(options["day"]), reader_of(options["email"])
+        from digest.ranking import choose
+
+        edition, reader = get_edition(options["day"]), get_reader(options["email"])
         now = timezone.now()
         picks = choose.preview_for(edition, reader, now)
         if not picks and not reader.wants_note:
-            self.stderr.write(f"{reader} would get no mail: nothing is new for them.")
+            self.stderr.write(
+                f"{reader} would get no mail: no new paper matches what they follow."
+            )
             return
         mail = compose_preview(edition, reader, picks, now)
-        shown = {
+        formats = {
             "html": mail.html,
             "text": mail.text,
             "eml": as_message(mail).as_string(),
         }
-        self.stdout.write(shown[options["format"]])
+        self.stdout.write(formats[options["format"]])

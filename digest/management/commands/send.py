@@ -1,4 +1,4 @@
-"""`manage.py send`: mail one day's edition now, by hand."""
+"""`manage.py send`: mail one day's edition now."""
 
 import time
 from argparse import ArgumentParser
@@ -12,19 +12,19 @@ from accounts.addresses import canonical_address
 from accounts.models import Subscriber
 from digest import tasks
 from digest.mailer import plan, shutdown
-from digest.mailer.ledger import LEASE
-from digest.mailer.progress import Meter, Progress
+from digest.mailer.claims import LEASE
+from digest.mailer.progress import Progress, ProgressReporter
 from digest.models import Edition, SendingPause
 
 POLL_SECONDS = 2
 
 
 class Command(BaseCommand):
-    has_waited = is_on_line = False
     help = (
-        "Freeze the edition of a day where it is open, and mail it to every reader who has not had it. "
-        "Again sends nothing again; an interrupted sending is finished."
+        "Freeze the edition of a day if it is open, and mail it to every reader who has not had it. "
+        "Running it again sends nothing twice and finishes an interrupted sending."
     )
+    has_waited = is_on_progress_line = False
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -34,55 +34,55 @@ class Command(BaseCommand):
         parser.add_argument(
             "--dry-run",
             action="store_true",
-            help="Say how many would be mailed, and stop.",
+            help="Print how many readers would be mailed, and stop.",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        edition = edition_of(options["day"])
-        reader = reader_of(options["to"]) if options["to"] else None
+        edition = get_edition(options["day"])
+        reader = get_reader(options["to"]) if options["to"] else None
         if options["dry_run"]:
-            self.say_how_many(edition, reader)
+            self.print_audience(edition, reader)
             return
-        meter = Meter(edition, self.show)
-        with shutdown.on_signals():
+        reporter = ProgressReporter(edition, self.show_progress)
+        with shutdown.handle_signals():
             tally = tasks.send_edition(
-                edition, reader, timezone.now(), meter.tick, self.wait
+                edition, reader, timezone.now(), reporter.update, self.wait
             )
-        self.end_line()
+        self.end_progress_line()
         self.stdout.write(str(tally))
-        pause = SendingPause.objects.of(edition.pk).first()
+        pause = SendingPause.objects.blocking(edition.pk).first()
         if pause and tally.waiting:
-            raise CommandError(f"{pause}. Lift that in the admin, and send again.")
+            raise CommandError(f"{pause}. Resume sending in the admin and run again.")
         if tally.failed or tally.waiting:
             raise CommandError(
-                "Not everybody was mailed: see the batches in the admin, and send again."
+                "Some readers were not mailed. See the batches in the admin, and run again."
             )
 
-    def show(self, progress: Progress) -> None:
-        """On a terminal one line that changes, elsewhere one line each time."""
+    def show_progress(self, progress: Progress) -> None:
+        """Update one line on a terminal; write one line each time elsewhere."""
         if self.stdout.isatty():
             self.stdout.write(f"\r\033[K{progress}", ending="")
-            self.is_on_line = True
+            self.is_on_progress_line = True
         else:
             self.stderr.write(str(progress))
         self.stdout.flush()
 
-    def end_line(self) -> None:
-        if self.is_on_line:
+    def end_progress_line(self) -> None:
+        if self.is_on_progress_line:
             self.stdout.write("")
 
     def wait(self) -> None:
-        """Another worker is sending, or has died while it did."""
+        """Wait while other workers own batches, explaining it once."""
         if not self.has_waited:
             self.stderr.write(
-                f"Some batches are held elsewhere: waiting for them. A dead worker's come free after {LEASE}."
+                f"Other workers are sending some batches; waiting for them. Batches of dead workers are free after {LEASE}."
             )
         self.has_waited = True
         time.sleep(POLL_SECONDS)
 
-    def say_how_many(self, edition: Edition, reader: Subscriber | None) -> None:
-        everyone = plan.everyone(edition, timezone.now())
-        audience = Subscriber.objects.not_suppressed().filter(pk__in=everyone)
+    def print_audience(self, edition: Edition, reader: Subscriber | None) -> None:
+        unserved = plan.unserved_readers(edition, timezone.now())
+        audience = Subscriber.objects.not_suppressed().filter(pk__in=unserved)
         if reader:
             audience = audience.filter(pk=reader.pk)
         self.stdout.write(
@@ -90,7 +90,7 @@ class Command(BaseCommand):
         )
 
 
-def edition_of(day: date) -> Edition:
+def get_edition(day: date) -> Edition:
     try:
         return Edition.objects.get(day=day)
     except Edition.DoesNotExist:
@@ -99,10 +99,10 @@ def edition_of(day: date) -> Edition:
         ) from None
 
 
-def reader_of(email: str) -> Subscriber:
+def get_reader(email: str) -> Subscriber:
     try:
         return Subscriber.objects.get(email=canonical_address(email))
     except Subscriber.DoesNotExist:
         raise CommandError(
-            f"{email} is not a reader: look for the address in the admin."
+            f"No reader has the address {email}: search for it in the admin."
         ) from None

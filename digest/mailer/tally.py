@@ -1,0 +1,103 @@
+"""The outcome of every reader of an edition, counted from the database."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Max, QuerySet
+
+from accounts.models import Subscriber
+from digest.models import Batch, Digest, Edition, SendingPause
+from digest.models.editions import EXPIRES_AFTER
+
+Outcome = Digest.Outcome
+
+
+@dataclass(frozen=True)
+class Tally:
+    """An edition's readers by outcome: recipients is the sum of all others."""
+
+    recipients: int = 0
+    accepted: int = 0
+    failed: int = 0
+    unknown: int = 0
+    skipped: int = 0
+    waiting: int = 0
+
+    @property
+    def is_balanced(self) -> bool:
+        """Whether every reader has an outcome."""
+        return self.recipients == (
+            self.accepted + self.failed + self.unknown + self.skipped
+        )
+
+    def __str__(self) -> str:
+        text = (
+            f"recipients {self.recipients} = accepted {self.accepted} + failed {self.failed}"
+            f" + unknown {self.unknown} + skipped {self.skipped}"
+        )
+        return f"{text} + waiting {self.waiting}" if self.waiting else text
+
+
+def count_outcomes(edition: Edition) -> Tally:
+    """Count this edition's readers, each once however many batches name them; erased ones not at all."""
+    counts = Counter(Digest.objects.filter(edition=edition).count_outcomes())
+    batches = Batch.objects.filter(slot__edition=edition)
+    counts[Outcome.PENDING] += len(readers_without_digest(edition, batches))
+    return Tally(
+        recipients=counts.total(),
+        accepted=counts[Outcome.ACCEPTED],
+        failed=counts[Outcome.FAILED],
+        unknown=counts[Outcome.UNKNOWN],
+        skipped=counts[Outcome.SKIPPED],
+        waiting=counts[Outcome.PENDING],
+    )
+
+
+def reconciliation_error(
+    edition: Edition, now: datetime, tally: Tally | None = None
+) -> str:
+    """Describe readers without an outcome in finished batches, or in all once the edition is over; "" if none.
+
+    `tally` saves counting. It takes several queries while sending goes on, so a tally
+    that is not balanced is only a reason to look closer.
+    """
+    tally = tally or count_outcomes(edition)
+    if tally.is_balanced:
+        return ""
+    batches = Batch.objects.filter(slot__edition=edition)
+    due = batches if is_over(edition, now) else batches.filter(state=Batch.State.DONE)
+    if not (number := count_without_outcome(edition, due)):
+        return ""
+    unfinished = due.unfinished().count()
+    cause = (
+        f"{unfinished} batches were not sent"
+        if unfinished
+        else "their batches are done"
+    )
+    return f"{number} of {tally.recipients} readers have no outcome: {cause}"
+
+
+def count_without_outcome(edition: Edition, batches: QuerySet[Batch]) -> int:
+    pending = Digest.objects.pending().filter(batch__in=batches)
+    return pending.count() + len(readers_without_digest(edition, batches))
+
+
+def is_over(edition: Edition, now: datetime) -> bool:
+    """Whether no mail of this edition can leave any more: its last slot expired, and no pause holds it."""
+    last = edition.slots.aggregate(at=Max("at"))["at"]
+    if last is None or SendingPause.objects.blocking(edition.pk).exists():
+        return False
+    return bool(now > last + EXPIRES_AFTER)
+
+
+def readers_without_digest(edition: Edition, batches: QuerySet[Batch]) -> set[int]:
+    """Ids of existing readers who are in these batches of an edition and have no digest yet."""
+    planned: set[int] = set()
+    for readers in batches.values_list("readers", flat=True).iterator():
+        planned.update(readers)
+    planned.difference_update(edition.digests.values_list("subscriber_id", flat=True))
+    if not planned:
+        return planned
+    span = Subscriber.objects.filter(pk__gte=min(planned), pk__lte=max(planned))
+    return planned.intersection(span.values_list("pk", flat=True))

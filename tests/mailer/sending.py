@@ -1,0 +1,70 @@
+"""Constructors for the tests of sending: a planned batch, a provider, and a worker at a given time."""
+
+from contextlib import contextmanager
+from datetime import timedelta
+
+import time_machine
+
+from digest.mailer import claims, deliver
+from digest.mailer.transports import accepted
+from digest.models import Digest
+from tests import make
+
+NOW = make.NOW + timedelta(hours=1)
+LATER = NOW + timedelta(minutes=6)  # after any lease taken at NOW
+
+
+class Killed(BaseException):
+    """Ends a worker at any point: nothing catches it."""
+
+
+class Provider:
+    """A provider whose answers are given by address; it records every attempt."""
+
+    def __init__(self, answers=()):
+        self.answers, self.attempts = dict(answers), []
+
+    @contextmanager
+    def connect(self):
+        yield lambda mail: self.send(mail)
+
+    def send(self, mail):
+        self.attempts.append(mail.to)
+        answer = self.answers.get(mail.to, accepted("id"))
+        answer = answer.pop(0) if isinstance(answer, list) else answer
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def was_sent(self, key):
+        return None
+
+
+def planned_batch(readers=3, **fields):
+    """A batch of readers r0, r1, … of an edition frozen at nine, and their digests."""
+    edition = make.edition(papers=2)
+    picks = [(candidate.pk, 0) for candidate in edition.candidates.all()]
+    edition = make.frozen(edition)
+    rows = [make.subscriber(f"r{n}@example.org") for n in range(readers)]
+    batch = make.batch(edition, rows, **fields)
+    for row in rows:
+        make.digest(batch, row, picks)
+    return batch
+
+
+def deliver_at(now, batch, digests=None):
+    """Deliver a claimed batch while the clock shows `now`."""
+    digests = list(batch.digests.order_by("pk")) if digests is None else digests
+    with time_machine.travel(now, tick=False):
+        return deliver.deliver_batch(batch, digests)
+
+
+def run_worker(now=NOW):
+    """Claim and deliver one batch; None if none is claimable."""
+    batch = claims.claim_next(now)
+    return deliver_at(now, batch) if batch else None
+
+
+def outcomes():
+    """The outcome of each digest, in the order of their ids."""
+    return list(Digest.objects.order_by("pk").values_list("outcome", flat=True))
