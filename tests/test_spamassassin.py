@@ -11,7 +11,7 @@ import pytest
 
 from accounts import emails
 from digest.mailer import compose
-from digest.mailer.mail import as_bytes
+from digest.mailer.transports import as_bytes
 from digest.models import Edition
 from tests import make
 
@@ -75,7 +75,7 @@ def digest_mail(name, papers):
     )
     picks = [(candidate.pk, 0) for candidate in edition.candidates.all()[:papers]]
     batch = make.batch(edition, [reader])
-    return as_bytes(compose.compose(make.digest(batch, reader, picks)))
+    return as_bytes(compose.compose_digest(make.digest(batch, reader, picks)))
 
 
 def account_mail(name, **context):
