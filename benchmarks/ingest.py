@@ -26,12 +26,13 @@ from django.core.management import call_command
 from django.db import connection
 
 import tests.environment  # noqa: F401  PostgreSQL, and Django on it
-from digest.ingest import sample, store
+from digest.ingest import store
 from digest.ingest.sources import arxiv_feed, arxiv_oai
 from digest.ingest.sources.listing import Listing
 from digest.models import IngestRun, Paper
 from digest.text.plain import to_plain_text
 from tests.conftest import DATA
+from tests.ingest import documents
 
 FEED = 2_000  # entries; the most that arXiv serves
 PAGE = 1_000  # records of OAI-PMH
@@ -65,8 +66,10 @@ def feeds(listings: list[Listing]) -> Result:
 
     Turn by turn, so that what else this machine does bears on both.
     """
-    document = sample.atom(listings, DAY)
-    newer = sample.atom([replace(one, version=2) for one in listings], DAY)
+    document = documents.write_atom_feed(listings, DAY)
+    newer = documents.write_atom_feed(
+        [replace(one, version=2) for one in listings], DAY
+    )
     ours, again, revised, theirs, theirs_again = [], [], [], [], []
     for _ in range(ROUNDS):
         for _ in range(OURS):
@@ -147,7 +150,9 @@ def take_in(document: bytes) -> None:
 
 
 def run() -> IngestRun:
-    return IngestRun(source="arxiv", origin="a benchmark", started_at=NOW)
+    return IngestRun(
+        kind="document", source="arxiv", origin="a benchmark", started_at=NOW
+    )
 
 
 def uncleaned() -> AbstractContextManager[object]:

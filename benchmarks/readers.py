@@ -91,7 +91,7 @@ def take_in(
     """A day's listing, and the votes that its papers and the earlier ones have that morning."""
     file = folder / f"{morning:%Y-%m-%d}.xml"
     file.write_bytes(document)
-    run_source.collect([file], morning)
+    run_source.ingest_documents([file], morning)
     known = Paper.objects.in_bulk(field_name="identifier")
     latest = {
         name: (at, value)

@@ -59,7 +59,7 @@ def enqueue_best_effort(task: Task[Any, None], *arguments: Any) -> None:
 def ingest_announcements() -> None:
     """Fetch today's announcements unless they are stored; rank the newest edition."""
     now = timezone.now()
-    if run_source.poll(now):
+    if run_source.poll_feed(now):
         rank_newest_edition(now)
 
 
@@ -67,7 +67,7 @@ def ingest_announcements() -> None:
 def run_daily_check() -> None:
     """Compare the feeds with OAI-PMH, once per day."""
     now = timezone.now()
-    if daily_check.check(now):
+    if daily_check.run_daily_check(now):
         rank_newest_edition(now)
 
 
@@ -83,7 +83,7 @@ def fill_missing_days() -> None:
 def resume_abandoned_runs() -> None:
     """Resume ingest runs of dead workers and runs that were never enqueued."""
     now = timezone.now()
-    if rerun.take_up(now):
+    if rerun.resume_abandoned(now):
         rank_newest_edition(now)
 
 
@@ -98,14 +98,14 @@ def rerun_ingest_run(run_id: int) -> None:
 @app.task
 def prune_ingest_runs() -> None:
     """Delete old ingest runs that added nothing."""
-    log.info("ingest runs pruned", count=prune_runs.trim(timezone.now()))
+    log.info("ingest runs pruned", count=prune_runs.prune_runs(timezone.now()))
 
 
 @app.task
 def fetch_submitted_paper(run_id: int) -> None:
     """Fetch the paper that an editor submitted."""
     now = timezone.now()
-    run_source.submit(IngestRun.objects.get(pk=run_id), now)
+    run_source.fetch_paper(IngestRun.objects.get(pk=run_id), now)
     rank_newest_edition(now)
 
 
@@ -113,11 +113,11 @@ def fetch_submitted_paper(run_id: int) -> None:
 def fetch_reader_requests() -> None:
     """Look up submissions; fetch approved ones and the papers of reading lists."""
     now = timezone.now()
-    submissions.tidy(now)
-    submissions.look_up(now)
+    submissions.close_needless(now)
+    submissions.look_up_submissions(now)
     if submissions.fetch_approved(now):
         rank_newest_edition(now)
-    if any(run.new for run in pending_papers.fetch(now)):
+    if any(run.new for run in pending_papers.fetch_pending(now)):
         from digest.ranking import embeddings
 
         embeddings.refresh()  # so that previews use the new papers at once
@@ -127,7 +127,7 @@ def fetch_reader_requests() -> None:
 def collect_attention() -> None:
     """Fetch votes, comments and stars; rank the newest edition."""
     now = timezone.now()
-    run_source.collect_attention(now)
+    run_source.ingest_attention(now)
     rank_newest_edition(now)
 
 

@@ -7,8 +7,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from digest.ingest.sample import atom
 from digest.ingest.sources.listing import Listing
+from tests.ingest.documents import write_atom_feed
 
 
 def recorded_feeds(archive: Path) -> Iterator[tuple[date, bytes]]:
@@ -19,7 +19,7 @@ def recorded_feeds(archive: Path) -> Iterator[tuple[date, bytes]]:
             body = members.extractfile(name)
             assert body
             day = date.fromisoformat(Path(name).stem)
-            yield day, atom(_listings(body.read().decode(), day), day)
+            yield day, write_atom_feed(_listings(body.read().decode(), day), day)
 
 
 def _listings(text: str, day: date) -> Iterator[Listing]:

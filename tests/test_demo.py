@@ -11,8 +11,8 @@ from email import message_from_bytes, policy
 
 import pytest
 
-from digest.ingest import sample
 from tests.conftest import ROOT
+from tests.ingest import documents
 
 pytestmark = [pytest.mark.slow]
 
@@ -131,11 +131,11 @@ def test_once_leaves_digests_and_ends(tmp_path):
 
 
 def test_recorded_documents_serve_as_well_and_a_broken_one_is_named(tmp_path):
-    documents = tmp_path / "documents"
-    whole, *_ = sample.write(documents, date(2026, 3, 4))
-    (documents / "cut.xml").write_bytes(whole.read_bytes()[:5000])
+    folder = tmp_path / "documents"
+    whole, *_ = documents.write_sample_documents(folder, date(2026, 3, 4))
+    (folder / "cut.xml").write_bytes(whole.read_bytes()[:5000])
 
-    program = start(tmp_path, "--once", "--from", str(documents))
+    program = start(tmp_path, "--once", "--from", str(folder))
     said, _ = program.communicate(timeout=PATIENCE)
 
     assert program.returncode == 0, said

@@ -6,11 +6,12 @@ import pytest
 from django.urls import reverse
 
 from digest import tasks
-from digest.ingest import run_source, sample
+from digest.ingest import run_source
 from digest.ingest.sources.listing import Listing
 from digest.models import Paper
 from digest.ranking import rank_edition
 from tests import make
+from tests.ingest import documents
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db(transaction=True)]
 
@@ -37,8 +38,8 @@ def mail(tmp_path, settings):
         announce_type="new",
         announced_on=make.DAY,
     )
-    (tmp_path / "feed.xml").write_bytes(sample.atom([listing], make.DAY))
-    (run,) = run_source.collect([tmp_path / "feed.xml"], make.NOW)
+    (tmp_path / "feed.xml").write_bytes(documents.write_atom_feed([listing], make.DAY))
+    (run,) = run_source.ingest_documents([tmp_path / "feed.xml"], make.NOW)
     assert run.new == 1
     tasks.send_edition(rank_edition.rank_edition(make.DAY, make.NOW), reader, make.NOW)
     (file,) = settings.MAIL_DIR.glob("*.eml")

@@ -10,7 +10,7 @@ from django.core.management import call_command
 from django.urls import reverse
 
 from digest import follows, tasks
-from digest.ingest import run_source, sample
+from digest.ingest import sample
 from digest.models import Candidate, Digest, Edition, Follow, Paper
 from digest.ranking import freeze, rank_edition
 from tests import make
@@ -33,10 +33,9 @@ def friday():
 
 
 @pytest.fixture
-def papers(tmp_path):
+def papers():
     """The sample papers that ship with the demo."""
-    sample.write(tmp_path / "sample", FRIDAY.date())
-    run_source.collect([tmp_path / "sample"], FRIDAY)
+    sample.store_sample(FRIDAY.date(), FRIDAY)
     return Paper.objects.all()
 
 

@@ -54,7 +54,7 @@ def test_papers_of_a_list_choose_new_ones_and_are_named_as_the_reason(
             }
         )
     ]
-    reading_lists.take(ada, [old.identifier], timezone.now())
+    reading_lists.follow_reading_list(ada, [old.identifier], timezone.now())
 
     tasks.fetch_reader_requests()
     assert Paper.objects.get(identifier=old.identifier).vector

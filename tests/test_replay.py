@@ -40,7 +40,7 @@ def test_no_reader_gets_a_paper_twice(readers, tmp_path):
     for day, document in list(replay.recorded_feeds(archive))[3 : 3 + REPLAYED_DAYS]:
         (tmp_path / f"{day}.xml").write_bytes(document)
         morning = datetime.combine(day, time(9), UTC)
-        run_source.collect([tmp_path / f"{day}.xml"], morning)
+        run_source.ingest_documents([tmp_path / f"{day}.xml"], morning)
         if edition := rank_edition.rank_edition(day, morning):
             tasks.send_edition(edition, None, morning + timedelta(hours=1))
 

@@ -40,9 +40,9 @@ def dashboard_context(request: HttpRequest, context: dict[str, Any]) -> dict[str
             describe_open_edition(edition)
             for edition in Edition.objects.open()[:LISTED_OPEN_EDITIONS]
         ],
-        "runs": run_summaries.recent(now, LISTED_RUNS),
-        "alarms": monitoring.alarms(now),
-        "checked": monitoring.checked(now),
+        "runs": run_summaries.recent_summaries(now, LISTED_RUNS),
+        "alarms": monitoring.find_alarms(now),
+        "checked": monitoring.check_summary(now),
         "may_submit": request.user.has_perm("digest.add_ingestrun"),
         "pauses": SendingPause.objects.in_force()
         .select_related("edition")

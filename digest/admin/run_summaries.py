@@ -1,4 +1,4 @@
-"""The ledger of ingest in an operator's words: what was read, what came of it, what is next."""
+"""Describe ingest runs for operators: what was read, the result, what happens next."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,20 +7,20 @@ from itertools import groupby
 from pathlib import Path
 
 from digest.ingest import rerun
-from digest.ingest.rerun import Road
 from digest.models import IngestRun
 
-State = IngestRun.State
-# Older failures are history: the sources are read again every day.
+Kind, State = IngestRun.Kind, IngestRun.State
+
+# Failures of the last days are listed first; older ones were repeated since.
 RECENT = timedelta(days=2)
-# A day and a half of a busy ledger, nearly all of it Hugging Face's lists.
-LOOKED_AT = 300
-_ORDER = {State.FAILED: 0, State.RUNNING: 1, State.DONE: 2}
+# Runs of a day and a half on a busy site, most of them lists of Hugging Face.
+MAX_RUNS_READ = 300
+_STATE_ORDER = {State.FAILED: 0, State.RUNNING: 1, State.DONE: 2}
 
 
 @dataclass(frozen=True)
-class Reading:
-    """One reading, or one round of Hugging Face's lists, for the first page."""
+class RunSummary:
+    """One run, or one round of Hugging Face's lists, for the dashboard."""
 
     run: IngestRun
     title: str
@@ -29,87 +29,101 @@ class Reading:
     next: str
 
 
-def recent(now: datetime, most: int) -> list[Reading]:
-    """The latest readings, those first that failed and were not made good since."""
-    rows = IngestRun.objects.order_by("-started_at", "-pk")[:LOOKED_AT]
-    found, met = [], set()
-    for run, runs in _rounds(rows):
-        what = _what(run)
-        if run.state == State.DONE or what not in met:
-            found.append(_reading(run, runs, now))
-        if run.state == State.DONE:
-            met.add(what)
-    first = [one for one in found if one.run.started_at > now - RECENT]
-    rest = [one for one in found if one.run.started_at <= now - RECENT]
-    return [*sorted(first, key=lambda one: _ORDER[State(one.state)]), *rest][:most]
+def recent_summaries(now: datetime, limit: int) -> list[RunSummary]:
+    """Summarise the newest runs; first those that failed and have not succeeded since."""
+    runs = IngestRun.objects.newest_first()[:MAX_RUNS_READ]
+    summaries, succeeded = [], set()
+    for worst, group in _group_rounds(runs):
+        key = _subject(worst)
+        if worst.state == State.DONE or key not in succeeded:
+            summaries.append(_summarize_group(worst, group, now))
+        if worst.state == State.DONE:
+            succeeded.add(key)
+    recent = [one for one in summaries if one.run.started_at > now - RECENT]
+    older = [one for one in summaries if one.run.started_at <= now - RECENT]
+    recent.sort(key=lambda one: _STATE_ORDER[State(one.state)])
+    return [*recent, *older][:limit]
 
 
-def _rounds(rows: Iterable[IngestRun]) -> Iterable[tuple[IngestRun, list[IngestRun]]]:
-    """Runs one by one, the lists of one round together behind the worst of them."""
-    for _, group in groupby(rows, key=_round):
-        runs = list(group)
-        yield min(runs, key=lambda run: _ORDER[State(run.state)]), runs
+def _group_rounds(
+    runs: Iterable[IngestRun],
+) -> Iterable[tuple[IngestRun, list[IngestRun]]]:
+    """Pair each run, or each round of Hugging Face's lists, with its worst run."""
+    for _, group in groupby(runs, key=_round_key):
+        members = list(group)
+        yield min(members, key=lambda run: _STATE_ORDER[State(run.state)]), members
 
 
-def _round(run: IngestRun) -> tuple[str, object]:
-    is_list = rerun.road(run) == Road.LIST
-    return ("list", run.started_at) if is_list else ("run", run.pk)
+def _round_key(run: IngestRun) -> tuple[str, object]:
+    if run.kind == Kind.HUGGINGFACE:
+        return run.kind, run.started_at
+    return run.kind, run.pk
 
 
-def _what(run: IngestRun) -> tuple[object, ...]:
-    """What was read: a later reading of the same makes good for one that failed."""
-    road = rerun.road(run)
-    if road in {Road.FEED, Road.LIST, Road.WANTED}:
-        return (road,)
-    if road == Road.CHECK:
-        return road, run.part
-    return road, run.origin, run.part, run.window_from, run.window_until
+def _subject(run: IngestRun) -> tuple[object, ...]:
+    """What was read: a later success with the same subject replaces a failure."""
+    if run.kind in (Kind.HUGGINGFACE, Kind.PENDING_PAPERS):
+        return (run.kind,)
+    if run.kind == Kind.FEED:
+        return run.kind, *run.categories
+    if run.kind == Kind.DAILY_CHECK:
+        return run.kind, run.set_spec
+    window = (run.set_spec, run.window_from, run.window_until)
+    return run.kind, run.origin, run.paper_identifier, *window
 
 
-def _reading(run: IngestRun, runs: list[IngestRun], now: datetime) -> Reading:
-    text = run.error if run.state == State.FAILED else _outcome(runs)
-    name = title(run)
-    if len(runs) > 1:
-        name = f"Hugging Face, {len(runs)} days"
-        text = f"{title(run)}: {text}" if run.state == State.FAILED else text
-    return Reading(run, name, run.state, text, rerun.what_next(run, now))
+def _summarize_group(
+    run: IngestRun, group: list[IngestRun], now: datetime
+) -> RunSummary:
+    title, text = describe_run(run), run.error
+    if run.state != State.FAILED:
+        text = _describe_result(group)
+    if len(group) > 1:
+        text = f"{title}: {text}" if run.state == State.FAILED else text
+        title = f"Hugging Face, {len(group)} days"
+    return RunSummary(run, title, run.state, text, rerun.next_step(run, now))
 
 
-def _outcome(runs: list[IngestRun]) -> str:
-    said = ", ".join(dict.fromkeys(run.outcome for run in runs if run.outcome))
-    return ": ".join(filter(None, (brought(*runs), said)))
+def _describe_result(runs: list[IngestRun]) -> str:
+    notes = ", ".join(dict.fromkeys(run.note for run in runs if run.note))
+    return ": ".join(filter(None, (describe_counts(*runs), notes)))
 
 
-def title(run: IngestRun) -> str:
-    """What was read, in a few words."""
-    match rerun.road(run):
-        case Road.FEED:
-            return "arXiv's feed"
-        case Road.LIST:
-            return f"Hugging Face, {_day(run.window_from)}"
-        case Road.CHECK:
-            return f"Daily check of {run.part}, since {_day(run.window_from)}"
-        case Road.WINDOW:
-            until = f"to {_day(run.window_until)}" if run.window_until else "on"
-            return f"Harvest of {run.part} from {_day(run.window_from)} {until}"
-        case Road.PAPER:
-            return f"Paper {run.part}"
-        case Road.WANTED:
-            return "Papers of readers' lists"
+def describe_run(run: IngestRun) -> str:
+    """Name what was read, in a few words."""
+    match run.kind:
+        case Kind.FEED:
+            return "arXiv feed"
+        case Kind.HUGGINGFACE:
+            return f"Hugging Face, {_format_day(run.window_from)}"
+        case Kind.DAILY_CHECK:
+            return (
+                f"Daily check of {run.set_spec}, since {_format_day(run.window_from)}"
+            )
+        case Kind.HARVEST:
+            end = f"to {_format_day(run.window_until)}" if run.window_until else "on"
+            return (
+                f"Harvest of {run.set_spec} from {_format_day(run.window_from)} {end}"
+            )
+        case Kind.PAPER:
+            return f"Paper {run.paper_identifier}"
+        case Kind.PENDING_PAPERS:
+            return "Papers of reading lists"
         case _:
             return Path(run.origin).name
 
 
-def _day(day: date | None) -> str:
+def _format_day(day: date | None) -> str:
     return f"{day.day} {day:%b}" if day else "?"
 
 
-def brought(*runs: IngestRun) -> str:
-    """What became of its papers, in numbers; those that are nought are left out."""
+def describe_counts(*runs: IngestRun) -> str:
+    """Sum the results in words, without zeros."""
     counts = {
         name: sum(getattr(run, name) for run in runs)
-        for name in ("new", "updated", "unchanged", "withdrawn", "signals")
+        for name in ("new", "updated", "unchanged", "withdrawn", "restored", "samples")
     }
-    said = [f"{count:,} {name}" for name, count in counts.items() if count]
+    counts["refused"] = sum(len(run.refused_records) for run in runs)
+    parts = [f"{count:,} {name}" for name, count in counts.items() if count]
     is_done = all(run.state == State.DONE for run in runs)
-    return ", ".join(said) or ("nothing" if is_done else "")
+    return ", ".join(parts) or ("nothing new" if is_done else "")

@@ -1,4 +1,4 @@
-"""What ingest read, once more if an editor says so, and which models made the vectors."""
+"""Admin of ingest runs and embedding models."""
 
 from typing import Any
 
@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.html import format_html_join
 from unfold.decorators import display
 
 from accounts.admin_base import ReadOnlyAdmin
@@ -19,25 +20,26 @@ from digest.ingest import rerun, run_source
 from digest.ingest.sources.listing import SourceError
 from digest.models import EmbeddingModel, IngestRun
 
-LOOKS = {"done": "success", "failed": "danger", "running": "warning"}
-MOST_AGAIN = 20  # runs at once; arXiv gets one request in three seconds
+LABELS = {"done": "success", "failed": "danger", "running": "warning"}
+MAX_RUNS_REPEATED = 20  # at once; arXiv allows one request in three seconds
 
 
 class PaperForm(forms.Form):
-    """An arXiv id, or an address of a paper."""
+    """Asks for one paper."""
 
     paper = forms.CharField(max_length=200, label="arXiv id or address")
 
 
 @admin.register(IngestRun)
 class IngestRunAdmin(ReadOnlyAdmin):
-    """Each reading of a source, and what it brought or why it was refused."""
+    """Ingest runs, their results and what happens next."""
 
-    list_display = ("began", "reading", "state_shown", "brought", "said", "took")
-    list_filter = ("state", "source", "is_check", "started_at")
-    readonly_fields = ("next_step",)
-    search_fields = ("origin", "error", "part")
-    actions = ("read_again",)
+    list_display = ("started", "subject", "state_label", "counts", "result", "duration")
+    list_filter = ("state", "kind", "feed_state", "failure", "started_at")
+    readonly_fields = ("next_step", "refusals")
+    exclude = ("refused_records",)
+    search_fields = ("origin", "error", "set_spec", "paper_identifier")
+    actions = ("run_again",)
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.submit_view)
@@ -46,84 +48,96 @@ class IngestRunAdmin(ReadOnlyAdmin):
             *super().get_urls(),
         ]
 
-    @admin.display(description="began", ordering="started_at")
-    def began(self, run: IngestRun) -> str:
-        """In a column as narrow as it can be."""
+    @admin.display(description="started", ordering="started_at")
+    def started(self, run: IngestRun) -> str:
+        """With no-break spaces, so that the column stays narrow."""
         return f"{timezone.localtime(run.started_at):%d %b, %H:%M}".replace(
             " ", "\N{NO-BREAK SPACE}"
         )
 
-    @admin.display(description="reading")
-    def reading(self, run: IngestRun) -> str:
-        return run_summaries.title(run)
+    @admin.display(description="run")
+    def subject(self, run: IngestRun) -> str:
+        return run_summaries.describe_run(run)
 
-    @display(description="state", ordering="state", label=LOOKS)  # type: ignore[untyped-decorator]
-    def state_shown(self, run: IngestRun) -> str:
+    @display(description="state", ordering="state", label=LABELS)  # type: ignore[untyped-decorator]
+    def state_label(self, run: IngestRun) -> str:
         return run.state
 
-    @admin.display(description="brought")
-    def brought(self, run: IngestRun) -> str:
-        return run_summaries.brought(run)
+    @admin.display(description="papers")
+    def counts(self, run: IngestRun) -> str:
+        return run_summaries.describe_counts(run)
 
-    @admin.display(description="took")
-    def took(self, run: IngestRun) -> str:
-        seconds = (run.finished_at - run.started_at).seconds if run.finished_at else 0
-        return f"{seconds // 60}:{seconds % 60:02}" if run.finished_at else ""
+    @admin.display(description="duration")
+    def duration(self, run: IngestRun) -> str:
+        if run.finished_at is None:
+            return ""
+        seconds = int((run.finished_at - run.started_at).total_seconds())
+        return f"{seconds // 60}:{seconds % 60:02}"
 
-    @admin.display(description="outcome")
-    def said(self, run: IngestRun) -> str:
-        """What it was like or why it failed, and what happens next."""
-        said = (run.error or run.outcome, self.next_step(run))
-        return " · ".join(filter(None, said))
+    @admin.display(description="result")
+    def result(self, run: IngestRun) -> str:
+        """Why it failed or what it read, and what happens next."""
+        parts = (run.error or run.note, self.next_step(run))
+        return " · ".join(filter(None, parts))
 
     @admin.display(description="what happens next", empty_value="nothing: it is done")
     def next_step(self, run: IngestRun) -> str:
-        return rerun.what_next(run, timezone.now())
+        return rerun.next_step(run, timezone.now())
+
+    @admin.display(description="refused records", empty_value="none")
+    def refusals(self, run: IngestRun) -> str:
+        rows = [(one["identifier"], one["reason"]) for one in run.refused_records]
+        return format_html_join("", "<div>{}: {}</div>", rows)
 
     def has_run_permission(self, request: HttpRequest) -> bool:
-        """Whoever may add runs may have sources read."""
         return bool(request.user.has_perm("digest.add_ingestrun"))
 
-    @admin.action(description="Read again", permissions=["run"])
-    def read_again(self, request: HttpRequest, chosen: QuerySet[IngestRun]) -> None:
-        """By a worker: a source may take minutes."""
-        for run in chosen[:MOST_AGAIN]:
+    @admin.action(description="Run again", permissions=["run"])
+    def run_again(self, request: HttpRequest, selected: QuerySet[IngestRun]) -> None:
+        """Enqueue the runs: a source may take minutes."""
+        for run in selected[:MAX_RUNS_REPEATED]:
             tasks.enqueue_best_effort(tasks.rerun_ingest_run, run.pk)
-            self.log_change(request, run, "Read again by hand.")
-        number = min(chosen.count(), MOST_AGAIN)
-        messages.success(request, f"{number} being read again: reload in a minute.")
+            self.log_change(request, run, "Run again by hand.")
+        number = min(selected.count(), MAX_RUNS_REPEATED)
+        messages.success(
+            request, f"{number} run(s) started. Reload this page in a minute."
+        )
 
     def submit_view(self, request: HttpRequest) -> HttpResponse:
-        """GET asks which paper; POST has a worker fetch it from arXiv."""
+        """GET shows the form; POST enqueues fetching the paper from arXiv."""
         if not self.has_run_permission(request):
             raise PermissionDenied
         form = PaperForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
+            text, now = form.cleaned_data["paper"], timezone.now()
             try:
-                run = run_source.submitted(form.cleaned_data["paper"], timezone.now())
-            except SourceError as why:
-                form.add_error("paper", str(why))
+                run = run_source.create_paper_run(text, now)
+            except SourceError as refusal:
+                form.add_error("paper", str(refusal))
             else:
-                return self.submit(request, run)
+                return self.enqueue_paper_run(request, run)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
-            "title": "Submit a paper",
+            "title": "Add a paper",
             "form": form,
             "back": reverse("admin:digest_ingestrun_changelist"),
         }
         return TemplateResponse(request, "admin/submit.html", context)
 
-    def submit(self, request: HttpRequest, run: IngestRun) -> HttpResponse:
+    def enqueue_paper_run(self, request: HttpRequest, run: IngestRun) -> HttpResponse:
         tasks.enqueue_best_effort(tasks.fetch_submitted_paper, run.pk)
-        self.log_addition(request, run, "Submitted.")
-        messages.success(request, f"{run.part} is being fetched: reload in a minute.")
+        self.log_addition(request, run, "Paper requested.")
+        messages.success(
+            request,
+            f"Fetching {run.paper_identifier}. Reload this page in a minute.",
+        )
         return HttpResponseRedirect(reverse("admin:digest_ingestrun_changelist"))
 
 
 @admin.register(EmbeddingModel)
-class VectorModelAdmin(ReadOnlyAdmin):
-    """The newest one is in use."""
+class EmbeddingModelAdmin(ReadOnlyAdmin):
+    """Embedding models; the newest one is in use."""
 
     list_display = ("version", "papers", "created_at")
     ordering = ("-created_at",)

@@ -1,4 +1,4 @@
-"""Papers that readers ask for: an editor reads what they are, and approves or declines."""
+"""Admin of submissions: an editor approves or declines the papers that readers submit."""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -20,27 +20,27 @@ from digest import tasks
 from digest.ingest.reader_requests import submissions
 from digest.models import Paper, Submission, SubmissionRequest
 
-LIST = "admin:digest_submission_changelist"
-# What those who asked read, where the editor gives no reason of their own.
-UNEXPLAINED = "An editor looked at it and declined."
+CHANGELIST = "admin:digest_submission_changelist"
+# Shown to the readers where the editor gives no reason.
+DEFAULT_REASON = "An editor reviewed and declined it."
 WAITING_FIRST = Case(
     When(state=Submission.State.WAITING, then=Value(0)),
     default=Value(1),
     output_field=IntegerField(),
 ).asc()
-HASH_SHOWN = 8  # signs: enough to see that it is the same reader again
+SHOWN_HASH_LENGTH = 8  # characters: enough to recognise the same reader
 
 
 @admin.register(Submission)
 class SubmissionAdmin(ReadOnlyAdmin):
-    """What readers ask for, those that wait first."""
+    """Submissions of readers, waiting ones first."""
 
     list_display = (
         "identifier",
         "title",
         "primary",
         "announced_on",
-        "asked_by",
+        "requested_by",
         "created_at",
         "state",
         "why",
@@ -69,20 +69,18 @@ class SubmissionAdmin(ReadOnlyAdmin):
         ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        own = SubmissionRequest.objects.filter(submission=OuterRef("pk"))
-        rows: QuerySet[Any] = (
-            super()
-            .get_queryset(request)
-            .annotate(asked_count=count_related(own, "submission"))
-        )
+        requests = SubmissionRequest.objects.filter(submission=OuterRef("pk"))
+        count = count_related(requests, "submission")
+        rows: QuerySet[Any] = super().get_queryset(request)
+        rows = rows.annotate(request_count=count)
         return rows
 
     def get_ordering(self, request: HttpRequest) -> list[Any]:
         return [WAITING_FIRST, "-created_at", "-pk"]
 
-    @admin.display(description="asked by")
-    def asked_by(self, row: Any) -> str:
-        return f"{row.asked_count} reader{'' if row.asked_count == 1 else 's'}"
+    @admin.display(description="requested by")
+    def requested_by(self, row: Any) -> str:
+        return f"{row.request_count} reader{'' if row.request_count == 1 else 's'}"
 
     @admin.display(description="authors")
     def author_names(self, row: Submission) -> str:
@@ -94,7 +92,6 @@ class SubmissionAdmin(ReadOnlyAdmin):
         return format_html('<a href="{0}" rel="noreferrer">{0}</a>', address)
 
     def has_decide_permission(self, request: HttpRequest) -> bool:
-        """Whoever may change submissions decides on them."""
         return bool(request.user.has_perm("digest.change_submission"))
 
     def change_view(
@@ -104,83 +101,90 @@ class SubmissionAdmin(ReadOnlyAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        about = {
-            "who_asked": who_asked(request, object_id),
+        context = {
+            **(extra_context or {}),
+            "requests": list_requests(request, object_id),
             "may_decide": self.has_decide_permission(request),
-            "longest": Submission._meta.get_field("why").max_length,
+            "max_reason_length": Submission._meta.get_field("why").max_length,
         }
-        return super().change_view(
-            request, object_id, form_url, {**(extra_context or {}), **about}
-        )
+        return super().change_view(request, object_id, form_url, context)
 
     @admin.action(description="Approve", permissions=["decide"])
-    def approve(self, request: HttpRequest, chosen: QuerySet[Submission]) -> None:
-        """A worker brings the papers; open editions are ranked again with them."""
-        self.decide(request, chosen, "approve", "")
+    def approve(self, request: HttpRequest, selected: QuerySet[Submission]) -> None:
+        """Approve; a worker fetches the papers and ranks the open edition with them."""
+        self.decide(request, selected, "approve", "")
 
     @admin.action(description="Decline", permissions=["decide"])
-    def decline(self, request: HttpRequest, chosen: QuerySet[Submission]) -> None:
-        self.decide(request, chosen, "decline", "")
+    def decline(self, request: HttpRequest, selected: QuerySet[Submission]) -> None:
+        self.decide(request, selected, "decline", "")
 
     def decide_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """One submission, from its own page, with a reason."""
+        """Decide on one submission from its own page, with a reason."""
         if not self.has_decide_permission(request):
             raise PermissionDenied
         row = get_object_or_404(Submission, pk=pk)
         verb = "approve" if "approve" in request.POST else "decline"
         self.decide(request, [row], verb, request.POST.get("why", ""))
-        return HttpResponseRedirect(reverse(LIST))
+        return HttpResponseRedirect(reverse(CHANGELIST))
 
     def decide(
         self, request: HttpRequest, rows: Iterable[Submission], verb: str, why: str
     ) -> None:
-        """Do it to each, write it down, and say how many there were."""
-        done = missed = 0
+        """Decide on each submission, log it, and report the numbers."""
+        decided = skipped = 0
         for row in rows:
-            if VERBS[verb](row, " ".join(why.split())):
-                self.log_change(request, row, SAYS[verb])
-                done += 1
+            if DECISIONS[verb](row, " ".join(why.split())):
+                self.log_change(request, row, RESULTS[verb])
+                decided += 1
             else:
-                missed += 1
-        if done and verb == "approve":
+                skipped += 1
+        if decided and verb == "approve":
             tasks.enqueue_best_effort(tasks.fetch_reader_requests)
-        if done:
-            messages.success(request, f"{SAYS[verb]} ({done})")
-        if missed:
-            messages.warning(request, f"{missed} did not wait any more, or is too old.")
+        if decided:
+            messages.success(request, f"{RESULTS[verb]} ({decided})")
+        if skipped:
+            messages.warning(
+                request,
+                f"{skipped} skipped: already decided, or more than 14 days old.",
+            )
 
 
 def approve(row: Submission, why: str) -> bool:
-    return submissions.approve(row, timezone.now())
+    return submissions.approve_submission(row, timezone.now())
 
 
 def decline(row: Submission, why: str) -> bool:
-    return submissions.decline(row, why or UNEXPLAINED, timezone.now())
+    reason = why or DEFAULT_REASON
+    return submissions.decline_submission(row, reason, timezone.now())
 
 
-VERBS: dict[str, Callable[[Submission, str], bool]] = {
+DECISIONS: dict[str, Callable[[Submission, str], bool]] = {
     "approve": approve,
     "decline": decline,
 }
-SAYS = {
-    "approve": "Approved: being fetched, and then in the open edition.",
+RESULTS = {
+    "approve": "Approved: the paper is being fetched for the open edition.",
     "decline": "Declined.",
 }
 
 
-def who_asked(request: HttpRequest, pk: str) -> list[tuple[str, datetime]]:
-    """Who asked for a submission, and when; editors who may not see readers see that it is the same one."""
+def list_requests(request: HttpRequest, pk: str) -> list[tuple[str, datetime]]:
+    """List who requested a submission, and when.
+
+    Editors without permission to see readers get a hash of the address.
+    """
     if not pk.isdecimal():
         return []
-    rows = SubmissionRequest.objects.filter(submission=int(pk)).select_related(
-        "subscriber"
-    )
-    may_see = request.user.has_perm("accounts.view_subscriber")
+    rows = SubmissionRequest.objects.filter(submission=int(pk))
+    may_see_address = request.user.has_perm("accounts.view_subscriber")
     return [
-        (row.subscriber.email if may_see else hashed(row.subscriber), row.at)
-        for row in rows.order_by("at")
+        (
+            row.subscriber.email if may_see_address else hash_reader(row.subscriber),
+            row.at,
+        )
+        for row in rows.select_related("subscriber").order_by("at")
     ]
 
 
-def hashed(reader: Subscriber) -> str:
-    return f"reader {reader.address_hash[:HASH_SHOWN]}"
+def hash_reader(reader: Subscriber) -> str:
+    return f"reader {reader.address_hash[:SHOWN_HASH_LENGTH]}"

@@ -1,1 +1,1 @@
-"""Room 1: the world's listings become our papers."""
+"""Ingest: read listings from their sources and store them as papers."""

@@ -1,4 +1,4 @@
-"""What the rows say of the days: which are missing, which category lags, is today done."""
+"""Completeness of ingest: missing days, lagging categories, state of today's feed, alarms."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,7 @@ from itertools import chain
 from statistics import median
 
 from django.conf import settings
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
 from digest.ingest.sources import arxiv_calendar
@@ -16,25 +16,28 @@ from digest.ingest.sources.arxiv_calendar import Expected
 from digest.ingest.sources.listing import Listing
 from digest.models import IngestRun, Paper
 
-# Papers older than 14 days are in no edition; a week more shows a long outage.
-LOOK_BACK = 21  # days
-# A category with fewer papers a day is empty now and then without any fault.
-USUAL = 5  # papers
-# Feeds of the fields that we read vary by a half, on the Tuesday after a holiday
-# they double: under a third of the usual day something is missing.
-FEW = 0.3
-THIN = 0.1  # of the usual day: not even the days between holidays were as thin
-KNOWN_DAYS = 3  # announcement days before we know what is usual
-# A Friday's check is followed by a Monday's; a day more is a bad evening of arXiv's.
-UNCHECKED = timedelta(days=4)
-# Read every two hours: a day and a half without success is no bad evening of theirs.
-UNREAD = timedelta(hours=36)
-STALE_IN = "stale in"  # some categories; the others were told of
+Kind, FeedState = IngestRun.Kind, IngestRun.FeedState
+
+# Editions hold papers of 14 days; another week shows a long outage.
+LOOK_BACK_DAYS = 21
+# Below this usual number of papers a day a category is sometimes empty without a fault.
+MIN_USUAL_PAPERS = 5
+# Counts vary by a half between days and double on the Tuesday after a holiday; below a
+# third of the usual day papers are missing.
+LAGGING_SHARE = 0.3
+# Even the days between holidays have more than this share of a usual day.
+MISSING_SHARE = 0.1
+MIN_DAYS_FOR_USUAL = 3  # announcement days needed to know the usual number
+# From Friday's check to Monday's, and one day more for a bad evening at arXiv.
+MAX_CHECK_AGE = timedelta(days=4)
+# Votes are read every two hours: this long without success is not one bad evening.
+MAX_ATTENTION_AGE = timedelta(hours=36)
+CHECK_SUMMARY_PERIOD = timedelta(days=7)
 
 
 @dataclass(frozen=True)
 class Alarm:
-    """A day that is not as it should be: what kind of fault, and in words."""
+    """A fault of one day: its kind and a description for the operator."""
 
     day: date
     text: str
@@ -42,8 +45,8 @@ class Alarm:
 
 
 @dataclass(frozen=True)
-class Checked:
-    """What the checks of the last week found, and when the newest was done."""
+class CheckSummary:
+    """Results of the daily checks of the last week, and the start of the newest."""
 
     last: datetime | None
     missed: int = 0
@@ -51,228 +54,238 @@ class Checked:
     unconfirmed: int = 0
 
 
-def missing(now: datetime) -> list[date]:
-    """Days of the last three weeks that should have brought papers, and did not.
+def arxiv_announced(first: date, last: date) -> QuerySet[Paper]:
+    return Paper.objects.announced_by_arxiv().announced_between(first, last)
 
-    The record begins with the first day that we read: nothing before it is missing.
-    Hardly any papers are none, until OAI-PMH was asked after the day: old papers that
-    were touched may be filed under a day whose announcement nobody has seen.
+
+def missing_days(now: datetime) -> list[date]:
+    """List the days of the last three weeks that should have papers and have none.
+
+    Days before the record starts are not missing. Very few papers count as none until a
+    late harvest covered the day: old papers that were modified can be filed under a day
+    whose announcement was never read.
     """
     last = arxiv_calendar.today(now)
-    first = last - timedelta(days=LOOK_BACK)
-    since = begin(first)
-    if since is None:
+    first = last - timedelta(days=LOOK_BACK_DAYS)
+    start = record_start(first)
+    if start is None:
         return []
-    papers = Paper.objects.announced_by_arxiv().announced_between(first, last)
-    rows = papers.order_by().values_list("announced_on")
+    rows = arxiv_announced(first, last).order_by().values_list("announced_on")
     counts = dict(rows.annotate(Count("pk")))
-    enough = THIN * median(counts.values()) if len(counts) >= KNOWN_DAYS else 0
+    usual = median(counts.values()) if len(counts) >= MIN_DAYS_FOR_USUAL else 0
     return [
         day
-        for day in arxiv_calendar.days_between(max(first, since), last)
+        for day in arxiv_calendar.days_between(max(first, start), last)
         if arxiv_calendar.is_overdue(day, now)
-        and counts.get(day, 0) <= enough
-        and not (counts.get(day) and _was_sought(day))
+        and counts.get(day, 0) <= MISSING_SHARE * usual
+        and not (counts.get(day) and _was_harvested(day))
     ]
 
 
-def _was_sought(day: date) -> bool:
-    """Whether a whole harvest has looked for papers of this day when all had to be there."""
-    whole = IngestRun.objects.filter(source="arxiv", state=IngestRun.State.DONE)
-    late = whole.filter(
-        started_at__gt=arxiv_calendar.feed_rebuilt_at(day) + arxiv_calendar.FEED_GRACE
-    )
-    return late.filter(window_from__lte=day).exists()
+def _was_harvested(day: date) -> bool:
+    """Whether a harvest covered this day after all its papers were due."""
+    due = arxiv_calendar.feed_rebuilt_at(day) + arxiv_calendar.FEED_GRACE
+    harvests = IngestRun.objects.done().of_kind(Kind.HARVEST, Kind.DAILY_CHECK)
+    return harvests.filter(started_at__gt=due, window_from__lte=day).exists()
 
 
-def begin(first: date) -> date | None:
-    """The first day that we can speak of: of our first paper, or after our first reading."""
+def record_start(first: date) -> date | None:
+    """Return the first day that can be judged: of the oldest paper, or after the first run.
+
+    Never before `first`; None without papers and runs.
+    """
     papers = Paper.objects.announced_by_arxiv().order_by("announced_on")
     oldest = papers.values_list("announced_on", flat=True).first()
-    tried = IngestRun.objects.filter(source="arxiv").order_by("started_at").first()
-    read = arxiv_calendar.today(tried.started_at) + timedelta(days=1) if tried else None
-    found = [day for day in (oldest, read) if day]
-    return max(first, min(found)) if found else None
+    run = IngestRun.objects.filter(source="arxiv").order_by("started_at").first()
+    next_day = arxiv_calendar.today(run.started_at) + timedelta(days=1) if run else None
+    days = [day for day in (oldest, next_day) if day]
+    return max(first, min(days)) if days else None
 
 
-def stale(day: date) -> list[str]:
-    """Categories with far fewer papers than usual, on a day when others have theirs.
+def lagging_categories(day: date) -> list[str]:
+    """List categories with far fewer papers than usual on a day when others have theirs.
 
-    arXiv's feed of one category has held the previous batch behind a fresh date.
+    arXiv's feed of one category has repeated the previous batch behind a current date.
     """
-    first = day - timedelta(days=LOOK_BACK)
+    first = day - timedelta(days=LOOK_BACK_DAYS)
     counts: dict[date, Counter[str]] = defaultdict(Counter)
-    papers = Paper.objects.announced_by_arxiv().announced_between(first, day)
-    rows = papers.order_by().values_list("announced_on", "primary")
+    rows = arxiv_announced(first, day).order_by().values_list("announced_on", "primary")
     for when, primary, number in rows.annotate(number=Count("pk")):
         counts[when][primary] = number
-    here = counts.pop(day, Counter())
-    if not here or len(counts) < KNOWN_DAYS:
+    today = counts.pop(day, Counter())
+    if not today or len(counts) < MIN_DAYS_FOR_USUAL:
         return []
-    return [name for name in settings.ARXIV_CATEGORIES if _lags(name, here, counts)]
+    return [
+        name for name in settings.ARXIV_CATEGORIES if _is_lagging(name, today, counts)
+    ]
 
 
-def _lags(name: str, here: Counter[str], counts: dict[date, Counter[str]]) -> bool:
-    usual = median(one[name] for one in counts.values())
-    return usual >= USUAL and here[name] < usual * FEW
+def _is_lagging(name: str, today: Counter[str], days: dict[date, Counter[str]]) -> bool:
+    usual = median(counts[name] for counts in days.values())
+    return usual >= MIN_USUAL_PAPERS and today[name] < usual * LAGGING_SHARE
 
 
-def is_settled(now: datetime) -> bool:
-    """Whether asking for today's announcements again is of no use.
+def todays_feed_done(now: datetime) -> bool:
+    """Whether requesting today's feed again is pointless.
 
-    Either the feed brought them, and every category is here; or nothing is announced
-    today. Papers of today that came by another road prove nothing of the others.
+    Either the feed listed today's papers and no category lags, or nothing is announced
+    today. Papers of today from another source do not prove that the feed is complete.
     """
     day = arxiv_calendar.today(now)
-    brings = arxiv_calendar.expected(day)
-    if brings == Expected.WEEKEND:
+    expected = arxiv_calendar.expected(day)
+    if expected == Expected.WEEKEND:
         return True
-    if Paper.objects.announced_by_arxiv().announced_on_day(day).exists():
-        return was_brought(day) and not stale(day)
-    return brings == Expected.HOLIDAY and _was_read(day)
+    if arxiv_announced(day, day).exists():
+        return feed_had_todays_papers(day) and not lagging_categories(day)
+    return expected == Expected.HOLIDAY and _feed_runs(day).exists()
 
 
-def was_brought(day: date) -> bool:
-    """Whether the feed of this day was read, and told of the day's own papers."""
-    sound = Q(outcome="") | Q(outcome__startswith=STALE_IN)
-    return _read(day).filter(sound).exists()
+def feed_had_todays_papers(day: date) -> bool:
+    runs = _feed_runs(day)
+    return runs.filter(feed_state__in=IngestRun.FEED_STATES_WITH_PAPERS).exists()
 
 
-def _was_read(day: date) -> bool:
-    return _read(day).exists()
-
-
-def _read(day: date) -> QuerySet[IngestRun]:
-    """Readings of the feed since it was rebuilt for this day."""
-    done = IngestRun.objects.filter(
-        state=IngestRun.State.DONE, origin__startswith=settings.ARXIV_FEED_URL
-    )
+def _feed_runs(day: date) -> QuerySet[IngestRun]:
+    """Complete readings of the feed between its rebuild for this day and the next."""
     begin, end = map(arxiv_calendar.feed_rebuilt_at, (day, day + timedelta(days=1)))
-    return done.filter(started_at__gte=begin, started_at__lt=end)
+    feeds = IngestRun.objects.done().of_kind(Kind.FEED)
+    return feeds.filter(started_at__gte=begin, started_at__lt=end)
 
 
-def alarms(now: datetime) -> list[Alarm]:
-    """What an operator should know, oldest day first."""
+def find_alarms(now: datetime) -> list[Alarm]:
+    """List what an operator must know, oldest day first."""
     today = arxiv_calendar.today(now)
-    found = [
-        Alarm(
-            day,
-            f"No papers of {day:%A, %d %B}, though arXiv announces on such days. "
-            "It is being asked again; look at the last failures below.",
+    alarms = (
+        _missing_alarms(now),
+        _lagging_alarms(today, now),
+        _attention_alarms(now),
+        _check_alarms(now),
+        _calendar_alarms(today),
+    )
+    return list(chain.from_iterable(alarms))
+
+
+def _missing_alarms(now: datetime) -> Iterator[Alarm]:
+    for day in missing_days(now):
+        text = (
+            f"No papers of {day:%A, %d %B}, an announcement day of arXiv. "
+            "It is requested again automatically; see the latest failures below."
         )
-        for day in missing(now)
-    ]
-    others = (_lagging(today, now), _unread(now), _unchecked(now), _ending(today))
-    return [*found, *chain.from_iterable(others)]
+        yield Alarm(day, text)
 
 
-def _lagging(today: date, now: datetime) -> Iterator[Alarm]:
-    names = stale(today)
+def _lagging_alarms(today: date, now: datetime) -> Iterator[Alarm]:
+    names = lagging_categories(today)
     if names and arxiv_calendar.is_overdue(today, now):
         text = (
             f"Far fewer papers than usual in {', '.join(names)}: "
-            "its feed may still hold the batch before."
+            "the feed may still hold the previous batch."
         )
         yield Alarm(today, text, "Lagging")
 
 
-def _unchecked(now: datetime) -> Iterator[Alarm]:
-    """A site older than that, whose feeds OAI-PMH has not confirmed for so long."""
-    old = IngestRun.objects.filter(source="arxiv", started_at__lt=now - UNCHECKED)
-    last = checked(now).last
-    is_late = last is None or last < now - UNCHECKED
+def _check_alarms(now: datetime) -> Iterator[Alarm]:
+    old = IngestRun.objects.filter(source="arxiv", started_at__lt=now - MAX_CHECK_AGE)
+    last = check_summary(now).last
+    is_late = last is None or last < now - MAX_CHECK_AGE
     if settings.ARXIV_OAI_URL and is_late and old.exists():
         since = f"since {last:%d %B}" if last else "yet"
         text = (
-            f"OAI-PMH has not confirmed what the feeds told {since}: "
-            "look at the failures of the daily check in the ledger."
+            f"No daily check against OAI-PMH has succeeded {since}: "
+            "see the failed daily checks in the list of ingest runs."
         )
         yield Alarm(arxiv_calendar.today(now), text, "Unchecked")
 
 
-def _unread(now: datetime) -> Iterator[Alarm]:
-    """Votes that have not been read for so long, on a site that once read them."""
-    lists = IngestRun.objects.filter(source="huggingface")
-    done = lists.filter(state=IngestRun.State.DONE)
-    is_late = not done.filter(started_at__range=(now - UNREAD, now)).exists()
-    if is_late and lists.filter(started_at__lt=now - UNREAD).exists():
-        last = done.order_by("-started_at").values_list("started_at", flat=True).first()
+def _attention_alarms(now: datetime) -> Iterator[Alarm]:
+    """An alarm where votes were read once and have not been read for too long."""
+    runs = IngestRun.objects.filter(source="huggingface")
+    recent = runs.done().started_between(now - MAX_ATTENTION_AGE, now)
+    is_used = runs.filter(started_at__lt=now - MAX_ATTENTION_AGE).exists()
+    if is_used and not recent.exists():
+        last = runs.done().newest_start()
+        since = f"since {last:%d %B, %H:%M}" if last else "yet"
         text = (
-            f"No votes were read since {last:%d %B, %H:%M}" if last else "No votes yet"
+            f"No votes were read {since}: see the failures of Hugging Face, "
+            "and check that a worker and beat are running."
         )
-        text += ": look at Hugging Face's failures, or whether a worker and beat run."
         yield Alarm(arxiv_calendar.today(now), text, "Stale")
 
 
-def _ending(today: date) -> Iterator[Alarm]:
+def _calendar_alarms(today: date) -> Iterator[Alarm]:
     end = arxiv_calendar.holidays_known_until()
     if today > end - arxiv_calendar.HOLIDAY_LIST_NOTICE:
         text = (
             f"arXiv's holidays are known until {end:%d %B %Y}: update, or add the next "
-            "year's to digest/ingest/sources/arxiv_calendar.py. Days that are holidays in other years "
-            "are no alarm until then, and no day is said to be empty."
+            "year's to digest/ingest/sources/arxiv_calendar.py. Until then, days that "
+            "are holidays in other years raise no alarm."
         )
         yield Alarm(today, text, "Calendar")
 
 
-def checked(now: datetime) -> Checked:
-    """The disagreements between feeds and OAI-PMH of the last seven days, counted."""
-    rows = IngestRun.objects.filter(is_check=True, state=IngestRun.State.DONE)
-    done = rows.filter(started_at__lte=now)
-    last = done.order_by("-started_at").values_list("started_at", flat=True).first()
-    counts = done.filter(started_at__gt=now - timedelta(days=7)).aggregate(
+def check_summary(now: datetime) -> CheckSummary:
+    """Sum the differences between feeds and OAI-PMH that the last week's checks found."""
+    done = IngestRun.objects.done().of_kind(Kind.DAILY_CHECK)
+    done = done.filter(started_at__lte=now)
+    last = done.newest_start()
+    counts = done.filter(started_at__gt=now - CHECK_SUMMARY_PERIOD).aggregate(
         missed=Coalesce(Sum("missed"), 0), corrected=Coalesce(Sum("corrected"), 0)
     )
-    lately = (
-        done.filter(started_at__gt=last - arxiv_calendar.FEED_GRACE)
-        if last
-        else done.none()
-    )
-    newest = {run.part: run.unconfirmed for run in lately.order_by("started_at")}
-    return Checked(last, **counts, unconfirmed=sum(newest.values()))
+    if last is None:
+        return CheckSummary(None, **counts)
+    newest = done.filter(started_at__gt=last - arxiv_calendar.FEED_GRACE)
+    by_set = {run.set_spec: run.unconfirmed for run in newest.order_by("started_at")}
+    return CheckSummary(last, **counts, unconfirmed=sum(by_set.values()))
 
 
-def outcome(listings: Sequence[Listing], known: set[str], now: datetime) -> str:
-    """What an announcement feed was like, in words; nothing where it was as it should be.
+def classify_feed(
+    listings: Sequence[Listing], announced_before: set[str], now: datetime
+) -> tuple[IngestRun.FeedState, str]:
+    """Judge an announcement feed; return its state and a note, empty if it is complete.
 
-    `known` are the identifiers that were announced on an earlier day.
+    `announced_before` are the identifiers announced on an earlier day.
     """
     day = arxiv_calendar.today(now)
+    is_expected = arxiv_calendar.expected(day) == Expected.PAPERS
     if not listings:
-        return _empty(day)
+        return _classify_empty_feed(day, is_expected)
     newest = max(one.announced_on for one in listings if one.announced_on)
     if newest < day:
-        return _before(newest, day)
-    if all(one.identifier in known for one in listings):
-        return "stale: the batch before again, behind a fresh date"
-    if repeated := repeating(listings, known):
-        return f"{STALE_IN} {', '.join(repeated)}"[:200]
-    return ""
+        note = f"still the feed of {newest}"
+        if is_expected:
+            return FeedState.LATE, f"late: {note}"
+        reason = _why_no_papers(day)
+        return FeedState.EMPTY_AS_EXPECTED, f"{note}, as expected: {reason}"
+    if all(one.identifier in announced_before for one in listings):
+        note = "stale: the previous batch again, with a current date"
+        return FeedState.STALE, note
+    if categories := repeated_categories(listings, announced_before):
+        return FeedState.PARTLY_STALE, f"stale in {', '.join(categories)}"[:200]
+    return FeedState.COMPLETE, ""
 
 
-def _before(newest: date, day: date) -> str:
-    if arxiv_calendar.expected(day) == Expected.PAPERS:
-        return f"late: still the feed of {newest}"
-    return f"still the feed of {newest}, as expected: {_why_empty(day)}"
+def _classify_empty_feed(
+    day: date, is_expected: bool
+) -> tuple[IngestRun.FeedState, str]:
+    if is_expected:
+        return FeedState.EMPTY, "empty, though papers are expected: requested again"
+    note = f"empty, as expected: {_why_no_papers(day)}"
+    return FeedState.EMPTY_AS_EXPECTED, note
 
 
-def _empty(day: date) -> str:
-    if arxiv_calendar.expected(day) == Expected.PAPERS:
-        return "empty, though papers are expected: asked again"
-    return f"empty, as expected: {_why_empty(day)}"
+def _why_no_papers(day: date) -> str:
+    reasons = {Expected.WEEKEND: "a weekend", Expected.HOLIDAY: "a holiday"}
+    return reasons.get(arxiv_calendar.expected(day), "a day beside a holiday")
 
 
-def _why_empty(day: date) -> str:
-    words = {Expected.WEEKEND: "a weekend", Expected.HOLIDAY: "a holiday"}
-    return words.get(arxiv_calendar.expected(day), "a day beside a holiday")
-
-
-def repeating(listings: Sequence[Listing], known: set[str]) -> list[str]:
-    """Primary categories most of whose new papers were announced before."""
+def repeated_categories(
+    listings: Sequence[Listing], announced_before: set[str]
+) -> list[str]:
+    """List primary categories of whose new papers most were announced before."""
     new: Counter[str] = Counter()
-    again: Counter[str] = Counter()
+    repeated: Counter[str] = Counter()
     for one in listings:
         if one.announce_type == "new":
             new[one.primary] += 1
-            again[one.primary] += one.identifier in known
-    return sorted(name for name in new if again[name] * 2 > new[name])
+            repeated[one.primary] += one.identifier in announced_before
+    return sorted(name for name in new if repeated[name] * 2 > new[name])

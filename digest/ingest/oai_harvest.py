@@ -1,10 +1,13 @@
-"""Windows of arXiv's OAI-PMH, page by page, stopped and taken up at any page."""
+"""Harvest windows of arXiv's OAI-PMH page by page; resumable at any page."""
 
 import logging
+import os
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from hashlib import sha256
+from pathlib import Path
 
 import httpx
 from django.conf import settings
@@ -12,7 +15,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from digest.ingest import monitoring, reconcile, worker_identity
+from digest.ingest import monitoring, reconcile
 from digest.ingest.sources import arxiv_calendar, arxiv_oai, http
 from digest.ingest.sources.arxiv_oai import Page, TokenExpired, Window
 from digest.ingest.sources.listing import Listing, SourceError
@@ -21,29 +24,33 @@ from digest.models import IngestRun
 
 logger = logging.getLogger(__name__)
 
-# A week of one archive is a dozen pages at most: little is done twice when a token
-# is lost, which arXiv's live for a day.
-WEEK = timedelta(days=7)
-# A run whose worker stored nothing for so long is free for another, unless that worker
-# is known to be dead: then at once. A page takes seconds, with all retries and other
-# workers' turns a few minutes.
-IDLE = timedelta(minutes=5)
-# A window that was done lately is not done again by the same backfill.
-FRESH = timedelta(hours=20)
-# A source may count badly, and papers change while a harvest runs; one that gives
-# twice what it announced and another page will never end.
-PAGE = 1_000  # records
-# Where it does not count: a week of the largest archive is a tenth of this.
-MOST_PAGES = 200
+Kind, State, Failure = IngestRun.Kind, IngestRun.State, IngestRun.Failure
 
-UNREACHABLE = "the source did not answer; the rest waits"
-DIED = "its worker died"
+# A week of one archive has a dozen pages at most, so little is repeated when a token is
+# lost; arXiv's tokens live for a day.
+WINDOW_LENGTH = timedelta(days=7)
+# After this time without a stored page another worker may take over the run. A page
+# takes seconds; with retries and the turns of other workers a few minutes.
+LEASE_TIME = timedelta(minutes=5)
+# A window that was harvested within this time is not harvested again by a backfill, and
+# a run that is older cannot be resumed: its token has expired.
+TOKEN_LIFETIME = timedelta(hours=20)
+# Sources may count badly, and papers change during a harvest. A harvest that exceeds
+# twice the announced number by a page never ends.
+MAX_EXCESS_RECORDS = 1_000
+# Limit for sources that do not count: a week of the largest archive has a tenth of this.
+MAX_UNCOUNTED_PAGES = 200
+
+WORKER_DIED = "its worker ended"
 
 Report = Callable[[IngestRun], None]
 
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_PID_NAMESPACE = Path("/proc/self/ns/pid")
 
-class Endless(SourceError):
-    """A source that leads round in a circle, or gives more than it can have."""
+
+class EndlessHarvest(SourceError):
+    """The source repeats its pages, or sends more records than it can have."""
 
 
 def backfill(
@@ -52,239 +59,275 @@ def backfill(
     again: bool = False,
     report: Report | None = None,
 ) -> list[IngestRun]:
-    """All windows from `since` to today, newest papers last; each one run.
+    """Harvest all windows from `since` to today, oldest first; return one run for each.
 
-    Called again it goes on where it stopped: what was done in the last hours is left
-    out (unless `again`), what was begun goes on at its token. `report` sees the run
-    after each page. A window that fails does not stop the others, but a source that
-    does not answer at all does.
+    A second call continues: windows that were harvested in the last hours are skipped
+    (unless `again`), unfinished ones are resumed at their token. `report` is called with
+    the run after each page. A failed window does not stop the others; a source that does
+    not answer does.
     """
     runs = []
     with http.open_client() as client:
-        for window in windows(since, arxiv_calendar.today(now)):
-            run = run_for(window, now, again)
+        for window in week_windows(since, arxiv_calendar.today(now)):
+            run = open_run(window, now, again)
             if run is None:
                 continue
             runs.append(harvest(run, now, client, report))
-            if run.outcome == UNREACHABLE:
+            if run.lost_source:
                 break
     return runs
 
 
-def windows(since: date, last: date) -> Iterator[Window]:
-    """Weeks of each archive that our categories are in."""
-    first = since
+def week_windows(first: date, last: date) -> Iterator[Window]:
+    """Weeks of each archive that has one of our categories."""
     while first <= last:
-        end = min(first + WEEK - timedelta(days=1), last)
-        for part in arxiv_oai.set_specs(settings.ARXIV_CATEGORIES):
-            yield Window(first, end, part)
+        end = min(first + WINDOW_LENGTH - timedelta(days=1), last)
+        for set_spec in arxiv_oai.set_specs(settings.ARXIV_CATEGORIES):
+            yield Window(first, end, set_spec)
         first = end + timedelta(days=1)
 
 
 def fill_gaps(now: datetime) -> list[IngestRun]:
-    """Harvest from the first day that is missing or incomplete; nothing where none is.
+    """Harvest from the first missing or incomplete day, if there is one.
 
-    No end is asked for: a record that changed since is filed under its newest day.
+    The window has no end: OAI-PMH files a record under the day of its last change.
     """
     today = arxiv_calendar.today(now)
-    gaps = monitoring.missing(now)
-    if monitoring.stale(today):
-        gaps.append(today)
-    if not gaps or not settings.ARXIV_OAI_URL:
+    days = monitoring.missing_days(now)
+    if monitoring.lagging_categories(today):
+        days.append(today)
+    if not days or not settings.ARXIV_OAI_URL:
         return []
-    asked = [
-        Window(min(gaps), None, part)
-        for part in arxiv_oai.set_specs(settings.ARXIV_CATEGORIES)
+    windows = [
+        Window(min(days), None, set_spec)
+        for set_spec in arxiv_oai.set_specs(settings.ARXIV_CATEGORIES)
     ]
     with http.open_client() as client:
-        found = [run_for(window, now, again=True) for window in asked]
-        return [harvest(run, now, client) for run in found if run]
+        runs = [open_run(window, now, again=True) for window in windows]
+        return [harvest(run, now, client) for run in runs if run]
 
 
-def harvest_again(run: IngestRun, now: datetime) -> IngestRun:
-    """The same window once more, as a run of its own; one that was begun goes on."""
+def repeat_harvest(run: IngestRun, now: datetime) -> IngestRun:
+    """Harvest the same window in a new run; an unfinished run is resumed instead."""
     window = replace(_window(run), last=run.window_until)
-    fresh = run_for(window, now, again=True, is_check=run.is_check)
+    next_run = open_run(window, now, again=True, kind=run.kind)
     with http.open_client() as client:
-        return harvest(fresh, now, client) if fresh else run
+        return harvest(next_run, now, client) if next_run else run
 
 
-def go_on(run: IngestRun, now: datetime) -> IngestRun:
-    """A run that stopped in the middle, from its first page that is not stored."""
+def resume_harvest(run: IngestRun, now: datetime) -> IngestRun:
+    """Continue an interrupted run at its first page that is not stored."""
     with http.open_client() as client:
         return harvest(run, now, client)
 
 
-def run_for(
+def open_run(
     window: Window,
     now: datetime,
     again: bool,
-    is_check: bool = False,
+    kind: str = Kind.HARVEST,
     since: datetime | None = None,
 ) -> IngestRun | None:
-    """The run that was begun for this window, or a fresh one; None where it is done.
+    """Return the unfinished run of this window or create one; None where it is done.
 
-    What was begun or done before `since` (hours ago) does not count, nor what a clock
-    that was ahead has dated in a time to come.
+    Runs from before `since` (by default the lifetime of a token) do not count, nor do
+    runs that a wrong clock dated in the future.
     """
-    known = {
+    columns = {
+        "kind": kind,
         "source": "arxiv",
         "origin": settings.ARXIV_OAI_URL,
-        "part": window.set_spec,
+        "set_spec": window.set_spec,
         "window_from": window.first,
         "window_until": window.last,
-        "is_check": is_check,
     }
-    same = IngestRun.objects.filter(**known)
-    begin = since or now - FRESH
-    lately = same.filter(started_at__range=(begin, now)).order_by("-started_at")
-    if begun := lately.exclude(state=IngestRun.State.DONE).first():
-        return begun
-    if not again and lately.exists():
+    runs = IngestRun.objects.filter(**columns)
+    recent = runs.started_between(since or now - TOKEN_LIFETIME, now).newest_first()
+    if unfinished := recent.exclude(state=State.DONE).first():
+        return unfinished
+    if not again and recent.exists():
         return None
-    same.filter(state=IngestRun.State.RUNNING).update(
-        state=IngestRun.State.FAILED, error=f"{DIED}: its window was begun again"
+    runs.running().update(
+        state=State.FAILED,
+        failure=Failure.STOPPED,
+        error=f"{WORKER_DIED}: a new run harvests its window",
     )
-    return IngestRun.objects.create(**known, started_at=now)
+    return IngestRun.objects.create(**columns, started_at=now)
 
 
-def _claim(run: IngestRun) -> bool:
-    """Make it ours: a fresh one, one that failed, or one whose worker is gone."""
-    at = timezone.now()
-    free = Q(state=IngestRun.State.FAILED) | abandoned(at)
-    if run.worker_id and worker_identity.is_gone(run.worker_id):
+def _claim_run(run: IngestRun) -> bool:
+    """Claim a new or failed run, or one whose worker has ended."""
+    now = timezone.now()
+    free = Q(state=State.FAILED) | expired_lease(now)
+    if run.worker_id and is_worker_dead(run.worker_id):
         free |= Q(worker_id=run.worker_id)
-    ours = {"state": IngestRun.State.RUNNING, "worker_id": worker_identity.me()}
     rows = IngestRun.objects.filter(pk=run.pk).filter(free)
-    if not rows.update(**ours, heartbeat_at=at, error=""):
+    claim = {"state": State.RUNNING, "worker_id": worker_id(), "heartbeat_at": now}
+    if not rows.update(**claim, error="", failure=""):
         return False
     run.refresh_from_db()
     return True
 
 
-def abandoned(at: datetime) -> Q:
-    """Runs that nobody has stored a page of for long, or ever; a clock may have jumped."""
-    return Q(heartbeat_at=None) | ~Q(heartbeat_at__range=(at - IDLE, at + IDLE))
+def expired_lease(now: datetime) -> Q:
+    """Runs without a recent heartbeat; one in the future comes from a wrong clock."""
+    recent = (now - LEASE_TIME, now + LEASE_TIME)
+    return Q(heartbeat_at=None) | ~Q(heartbeat_at__range=recent)
 
 
 def harvest(
     run: IngestRun, now: datetime, client: httpx.Client, report: Report | None = None
 ) -> IngestRun:
-    """Page after page until the window is done or a page is refused.
+    """Store page after page until the window is done or a page is refused.
 
-    A page and the token of the next one are one transaction: after a kill the run
-    goes on with the first page that is not stored. A token that expired begins the
-    window again, once; what is stored already is recognised.
+    A page and the token of the next one are stored in one transaction, so that an
+    interrupted run is resumed at the first page that is not stored. An expired token
+    restarts the window, once. A run that another worker holds is returned unchanged.
     """
-    if not _claim(run):
-        return run  # still running: another worker is at it, or died a moment ago
+    if not _claim_run(run):
+        return run
     try:
-        _harvest(run, now, client, report)
-    except SourceError as why:
-        _fail(run, now, str(why), why)
-    except KeyboardInterrupt as stop:
-        _fail(run, now, "interrupted: begin again and it goes on here", stop)
+        _harvest_pages(run, now, client, report)
+    except SourceError as refusal:
+        _fail_run(run, str(refusal), refusal)
+    except KeyboardInterrupt as interrupt:
+        _fail_run(run, "interrupted: run it again to continue here", interrupt)
         raise
-    except Exception as error:  # the next window may be sound
+    except Exception as error:  # the next window may succeed
         logger.exception("harvest stopped: %s", run)
-        _fail(run, now, f"stopped by {type(error).__name__}: see the log", error)
+        _fail_run(run, f"stopped by {type(error).__name__}: see the log", error)
     return run
 
 
-def _harvest(
+def _harvest_pages(
     run: IngestRun, now: datetime, client: httpx.Client, report: Report | None
 ) -> None:
-    may_begin_again = True
+    may_restart = True
     if not run.token:
-        _begin(run)
-    while run.state == IngestRun.State.RUNNING:
+        _restart_window(run)
+    while run.state == State.RUNNING:
         try:
-            page = _page(run, client)
+            page = _fetch_page(run, client)
         except TokenExpired:
-            if not (run.token and may_begin_again):
+            if not (run.token and may_restart):
                 raise
-            may_begin_again = False
-            _begin(run)
+            may_restart = False
+            _restart_window(run)
             continue
-        _keep(run, page, now)
+        _store_page(run, page, now)
         if report:
             report(run)
 
 
-def _begin(run: IngestRun) -> None:
-    """From the first page; what it brought before stays counted."""
-    run.token, run.tokens = "", []
+def _restart_window(run: IngestRun) -> None:
+    """Return to the first page; the counts of stored papers stay."""
+    run.token, run.token_hashes = "", []
     run.pages = run.records = run.confirmed = 0
 
 
-def _page(run: IngestRun, client: httpx.Client) -> Page:
+def _fetch_page(run: IngestRun, client: httpx.Client) -> Page:
     url: str = settings.ARXIV_OAI_URL
     if not url:
-        raise SourceError("ARXIV_OAI_URL is empty: set it to ask OAI-PMH")
+        raise SourceError("ARXIV_OAI_URL is empty: set it to use OAI-PMH")
     return arxiv_oai.parse(arxiv_oai.fetch(client, _window(run), run.token, url))
 
 
-def _keep(run: IngestRun, page: Page, now: datetime) -> None:
-    """One page, its account and the way on: all of it or nothing."""
+def _store_page(run: IngestRun, page: Page, now: datetime) -> None:
+    """Store a page, its counts and the next token in one transaction."""
     run.pages += 1
     run.records += len(page.listings) + len(page.deleted)
     run.expected_records = page.total or run.expected_records
-    _go_on(run, page.token)
+    _set_next_token(run, page.token)
     run.heartbeat_at = timezone.now()
-    listings = list(_wanted(page))
+    listings = list(_select_listings(page))
+    is_check = run.kind == Kind.DAILY_CHECK
     with transaction.atomic():
-        if run.is_check:
-            listings = reconcile.compare(run, listings, now)
+        if is_check:
+            listings = reconcile.reconcile_page(run, listings, now)
         store(listings, run, now, page.deleted)
-        if run.is_check:
+        if is_check:
             names = {one.identifier for one in listings}
-            reconcile.conclude(run, names | set(page.deleted))
+            reconcile.count_confirmed(run, names | set(page.deleted))
 
 
-def _go_on(run: IngestRun, token: str) -> None:
-    """Note the next page's token; Endless where the source will never come to an end."""
+def _set_next_token(run: IngestRun, token: str) -> None:
+    """Set the next page's token; raises EndlessHarvest where the source cannot end."""
     run.token = token
     if not token:
-        run.tokens = []
+        run.token_hashes = []
         return
-    mark = sha256(token.encode()).hexdigest()[:12]
-    if mark in run.tokens:
-        raise Endless(
-            f"page {run.pages} leads back to page {run.tokens.index(mark) + 2}, so the "
-            "source gives the same pages for ever: the window begins again next time"
+    token_hash = sha256(token.encode()).hexdigest()[:12]
+    if token_hash in run.token_hashes:
+        earlier = run.token_hashes.index(token_hash) + 2
+        raise EndlessHarvest(
+            f"page {run.pages} leads back to page {earlier}, so the source repeats its "
+            "pages without end: the next run restarts the window"
         )
     size = run.expected_records
-    if run.records > 2 * size + PAGE if size else run.pages >= MOST_PAGES:
-        raise Endless(
-            f"{run.records:,} records on {run.pages} pages and no end, where "
-            f"{f'{size:,}' if size else 'far fewer'} were expected: "
-            "the window begins again next time"
+    max_records = 2 * size + MAX_EXCESS_RECORDS if size else None
+    if run.records > max_records if max_records else run.pages >= MAX_UNCOUNTED_PAGES:
+        expected = f"{size:,}" if size else "far fewer"
+        raise EndlessHarvest(
+            f"{run.records:,} records on {run.pages} pages without an end, where "
+            f"{expected} were expected: the next run restarts the window"
         )
-    run.tokens = [*run.tokens, mark]
+    run.token_hashes = [*run.token_hashes, token_hash]
 
 
 def _window(run: IngestRun) -> Window:
     if run.window_from is None:
-        raise SourceError("a harvest without its first day: begin another")
-    return Window(run.window_from, run.window_until, run.part)
+        raise SourceError("the run has no first day: start a new harvest")
+    return Window(run.window_from, run.window_until, run.set_spec)
 
 
-def _wanted(page: Page) -> Iterator[Listing]:
-    """Papers of our categories; those at home in another one are cross-listed."""
-    ours = set(settings.ARXIV_CATEGORIES)
+def _select_listings(page: Page) -> Iterator[Listing]:
+    """Papers of our categories; with a primary category outside they are cross-listed."""
+    selected = set(settings.ARXIV_CATEGORIES)
     for one in page.listings:
-        if one.primary in ours or not one.categories:
+        if one.primary in selected or not one.categories:
             yield one
-        elif ours & set(one.categories):
+        elif selected & set(one.categories):
             yield replace(one, announce_type="cross")
 
 
-def _fail(run: IngestRun, now: datetime, why: str, error: BaseException) -> None:
-    """Leave it as its last whole page did, with the reason."""
-    took = run.moment(now)
+def _fail_run(run: IngestRun, reason: str, error: BaseException) -> None:
+    """Mark the run as failed and keep the state of its last stored page."""
     run.refresh_from_db()
-    run.state, run.error, run.finished_at = IngestRun.State.FAILED, why, took
-    run.outcome = UNREACHABLE if isinstance(error, http.Unreachable) else ""
-    if isinstance(error, Endless):
+    run.finish(State.FAILED)
+    run.error, run.failure = reason, classify_failure(error)
+    if isinstance(error, EndlessHarvest):
         run.token = ""
     run.save()
+
+
+def classify_failure(error: BaseException) -> IngestRun.Failure:
+    if isinstance(error, http.Unreachable):
+        return Failure.UNREACHABLE
+    return Failure.REFUSED if isinstance(error, SourceError) else Failure.STOPPED
+
+
+def worker_id() -> str:
+    """Identify this process: its boot, its container and its process id."""
+    return f"{_pid_space()}:{os.getpid()}"
+
+
+def is_worker_dead(identity: str) -> bool:
+    """Whether this process has surely ended; unknown for other machines and containers."""
+    space, _, pid = identity.rpartition(":")
+    if space != _pid_space() or not pid.isdecimal():
+        return False
+    try:
+        os.kill(int(pid), 0)  # signal 0 tests for existence
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # alive, owned by another user
+        return False
+    return False
+
+
+def _pid_space() -> str:
+    """Name this boot of this machine and this container, in which process ids are unique."""
+    try:
+        return f"{_BOOT_ID.read_text()[:18]}/{_PID_NAMESPACE.readlink()}"
+    except OSError:  # not Linux
+        return socket.gethostname()[:60]

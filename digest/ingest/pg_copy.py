@@ -1,4 +1,4 @@
-"""Many papers into the database at once: the one place with SQL of PostgreSQL's own."""
+"""Bulk insert and update of papers; on PostgreSQL with COPY, the only vendor-specific SQL."""
 
 import json
 from collections.abc import Collection, Iterable, Sequence
@@ -11,98 +11,102 @@ from django.db.models import Field
 
 from digest.models import Paper
 
-# Values of a paper, by the names of its fields.
+# Values of a paper by field name.
 Row = dict[str, Any]
 _Fields = Sequence["Field[Any, Any]"]
 
 _TABLE = Paper._meta.db_table
-# Rows above 2 KB are compressed, which took two fifths of the time of an INSERT of papers
-# in PostgreSQL's old way. lz4 takes hardly any, but is not in every build.
-_LIGHTER = """
+# PostgreSQL compresses rows above 2 KB. Its default method took two fifths of an INSERT
+# of papers; lz4 takes hardly any time but is not in every build.
+_USE_LZ4 = """
     SELECT set_config('default_toast_compression', 'lz4', true) FROM pg_settings
     WHERE name = 'default_toast_compression' AND 'lz4' = ANY(enumvals)
 """
-_KEYS = "SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)"
+_NEXT_KEYS = (
+    "SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)"
+)
 
 
-class Overtaken(Exception):
-    """Another process has just written one of the new papers."""
+class ConcurrentInsert(Exception):
+    """Another process has inserted one of the new papers; the transaction is unusable."""
 
 
-def insert(rows: Sequence[Row]) -> dict[str, int]:
-    """Write new papers; their keys by identifier. What a row does not name has its default.
+def insert_papers(rows: Sequence[Row]) -> dict[str, int]:
+    """Insert new papers and return their primary keys by identifier.
 
-    In one order, so that two processes never wait for each other's. Raises Overtaken,
-    after which the transaction is of no use.
+    Missing fields get their defaults. Rows are inserted in identifier order to avoid
+    deadlocks. Raises ConcurrentInsert.
     """
     ordered = sorted(rows, key=itemgetter("identifier"))
     try:
         return _insert(ordered) if ordered else {}
     except IntegrityError as error:
-        raise Overtaken(f"one of {len(ordered)} new papers is known by now") from error
+        raise ConcurrentInsert(f"one of {len(ordered)} new papers exists") from error
 
 
-def update(papers: Sequence[Paper], names: Collection[str]) -> None:
-    """Write these fields of known papers, which are locked."""
+def update_papers(papers: Sequence[Paper], names: Collection[str]) -> None:
+    """Write these fields of existing, locked papers."""
     if connection.vendor != "postgresql":
         Paper.objects.bulk_update(papers, names, batch_size=500)
     elif papers:
         with connection.cursor() as cursor:
-            _update(papers, names, cursor)
+            _update_by_copy(papers, names, cursor)
 
 
 def _insert(rows: Sequence[Row]) -> dict[str, int]:
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            return _stream(rows, cursor)
+            return _insert_by_copy(rows, cursor)
     papers = Paper.objects.bulk_create([Paper(**row) for row in rows])
     return {paper.identifier: paper.pk for paper in papers}
 
 
-def _stream(rows: Sequence[Row], cursor: CursorWrapper) -> dict[str, int]:
-    """With keys that are taken from their sequence beforehand: COPY does not tell any."""
+def _insert_by_copy(rows: Sequence[Row], cursor: CursorWrapper) -> dict[str, int]:
+    """Insert with keys drawn from the sequence beforehand: COPY returns none."""
     fields = Paper._meta.concrete_fields
     defaults = {field.attname: field.get_default() for field in fields}
-    cursor.execute(_KEYS, [_TABLE, len(rows)])
+    cursor.execute(_NEXT_KEYS, [_TABLE, len(rows)])
     keyed = [row | {"id": key} for row, (key,) in zip(rows, cursor, strict=True)]
-    _copy(_TABLE, ((defaults | row).values() for row in keyed), fields, cursor)
+    _copy_rows(_TABLE, ((defaults | row).values() for row in keyed), fields, cursor)
     return {row["identifier"]: row["id"] for row in keyed}
 
 
-def _update(
+def _update_by_copy(
     papers: Sequence[Paper], names: Collection[str], cursor: CursorWrapper
 ) -> None:
-    wanted = {"id", *names}
-    fields = [one for one in Paper._meta.concrete_fields if one.attname in wanted]
+    attnames = {"id", *names}
+    fields = [
+        field for field in Paper._meta.concrete_fields if field.attname in attnames
+    ]
     rows = ([getattr(paper, field.attname) for field in fields] for paper in papers)
-    names = ", ".join(map(_column, fields))
+    columns = ", ".join(map(_quote_column, fields))
     cursor.execute("DROP TABLE IF EXISTS arriving")
     cursor.execute(
-        f"CREATE TEMPORARY TABLE arriving ON COMMIT DROP AS SELECT {names} FROM {_TABLE} LIMIT 0"
+        f"CREATE TEMPORARY TABLE arriving ON COMMIT DROP AS SELECT {columns} FROM {_TABLE} LIMIT 0"
     )
-    _copy("arriving", rows, fields, cursor)
-    columns = [_column(field) for field in fields if not field.primary_key]
-    changes = ", ".join(f"{name} = arriving.{name}" for name in columns)
+    _copy_rows("arriving", rows, fields, cursor)
+    changed = [_quote_column(field) for field in fields if not field.primary_key]
+    assignments = ", ".join(f"{name} = arriving.{name}" for name in changed)
     cursor.execute(
-        f"UPDATE {_TABLE} SET {changes} FROM arriving WHERE arriving.id = {_TABLE}.id"
+        f"UPDATE {_TABLE} SET {assignments} FROM arriving WHERE arriving.id = {_TABLE}.id"
     )
 
 
-def _copy(
+def _copy_rows(
     table: str, rows: Iterable[Iterable[Any]], fields: _Fields, cursor: CursorWrapper
 ) -> None:
-    """As a stream, which costs a third of a long INSERT."""
-    names = ", ".join(map(_column, fields))
-    cursor.execute(_LIGHTER)
-    # Django translates what execute raises, not what a stream does.
-    copying = cursor.copy(f"COPY {table} ({names}) FROM STDIN")
+    """Stream rows into a table, at a third of the cost of a long INSERT."""
+    columns = ", ".join(map(_quote_column, fields))
+    cursor.execute(_USE_LZ4)
+    # Django translates the errors of execute(), not those of a stream.
+    copying = cursor.copy(f"COPY {table} ({columns}) FROM STDIN")
     with connection.wrap_database_errors, copying as stream:
         for row in rows:
-            # Only lists are not written as they are: they are JSON.
+            # Lists are JSON columns; psycopg adapts every other value.
             stream.write_row(
                 [json.dumps(one) if isinstance(one, list) else one for one in row]
             )
 
 
-def _column(field: "Field[Any, Any]") -> str:
+def _quote_column(field: "Field[Any, Any]") -> str:
     return connection.ops.quote_name(str(field.column))

@@ -1,46 +1,46 @@
-"""The ledger, kept readable: rows that tell nothing any more go."""
+"""Delete old ingest runs that no later run or alarm needs."""
 
 from datetime import datetime, timedelta
 
-from django.conf import settings
-from django.db.models import Max, Q, QuerySet
+from django.db.models import Max, Q
 
-from digest.ingest.run_source import UNCHANGED
 from digest.models import IngestRun
+from digest.models.ingest_runs import IngestRunQuerySet
 
-# Two hundred readings a day, nearly all of which bring no paper: three months of them
-# answer any question about a day that a reader may still ask.
-QUIET = timedelta(days=90)
-# Why something failed last winter may matter in the next.
-FAILED = timedelta(days=365)
+Kind, State = IngestRun.Kind, IngestRun.State
+
+# About 200 runs a day add no paper; three months answer any question about a day.
+RUNS_WITHOUT_PAPERS_KEPT = timedelta(days=90)
+FAILED_RUNS_KEPT = timedelta(days=365)
 
 
-def trim(now: datetime) -> int:
-    """Delete old runs that brought no paper; how many there were.
+def prune_runs(now: datetime) -> int:
+    """Delete old runs that added no paper; return their number.
 
-    Runs that brought papers stay for good: they are few, and the account of where
-    papers came from. However old, so do those that others read. No other row points
-    to a run.
+    Runs that added papers are kept: they are few and say where papers came from. So are
+    the runs that later runs read. No row references a run.
     """
-    old = IngestRun.objects.filter(new=0).filter(
-        Q(state=IngestRun.State.DONE, started_at__lt=now - QUIET)
-        | Q(state=IngestRun.State.FAILED, started_at__lt=now - FAILED)
+    runs = IngestRun.objects.filter(new=0).filter(
+        Q(state=State.DONE, started_at__lt=now - RUNS_WITHOUT_PAPERS_KEPT)
+        | Q(state=State.FAILED, started_at__lt=now - FAILED_RUNS_KEPT)
     )
-    deleted, _ = old.exclude(pk__in=_read_by_others()).delete()
+    deleted, _ = runs.exclude(pk__in=_runs_in_use()).delete()
     return deleted
 
 
-def _read_by_others() -> set[int]:
-    """Whole readings that tell when anything was read at all, whether a feed changed,
-    since when a check has to look; and the first of arXiv, where our record begins."""
-    done = IngestRun.objects.filter(state=IngestRun.State.DONE).order_by("-started_at")
-    feeds = done.filter(origin__startswith=settings.ARXIV_FEED_URL)
+def _runs_in_use() -> set[int]:
+    """Primary keys of the newest done run, of the first arXiv run, where the record
+    starts, and of the newest done run of each feed and each set's daily check."""
+    done = IngestRun.objects.done()
     arxiv = IngestRun.objects.filter(source="arxiv").order_by("started_at", "pk")
-    kept = {row.pk for row in (done.first(), arxiv.first()) if row}
-    return kept | _newest(feeds, "origin") | _newest(done.filter(is_check=True), "part")
+    feeds = done.of_kind(Kind.FEED).exclude(feed_state=IngestRun.FeedState.UNCHANGED)
+    checks = done.of_kind(Kind.DAILY_CHECK)
+    single = {run.pk for run in (done.newest_first().first(), arxiv.first()) if run}
+    return (
+        single | _newest_of_each(feeds, "origin") | _newest_of_each(checks, "set_spec")
+    )
 
 
-def _newest(rows: QuerySet[IngestRun], each: str) -> set[int]:
-    """The newest of each; a later row has a higher number."""
-    found = rows.exclude(outcome=UNCHANGED).order_by().values(each)
-    return {row["newest"] for row in found.annotate(newest=Max("pk"))}
+def _newest_of_each(runs: IngestRunQuerySet, column: str) -> set[int]:
+    rows = runs.order_by().values(column).annotate(newest=Max("pk"))
+    return {row["newest"] for row in rows}

@@ -1,21 +1,81 @@
-"""The ledger of ingest: what was read, and what became of it."""
+"""Ingest runs: what was read from a source, and the result."""
 
-from datetime import datetime, timedelta
-from time import monotonic
-from typing import Any
+from datetime import datetime
+from typing import Self
 
 from django.db import models
+from django.utils import timezone
+
+
+class IngestRunQuerySet(models.QuerySet["IngestRun"]):
+    """Ingest runs by kind, state and time."""
+
+    def done(self) -> Self:
+        return self.filter(state=IngestRun.State.DONE)
+
+    def failed(self) -> Self:
+        return self.filter(state=IngestRun.State.FAILED)
+
+    def running(self) -> Self:
+        return self.filter(state=IngestRun.State.RUNNING)
+
+    def of_kind(self, *kinds: str) -> Self:
+        return self.filter(kind__in=kinds)
+
+    def started_between(self, first: datetime, last: datetime) -> Self:
+        """Both ends included; excludes runs that a wrong clock dated in the future."""
+        return self.filter(started_at__range=(first, last))
+
+    def newest_first(self) -> Self:
+        return self.order_by("-started_at", "-pk")
+
+    def newest_start(self) -> datetime | None:
+        return self.newest_first().values_list("started_at", flat=True).first()
 
 
 class IngestRun(models.Model):
-    """One reading of one source, a document or a harvest of many pages: what it
-    brought, or why it was refused."""
+    """One reading of one source: a document, or a harvest of many pages."""
+
+    class Kind(models.TextChoices):
+        FEED = "feed", "arXiv feed"
+        DAILY_CHECK = "daily_check", "daily check"
+        HARVEST = "harvest", "OAI-PMH harvest"
+        PAPER = "paper", "single paper"
+        PENDING_PAPERS = "pending_papers", "papers of reading lists"
+        HUGGINGFACE = "huggingface", "Hugging Face list"
+        DOCUMENT = "document", "document"
 
     class State(models.TextChoices):
         RUNNING = "running", "running"
         DONE = "done", "done"
         FAILED = "failed", "failed"
 
+    class FeedState(models.TextChoices):
+        COMPLETE = "complete", "complete"
+        PARTLY_STALE = "partly_stale", "stale in some categories"
+        STALE = "stale", "stale"
+        LATE = "late", "late"
+        EMPTY = "empty", "empty"
+        EMPTY_AS_EXPECTED = "empty_expected", "empty as expected"
+        UNCHANGED = "unchanged", "unchanged"
+        INCOMPLETE = "incomplete", "incomplete"
+
+    class Failure(models.TextChoices):
+        UNREACHABLE = "unreachable", "source did not answer"
+        RATE_LIMITED = "rate_limited", "source limits our requests"
+        REFUSED = "refused", "document refused"
+        STOPPED = "stopped", "stopped"
+
+    # Feed states in which the feed listed papers of its own day.
+    FEED_STATES_WITH_PAPERS = (
+        FeedState.COMPLETE,
+        FeedState.PARTLY_STALE,
+        FeedState.INCOMPLETE,
+    )
+    # Failures after which another request to the same source is pointless for now.
+    SOURCE_FAILURES = (Failure.UNREACHABLE, Failure.RATE_LIMITED)
+
+    kind = models.CharField(max_length=16, choices=Kind.choices)
     source = models.CharField(
         max_length=16,
         help_text="arxiv, huggingface, or unknown where the content did not say.",
@@ -24,83 +84,102 @@ class IngestRun(models.Model):
         max_length=500, help_text="The address or the file that was read."
     )
     state = models.CharField(max_length=7, choices=State.choices, default=State.RUNNING)
+    failure = models.CharField(
+        max_length=12, choices=Failure.choices, blank=True, help_text="Why it failed."
+    )
+    feed_state = models.CharField(
+        max_length=16,
+        choices=FeedState.choices,
+        blank=True,
+        help_text="Whether the feed held the papers of its day.",
+    )
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
     new = models.PositiveIntegerField(default=0)
     updated = models.PositiveIntegerField(default=0)
     unchanged = models.PositiveIntegerField(default=0)
-    signals = models.PositiveIntegerField(
-        default=0, help_text="New measurements of attention."
+    samples = models.PositiveIntegerField(
+        default=0, help_text="New attention samples: votes, comments and stars."
     )
     withdrawn = models.PositiveIntegerField(
         default=0, help_text="Papers that the source withdrew or deleted."
     )
-    outcome = models.CharField(
+    restored = models.PositiveIntegerField(
+        default=0, help_text="Withdrawn papers of which a new version was published."
+    )
+    note = models.CharField(
         max_length=200,
         blank=True,
-        help_text="What the reading was like: empty as expected, yesterday's batch again, …",
+        help_text="The result in words: empty as expected, yesterday's papers again, …",
     )
-    error = models.TextField(
-        blank=True, help_text="What was wrong, why, and what to do."
+    error = models.TextField(blank=True, help_text="What failed, why, and what to do.")
+    categories = models.JSONField(
+        default=list, blank=True, help_text="The arXiv categories that were requested."
     )
     window_from = models.DateField(
-        "from", null=True, blank=True, help_text="The first day that was asked for."
+        "from", null=True, blank=True, help_text="The first requested day."
     )
     window_until = models.DateField(
-        "until", null=True, blank=True, help_text="The last day that was asked for."
+        "until", null=True, blank=True, help_text="The last requested day."
     )
-    part = models.CharField(
-        max_length=64, blank=True, help_text="The set of papers that was asked for."
+    set_spec = models.CharField(
+        "OAI-PMH set", max_length=64, blank=True, help_text="The requested set."
+    )
+    paper_identifier = models.CharField(
+        "paper", max_length=64, blank=True, help_text="The requested paper."
     )
     token = models.CharField(
         max_length=500,
         blank=True,
-        help_text="Where a harvest goes on; written with the page before it.",
+        help_text="Resumption token of the next page; saved together with the page before it.",
     )
     pages = models.PositiveIntegerField(default=0, help_text="Pages stored so far.")
     records = models.PositiveIntegerField(
         default=0, help_text="Records on those pages."
     )
     expected_records = models.PositiveIntegerField(
-        null=True, blank=True, help_text="How many the source said there are."
+        null=True, blank=True, help_text="The total that the source announced."
     )
     heartbeat_at = models.DateTimeField(
         null=True, help_text="When it last stored a page."
     )
-    is_check = models.BooleanField(
-        "daily check",
-        default=False,
-        help_text="A day's check of what the feeds said against OAI-PMH.",
-    )
     missed = models.PositiveIntegerField(
-        default=0, help_text="Papers that a check brought and the feeds had not."
+        default=0, help_text="Papers in OAI-PMH that the feeds had not listed."
     )
     corrected = models.PositiveIntegerField(
         default=0,
-        help_text="Papers whose text, categories or version a check put right.",
+        help_text="Papers whose text, categories or version the daily check corrected.",
     )
     confirmed = models.PositiveIntegerField(
-        default=0, help_text="New papers of the day that a check met."
+        default=0, help_text="New papers of the day that OAI-PMH has too."
     )
     unconfirmed = models.PositiveIntegerField(
-        default=0, help_text="New papers of the day that OAI-PMH did not have."
+        default=0, help_text="New papers of the day that OAI-PMH does not have."
     )
-    # Short fingerprints: a token that comes again leads round in a circle.
-    tokens = models.JSONField(default=list, blank=True, editable=False)
+    refused_records = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Records that could not be read: identifier and reason of each.",
+    )
+    # Hashes of the tokens so far: a repeated token means an endless loop.
+    token_hashes = models.JSONField(default=list, blank=True, editable=False)
     worker_id = models.CharField(max_length=80, blank=True, editable=False)
     etag = models.CharField(max_length=200, blank=True, editable=False)
     last_modified = models.CharField(max_length=64, blank=True, editable=False)
 
+    objects = IngestRunQuerySet.as_manager()
+
     class Meta:
         ordering = ["-started_at", "-pk"]
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.begun = monotonic()
-
     def __str__(self) -> str:
-        return f"{self.source} {self.origin}: {self.state}"
+        return f"{self.get_kind_display()} {self.origin}: {self.state}"
 
-    def moment(self, now: datetime) -> datetime:
-        """`now`, the time at which this reading began, and what it has taken since."""
-        return now + timedelta(seconds=monotonic() - self.begun)
+    @property
+    def lost_source(self) -> bool:
+        """Whether it failed because its source did not answer."""
+        return self.failure in self.SOURCE_FAILURES
+
+    def finish(self, state: str) -> None:
+        """Set state and end; a clock that was set back never ends a run before its start."""
+        self.state, self.finished_at = state, max(self.started_at, timezone.now())

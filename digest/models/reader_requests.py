@@ -1,4 +1,4 @@
-"""What readers bring: papers that everybody should see, and papers of their own lists."""
+"""Papers that readers request: submissions to the editors, and papers of reading lists."""
 
 from datetime import date, datetime, timedelta
 from typing import Self
@@ -6,17 +6,25 @@ from typing import Self
 from django.db import models
 
 from accounts.models import Subscriber
-from digest.models.papers import Paper
+from digest.models.papers import CANDIDATE_DAYS, Paper
+
+# Time during which a reader may come back to see the result of a request.
+RESULT_KEPT = timedelta(days=30)
 
 
-def is_here() -> models.Exists:
-    """Whether the paper of a submission was announced to us."""
+def paper_is_listed() -> models.Exists:
+    """Whether a source has listed the paper with this row's identifier."""
     papers = Paper.objects.from_listings()
     return models.Exists(papers.filter(identifier=models.OuterRef("identifier")))
 
 
+def paper_is_stored() -> models.Exists:
+    papers = Paper.objects.filter(identifier=models.OuterRef("identifier"))
+    return models.Exists(papers)
+
+
 class SubmissionQuerySet(models.QuerySet["Submission"]):
-    """Submissions by what is to be done with them."""
+    """Submissions by their next step."""
 
     def unchecked(self) -> Self:
         return self.filter(state=Submission.State.CHECKING)
@@ -24,35 +32,34 @@ class SubmissionQuerySet(models.QuerySet["Submission"]):
     def waiting(self) -> Self:
         return self.filter(state=Submission.State.WAITING)
 
+    def undecided(self) -> Self:
+        return self.filter(state__in=Submission.UNDECIDED)
+
     def unfetched(self, now: datetime) -> Self:
-        """Approved ones that are still news, and whose paper is not here as news yet."""
+        """Approved submissions, recent enough for an edition, whose paper is not listed yet."""
         approved = self.filter(state=Submission.State.APPROVED)
-        young = approved.filter(announced_on__gt=now.date() - Submission.YOUNG)
-        return young.exclude(is_here())
+        recent = approved.filter(announced_on__gt=now.date() - Submission.MAX_AGE)
+        return recent.exclude(paper_is_listed())
 
     def needless(self) -> Self:
-        """Undecided ones whose paper has come by itself meanwhile."""
-        undecided = (Submission.State.CHECKING, Submission.State.WAITING)
-        return self.filter(is_here(), state__in=undecided)
+        """Undecided submissions whose paper a source has listed meanwhile."""
+        return self.undecided().filter(paper_is_listed())
 
-    def forgettable(self, now: datetime) -> Self:
-        """Decided long ago."""
-        return self.filter(decided_at__lt=now - Submission.DECIDED_KEPT)
+    def purgeable(self, now: datetime) -> Self:
+        return self.filter(decided_at__lt=now - RESULT_KEPT)
 
 
 class Submission(models.Model):
-    """A paper that readers ask for; it waits for an editor's word."""
+    """A paper that readers submitted; an editor approves or declines it."""
 
     class State(models.TextChoices):
         CHECKING = "checking", "being looked up at arXiv"
-        WAITING = "waiting", "waits for an editor"
+        WAITING = "waiting", "waiting for an editor"
         APPROVED = "approved", "approved"
         DECLINED = "declined", "declined"
 
-    # Editions hold papers of 14 days, today's included.
-    YOUNG = timedelta(days=14)
-    # As long as somebody may ask again what became of it; by then it is too old anyway.
-    DECIDED_KEPT = timedelta(days=30)
+    UNDECIDED = (State.CHECKING, State.WAITING)
+    MAX_AGE = timedelta(days=CANDIDATE_DAYS)
 
     identifier = models.CharField(
         max_length=64, unique=True, help_text="The arXiv id without its version."
@@ -60,7 +67,7 @@ class Submission(models.Model):
     state = models.CharField(
         max_length=8, choices=State.choices, default=State.CHECKING, db_index=True
     )
-    title = models.TextField(blank=True, help_text="As arXiv's API told it.")
+    title = models.TextField(blank=True, help_text="From arXiv's API.")
     authors = models.JSONField(default=list, blank=True)
     abstract = models.TextField(blank=True)
     primary = models.CharField("primary category", max_length=32, blank=True)
@@ -68,10 +75,10 @@ class Submission(models.Model):
         null=True, blank=True, help_text="Its announcement day, or arXiv's date."
     )
     why = models.CharField(
-        "why not",
+        "reason",
         max_length=200,
         blank=True,
-        help_text="Why it was declined; those who asked for it are told.",
+        help_text="Why it was declined; shown to the readers who submitted it.",
     )
     created_at = models.DateTimeField()
     decided_at = models.DateTimeField(null=True, blank=True)
@@ -87,37 +94,53 @@ class Submission(models.Model):
     def __str__(self) -> str:
         return f"{self.identifier} {self.title}".strip()
 
-    def is_young(self, today: date) -> bool:
-        """Whether an edition of `today` may hold it."""
-        return is_young(self.announced_on, today)
+    def is_recent(self, today: date) -> bool:
+        """Whether an edition of `today` may include it."""
+        return is_recent(self.announced_on, today)
 
 
-def is_young(announced_on: date | None, today: date) -> bool:
-    """Whether a paper of this day is young enough to be brought to everybody."""
-    return announced_on is not None and announced_on > today - Submission.YOUNG
+def is_recent(announced_on: date | None, today: date) -> bool:
+    """Whether an edition of `today` may include a paper announced on this day."""
+    return announced_on is not None and announced_on > today - Submission.MAX_AGE
 
 
 class SubmissionRequest(models.Model):
-    """Who asked for a submission, and when; it goes with its reader."""
+    """One reader's request for a submission; deleted with the reader."""
 
-    submission = models.ForeignKey(Submission, models.CASCADE, related_name="asked")
-    subscriber = models.ForeignKey(Subscriber, models.CASCADE, related_name="asked")
+    submission = models.ForeignKey(Submission, models.CASCADE, related_name="requests")
+    subscriber = models.ForeignKey(
+        Subscriber, models.CASCADE, related_name="submission_requests"
+    )
     at = models.DateTimeField(db_index=True)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
                 fields=["submission", "subscriber"],
-                name="a_reader_asks_for_a_paper_once",
+                name="a_reader_requests_a_submission_once",
             ),
         ]
 
     def __str__(self) -> str:
-        return f"{self.submission.identifier}, asked for by {self.subscriber}"
+        return f"{self.submission.identifier}, requested by {self.subscriber}"
+
+
+class PendingPaperQuerySet(models.QuerySet["PendingPaper"]):
+    """Pending papers by their next step."""
+
+    def to_fetch(self) -> Self:
+        return self.filter(not_found=False).exclude(paper_is_stored())
+
+    def fetched(self) -> Self:
+        return self.filter(paper_is_stored())
 
 
 class PendingPaper(models.Model):
-    """A paper of a reader's list that has to be fetched before they can follow it."""
+    """A paper of a reader's list that must be fetched before they can follow it."""
+
+    # A paper that arXiv did not return in this time will not be returned later.
+    MAX_FETCH_TIME = timedelta(days=7)
+    NOT_FOUND_KEPT = RESULT_KEPT
 
     subscriber = models.ForeignKey(
         Subscriber, models.CASCADE, related_name="pending_papers"
@@ -128,11 +151,13 @@ class PendingPaper(models.Model):
         default=False, help_text="arXiv knows no such paper."
     )
 
+    objects = PendingPaperQuerySet.as_manager()
+
     class Meta:
         constraints = [
             models.UniqueConstraint(
                 fields=["subscriber", "identifier"],
-                name="a_reader_wants_a_paper_once",
+                name="a_reader_requests_a_paper_once",
             ),
         ]
 

@@ -13,9 +13,6 @@ from digest.ingest import monitoring
 from digest.ingest.sources import arxiv_calendar
 from digest.models import IngestRun, SendingPause
 
-# Votes are read every two hours. A day and a half without success is our fault, not
-# a source's outage of one evening.
-STALE_INGEST_AGE = timedelta(hours=36)
 # A missing Friday still counts on Monday.
 RECENT_DAYS = timedelta(days=4)
 PAUSED_AUTOMATICALLY = "paused automatically"
@@ -40,11 +37,13 @@ def health(request: HttpRequest) -> JsonResponse:
     """
     now = timezone.now()
     try:
-        last_ingest, missing = last_ingest_at(), monitoring.missing(now)
-        checked, sending = monitoring.checked(now), sending_status()
+        last_ingest, missing = last_ingest_at(), monitoring.missing_days(now)
+        checked, sending = monitoring.check_summary(now), sending_status()
     except DatabaseError:
         return JsonResponse({"database": "unavailable"}, status=503)
-    is_stale = last_ingest is not None and now - last_ingest > STALE_INGEST_AGE
+    is_stale = (
+        last_ingest is not None and now - last_ingest > monitoring.MAX_ATTENTION_AGE
+    )
     today = arxiv_calendar.today(now)
     is_missing = any(today - day < RECENT_DAYS for day in missing)
     ingest = "stale" if is_stale else "a day is missing" if is_missing else "ok"

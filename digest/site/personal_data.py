@@ -60,7 +60,9 @@ def export_data(subscriber: Subscriber) -> dict[str, Any]:
             subscriber.links.values("purpose", "payload", "created_at", "used_at")
         ),
         "submissions": list(
-            subscriber.asked.values("submission__identifier", "submission__state", "at")
+            subscriber.submission_requests.values(
+                "submission__identifier", "submission__state", "at"
+            )
         ),
         "pending_papers": list(
             subscriber.pending_papers.values("identifier", "at", "not_found")

@@ -63,7 +63,7 @@ def add_list(request: HttpRequest, link: Link) -> HttpResponse:
     texts = read_texts(request)
     if isinstance(texts, str):
         return render_page(request, link, MESSAGES[texts], is_error=True)
-    report = reading_lists.take(link.subscriber, texts, timezone.now())
+    report = reading_lists.follow_reading_list(link.subscriber, texts, timezone.now())
     if report.fetching:
         tasks.enqueue_best_effort(tasks.fetch_reader_requests)
     is_error = not (report.followed or report.fetching)

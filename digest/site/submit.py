@@ -52,7 +52,7 @@ def submit_paper(request: HttpRequest, link: Link) -> HttpResponse:
     if refusal := refuse_over_limit(request, "submissions", SUBMISSIONS_PER_NETWORK):
         return refusal
     entered = request.POST.get("paper", "")[:MAX_INPUT_LENGTH]
-    answer = submissions.ask(link.subscriber, entered, timezone.now())
+    answer = submissions.submit_paper(link.subscriber, entered, timezone.now())
     if answer.submission is None:
         return render_form(request, link, answer, entered)
     if answer.submission.state == Submission.State.CHECKING:
@@ -73,7 +73,7 @@ def render_form(
         "submitted": next(
             (row for row in rows if row["submission"].identifier == submitted), None
         ),
-        "max_per_day": submissions.A_DAY,
+        "max_per_day": submissions.MAX_SUBMISSIONS_PER_DAY,
         "rows": rows,
     }
     return render(request, "pages/submit.html", context)

@@ -88,7 +88,7 @@ def create_rows(rows=1):
             state="waiting",
             created_at=make.NOW,
         )
-        submission.asked.create(subscriber=reader, at=make.NOW)
+        submission.requests.create(subscriber=reader, at=make.NOW)
         Recall.objects.create(paper=old.candidates.get().paper, reason=HOSTILE)
         Suppression.add(f"gone{number}@example.org", "manual")
         SendingPause.objects.trigger(HOSTILE, make.NOW, old)

@@ -51,41 +51,49 @@ def test_no_alarm_is_shown_where_there_is_none(room, time_machine):
     assert "No papers of" not in room.get(reverse("admin:index")).content.decode()
 
 
-def test_a_run_is_read_again(room, sources, settings, eager):
+def test_run_again_repeats_a_feed_whose_address_has_changed(room, sources, eager):
     sources.announced = batch(DAY)
     failed = IngestRun.objects.create(
+        kind="feed",
         source="arxiv",
-        origin=f"{settings.ARXIV_FEED_URL}/cs.LG",
+        origin="https://old.example/atom/cs.LG",
         state="failed",
         started_at=NOW,
     )
 
-    room.post(reverse(LEDGER), {"action": "read_again", "_selected_action": failed.pk})
+    room.post(reverse(LEDGER), {"action": "run_again", "_selected_action": failed.pk})
 
     assert IngestRun.objects.exclude(pk=failed.pk).get().new == 8
 
 
 def test_a_harvest_says_its_window_in_the_ledger(room):
     IngestRun.objects.create(
+        kind="harvest",
         source="arxiv",
         origin="x",
-        part="cs",
+        set_spec="cs",
         window_from=date(2026, 11, 9),
         window_until=date(2026, 11, 15),
-        outcome="quite quiet",
+        note="as expected",
         started_at=NOW,
     )
 
     page = room.get(reverse(LEDGER)).content.decode()
 
     assert "Harvest of cs from 9 Nov to 15 Nov" in page
-    assert "quite quiet" in page
+    assert "as expected" in page
 
 
 def reading(ago, **fields):
     """A run that began so many minutes before NOW."""
     at = NOW - timedelta(minutes=ago)
-    given = {"source": "arxiv", "origin": "x", "state": "done", **fields}
+    given = {
+        "kind": "document",
+        "source": "arxiv",
+        "origin": "x",
+        "state": "done",
+        **fields,
+    }
     return IngestRun.objects.create(started_at=at, finished_at=at, **given)
 
 
@@ -93,18 +101,18 @@ def lists(ago, **fields):
     """A round of Hugging Face's lists."""
     for back in range(14):
         day = DAY - timedelta(days=back)
-        reading(ago, source="huggingface", window_from=day, window_until=day, **fields)
+        reading(ago, kind="huggingface", window_from=day, window_until=day, **fields)
 
 
 def test_a_round_of_lists_is_one_line_of_the_first_page():
-    lists(5, new=1, signals=3)
-    reading(10, source="unknown", origin="/folder/late.xml", outcome="quiet")
+    lists(5, new=1, samples=3)
+    reading(10, source="unknown", origin="/folder/late.xml", note="as expected")
 
-    lines = run_summaries.recent(NOW, 8)
+    lines = run_summaries.recent_summaries(NOW, 8)
 
     assert [(one.title, one.text) for one in lines] == [
-        ("Hugging Face, 14 days", "14 new, 42 signals"),
-        ("late.xml", "nothing: quiet"),
+        ("Hugging Face, 14 days", "14 new, 42 samples"),
+        ("late.xml", "nothing new: as expected"),
     ]
 
 
@@ -112,31 +120,31 @@ def test_a_list_that_failed_is_named_for_its_round():
     lists(5)
     IngestRun.objects.filter(window_from=DAY).update(state="failed", error="cut")
 
-    (line,) = run_summaries.recent(NOW, 8)
+    (line,) = run_summaries.recent_summaries(NOW, 8)
 
     assert (line.state, line.text) == (
         "failed",
         "Hugging Face, 20 Nov: cut",
     )
-    assert line.next == "Asked again within two hours."
+    assert line.next == "Repeated within two hours."
 
 
-def test_what_failed_comes_first_unless_it_was_made_good(settings):
-    feed = {"origin": f"{settings.ARXIV_FEED_URL}/cs.LG"}
-    check = {"is_check": True, "part": "cs", "window_from": DAY}
+def test_what_failed_comes_first_unless_it_was_made_good():
+    feed = {"kind": "feed"}
+    check = {"kind": "daily_check", "set_spec": "cs", "window_from": DAY}
     reading(50, **feed, state="failed", error="busy")
     reading(40, **check, state="failed", error="cut")
     reading(30, **feed, new=8)
-    reading(20, part="2611.20007", state="running")
+    reading(20, kind="paper", paper_identifier="2611.20007", state="running")
     reading(10, origin="/folder/late.xml")
 
-    lines = run_summaries.recent(NOW, 8)
+    lines = run_summaries.recent_summaries(NOW, 8)
 
     assert [one.title for one in lines] == [
         "Daily check of cs, since 20 Nov",
         "Paper 2611.20007",
         "late.xml",
-        "arXiv's feed",
+        "arXiv feed",
     ]
     assert [one.state for one in lines] == ["failed", "running", "done", "done"]
 
@@ -145,7 +153,7 @@ def test_an_old_failure_does_not_stand_first_for_ever():
     reading(60 * 24 * 3, origin="/folder/early.xml", state="failed", error="cut")
     reading(10, origin="/folder/late.xml")
 
-    assert [one.title for one in run_summaries.recent(NOW, 8)] == [
+    assert [one.title for one in run_summaries.recent_summaries(NOW, 8)] == [
         "late.xml",
         "early.xml",
     ]
@@ -153,7 +161,7 @@ def test_an_old_failure_does_not_stand_first_for_ever():
 
 def test_the_first_page_says_what_the_checks_found(room, time_machine):
     time_machine.move_to(NOW)
-    check = {"is_check": True, "part": "cs", "window_from": DAY}
+    check = {"kind": "daily_check", "set_spec": "cs", "window_from": DAY}
     reading(60 * 24, **check, missed=2, corrected=1)
     reading(10, **check, missed=1, unconfirmed=4)
     reading(60 * 24 * 8, **check, missed=70)
@@ -166,18 +174,19 @@ def test_the_first_page_says_what_the_checks_found(room, time_machine):
 
 def test_where_nothing_differed_the_first_page_says_that(room, time_machine):
     time_machine.move_to(NOW)
-    reading(10, is_check=True, part="cs", window_from=DAY)
+    reading(10, kind="daily_check", set_spec="cs", window_from=DAY)
 
     page = room.get(reverse("admin:index")).content.decode()
 
     assert "Last 7 days: feeds and OAI-PMH agree." in page
 
 
-def test_a_run_that_failed_says_what_happens_next(room, settings):
+def test_a_run_that_failed_says_what_happens_next(room):
     failed = IngestRun.objects.create(
+        kind="harvest",
         source="arxiv",
         origin="x",
-        part="cs",
+        set_spec="cs",
         window_from=DAY,
         state="failed",
         error="answered 503",
@@ -189,7 +198,7 @@ def test_a_run_that_failed_says_what_happens_next(room, settings):
 
     for told in (row, page.content.decode()):
         assert "answered 503" in told
-        assert "it goes on three times a day" in told
+        assert "Resumed three times a day while days are missing" in told
 
 
 def test_a_submitted_paper_is_fetched(room, sources, eager):
@@ -197,7 +206,7 @@ def test_a_submitted_paper_is_fetched(room, sources, eager):
 
     answer = room.post(reverse(SUBMIT), {"paper": "arXiv:2611.20007"}, follow=True)
 
-    assert "2611.20007 is being fetched" in answer.content.decode()
+    assert "Fetching 2611.20007" in answer.content.decode()
     assert Paper.objects.get().identifier == "2611.20007"
 
 

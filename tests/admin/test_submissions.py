@@ -57,7 +57,7 @@ def waiting(ada):
 def submitted(reader, identifier, **fields):
     known = {"state": "waiting", "announced_on": DAY, "created_at": NOW}
     row = Submission.objects.create(identifier=identifier, **{**known, **fields})
-    row.asked.create(subscriber=reader, at=NOW)
+    row.requests.create(subscriber=reader, at=NOW)
     return row
 
 
@@ -80,7 +80,7 @@ def test_an_approved_paper_joins_the_candidates_of_the_open_edition(
 
     page = act(room, "approve", waiting)
 
-    assert "Approved: being fetched" in page
+    assert "Approved: the paper is being fetched" in page
     joined = Candidate.objects.get(paper__identifier=YOUNG.identifier)
     assert joined.edition == edition
     assert joined.card["title"] == YOUNG.title_raw
@@ -151,14 +151,14 @@ def test_several_are_declined_at_once_and_those_who_asked_read_why(room, ada, wa
     act(room, "decline", waiting, other)
 
     assert set(Submission.objects.values_list("state", "why")) == {
-        ("declined", "An editor looked at it and declined.")
+        ("declined", "An editor reviewed and declined it.")
     }
 
 
 def test_what_is_decided_is_not_decided_again(room, waiting):
     act(room, "decline", waiting)
 
-    assert "did not wait any more" in act(room, "approve", waiting)
+    assert "already decided" in act(room, "approve", waiting)
 
     waiting.refresh_from_db()
     assert waiting.state == "declined"
@@ -169,7 +169,7 @@ def test_what_is_decided_is_not_decided_again(room, waiting):
 def test_what_is_too_old_by_now_is_declined_instead(room, arxiv, waiting):
     Submission.objects.update(announced_on=DAY - timedelta(days=14))
 
-    assert "too old" in act(room, "approve", waiting)
+    assert "more than 14 days old" in act(room, "approve", waiting)
 
     waiting.refresh_from_db()
     assert waiting.state == "declined"
@@ -180,7 +180,7 @@ def test_those_that_wait_come_first_and_the_list_says_how_many_asked(
     room, ada, waiting
 ):
     submitted(ada, "2611.95002", state="declined", created_at=NOW + timedelta(hours=1))
-    waiting.asked.create(subscriber=make.subscriber(), at=NOW)
+    waiting.requests.create(subscriber=make.subscriber(), at=NOW)
 
     page = room.get(reverse(LIST)).content.decode()
 

@@ -1,4 +1,4 @@
-"""The sources on this machine, and nobody's three seconds."""
+"""Fixtures for ingest: sources on loopback, and no pauses between requests."""
 
 import pytest
 
@@ -7,13 +7,13 @@ from tests.ingest.fake_sources import Sources
 
 
 @pytest.fixture(autouse=True)
-def brisk(monkeypatch):
-    """Wait as briefly as a test may; test_manners asks for the real pauses."""
+def short_pauses(monkeypatch):
+    """Wait as briefly as a test may; test_throttle tests the real pauses."""
     monkeypatch.setattr(http, "RETRY_PAUSE_S", 0.01)
     monkeypatch.setattr(throttle, "MIN_REQUEST_GAP_S", 0.0)
 
 
 @pytest.fixture
 def sources(httpserver, settings):
-    """arXiv and Hugging Face on loopback, telling nothing yet."""
+    """arXiv and Hugging Face on loopback, without papers."""
     return Sources(httpserver, settings)

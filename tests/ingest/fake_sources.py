@@ -12,8 +12,8 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from werkzeug import Request, Response
 
-from digest.ingest import sample
 from digest.ingest.sources.listing import Listing
+from tests.ingest import documents
 
 
 def paper(number, day, primary="cs.LG", kind="new", version=1):
@@ -87,7 +87,7 @@ class Sources:
     def feed(self, request):
         if self.etag and request.headers.get("If-None-Match") == self.etag:
             return Response(status=304)
-        body = self.body or sample.atom(self.announced, self.day)
+        body = self.body or documents.write_atom_feed(self.announced, self.day)
         return Response(body, headers={"ETag": self.etag} if self.etag else {})
 
     def daily(self, request):

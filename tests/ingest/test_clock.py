@@ -43,16 +43,16 @@ def test_every_announced_day_comes_in_its_first_hour_whatever_the_clocks_do(
     for now in looks:
         sources.day = now.astimezone(EASTERN).date()
         sources.announced = batch(sources.day, 2) if sources.day in full else []
-        run_source.poll(now)
+        run_source.poll_feed(now)
 
     came = dict(Paper.objects.values_list("announced_on", "created_at"))
     assert sorted(came) == full
     for day, created in came.items():
         local = created.astimezone(EASTERN)
         assert (local.date(), local.hour) == (day, 0)
-    said = IngestRun.objects.exclude(outcome="").values_list("outcome", flat=True)
+    said = IngestRun.objects.exclude(note="").values_list("note", flat=True)
     assert list(said) == ["empty, as expected: a holiday"] * len(empty)
-    assert monitoring.missing(looks[-1]) == []
+    assert monitoring.missing_days(looks[-1]) == []
 
 
 # Until somebody set it right, our own clock was a year ahead.
@@ -67,7 +67,12 @@ def test_a_harvest_dated_in_a_time_to_come_does_not_stand_for_this_one(
     sources, settings
 ):
     sources.records = [Record(one, DAY) for one in batch(DAY, 2)]
-    window = {"window_from": DAY, "window_until": DAY, "part": "cs"}
+    window = {
+        "kind": "harvest",
+        "window_from": DAY,
+        "window_until": DAY,
+        "set_spec": "cs",
+    }
     for state in ("running", "done"):
         ahead(origin=settings.ARXIV_OAI_URL, state=state, **window)
 
@@ -79,11 +84,12 @@ def test_a_harvest_dated_in_a_time_to_come_does_not_stand_for_this_one(
 def test_a_page_stored_in_a_time_to_come_holds_nobody_up(sources, settings):
     sources.records = [Record(one, DAY) for one in batch(DAY, 2)]
     left = IngestRun.objects.create(
+        kind="harvest",
         source="arxiv",
         origin=settings.ARXIV_OAI_URL,
         window_from=DAY,
         window_until=DAY,
-        part="cs",
+        set_spec="cs",
         started_at=NOW - HOUR,
         heartbeat_at=timezone.now() + AHEAD,
         worker_id="another machine:7",
@@ -95,16 +101,16 @@ def test_a_page_stored_in_a_time_to_come_holds_nobody_up(sources, settings):
 
 
 def test_a_check_of_a_time_to_come_is_neither_todays_nor_the_last(sources):
-    ahead(is_check=True, part="cs")
-    ahead(origin="x", is_check=True, part="cs", missed=9)
+    ahead(kind="daily_check", set_spec="cs")
+    ahead(origin="x", kind="daily_check", set_spec="cs", missed=9)
     IngestRun.objects.create(
         source="arxiv", origin="x", state="failed", started_at=NOW - 5 * AHEAD
     )
 
-    (run,) = daily_check.check(NOW)
+    (run,) = daily_check.run_daily_check(NOW)
 
     assert (run.started_at, run.window_from) == (NOW, DAY)
-    assert monitoring.checked(NOW) == monitoring.Checked(NOW)
+    assert monitoring.check_summary(NOW) == monitoring.CheckSummary(NOW)
 
 
 def test_readings_of_a_time_to_come_quiet_no_alarm(sources, settings):
@@ -113,13 +119,13 @@ def test_readings_of_a_time_to_come_quiet_no_alarm(sources, settings):
             source=source, origin="x", state="failed", started_at=NOW - AHEAD
         )
     ahead(source="huggingface")
-    ahead(is_check=True)
-    ahead(origin=f"{settings.ARXIV_FEED_URL}/cs.AI")
+    ahead(kind="daily_check")
+    ahead(kind="feed", feed_state="complete")
 
-    kinds = {alarm.kind for alarm in monitoring.alarms(NOW)}
+    kinds = {alarm.kind for alarm in monitoring.find_alarms(NOW)}
 
     assert {"Stale", "Unchecked"} <= kinds
-    assert not monitoring.was_brought(DAY)
+    assert not monitoring.feed_had_todays_papers(DAY)
 
 
 def test_failures_of_a_time_to_come_hold_up_no_paper_that_a_reader_waits_for(
@@ -127,9 +133,9 @@ def test_failures_of_a_time_to_come_hold_up_no_paper_that_a_reader_waits_for(
 ):
     listed, submitted = batch(DAY, 2)
     sources.known = [listed, submitted]
-    ahead(state="failed", part=pending_papers.PART)
-    ahead(state="failed", part=submitted.identifier)
-    pending_papers.want(ada, [listed.identifier], NOW)
+    ahead(state="failed", kind="pending_papers")
+    ahead(state="failed", kind="paper", paper_identifier=submitted.identifier)
+    pending_papers.request_papers(ada, [listed.identifier], NOW)
     Submission.objects.create(
         identifier=submitted.identifier,
         state="approved",
@@ -137,7 +143,7 @@ def test_failures_of_a_time_to_come_hold_up_no_paper_that_a_reader_waits_for(
         created_at=NOW,
     )
 
-    runs = [*pending_papers.fetch(NOW), *submissions.fetch_approved(NOW)]
+    runs = [*pending_papers.fetch_pending(NOW), *submissions.fetch_approved(NOW)]
 
     assert [(run.state, run.new) for run in runs] == [("done", 1), ("done", 1)]
 
@@ -145,10 +151,10 @@ def test_failures_of_a_time_to_come_hold_up_no_paper_that_a_reader_waits_for(
 def test_a_day_is_read_between_its_own_midnight_and_the_next(settings):
     at = arxiv_calendar.feed_rebuilt_at(DAY)
     for moment in (at - HOUR, at + 24 * HOUR):
-        ahead(origin=f"{settings.ARXIV_FEED_URL}/cs.AI")
+        ahead(kind="feed", feed_state="complete")
         IngestRun.objects.filter(started_at=NOW + AHEAD).update(started_at=moment)
-    assert not monitoring.was_brought(DAY)
+    assert not monitoring.feed_had_todays_papers(DAY)
 
     IngestRun.objects.filter(started_at=at - HOUR).update(started_at=at)
 
-    assert monitoring.was_brought(DAY)
+    assert monitoring.feed_had_todays_papers(DAY)

@@ -7,7 +7,7 @@ import pytest
 
 from digest import tasks
 from digest.ingest import oai_harvest, reconcile, rerun, run_source
-from digest.ingest.daily_check import HEAD_START, check
+from digest.ingest.daily_check import FEED_HEAD_START, run_daily_check
 from digest.models import IngestRun, Paper, Recall
 from tests import make
 from tests.ingest.fake_sources import (
@@ -33,26 +33,30 @@ def told(sources):
     """Eight new papers in the feed, read this morning, and the same in OAI-PMH."""
     sources.announced = batch(DAY)
     sources.records = [Record(one, DAY) for one in sources.announced]
-    run_source.poll(MORNING)
+    run_source.poll_feed(MORNING)
     return sources
 
 
 def test_where_both_agree_the_run_says_so(told):
-    (run,) = check(MORNING)
+    (run,) = run_daily_check(MORNING)
 
     run.refresh_from_db()
-    assert (run.state, run.outcome) == ("done", reconcile.AGREES)
+    assert (run.state, run.note) == ("done", reconcile.AGREES)
     assert (run.missed, run.corrected, run.confirmed, run.unconfirmed) == (0, 0, 8, 0)
-    assert (run.is_check, run.part, run.window_from) == (True, "cs", DAY)
+    assert (run.kind == "daily_check", run.set_spec, run.window_from) == (
+        True,
+        "cs",
+        DAY,
+    )
     assert "until" not in told.asked["oai"][0].args
 
 
 def test_what_the_feed_missed_is_announced_and_counted(told):
     told.records.append(Record(paper(40, DAY, "cs.AI"), DAY))
 
-    (run,) = check(MORNING)
+    (run,) = run_daily_check(MORNING)
 
-    assert (run.missed, run.outcome) == (1, "1 missed by the feeds")
+    assert (run.missed, run.note) == (1, "1 missed by the feeds")
     late = Paper.objects.get(identifier="2611.20040")
     assert (late.announced_on, late.announce_type) == (DAY, "new")
 
@@ -62,7 +66,7 @@ def test_what_only_another_road_told_of_was_missed_by_the_feed(told, kind):
     make.paper(identifier="2611.20041", announce_type=kind, categories=[], primary="")
     told.records.append(Record(paper(41, DAY), DAY))
 
-    (run,) = check(MORNING)
+    (run,) = run_daily_check(MORNING)
 
     assert (run.missed, run.corrected) == (1, 0)
     assert Paper.objects.get(identifier="2611.20041").announce_type == "new"
@@ -71,8 +75,8 @@ def test_what_only_another_road_told_of_was_missed_by_the_feed(told, kind):
 def test_a_feed_that_is_late_is_made_up_for_before_the_morning(sources):
     sources.records = [Record(one, DAY) for one in batch(DAY)]
 
-    early = check(MORNING)
-    (run,) = check(MORNING + HEAD_START)
+    early = run_daily_check(MORNING)
+    (run,) = run_daily_check(MORNING + FEED_HEAD_START)
 
     assert early == []
     assert (run.missed, run.confirmed, run.unconfirmed) == (8, 8, 0)
@@ -93,10 +97,10 @@ def test_what_differs_at_the_same_version_is_corrected(told):
         vector=b"old", vector_version="1"
     )
 
-    (run,) = check(MORNING)
+    (run,) = run_daily_check(MORNING)
 
     known = Paper.objects.get(identifier=right.identifier)
-    assert (run.corrected, run.outcome) == (1, "1 corrected")
+    assert (run.corrected, run.note) == (1, "1 corrected")
     assert (known.title, known.title_raw) == ("A Better Title", "A Better Title")
     assert known.categories == ["cs.LG", "cs.AI"]
     assert (known.vector, known.vector_version) == (None, "")
@@ -123,7 +127,7 @@ def test_each_thing_that_differs_is_corrected_by_itself(told, change, kept):
     wrong = told.records[0].listing
     told.records[0] = Record(replace(wrong, **change), DAY)
 
-    (run,) = check(MORNING + HOUR)
+    (run,) = run_daily_check(MORNING + HOUR)
 
     known = Paper.objects.get(identifier=wrong.identifier)
     assert run.corrected == 1
@@ -136,7 +140,7 @@ def test_what_the_feed_lacks_is_filled_in_and_is_no_disagreement(told):
     known = Paper.objects.get(identifier="2611.20001")
     assert known.published_at is None  # no feed says when
 
-    (run,) = check(MORNING)
+    (run,) = run_daily_check(MORNING)
 
     known.refresh_from_db()
     assert known.published_at == told.records[0].listing.published_at
@@ -148,7 +152,7 @@ def test_authors_are_filled_in_where_there_are_none_and_else_left(told):
     Paper.objects.filter(pk=bare.pk).update(authors=[])
     Paper.objects.filter(pk=named.pk).update(authors=["Orla Quist", "W. Zhen"])
 
-    check(MORNING)
+    run_daily_check(MORNING)
 
     bare.refresh_from_db()
     named.refresh_from_db()
@@ -170,16 +174,16 @@ def test_another_way_to_write_the_same_is_no_disagreement(told):
         DAY,
     )
 
-    (run,) = check(MORNING)
+    (run,) = run_daily_check(MORNING)
 
-    assert (run.corrected, run.outcome) == (0, reconcile.AGREES)
+    assert (run.corrected, run.note) == (0, reconcile.AGREES)
 
 
 def test_a_version_that_the_feed_missed_is_counted_and_taken(told):
     third = replace(told.records[0].listing, version=3, title_raw="A Third Title")
     told.records[0] = Record(third, DAY)
 
-    (run,) = check(MORNING)
+    (run,) = run_daily_check(MORNING)
 
     assert run.corrected == 1
     known = Paper.objects.get(identifier="2611.20001")
@@ -190,7 +194,7 @@ def test_an_older_record_than_ours_changes_nothing(told):
     newer = {"version": 2, "title": "Second", "title_raw": "Second"}
     Paper.objects.filter(identifier="2611.20001").update(**newer)
 
-    (run,) = check(MORNING)
+    (run,) = run_daily_check(MORNING)
 
     assert run.corrected == 0
     assert Paper.objects.get(identifier="2611.20001").title == "Second"
@@ -201,9 +205,9 @@ def test_what_was_taken_back_is_recalled_and_said(told):
     gone.deleted = True
     told.records[1] = Record(replace(back.listing, comments="Withdrawn"), DAY)
 
-    (run,) = check(MORNING)
+    (run,) = run_daily_check(MORNING)
 
-    assert (run.withdrawn, run.outcome) == (2, "2 withdrawn")
+    assert (run.withdrawn, run.note) == (2, "2 withdrawn")
     assert (run.confirmed, Recall.objects.count()) == (8, 2)
 
 
@@ -218,7 +222,7 @@ def test_of_old_papers_that_we_know_changes_are_taken_and_are_no_news(told):
         Record(third, DAY),
     ]
 
-    (run,) = check(MORNING)
+    (run,) = run_daily_check(MORNING)
 
     assert (run.missed, run.withdrawn) == (0, 1)
     known = Paper.objects.get(identifier=first.identifier)
@@ -230,7 +234,7 @@ def test_an_old_paper_that_was_touched_is_no_news_and_makes_no_gaps(told):
     old = paper(60, date(2026, 10, 5))
     told.records.append(Record(replace(old, version=2), DAY))
 
-    (run,) = check(MORNING)
+    (run,) = run_daily_check(MORNING)
 
     assert (run.missed, run.records) == (0, 9)
     assert set(Paper.objects.values_list("announced_on", flat=True)) == {DAY}
@@ -244,7 +248,7 @@ def test_no_paper_is_announced_before_its_day(told):
     )
     told.records = [Record(touched, holiday.date())]
 
-    (run,) = check(holiday)
+    (run,) = run_daily_check(holiday)
 
     assert run.records == 1
     assert Paper.objects.filter(announced_on__gt=holiday).count() == 0
@@ -254,23 +258,23 @@ def test_no_paper_is_announced_before_its_day(told):
 
 
 def test_without_a_feed_it_is_time_two_hours_after_the_feed_was_due(sources):
-    assert check(datetime(2026, 11, 20, 6, 59, tzinfo=UTC)) == []
-    assert len(check(datetime(2026, 11, 20, 7, 1, tzinfo=UTC))) == 1
+    assert run_daily_check(datetime(2026, 11, 20, 6, 59, tzinfo=UTC)) == []
+    assert len(run_daily_check(datetime(2026, 11, 20, 7, 1, tzinfo=UTC))) == 1
 
 
 def test_one_check_a_day_is_enough(told):
-    check(MORNING)
+    run_daily_check(MORNING)
 
-    assert check(MORNING + HOUR) == []
+    assert run_daily_check(MORNING + HOUR) == []
     assert len(told.asked["oai"]) == 3
 
 
 def test_the_next_check_begins_on_the_day_of_the_last(told):
-    check(MORNING)
+    run_daily_check(MORNING)
     late = paper(50, DAY, "cs.AI")
     told.records = [Record(late, DAY)]  # stamped after this morning's check
 
-    (run,) = check(MONDAY + HEAD_START)
+    (run,) = run_daily_check(MONDAY + FEED_HEAD_START)
 
     assert (run.window_from, run.missed) == (DAY, 1)
 
@@ -279,31 +283,31 @@ def test_after_a_long_rest_three_weeks_are_enough(told):
     IngestRun.objects.create(
         source="arxiv",
         origin="x",
-        part="cs",
+        set_spec="cs",
         state="done",
-        is_check=True,
+        kind="daily_check",
         started_at=MORNING - timedelta(days=90),
     )
 
-    (run,) = check(MORNING)
+    (run,) = run_daily_check(MORNING)
 
     assert run.window_from == DAY - timedelta(days=21)
 
 
 def test_on_a_weekend_nobody_checks(told):
-    assert check(LATE + timedelta(days=1)) == []
+    assert run_daily_check(LATE + timedelta(days=1)) == []
 
 
 def test_where_oai_pmh_lags_it_is_asked_again_until_it_does_not(told):
     told.records, all_of_them = told.records[:6], told.records
 
-    (first,) = check(MORNING)
+    (first,) = run_daily_check(MORNING)
     told.records = all_of_them
-    (second,) = check(MORNING + HOUR)
+    (second,) = run_daily_check(MORNING + HOUR)
 
-    assert (first.unconfirmed, first.outcome) == (2, "2 of the day not in OAI-PMH yet")
-    assert (second.unconfirmed, second.outcome) == (0, reconcile.AGREES)
-    assert check(MORNING + 2 * HOUR) == []
+    assert (first.unconfirmed, first.note) == (2, "2 of the day not in OAI-PMH yet")
+    assert (second.unconfirmed, second.note) == (0, reconcile.AGREES)
+    assert run_daily_check(MORNING + 2 * HOUR) == []
 
 
 @pytest.mark.parametrize(("size", "again"), [(8, 1), (9, 1), (11, 0), (12, 0)])
@@ -312,52 +316,52 @@ def test_one_paper_in_ten_that_oai_pmh_lacks_is_a_lag_and_fewer_are_odd_records(
 ):
     sources.announced = batch(DAY, size)
     sources.records = [Record(one, DAY) for one in sources.announced[1:]]
-    run_source.poll(MORNING)
-    (run,) = check(MORNING)
+    run_source.poll_feed(MORNING)
+    (run,) = run_daily_check(MORNING)
 
     assert run.unconfirmed == 1
-    assert len(check(MORNING + HOUR)) == again
+    assert len(run_daily_check(MORNING + HOUR)) == again
 
 
 def test_a_holiday_that_brought_nothing_is_checked_once(sources):
     holiday = datetime(2026, 11, 27, 7, 35, tzinfo=UTC)
 
-    assert len(check(holiday)) == 1
-    assert check(holiday + HOUR) == []
+    assert len(run_daily_check(holiday)) == 1
+    assert run_daily_check(holiday + HOUR) == []
 
 
 def test_a_harvest_by_hand_is_no_check(told):
     oai_harvest.backfill(DAY, MORNING)
 
-    (run,) = check(MORNING + HOUR)
+    (run,) = run_daily_check(MORNING + HOUR)
 
-    assert (run.is_check, run.outcome) == (True, reconcile.AGREES)
+    assert (run.kind == "daily_check", run.note) == (True, reconcile.AGREES)
 
 
 def test_what_never_comes_is_not_asked_for_for_ever(told):
     told.records = told.records[:6]
 
-    (late,) = check(LATE)
+    (late,) = run_daily_check(LATE)
 
     assert late.unconfirmed == 2
-    assert check(LATE + HOUR) == []
+    assert run_daily_check(LATE + HOUR) == []
 
 
 def test_while_neither_has_papers_on_an_expected_day_both_are_asked_again(sources):
-    (early,) = check(MORNING + HEAD_START)
+    (early,) = run_daily_check(MORNING + FEED_HEAD_START)
     sources.records = [Record(one, DAY) for one in batch(DAY)]
 
-    (later,) = check(MORNING + HEAD_START + HOUR)
+    (later,) = run_daily_check(MORNING + FEED_HEAD_START + HOUR)
 
-    assert (early.outcome, later.missed) == (reconcile.SILENT, 8)
+    assert (early.note, later.missed) == (reconcile.NOTHING_TO_COMPARE, 8)
 
 
 def test_a_check_that_failed_goes_on_at_its_page(told):
     told.faults["oai"] = [lambda answer: answer, cut]
-    (failed,) = check(MORNING)
+    (failed,) = run_daily_check(MORNING)
     assert (failed.state, failed.confirmed, failed.unconfirmed) == ("failed", 3, 0)
 
-    (run,) = check(MORNING + HOUR)
+    (run,) = run_daily_check(MORNING + HOUR)
 
     assert run.pk == failed.pk
     assert (run.state, run.pages, run.confirmed, run.unconfirmed) == ("done", 3, 8, 0)
@@ -367,19 +371,19 @@ def test_what_a_page_confirmed_counts_once_though_the_token_expired(told):
     expired = Response(oai_error("badResumptionToken"))
     told.faults["oai"] = [lambda answer: answer, expired]
 
-    (run,) = check(MORNING)
+    (run,) = run_daily_check(MORNING)
 
     assert (run.state, run.confirmed, run.unconfirmed) == ("done", 8, 0)
 
 
 def test_a_check_of_yesterday_that_failed_is_not_todays(told):
-    before = {"source": "arxiv", "origin": "x", "part": "cs", "state": "done"}
+    before = {"source": "arxiv", "origin": "x", "set_spec": "cs", "state": "done"}
     wednesday = MORNING - timedelta(days=2)
-    IngestRun.objects.create(**before, is_check=True, started_at=wednesday)
+    IngestRun.objects.create(**before, kind="daily_check", started_at=wednesday)
     told.faults["oai"] = [cut]
-    (failed,) = check(LATE - timedelta(days=1))
+    (failed,) = run_daily_check(LATE - timedelta(days=1))
 
-    (run,) = check(MORNING)
+    (run,) = run_daily_check(MORNING)
 
     assert (failed.window_from, run.window_from) == (wednesday.date(),) * 2
     assert run.pk != failed.pk
@@ -390,11 +394,11 @@ def test_an_archive_that_fails_does_not_stop_the_next(told, settings):
     settings.ARXIV_CATEGORIES = ["cs.LG", "stat.ML"]
     told.faults["oai"] = [cut]
 
-    failed, done = check(MORNING)
+    failed, done = run_daily_check(MORNING)
 
-    assert [failed.part, failed.state] == ["cs", "failed"]
-    assert [done.part, done.state, done.confirmed] == ["stat", "done", 0]
-    (again,) = check(MORNING + HOUR)
+    assert [failed.set_spec, failed.state] == ["cs", "failed"]
+    assert [done.set_spec, done.state, done.confirmed] == ["stat", "done", 0]
+    (again,) = run_daily_check(MORNING + HOUR)
     assert (again.pk, again.state) == (failed.pk, "done")
 
 
@@ -402,9 +406,9 @@ def test_a_source_that_is_away_is_asked_once(told, settings):
     settings.ARXIV_CATEGORIES = ["cs.LG", "stat.ML"]
     told.faults["oai"] = [busy()] * 9
 
-    (run,) = check(MORNING)
+    (run,) = run_daily_check(MORNING)
 
-    assert run.outcome == oai_harvest.UNREACHABLE
+    assert run.failure == "unreachable"
 
 
 def test_a_source_that_goes_away_between_two_archives_is_not_asked_for_a_third(
@@ -413,36 +417,36 @@ def test_a_source_that_goes_away_between_two_archives_is_not_asked_for_a_third(
     settings.ARXIV_CATEGORIES = ["cs.LG", "stat.ML", "math.ST"]
     told.faults["oai"] = [lambda answer: answer] * 3 + [busy()] * 9
 
-    done, away = check(MORNING)
+    done, away = run_daily_check(MORNING)
 
-    assert (done.state, away.outcome) == ("done", oai_harvest.UNREACHABLE)
+    assert (done.state, away.failure) == ("done", "unreachable")
 
 
 def test_without_an_address_nobody_is_asked(told, settings):
     settings.ARXIV_OAI_URL = ""
 
-    assert check(MORNING) == []
+    assert run_daily_check(MORNING) == []
     assert oai_harvest.fill_gaps(LATE + timedelta(days=4)) == []
     (run,) = oai_harvest.backfill(DAY, LATE)
     assert "ARXIV_OAI_URL is empty" in run.error
 
 
 def test_a_check_run_again_is_a_check(told):
-    (first,) = check(MORNING)
+    (first,) = run_daily_check(MORNING)
 
     (again,) = rerun.run_again(first, LATE)
 
     assert again.pk != first.pk
-    assert (again.is_check, again.outcome) == (True, reconcile.AGREES)
+    assert (again.kind, again.note) == ("daily_check", reconcile.AGREES)
 
 
 def test_a_backfill_takes_no_check_for_its_own(told):
-    (begun,) = check(MORNING)
+    (begun,) = run_daily_check(MORNING)
     IngestRun.objects.filter(pk=begun.pk).update(state="failed", window_until=DAY)
 
     (run,) = oai_harvest.backfill(DAY, MORNING)
 
-    assert (run.pk != begun.pk, run.is_check) == (True, False)
+    assert (run.pk != begun.pk, run.kind) == (True, "harvest")
 
 
 def test_the_task_ranks_what_the_check_brought(told, monkeypatch):

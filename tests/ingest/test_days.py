@@ -33,15 +33,15 @@ def live(sources, settings, days, categories):
         sources.body = document
         midnight = arxiv_calendar.feed_rebuilt_at(day)
         if day.weekday() >= 5:
-            assert run_source.poll(midnight) == []
-            said[day] = run_source.collect_announcements(midnight)
+            assert run_source.poll_feed(midnight) == []
+            said[day] = run_source.ingest_feed(midnight)
             continue
         is_late = number % LATE == LATE - 1
         fault = Response(before) if is_late else FAULTS[number % len(FAULTS)]
         sources.faults["feed"] = [fault]
         for hour in (0, 1, 2):
             now = midnight + timedelta(hours=hour, minutes=20)
-            said[day] = [*said.get(day, []), *run_source.poll(now)]
+            said[day] = [*said.get(day, []), *run_source.poll_feed(now)]
         before = document
     return said
 
@@ -62,12 +62,12 @@ def check_that_nothing_was_announced_twice(days):
 def check_that_late_days_were_named(said, days):
     assert late_days(days)
     for day in late_days(days):
-        assert said[day][0].outcome.startswith("late: still the feed of "), day
-        assert (said[day][0].new, said[day][-1].outcome) == (0, ""), day
+        assert said[day][0].note.startswith("late: still the feed of "), day
+        assert (said[day][0].new, said[day][-1].note) == (0, ""), day
 
 
-def outcomes(runs):
-    return {run.outcome for run in runs if run.state == "done"}
+def notes(runs):
+    return {run.note for run in runs if run.state == "done"}
 
 
 def first_days(days):
@@ -90,12 +90,12 @@ def test_eighteen_days_are_read_whole_and_empty_ones_named(sources, settings):
     assert len(weekends) == 6
     for day, runs in said.items():
         named = "empty, as expected: a weekend" if day in weekends else ""
-        assert runs[-1].outcome == named, day
+        assert runs[-1].note == named, day
     assert IngestRun.objects.filter(state="failed").count() <= len(days)
     # Replacements were announced before we looked: they are no news of any day.
     kinds = Counter(Paper.objects.values_list("announce_type", flat=True))
     assert kinds["new"] + kinds["cross"] <= 1323 + 234
-    assert monitoring.missing(datetime(2026, 5, 4, 23, tzinfo=UTC)) == []
+    assert monitoring.missing_days(datetime(2026, 5, 4, 23, tzinfo=UTC)) == []
 
 
 def test_thirty_eight_days_with_gaps_are_read_whole_and_the_gaps_named(
@@ -110,14 +110,14 @@ def test_thirty_eight_days_with_gaps_are_read_whole_and_the_gaps_named(
     assert Paper.objects.count() == 5704
     # The last document repeats the day before; no other one does.
     last = days[-1][0]
-    stale = "stale: the batch before again, behind a fresh date"
-    assert outcomes(said[last]) == {stale}
-    assert [day for day, runs in said.items() if stale in outcomes(runs)] == [last]
+    stale = "stale: the previous batch again, with a current date"
+    assert notes(said[last]) == {stale}
+    assert [day for day, runs in said.items() if stale in notes(runs)] == [last]
     # Of the weekdays that nobody recorded all within the last three weeks are named.
     now = datetime(2025, 12, 31, 23, tzinfo=UTC)
     have = {day for day, _ in days[:-1]}
-    since = last - timedelta(days=monitoring.LOOK_BACK)
-    assert monitoring.missing(now) == [
+    since = last - timedelta(days=monitoring.LOOK_BACK_DAYS)
+    assert monitoring.missing_days(now) == [
         day
         for day in arxiv_calendar.days_between(since, last)
         if day not in have and arxiv_calendar.expected(day) == "papers"
@@ -156,13 +156,13 @@ def test_papers_that_the_feeds_of_eighteen_days_lack_are_announced_on_their_day(
             now = arxiv_calendar.feed_rebuilt_at(day) + timedelta(
                 hours=hour, minutes=20
             )
-            run_source.poll(now)
-            daily_check.check(now)
+            run_source.poll_feed(now)
+            daily_check.run_daily_check(now)
 
     mine = Paper.objects.filter(identifier__in=first)
     assert dict(mine.values_list("identifier", "announced_on")) == first
-    checks = IngestRun.objects.filter(is_check=True)
+    checks = IngestRun.objects.filter(kind="daily_check")
     assert sum(checks.values_list("missed", flat=True)) == len(lost) > 300
     assert set(checks.values_list("state", "unconfirmed")) == {("done", 0)}
     assert checks.count() == 12  # no weekend, and none twice
-    assert monitoring.missing(datetime(2026, 5, 4, 23, tzinfo=UTC)) == []
+    assert monitoring.missing_days(datetime(2026, 5, 4, 23, tzinfo=UTC)) == []

@@ -55,7 +55,7 @@ def told(sources, db):
 def test_a_fault_that_passes_costs_an_attempt_and_no_paper(told, fault, asked):
     told.faults["feed"] = [fault]
 
-    (run,) = run_source.collect_announcements(NOW)
+    (run,) = run_source.ingest_feed(NOW)
 
     assert (run.state, run.new) == ("done", 8)
     assert len(told.asked["feed"]) == asked
@@ -79,7 +79,7 @@ def test_a_fault_that_passes_costs_an_attempt_and_no_paper(told, fault, asked):
 def test_a_fault_that_stays_is_a_failed_run_that_says_why(told, fault, why):
     told.faults["feed"] = [fault] * ENOUGH
 
-    (run,) = run_source.collect_announcements(NOW)
+    (run,) = run_source.ingest_feed(NOW)
 
     run.refresh_from_db()
     assert run.state == "failed"
@@ -91,7 +91,7 @@ def test_a_fault_that_stays_is_a_failed_run_that_says_why(told, fault, why):
 def test_what_asking_again_cannot_mend_is_asked_once(told, fault):
     told.faults["feed"] = [fault] * ENOUGH
 
-    run_source.collect_announcements(NOW)
+    run_source.ingest_feed(NOW)
 
     assert len(told.asked["feed"]) == 1
 
@@ -99,7 +99,7 @@ def test_what_asking_again_cannot_mend_is_asked_once(told, fault):
 def test_a_page_to_log_in_is_called_one_by_hugging_face_s_road_too(told):
     told.faults["daily"] = [CAPTCHA]
 
-    run = run_source.collect_day(DAY, NOW)
+    run = run_source.ingest_huggingface_day(DAY, NOW)
 
     assert run.error.startswith("a web page, not JSON (a captcha or an error?)")
 
@@ -108,28 +108,28 @@ def test_a_feed_of_a_day_to_come_is_refused_for_it_would_hide_today(told):
     tomorrow, later = DAY + timedelta(days=1), DAY + timedelta(days=2)
     told.day = later
 
-    (refused,) = run_source.collect_announcements(NOW)
+    (refused,) = run_source.ingest_feed(NOW)
     told.day = tomorrow  # its clock may be ahead a little
-    (taken,) = run_source.collect_announcements(NOW)
+    (taken,) = run_source.ingest_feed(NOW)
 
     assert (refused.state, taken.new) == ("failed", 8)
-    assert "is of 2026-11-22, which has not come: fetch it again" in refused.error
+    assert "is dated 2026-11-22, in the future: fetch it again" in refused.error
 
 
 def test_a_list_with_one_paper_of_a_day_to_come_is_refused(told):
     document = recorded.DAY_2026.read_bytes()
     told.lists[f"{DAY}"] = document.replace(b'DailyAt": "2026', b'DailyAt": "2199', 1)
 
-    run = run_source.collect_day(DAY, NOW)
+    run = run_source.ingest_huggingface_day(DAY, NOW)
 
-    assert "is of 2199-11-20, which has not come" in run.error
+    assert "is dated 2199-11-20, in the future" in run.error
     assert not Paper.objects.exists()
 
 
 def test_the_round_after_a_fault_is_whole(told):
     told.faults["feed"] = [cut]
 
-    first, second = (run_source.collect_announcements(NOW)[0] for _ in range(2))
+    first, second = (run_source.ingest_feed(NOW)[0] for _ in range(2))
 
     assert (first.state, second.state, second.new) == ("failed", "done", 8)
     assert IngestRun.objects.count() == 2
@@ -138,7 +138,7 @@ def test_the_round_after_a_fault_is_whole(told):
 def test_control_characters_cost_no_paper(told):
     told.faults["feed"] = [with_controls]
 
-    (run,) = run_source.collect_announcements(NOW)
+    (run,) = run_source.ingest_feed(NOW)
 
     assert run.new == 8
     assert Paper.objects.filter(title__startswith="Invented Paper").count() == 8
@@ -148,7 +148,7 @@ def test_a_retry_after_is_obeyed(told):
     told.faults["feed"] = [busy(503, after=1)]
     begun = time.monotonic()
 
-    run_source.collect_announcements(NOW)
+    run_source.ingest_feed(NOW)
 
     assert time.monotonic() - begun >= 1
 
@@ -178,7 +178,7 @@ def test_a_source_that_drips_is_given_up(told, monkeypatch):
     told.faults["feed"] = [drip] * ENOUGH
     begun = time.monotonic()
 
-    (run,) = run_source.collect_announcements(NOW)
+    (run,) = run_source.ingest_feed(NOW)
 
     assert "was not complete after" in run.error
     assert time.monotonic() - begun < 5 * http.MAX_ATTEMPTS
@@ -188,7 +188,7 @@ def test_a_source_that_never_ends_is_given_up(told, monkeypatch):
     monkeypatch.setattr(http, "MAX_BODY_BYTES", 1_000_000)
     told.faults["feed"] = [Response(b" " * 2_000_000)]
 
-    (run,) = run_source.collect_announcements(NOW)
+    (run,) = run_source.ingest_feed(NOW)
 
     assert "sent more than 1 MB" in run.error
 
@@ -199,7 +199,7 @@ def test_in_file_doubles_and_versions_are_one_paper(told):
         *(paper(2, DAY, version=3), paper(2, DAY)),
     ]
 
-    (run,) = run_source.collect_announcements(NOW)
+    (run,) = run_source.ingest_feed(NOW)
 
     assert run.new == 2
     assert set(Paper.objects.values_list("announce_type", "version")) == {
@@ -212,17 +212,17 @@ def test_one_failing_source_does_not_stop_the_other(told):
     told.faults["feed"] = [CAPTCHA]
     told.lists[f"{DAY}"] = recorded.DAY_2026.read_bytes()
 
-    runs = run_source.collect_network(NOW)
+    runs = run_source.ingest_all_sources(NOW)
 
     states = [(run.source, run.state) for run in runs]
     assert states[0] == ("arxiv", "failed")
-    assert states.count(("huggingface", "done")) == run_source.LOOK_BACK
+    assert states.count(("huggingface", "done")) == run_source.HUGGINGFACE_DAYS
 
 
 def test_we_leave_an_address_to_write_to(told, settings):
     settings.MAIL_FROM = "Paper Round <round@papers.example>"
 
-    run_source.collect_announcements(NOW)
+    run_source.ingest_feed(NOW)
 
     name = told.asked["feed"][0].headers["User-Agent"]
     assert "mailto:round@papers.example" in name
@@ -232,13 +232,13 @@ def test_we_leave_an_address_to_write_to(told, settings):
 def test_hugging_face_votes_are_measured_for_two_weeks_and_grow(sources, db):
     document = recorded.DAY_2026.read_bytes()
     sources.lists[f"{DAY}"] = document
-    run_source.collect_attention(NOW)
+    run_source.ingest_attention(NOW)
     votes = re.compile(rb'"upvotes": ?(\d+)')
     sources.lists[f"{DAY}"] = votes.sub(
         lambda found: b'"upvotes": %d' % (int(found[1]) + 20), document
     )
 
-    run_source.collect_attention(NOW + timedelta(days=13))
+    run_source.ingest_attention(NOW + timedelta(days=13))
 
     counted = (
         Paper.objects.filter(votes__gt=0)
@@ -252,7 +252,7 @@ def test_hugging_face_votes_are_measured_for_two_weeks_and_grow(sources, db):
 def test_what_a_machine_wrote_of_a_paper_is_kept_as_such(sources, db):
     sources.lists[f"{DAY}"] = recorded.DAY_2026.read_bytes()
 
-    run_source.collect_day(DAY, NOW)
+    run_source.ingest_huggingface_day(DAY, NOW)
 
     found = Paper.objects.exclude(ai_summary="").get()
     assert (found.ai_summary, found.ai_keywords) == ("Invented.", ["transport"])

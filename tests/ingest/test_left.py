@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from digest import tasks
-from digest.ingest import oai_harvest, rerun, run_source, worker_identity
+from digest.ingest import oai_harvest, rerun, run_source
 from digest.ingest.reader_requests import pending_papers
 from digest.ingest.sources import arxiv_calendar
 from digest.models import IngestRun, Paper
@@ -30,11 +30,11 @@ def now():
 def begun(settings, now, ago=6 * MINUTE, **fields):
     return IngestRun.objects.create(
         source="arxiv",
+        **{"kind": "harvest", **fields},
         origin=settings.ARXIV_OAI_URL,
-        part="cs",
+        set_spec="cs",
         window_from=DAY,
         started_at=now - ago,
-        **fields,
     )
 
 
@@ -42,42 +42,42 @@ def dead():
     """The name of a program that has ended."""
     with subprocess.Popen([sys.executable, "-c", ""]) as program:
         program.wait()
-    return worker_identity.me().replace(f":{os.getpid()}", f":{program.pid}")
+    return oai_harvest.worker_id().replace(f":{os.getpid()}", f":{program.pid}")
 
 
 def test_a_paper_whose_task_was_lost_is_fetched(sources, now):
     sources.known = [paper(7, DAY)]
-    waiting = run_source.submitted("2611.20007", now - 11 * MINUTE)
+    waiting = run_source.create_paper_run("2611.20007", now - 11 * MINUTE)
 
-    (run,) = rerun.take_up(now)
+    (run,) = rerun.resume_abandoned(now)
 
     assert (run.pk, run.state, run.new) == (waiting.pk, "done", 1)
     assert Paper.objects.get().identifier == "2611.20007"
-    assert rerun.take_up(now) == []
+    assert rerun.resume_abandoned(now) == []
 
 
 def test_a_paper_that_was_just_submitted_is_left_to_its_task(sources, now):
-    run = run_source.submitted("2611.20007", now - 2 * MINUTE)
+    run = run_source.create_paper_run("2611.20007", now - 2 * MINUTE)
 
-    assert rerun.take_up(now) == []
-    assert rerun.what_next(run, now) == "Waits for a worker."
+    assert rerun.resume_abandoned(now) == []
+    assert rerun.next_step(run, now) == "Waiting for a worker."
 
 
 def test_a_paper_that_another_worker_has_just_taken_up_is_left_to_it(sources, now):
-    run_source.submitted("2611.20007", now - 11 * MINUTE)
+    run_source.create_paper_run("2611.20007", now - 11 * MINUTE)
     IngestRun.objects.update(heartbeat_at=now)
 
-    assert rerun.take_up(now) == []
+    assert rerun.resume_abandoned(now) == []
     assert not sources.asked["api"]
 
 
 def test_two_workers_do_not_fetch_the_same_paper(sources, now):
     sources.known = [paper(7, DAY)]
-    run = run_source.submitted("2611.20007", now - 11 * MINUTE)
+    run = run_source.create_paper_run("2611.20007", now - 11 * MINUTE)
     seen_by_another = IngestRun.objects.get(pk=run.pk)
 
-    rerun._take_up(run, now)
-    rerun._take_up(seen_by_another, now)
+    rerun._resume_run(run, now)
+    rerun._resume_run(seen_by_another, now)
 
     assert len(sources.asked["api"]) == 1
 
@@ -88,7 +88,7 @@ def test_a_harvest_of_a_dead_worker_goes_on_at_its_page(sources, settings, now):
         settings, now, MINUTE, heartbeat_at=now, worker_id=dead(), token=f"{DAY}||cs|3"
     )
 
-    (run,) = rerun.take_up(now)
+    (run,) = rerun.resume_abandoned(now)
 
     assert (run.pk, run.state, run.records) == (left.pk, "done", 5)
 
@@ -98,9 +98,9 @@ def test_a_harvest_whose_worker_nobody_knows_goes_on_after_a_while(
 ):
     sources.records = [Record(one, DAY) for one in batch(DAY, 8)]
     begun(settings, now, 30 * MINUTE, heartbeat_at=now - 9 * MINUTE, worker_id="else:1")
-    assert rerun.take_up(now) == []
+    assert rerun.resume_abandoned(now) == []
 
-    (run,) = rerun.take_up(now + 2 * MINUTE)
+    (run,) = rerun.resume_abandoned(now + 2 * MINUTE)
 
     assert (run.state, run.new) == ("done", 8)
 
@@ -108,26 +108,26 @@ def test_a_harvest_whose_worker_nobody_knows_goes_on_after_a_while(
 def test_a_harvest_that_lay_for_a_day_is_closed_with_its_reason(sources, settings, now):
     left = begun(settings, now, timedelta(days=1), heartbeat_at=now - timedelta(days=1))
 
-    rerun.take_up(now)
+    rerun.resume_abandoned(now)
 
     left.refresh_from_db()
-    assert (left.state, left.finished_at) == ("failed", now)
-    assert oai_harvest.DIED in left.error
+    assert (left.state, left.finished_at >= now) == ("failed", True)
+    assert oai_harvest.WORKER_DIED in left.error
     assert not sources.asked["oai"]
 
 
 def test_a_few_are_taken_up_at_a_time(sources, now, monkeypatch):
-    monkeypatch.setattr(rerun, "AT_ONCE", 2)
+    monkeypatch.setattr(rerun, "MAX_RESUMED_RUNS", 2)
     sources.known = batch(DAY, 3)
     for one in sources.known:
-        run_source.submitted(one.identifier, now - 11 * MINUTE)
+        run_source.create_paper_run(one.identifier, now - 11 * MINUTE)
 
-    assert [len(rerun.take_up(now)) for _ in range(3)] == [2, 1, 0]
+    assert [len(rerun.resume_abandoned(now)) for _ in range(3)] == [2, 1, 0]
 
 
 def test_the_task_takes_up_and_ranks(sources, now):
     sources.known = [paper(7, DAY)]
-    run_source.submitted(sources.known[0].identifier, now - 11 * MINUTE)
+    run_source.create_paper_run(sources.known[0].identifier, now - 11 * MINUTE)
 
     tasks.resume_abandoned_runs()
 
@@ -136,7 +136,7 @@ def test_the_task_takes_up_and_ranks(sources, now):
 
 def test_a_paper_that_waits_is_read_again_in_its_own_run(sources, now):
     sources.known = [paper(7, DAY)]
-    waiting = run_source.submitted("2611.20007", now)
+    waiting = run_source.create_paper_run("2611.20007", now)
 
     (run,) = rerun.run_again(waiting, now)
 
@@ -149,19 +149,19 @@ def test_a_paper_that_waits_is_read_again_in_its_own_run(sources, now):
 def test_a_run_that_nobody_is_at_says_that_it_is_taken_up(settings, now):
     run = begun(settings, now, MINUTE, heartbeat_at=now, worker_id=dead())
 
-    assert "taken up within ten minutes" in rerun.what_next(run, now)
+    assert "resumed within ten minutes" in rerun.next_step(run, now)
 
 
 def test_a_run_at_work_says_how_far_it_is(settings, now):
     run = begun(settings, now, heartbeat_at=now, records=3000, expected_records=8200)
 
-    assert rerun.what_next(run, now) == "At work: 3,000 of 8,200 records so far."
+    assert rerun.next_step(run, now) == "Running: 3,000 of 8,200 records so far."
 
 
 def lists_of_readers(now):
     """A reader wants a paper that we do not know."""
-    pending_papers.want(make.subscriber(), ["2611.20007"], now)
-    return pending_papers.fetch(now)
+    pending_papers.request_papers(make.subscriber(), ["2611.20007"], now)
+    return pending_papers.fetch_pending(now)
 
 
 def test_what_readers_want_is_asked_for_again(sources, now):
@@ -177,14 +177,14 @@ def test_what_readers_want_is_asked_for_again(sources, now):
 @pytest.mark.parametrize(
     ("road", "today", "later"),
     [
-        ("feed", "every 20 minutes", "Later rounds"),
-        ("list", "within two hours", "Later rounds"),
-        ("check", "within the hour", "check after it"),
+        ("feed", "every 20 minutes", "Later runs"),
+        ("list", "within two hours", "Later runs"),
+        ("check", "within the hour", "next daily check"),
         ("gap", "three times a day", "three times a day"),
         ("window", "The same backfill", "The same backfill"),
-        ("paper", "Read again", "Read again"),
+        ("paper", "Run again", "Run again"),
         ("wanted", "within two hours", "within two hours"),
-        ("document", "Read again", "Read again"),
+        ("document", "Run again", "Run again"),
     ],
 )
 def test_a_run_that_failed_says_what_happens_next(
@@ -193,24 +193,28 @@ def test_a_run_that_failed_says_what_happens_next(
     settings.ARXIV_OAI_URL = f"{settings.ARXIV_OAI_URL}/nowhere"
     sources.faults.update(feed=[busy(404)], daily=[busy(404)], api=[busy(404)])
     run = {
-        "feed": lambda: run_source.collect_announcements(now)[0],
-        "list": lambda: run_source.collect_day(now.date(), now),
-        "check": lambda: begun(settings, now, MINUTE, is_check=True, state="failed"),
+        "feed": lambda: run_source.ingest_feed(now)[0],
+        "list": lambda: run_source.ingest_huggingface_day(now.date(), now),
+        "check": lambda: begun(
+            settings, now, MINUTE, kind="daily_check", state="failed"
+        ),
         "gap": lambda: begun(settings, now, state="failed"),
         "window": lambda: oai_harvest.backfill(arxiv_calendar.today(now), now)[0],
-        "paper": lambda: run_source.submit(
-            run_source.submitted("2611.20007", now), now
+        "paper": lambda: run_source.fetch_paper(
+            run_source.create_paper_run("2611.20007", now), now
         ),
         "wanted": lambda: lists_of_readers(now)[0],
-        "document": lambda: run_source.collect([tmp_path / "none.xml"], now)[0],
+        "document": lambda: run_source.ingest_documents([tmp_path / "none.xml"], now)[
+            0
+        ],
     }[road]()
 
     assert run.state == "failed"
-    assert today in rerun.what_next(run, now)
-    assert later in rerun.what_next(run, now + timedelta(days=2))
+    assert today in rerun.next_step(run, now)
+    assert later in rerun.next_step(run, now + timedelta(days=2))
 
 
 def test_what_is_done_has_nothing_before_it(sources, now):
-    (run,) = run_source.collect_announcements(now)
+    (run,) = run_source.ingest_feed(now)
 
-    assert rerun.what_next(run, now) == ""
+    assert rerun.next_step(run, now) == ""

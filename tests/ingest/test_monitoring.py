@@ -12,11 +12,11 @@ from digest.ingest import (
     oai_harvest,
     rerun,
     run_source,
-    sample,
 )
 from digest.ingest.sources import arxiv_calendar
 from digest.models import Edition, IngestRun, Paper
 from tests import make
+from tests.ingest import documents
 from tests.ingest.fake_sources import Record, batch, busy, paper
 from tests.make import DAY, NOW
 
@@ -34,60 +34,60 @@ AFTER_THANKSGIVING = datetime(2026, 11, 27, 5, 20, tzinfo=UTC)
 def test_a_sound_feed_needs_no_words_and_is_not_asked_for_again(sources):
     sources.announced = batch(DAY)
 
-    (run,) = run_source.poll(MORNING)
+    (run,) = run_source.poll_feed(MORNING)
 
-    assert (run.state, run.new, run.outcome) == ("done", 8, "")
-    assert run_source.poll(MORNING) == []
+    assert (run.state, run.new, run.note) == ("done", 8, "")
+    assert run_source.poll_feed(MORNING) == []
     assert len(sources.asked["feed"]) == 1
 
 
 def test_an_empty_feed_on_an_expected_day_is_asked_for_until_papers_come(sources):
-    (empty,) = run_source.poll(MORNING)
+    (empty,) = run_source.poll_feed(MORNING)
     sources.announced = batch(DAY)
 
-    (full,) = run_source.poll(MORNING + timedelta(minutes=20))
+    (full,) = run_source.poll_feed(MORNING + timedelta(minutes=20))
 
-    assert empty.outcome == "empty, though papers are expected: asked again"
+    assert empty.note == "empty, though papers are expected: requested again"
     assert full.new == 8
 
 
 def test_on_a_weekend_nobody_is_asked(sources):
-    assert run_source.poll(SATURDAY) == []
+    assert run_source.poll_feed(SATURDAY) == []
     assert not sources.asked["feed"]
 
 
 def test_an_empty_holiday_is_known_after_one_look(sources):
     make.paper(announced_on=date(2026, 11, 25))
 
-    (run,) = run_source.poll(AFTER_THANKSGIVING)
+    (run,) = run_source.poll_feed(AFTER_THANKSGIVING)
 
-    assert run.outcome == "empty, as expected: a holiday"
-    assert run_source.poll(AFTER_THANKSGIVING) == []
+    assert run.note == "empty, as expected: a holiday"
+    assert run_source.poll_feed(AFTER_THANKSGIVING) == []
 
 
 def test_a_feed_asked_for_by_hand_on_a_weekend_is_called_empty_as_expected(sources):
-    (run,) = run_source.collect_announcements(SATURDAY)
+    (run,) = run_source.ingest_feed(SATURDAY)
 
-    assert run.outcome == "empty, as expected: a weekend"
+    assert run.note == "empty, as expected: a weekend"
 
 
 def test_yesterdays_feed_is_called_late(sources):
     sources.day = DAY - timedelta(days=1)
     sources.announced = batch(sources.day)
 
-    (run,) = run_source.poll(MORNING)
+    (run,) = run_source.poll_feed(MORNING)
 
-    assert run.outcome == "late: still the feed of 2026-11-19"
-    assert not monitoring.is_settled(MORNING)
+    assert run.note == "late: still the feed of 2026-11-19"
+    assert not monitoring.todays_feed_done(MORNING)
 
 
 def test_fridays_feed_on_a_weekend_is_as_expected(sources):
     sources.announced = batch(DAY)
 
-    first, again = (run_source.collect_announcements(SATURDAY)[0] for _ in range(2))
+    first, again = (run_source.ingest_feed(SATURDAY)[0] for _ in range(2))
 
     assert (first.new, again.new) == (8, 0)
-    assert {first.outcome, again.outcome} == {
+    assert {first.note, again.note} == {
         "still the feed of 2026-11-20, as expected: a weekend"
     }
 
@@ -95,43 +95,46 @@ def test_fridays_feed_on_a_weekend_is_as_expected(sources):
 def test_yesterdays_batch_behind_a_fresh_date_is_called_stale(sources):
     yesterday = DAY - timedelta(days=1)
     sources.day, sources.announced = yesterday, batch(yesterday)
-    run_source.collect_announcements(MORNING - timedelta(days=1))
+    run_source.ingest_feed(MORNING - timedelta(days=1))
     sources.day = DAY  # the same papers, and a date that says today
 
-    (run,) = run_source.poll(MORNING)
+    (run,) = run_source.poll_feed(MORNING)
 
-    assert (run.new, run.outcome) == (
+    assert (run.new, run.note) == (
         0,
-        "stale: the batch before again, behind a fresh date",
+        "stale: the previous batch again, with a current date",
     )
     assert set(Paper.objects.values_list("announced_on", flat=True)) == {yesterday}
-    assert not monitoring.is_settled(MORNING)
+    assert not monitoring.todays_feed_done(MORNING)
 
 
 def test_one_category_that_repeats_itself_is_named(sources):
     yesterday = DAY - timedelta(days=1)
     old = batch(yesterday, 6, "cs.AI")
     sources.day, sources.announced = yesterday, old
-    run_source.collect_announcements(MORNING - timedelta(days=1))
+    run_source.ingest_feed(MORNING - timedelta(days=1))
     sources.day, sources.announced = DAY, [*old, *batch(DAY, 6, "cs.LG")]
 
-    (run,) = run_source.poll(MORNING)
+    (run,) = run_source.poll_feed(MORNING)
 
-    assert (run.new, run.outcome) == (6, "stale in cs.AI")
+    assert (run.new, run.note) == (6, "stale in cs.AI")
 
 
 def test_a_feed_whose_dates_contradict_each_other_is_of_the_newest_of_them(sources):
     yesterday = DAY - timedelta(days=1)
     old = batch(yesterday, 2)
     sources.day, sources.announced = yesterday, old
-    run_source.collect_announcements(MORNING - timedelta(days=1))
-    feeds = sample.atom(batch(DAY, 6), DAY), sample.atom(old, yesterday)
+    run_source.ingest_feed(MORNING - timedelta(days=1))
+    feeds = (
+        documents.write_atom_feed(batch(DAY, 6), DAY),
+        documents.write_atom_feed(old, yesterday),
+    )
     entries = feeds[1][feeds[1].index(b"<entry>") : feeds[1].rindex(b"</feed>")]
     sources.body = feeds[0].replace(b"<entry>", entries + b"<entry>", 1)
 
-    (run,) = run_source.poll(MORNING)
+    (run,) = run_source.poll_feed(MORNING)
 
-    assert (run.new, run.unchanged, run.outcome) == (6, 2, "")
+    assert (run.new, run.unchanged, run.note) == (6, 2, "")
     days = Counter(Paper.objects.values_list("announced_on", flat=True))
     assert days == {DAY: 6, yesterday: 2}
 
@@ -142,15 +145,15 @@ def test_a_category_that_the_feed_repeats_and_the_check_brings_is_not_asked_for(
     usual_days()
     old = batch(DAY - timedelta(days=1), 6, "cs.AI", first=300)
     sources.day, sources.announced = DAY - timedelta(days=1), old
-    run_source.collect_announcements(MORNING - timedelta(days=1))
+    run_source.ingest_feed(MORNING - timedelta(days=1))
     sources.day, sources.announced = DAY, [*old, *batch(DAY, 6, "cs.LG")]
-    run_source.poll(MORNING)
-    before = monitoring.is_settled(MORNING)
+    run_source.poll_feed(MORNING)
+    before = monitoring.todays_feed_done(MORNING)
     sources.records = [Record(one, DAY) for one in batch(DAY, 6, "cs.AI", first=50)]
 
-    daily_check.check(MORNING)
+    daily_check.run_daily_check(MORNING)
 
-    assert (before, monitoring.is_settled(MORNING)) == (False, True)
+    assert (before, monitoring.todays_feed_done(MORNING)) == (False, True)
 
 
 def usual_days(number=4, size=6):
@@ -163,24 +166,24 @@ def usual_days(number=4, size=6):
 def test_a_category_that_stays_away_is_asked_for_again_and_then_alarms(sources):
     usual_days()
     sources.announced = batch(DAY, 6, "cs.LG")
-    run_source.poll(MORNING)
+    run_source.poll_feed(MORNING)
 
-    assert monitoring.stale(DAY) == ["cs.AI"]
-    assert not monitoring.is_settled(MORNING)
-    assert monitoring.alarms(MORNING) == []
-    (alarm,) = monitoring.alarms(LATE)
+    assert monitoring.lagging_categories(DAY) == ["cs.AI"]
+    assert not monitoring.todays_feed_done(MORNING)
+    assert monitoring.find_alarms(MORNING) == []
+    (alarm,) = monitoring.find_alarms(LATE)
     assert "usual in cs.AI" in alarm.text
 
 
 def test_a_small_category_or_a_young_site_lags_nowhere(sources):
     usual_days(number=2)
     make.paper(primary="cs.LG")
-    assert monitoring.stale(DAY) == []
+    assert monitoring.lagging_categories(DAY) == []
 
     for back in (3, 4):
         make.paper(announced_on=DAY - timedelta(days=back), primary="cs.LG")
     usual_days(number=1, size=2)
-    assert monitoring.stale(DAY - timedelta(days=8)) == []
+    assert monitoring.lagging_categories(DAY - timedelta(days=8)) == []
 
 
 def test_three_days_are_enough_to_know_what_is_usual(sources):
@@ -188,7 +191,7 @@ def test_three_days_are_enough_to_know_what_is_usual(sources):
     make.paper(primary="cs.LG")
     make.paper(primary="cs.LG")
 
-    assert monitoring.stale(DAY) == ["cs.AI"]
+    assert monitoring.lagging_categories(DAY) == ["cs.AI"]
 
 
 @pytest.mark.parametrize(("size", "names"), [(4, []), (5, ["cs.AI"])])
@@ -197,38 +200,38 @@ def test_only_a_category_that_is_never_empty_lags_where_it_is(sources, size, nam
     for _ in range(size):
         make.paper(primary="cs.LG")
 
-    assert monitoring.stale(DAY) == names
+    assert monitoring.lagging_categories(DAY) == names
 
 
 def test_while_nothing_of_a_day_is_here_no_category_lags_behind_the_others(sources):
     usual_days()
 
-    assert monitoring.stale(DAY) == []
+    assert monitoring.lagging_categories(DAY) == []
     assert oai_harvest.fill_gaps(MORNING) == []
 
 
 def test_an_expected_day_without_papers_is_an_alarm_after_a_grace(sources):
     make.paper(announced_on=date(2026, 11, 17))
 
-    early, late = monitoring.missing(MORNING), monitoring.missing(LATE)
+    early, late = monitoring.missing_days(MORNING), monitoring.missing_days(LATE)
 
     assert early == [date(2026, 11, 18), date(2026, 11, 19)]
     assert late == [*early, DAY]
-    assert "Friday, 20 November" in monitoring.alarms(LATE)[-1].text
+    assert "Friday, 20 November" in monitoring.find_alarms(LATE)[-1].text
 
 
 def test_papers_of_hugging_face_alone_do_not_make_a_day(sources):
     make.paper(announced_on=date(2026, 11, 18))
     make.paper(announced_on=date(2026, 11, 19), announce_type="listed")
 
-    assert monitoring.missing(MORNING) == [date(2026, 11, 19)]
+    assert monitoring.missing_days(MORNING) == [date(2026, 11, 19)]
 
 
 def test_a_few_papers_that_were_touched_do_not_make_a_day(sources):
     usual_days(number=3, size=12)
     make.paper(announced_on=DAY)
 
-    assert monitoring.missing(LATE) == [DAY]
+    assert monitoring.missing_days(LATE) == [DAY]
 
 
 def test_a_thin_day_is_believed_once_it_was_sought_in_vain(sources):
@@ -237,7 +240,7 @@ def test_a_thin_day_is_believed_once_it_was_sought_in_vain(sources):
 
     oai_harvest.fill_gaps(LATE)
 
-    assert monitoring.missing(LATE) == []
+    assert monitoring.missing_days(LATE) == []
 
 
 @pytest.mark.parametrize(
@@ -249,7 +252,7 @@ def test_a_thin_day_is_believed_once_it_was_sought_in_vain(sources):
         (1, {"window_from": DAY + timedelta(days=1)}, False),
         (1, {"state": "failed"}, False),
         (1, {"state": "running"}, False),
-        (1, {"source": "huggingface"}, False),
+        (1, {"kind": "huggingface"}, False),
     ],
 )
 def test_only_a_whole_harvest_of_that_day_that_was_late_enough_has_sought_it(
@@ -258,26 +261,26 @@ def test_only_a_whole_harvest_of_that_day_that_was_late_enough_has_sought_it(
     usual_days(number=3, size=12)
     make.paper(announced_on=DAY)
     grace_is_over = arxiv_calendar.feed_rebuilt_at(DAY) + arxiv_calendar.FEED_GRACE
-    known = {"source": "arxiv", "state": "done", "window_from": DAY, **fields}
+    known = {"kind": "harvest", "state": "done", "window_from": DAY, **fields}
     IngestRun.objects.create(
         origin="x", started_at=grace_is_over + timedelta(hours=hours), **known
     )
 
-    assert (monitoring.missing(LATE + timedelta(hours=2)) == []) == is_believed
+    assert (monitoring.missing_days(LATE + timedelta(hours=2)) == []) == is_believed
 
 
 def test_cross_lists_are_announced_too_and_replacements_are_no_news(sources):
     make.paper(announced_on=date(2026, 11, 18), announce_type="cross")
     make.paper(announced_on=date(2026, 11, 19), announce_type="replace")
 
-    assert monitoring.missing(MORNING) == [date(2026, 11, 19)]
+    assert monitoring.missing_days(MORNING) == [date(2026, 11, 19)]
 
 
 def test_our_record_begins_with_the_first_day_and_not_with_the_first_row():
     make.paper(announced_on=date(2026, 11, 19))
     make.paper(announced_on=date(2026, 11, 17))
 
-    assert monitoring.missing(MORNING) == [date(2026, 11, 18)]
+    assert monitoring.missing_days(MORNING) == [date(2026, 11, 18)]
 
 
 def test_an_empty_day_stays_an_alarm_though_it_was_sought_in_vain(sources):
@@ -285,16 +288,16 @@ def test_an_empty_day_stays_an_alarm_though_it_was_sought_in_vain(sources):
 
     oai_harvest.fill_gaps(LATE)
 
-    assert monitoring.missing(LATE) == [DAY]
+    assert monitoring.missing_days(LATE) == [DAY]
 
 
 def test_papers_that_came_by_another_road_do_not_end_the_asking(sources):
     make.paper(announced_on=DAY)
     sources.announced = batch(DAY)
 
-    (run,) = run_source.poll(MORNING)
+    (run,) = run_source.poll_feed(MORNING)
 
-    assert (run.new, monitoring.is_settled(MORNING)) == (8, True)
+    assert (run.new, monitoring.todays_feed_done(MORNING)) == (8, True)
 
 
 @pytest.mark.parametrize("day", [DAY, DAY - timedelta(days=1)])
@@ -304,27 +307,28 @@ def test_a_feed_that_is_late_does_not_end_the_asking_whatever_else_is_here(
     make.paper(announced_on=DAY)
     sources.day, sources.announced = day, batch(day)
 
-    run_source.poll(MORNING)
+    run_source.poll_feed(MORNING)
 
-    assert monitoring.is_settled(MORNING) == (day == DAY)
+    assert monitoring.todays_feed_done(MORNING) == (day == DAY)
 
 
 @pytest.mark.parametrize(
     ("fields", "is_brought"),
     [
-        ({}, True),
-        ({"outcome": "stale in cs.AI"}, True),
-        ({"outcome": run_source.UNCHANGED}, False),
-        ({"state": "failed"}, False),
-        ({"origin": "https://oaipmh.example/oai"}, False),
+        ({"feed_state": "complete"}, True),
+        ({"feed_state": "partly_stale"}, True),
+        ({"feed_state": "incomplete"}, True),
+        ({"feed_state": "unchanged"}, False),
+        ({"feed_state": "late"}, False),
+        ({"feed_state": "complete", "state": "failed"}, False),
+        ({"feed_state": "complete", "kind": "document"}, False),
     ],
 )
-def test_a_day_is_brought_by_a_sound_reading_of_its_feed(settings, fields, is_brought):
-    feed = f"{settings.ARXIV_FEED_URL}/cs.AI"
-    known = {"source": "arxiv", "state": "done", "origin": feed, **fields}
+def test_a_day_is_brought_by_a_sound_reading_of_its_feed(fields, is_brought):
+    known = {"kind": "feed", "source": "arxiv", "state": "done", **fields}
     IngestRun.objects.create(started_at=MORNING, **known)
 
-    assert monitoring.was_brought(DAY) == is_brought
+    assert monitoring.feed_had_todays_papers(DAY) == is_brought
 
 
 def test_days_before_our_record_and_weekends_are_never_missing():
@@ -332,7 +336,7 @@ def test_days_before_our_record_and_weekends_are_never_missing():
     for day in range(16, 21):
         make.paper(announced_on=date(2026, 11, day))
 
-    assert monitoring.missing(LATE + timedelta(days=1)) == []
+    assert monitoring.missing_days(LATE + timedelta(days=1)) == []
 
 
 def test_a_site_that_only_ever_failed_alarms_from_the_next_day_on(sources):
@@ -340,7 +344,7 @@ def test_a_site_that_only_ever_failed_alarms_from_the_next_day_on(sources):
         source="arxiv", origin="x", state="failed", started_at=MORNING - timedelta(2)
     )
 
-    assert monitoring.missing(LATE) == [date(2026, 11, 19), DAY]
+    assert monitoring.missing_days(LATE) == [date(2026, 11, 19), DAY]
 
 
 def test_the_first_reading_of_arxiv_begins_the_record_not_the_last_nor_another_s(
@@ -354,16 +358,20 @@ def test_the_first_reading_of_arxiv_begins_the_record_not_the_last_nor_another_s
             started_at=MORNING - timedelta(days),
         )
 
-    assert monitoring.missing(LATE) == [date(2026, 11, 18), date(2026, 11, 19), DAY]
+    assert monitoring.missing_days(LATE) == [
+        date(2026, 11, 18),
+        date(2026, 11, 19),
+        DAY,
+    ]
 
 
 def test_an_unchanged_feed_is_not_sent_twice(sources):
     sources.etag = '"one"'
-    first, second = (run_source.collect_announcements(MORNING)[0] for _ in range(2))
+    first, second = (run_source.ingest_feed(MORNING)[0] for _ in range(2))
     sources.etag, sources.announced = '"two"', batch(DAY)
-    (third,) = run_source.collect_announcements(MORNING)
+    (third,) = run_source.ingest_feed(MORNING)
 
-    assert (first.etag, second.outcome) == ('"one"', run_source.UNCHANGED)
+    assert (first.etag, second.note) == ('"one"', "not modified since the last time")
     assert sources.asked["feed"][1].headers["If-None-Match"] == '"one"'
     assert (third.new, third.etag) == (8, '"two"')
 
@@ -371,9 +379,9 @@ def test_an_unchanged_feed_is_not_sent_twice(sources):
 def test_a_feed_that_stays_unchanged_is_never_sent_again(sources):
     sources.etag = '"one"'
 
-    runs = [run_source.collect_announcements(MORNING)[0] for _ in range(4)]
+    runs = [run_source.ingest_feed(MORNING)[0] for _ in range(4)]
 
-    assert [run.outcome for run in runs[1:]] == [run_source.UNCHANGED] * 3
+    assert [run.note for run in runs[1:]] == ["not modified since the last time"] * 3
     asked = [request.headers.get("If-None-Match") for request in sources.asked["feed"]]
     assert asked == [None, *['"one"'] * 3]
 
@@ -383,9 +391,9 @@ def test_what_was_refused_is_asked_for_in_full_again(sources):
     sources.faults["feed"] = [
         lambda answer: type(answer)(b"<rss>", headers=answer.headers)
     ]
-    (refused,) = run_source.collect_announcements(MORNING)
+    (refused,) = run_source.ingest_feed(MORNING)
 
-    run_source.collect_announcements(MORNING)
+    run_source.ingest_feed(MORNING)
 
     assert refused.state == "failed"
     assert "If-None-Match" not in sources.asked["feed"][1].headers
@@ -419,15 +427,15 @@ def test_a_paper_of_a_day_to_come_does_not_hide_today(sources, monkeypatch):
 def test_a_paper_is_submitted_by_its_address(sources):
     sources.known = [paper(7, DAY)]
 
-    run = run_source.submitted("https://arxiv.org/abs/2611.20007v1", NOW)
-    run_source.submit(run, NOW)
+    run = run_source.create_paper_run("https://arxiv.org/abs/2611.20007v1", NOW)
+    run_source.fetch_paper(run, NOW)
 
     assert (run.state, run.new) == ("done", 1)
     assert Paper.objects.get().announced_on == DAY
 
 
 def test_a_paper_that_nobody_knows_is_refused(sources):
-    run = run_source.submit(run_source.submitted("2611.99999", NOW), NOW)
+    run = run_source.fetch_paper(run_source.create_paper_run("2611.99999", NOW), NOW)
 
     assert (run.state, run.error) == (
         "failed",
@@ -437,9 +445,9 @@ def test_a_paper_that_nobody_knows_is_refused(sources):
 
 def test_words_are_no_paper():
     with pytest.raises(
-        run_source.SourceError, match="is not an arXiv identifier: give one"
+        run_source.SourceError, match="is not an arXiv identifier: enter one"
     ):
-        run_source.submitted("a paper about floods", NOW)
+        run_source.create_paper_run("a paper about floods", NOW)
     assert not IngestRun.objects.exists()
 
 
@@ -449,11 +457,13 @@ def test_any_run_can_be_run_again(road, sources, tmp_path):
     sources.faults[road] = [busy(404)]
     file = tmp_path / "late.json"
     first = {
-        "feed": lambda: run_source.collect_announcements(NOW)[0],
-        "daily": lambda: run_source.collect_day(DAY, NOW),
+        "feed": lambda: run_source.ingest_feed(NOW)[0],
+        "daily": lambda: run_source.ingest_huggingface_day(DAY, NOW),
         "oai": lambda: oai_harvest.backfill(DAY, NOW)[0],
-        "api": lambda: run_source.submit(run_source.submitted("2611.20001", NOW), NOW),
-        "file": lambda: run_source.collect([file], NOW)[0],
+        "api": lambda: run_source.fetch_paper(
+            run_source.create_paper_run("2611.20001", NOW), NOW
+        ),
+        "file": lambda: run_source.ingest_documents([file], NOW)[0],
     }[road]()
     file.write_text("[]")
 
@@ -467,16 +477,16 @@ def test_any_run_can_be_run_again(road, sources, tmp_path):
 
 
 def alarm(kind, now):
-    return [one.text for one in monitoring.alarms(now) if one.kind == kind]
+    return [one.text for one in monitoring.find_alarms(now) if one.kind == kind]
 
 
 def checked(now, **fields):
     known = {"source": "arxiv", "origin": "x", "state": "done", **fields}
-    IngestRun.objects.create(is_check=True, started_at=now, **known)
+    IngestRun.objects.create(kind="daily_check", started_at=now, **known)
 
 
 def test_that_nothing_was_checked_for_days_is_an_alarm(sources):
-    checked(NOW - monitoring.UNCHECKED - timedelta(hours=1))
+    checked(NOW - monitoring.MAX_CHECK_AGE - timedelta(hours=1))
 
     (text,) = alarm("Unchecked", NOW)
 
@@ -497,7 +507,7 @@ def test_a_site_that_was_never_checked_alarms_once_it_is_not_new(sources, settin
     assert alarm("Unchecked", NOW) == []
 
     (text,) = alarm("Unchecked", NOW + timedelta(hours=8))
-    assert "has not confirmed what the feeds told yet" in text
+    assert "No daily check against OAI-PMH has succeeded yet" in text
 
     settings.ARXIV_OAI_URL = ""
     assert alarm("Unchecked", NOW + timedelta(hours=8)) == []
@@ -527,7 +537,7 @@ def test_votes_that_were_never_read_are_an_alarm_once_the_site_is_not_new():
     read_votes(40, "failed")
 
     (text,) = alarm("Stale", NOW)
-    assert text.startswith("No votes yet")
+    assert text.startswith("No votes were read yet")
 
 
 def test_votes_that_were_read_lately_are_no_alarm():
@@ -548,16 +558,18 @@ def test_the_end_of_the_list_of_holidays_is_said_a_month_before():
 
 def test_what_the_checks_found_is_counted_for_a_week():
     checked(NOW - timedelta(days=8), missed=50)
-    checked(NOW - timedelta(days=1), missed=2, corrected=5, unconfirmed=9, part="cs")
-    checked(NOW - timedelta(minutes=9), missed=1, unconfirmed=2, part="cs")
-    checked(NOW - timedelta(minutes=8), corrected=1, unconfirmed=1, part="stat")
-    checked(NOW - timedelta(days=2), unconfirmed=7, part="an archive we left")
-    checked(NOW - timedelta(minutes=7), missed=4, part="math", state="failed")
+    checked(
+        NOW - timedelta(days=1), missed=2, corrected=5, unconfirmed=9, set_spec="cs"
+    )
+    checked(NOW - timedelta(minutes=9), missed=1, unconfirmed=2, set_spec="cs")
+    checked(NOW - timedelta(minutes=8), corrected=1, unconfirmed=1, set_spec="stat")
+    checked(NOW - timedelta(days=2), unconfirmed=7, set_spec="a former archive")
+    checked(NOW - timedelta(minutes=7), missed=4, set_spec="math", state="failed")
 
-    assert monitoring.checked(NOW) == monitoring.Checked(
+    assert monitoring.check_summary(NOW) == monitoring.CheckSummary(
         NOW - timedelta(minutes=8), 3, 6, 3
     )
 
 
 def test_a_site_without_checks_has_none_to_tell_of():
-    assert monitoring.checked(NOW) == monitoring.Checked(None)
+    assert monitoring.check_summary(NOW) == monitoring.CheckSummary(None)

@@ -14,7 +14,7 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from digest import tasks
-from digest.ingest import oai_harvest, worker_identity
+from digest.ingest import oai_harvest
 from digest.ingest.oai_harvest import backfill, fill_gaps
 from digest.ingest.sources import arxiv_calendar, arxiv_oai, http
 from digest.models import IngestRun, Paper, Recall
@@ -47,8 +47,8 @@ def test_a_window_is_read_page_by_page_to_its_end(sources):
 
     run.refresh_from_db()
     assert (run.state, run.token, run.pages, run.records) == ("done", "", 3, 8)
-    assert (run.new, run.expected_records, run.part) == (8, 8, "cs")
-    assert run.started_at < run.finished_at < run.started_at + timedelta(minutes=1)
+    assert (run.new, run.expected_records, run.set_spec) == (8, 8, "cs")
+    assert run.started_at < run.finished_at
     assert set(Paper.objects.values_list("announced_on", "announce_type")) == {
         (DAY, "new")
     }
@@ -176,7 +176,7 @@ def test_a_window_that_is_interrupted_is_kept_as_it_is_and_goes_on(sources):
     (run,) = backfill(DAY, NOW)
 
     assert (stopped.state, stopped.pages, stopped.new) == ("failed", 1, 3)
-    assert stopped.error == "interrupted: begin again and it goes on here"
+    assert stopped.error == "interrupted: run it again to continue here"
     assert (run.pk, run.state, run.new) == (stopped.pk, "done", 8)
     assert len(sources.asked["oai"]) == 2
 
@@ -272,7 +272,7 @@ def test_a_source_that_gives_the_same_page_for_ever_is_left(sources):
     (run,) = backfill(DAY, NOW)
 
     assert (run.state, run.pages) == ("failed", 1)
-    assert "same pages for ever" in run.error
+    assert "repeats its pages without end" in run.error
 
 
 def turned_back(answer):
@@ -300,7 +300,7 @@ def test_after_a_circle_the_window_begins_again(sources):
     (run,) = backfill(DAY, NOW + timedelta(hours=1))
 
     assert (run.state, run.pages, run.records, run.new) == ("done", 4, 12, 12)
-    assert run.tokens == []
+    assert run.token_hashes == []
     assert "resumptionToken" not in sources.asked["oai"][0].args
 
 
@@ -317,7 +317,7 @@ def test_a_circle_is_known_though_the_worker_died_in_it(sources):
 
 
 def test_a_source_with_always_another_token_is_left(sources, monkeypatch):
-    monkeypatch.setattr(oai_harvest, "PAGE", 3)
+    monkeypatch.setattr(oai_harvest, "MAX_EXCESS_RECORDS", 3)
     announce(sources, DAY, size=60)
     few = re.compile(rb'completeListSize="60"')
     sources.faults["oai"] = [
@@ -327,11 +327,11 @@ def test_a_source_with_always_another_token_is_left(sources, monkeypatch):
     (run,) = backfill(DAY, NOW)
 
     assert (run.state, run.pages) == ("failed", 3)
-    assert "12 records on 4 pages and no end, where 4 were expected" in run.error
+    assert "12 records on 4 pages without an end, where 4 were expected" in run.error
 
 
 def test_a_source_that_does_not_count_is_left_after_many_pages(sources, monkeypatch):
-    monkeypatch.setattr(oai_harvest, "MOST_PAGES", 5)
+    monkeypatch.setattr(oai_harvest, "MAX_UNCOUNTED_PAGES", 5)
     announce(sources, DAY, size=60)
     sources.faults["oai"] = [
         lambda answer: Response(
@@ -341,7 +341,7 @@ def test_a_source_that_does_not_count_is_left_after_many_pages(sources, monkeypa
 
     (run,) = backfill(DAY, NOW)
 
-    assert "15 records on 5 pages and no end" in run.error
+    assert "15 records on 5 pages without an end" in run.error
 
 
 def test_a_window_that_fails_does_not_stop_the_next(sources):
@@ -358,16 +358,17 @@ def test_a_source_that_does_not_answer_is_left_in_peace(sources):
 
     (run,) = backfill(date(2026, 11, 2), NOW)
 
-    assert (run.state, run.outcome) == ("failed", oai_harvest.UNREACHABLE)
+    assert (run.state, run.failure) == ("failed", "unreachable")
     assert len(sources.asked["oai"]) == http.MAX_ATTEMPTS
 
 
 def test_a_window_that_another_worker_is_at_is_left_to_it(sources, settings):
     announce(sources, DAY)
     begun = IngestRun.objects.create(
+        kind="harvest",
         source="arxiv",
         origin=settings.ARXIV_OAI_URL,
-        part="cs",
+        set_spec="cs",
         window_from=DAY,
         window_until=DAY,
         started_at=NOW,
@@ -382,9 +383,10 @@ def test_a_window_that_another_worker_is_at_is_left_to_it(sources, settings):
 
 def begun_by(name, settings):
     return IngestRun.objects.create(
+        kind="harvest",
         source="arxiv",
         origin=settings.ARXIV_OAI_URL,
-        part="cs",
+        set_spec="cs",
         window_from=DAY,
         window_until=DAY,
         started_at=NOW,
@@ -398,7 +400,7 @@ def test_nobody_waits_for_a_worker_that_is_known_to_be_dead(sources, settings):
     with subprocess.Popen([sys.executable, "-c", ""]) as program:
         program.wait()
     begun = begun_by(
-        worker_identity.me().replace(f":{os.getpid()}", f":{program.pid}"), settings
+        oai_harvest.worker_id().replace(f":{os.getpid()}", f":{program.pid}"), settings
     )
 
     (run,) = backfill(DAY, NOW)
@@ -406,7 +408,7 @@ def test_nobody_waits_for_a_worker_that_is_known_to_be_dead(sources, settings):
     assert (run.pk, run.state, run.worker_id) == (
         begun.pk,
         "done",
-        worker_identity.me(),
+        oai_harvest.worker_id(),
     )
 
 
@@ -424,16 +426,18 @@ def test_of_another_machines_worker_nobody_knows(sources, settings, place):
 
 def test_a_worker_that_lives_is_not_gone():
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=-1) as program:
-        assert not worker_identity.is_gone(
-            f"{worker_identity.me().rpartition(':')[0]}:{program.pid}"
+        assert not oai_harvest.is_worker_dead(
+            f"{oai_harvest.worker_id().rpartition(':')[0]}:{program.pid}"
         )
         program.communicate(b"\n")
-    assert not worker_identity.is_gone(worker_identity.me())
-    assert not worker_identity.is_gone(f"{worker_identity.me().rpartition(':')[0]}:1")
+    assert not oai_harvest.is_worker_dead(oai_harvest.worker_id())
+    assert not oai_harvest.is_worker_dead(
+        f"{oai_harvest.worker_id().rpartition(':')[0]}:1"
+    )
 
 
 def test_windows_are_weeks_of_every_archive():
-    found = list(oai_harvest.windows(date(2026, 11, 2), DAY))
+    found = list(oai_harvest.week_windows(date(2026, 11, 2), DAY))
 
     assert [(one.first.day, one.last.day, one.set_spec) for one in found] == [
         (2, 8, "cs"),
@@ -477,9 +481,10 @@ def test_a_category_that_lags_is_filled_in(sources):
 def test_an_abandoned_window_is_not_running_for_ever(sources, settings):
     announce(sources, DAY)
     dead = IngestRun.objects.create(
+        kind="harvest",
         source="arxiv",
         origin=settings.ARXIV_OAI_URL,
-        part="cs",
+        set_spec="cs",
         window_from=DAY,
         window_until=DAY,
         started_at=NOW - timedelta(days=2),
@@ -490,7 +495,7 @@ def test_an_abandoned_window_is_not_running_for_ever(sources, settings):
 
     dead.refresh_from_db()
     assert (dead.state, run.state) == ("failed", "done")
-    assert oai_harvest.DIED in dead.error
+    assert oai_harvest.WORKER_DIED in dead.error
 
 
 def test_the_task_ranks_the_day_that_it_filled(sources, monkeypatch):
@@ -545,7 +550,7 @@ def test_the_command_that_is_interrupted_says_how_to_go_on(sources, monkeypatch)
 
     monkeypatch.setattr(arxiv_oai, "fetch", interrupt_second)
     by_hand = ("backfill", "--since", f"{today}")
-    with pytest.raises(CommandError, match="stopped: the same command goes on here"):
+    with pytest.raises(CommandError, match="stopped: run the same command to continue"):
         call_command(*by_hand)
     call_command(*by_hand)
 
@@ -554,7 +559,7 @@ def test_the_command_that_is_interrupted_says_how_to_go_on(sources, monkeypatch)
 
 
 def test_the_command_refuses_a_day_that_has_not_come(sources):
-    with pytest.raises(CommandError, match="has not come yet"):
+    with pytest.raises(CommandError, match="is in the future"):
         call_command("backfill", "--since", "2999-01-01")
 
 

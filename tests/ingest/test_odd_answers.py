@@ -83,7 +83,7 @@ def test_a_length_that_is_too_short_stores_nothing(sources, size):
     sources.announced = batch(DAY)
     sources.faults["feed"] = [lambda answer: Response(answer.get_data()[:size])]
 
-    (run,) = run_source.collect_announcements(NOW)
+    (run,) = run_source.ingest_feed(NOW)
 
     assert "cut or broken" in run.error
     assert not Paper.objects.exists()
@@ -116,8 +116,8 @@ def test_a_cache_that_says_unchanged_of_everything_is_a_failure_of_every_road(so
     for road in ("feed", "daily", "oai"):
         sources.faults[road] = [Response(status=304)]
 
-    run_source.collect_announcements(NOW)
-    run_source.collect_day(DAY, NOW)
+    run_source.ingest_feed(NOW)
+    run_source.ingest_huggingface_day(DAY, NOW)
     oai_harvest.backfill(DAY, NOW)
 
     runs = IngestRun.objects.values_list("state", "error")

@@ -10,7 +10,7 @@ from fnmatch import fnmatch
 import pytest
 import yaml
 
-from digest.ingest.run_source import collect
+from digest.ingest.run_source import ingest_documents
 from digest.models import AttentionSample, Paper
 from tests.conftest import DATA, needs_data
 from tests.make import NOW
@@ -105,7 +105,7 @@ def pattern_of(name):
 def test_every_document_gives_its_papers_or_the_right_reason(tmp_path):
     folder = unpacked(tmp_path)
 
-    runs = collect([folder], NOW)
+    runs = ingest_documents([folder], NOW)
 
     used, wrong = Counter(), []
     for run in runs:
@@ -134,7 +134,7 @@ def test_every_raw_day_becomes_papers_with_all_of_its_measurements(days):
     rows = [row for day in days for row in json.loads(day.read_bytes())]
     votes = {row["paper"]["id"]: row["paper"]["upvotes"] for row in rows}
 
-    runs = collect(days, NOW)
+    runs = ingest_documents(days, NOW)
 
     assert len(runs) == 186
     assert {run.state for run in runs} == {"done"}
@@ -157,11 +157,11 @@ def test_every_raw_day_becomes_papers_with_all_of_its_measurements(days):
 
 def test_a_raw_day_read_again_changes_nothing(days):
     some = days[::20]
-    collect(some, NOW)
+    ingest_documents(some, NOW)
     before = list(Paper.objects.order_by("pk").values())
 
-    again = collect(some, NOW)
+    again = ingest_documents(some, NOW)
 
-    assert {(run.new, run.updated, run.signals) for run in again} == {(0, 0, 0)}
+    assert {(run.new, run.updated, run.samples) for run in again} == {(0, 0, 0)}
     assert sum(run.unchanged for run in again) == len(before)
     assert list(Paper.objects.order_by("pk").values()) == before

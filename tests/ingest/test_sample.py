@@ -5,24 +5,27 @@ from datetime import date, timedelta
 import pytest
 
 from digest.ingest import sample
-from digest.ingest.run_source import collect
+from digest.ingest.run_source import ingest_documents
 from digest.ingest.sources import arxiv_feed, huggingface
 from digest.models import AttentionSample, Paper
+from tests.ingest import documents
 from tests.make import NOW
 
 SATURDAY = date(2026, 11, 21)
-DAYS = sample.last_days(SATURDAY)
+DAYS = sample.sample_days(SATURDAY)
 
 
 @pytest.fixture
 def papers():
     return [
-        paper for turn, day in enumerate(DAYS) for paper in sample.invented(day, turn)
+        paper
+        for turn, day in enumerate(DAYS)
+        for paper in sample.invent_papers(day, turn)
     ]
 
 
 def test_the_sample_has_three_days_of_plausible_size(papers):
-    by_day = [list(sample.invented(day, n)) for n, day in enumerate(DAYS)]
+    by_day = [list(sample.invent_papers(day, n)) for n, day in enumerate(DAYS)]
 
     assert len(papers) >= 66
     assert min(map(len, by_day)) >= 20
@@ -47,7 +50,7 @@ def test_an_invented_paper_is_long_enough_to_judge_and_nobody_s(papers):
 
 
 def test_both_documents_say_what_was_invented(papers, tmp_path):
-    paths = sample.write(tmp_path, SATURDAY)
+    paths = documents.write_sample_documents(tmp_path, SATURDAY)
 
     announced = [
         one
@@ -69,17 +72,21 @@ def test_both_documents_say_what_was_invented(papers, tmp_path):
 
 
 def test_the_sample_covers_three_days_up_to_today_on_a_weekend_too():
-    days = sample.last_days(SATURDAY)
+    days = sample.sample_days(SATURDAY)
 
     assert days == [SATURDAY - timedelta(days=back) for back in (2, 1, 0)]
 
 
 @pytest.mark.django_db
 def test_a_look_on_the_next_day_adds_a_day_to_the_first_look(tmp_path):
-    collect(sample.write(tmp_path / "thursday", date(2026, 11, 19)), NOW)
+    ingest_documents(
+        documents.write_sample_documents(tmp_path / "thursday", date(2026, 11, 19)), NOW
+    )
     before = Paper.objects.count()
 
-    runs = collect(sample.write(tmp_path / "friday", date(2026, 11, 20)), NOW)
+    runs = ingest_documents(
+        documents.write_sample_documents(tmp_path / "friday", date(2026, 11, 20)), NOW
+    )
 
     assert all(run.state == "done" for run in runs)
     newest = Paper.objects.filter(announced_on=date(2026, 11, 20))

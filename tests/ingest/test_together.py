@@ -9,10 +9,10 @@ from operator import attrgetter
 import pytest
 from django.db import connection, transaction
 
-from digest.ingest.pg_copy import Overtaken, insert
+from digest.ingest.pg_copy import ConcurrentInsert, insert_papers
 from digest.ingest.sources import arxiv_feed
 from digest.ingest.sources.listing import Measurement
-from digest.ingest.store import PATIENCE, store
+from digest.ingest.store import MAX_STORE_RETRIES, store
 from digest.models import AttentionSample, IngestRun, Paper
 from tests import make
 from tests.ingest.recorded import ATOM
@@ -88,14 +88,14 @@ def test_a_worker_that_is_always_overtaken_gives_up_and_says_so(monkeypatch):
     def overtaken(rows):
         made.append(len(rows))
         make.paper(identifier=rows[-1]["identifier"])
-        return insert(rows)
+        return insert_papers(rows)
 
     made, account = [], run()
-    monkeypatch.setattr("digest.ingest.store.insert", overtaken)
-    with pytest.raises(Overtaken, match="4 new papers"):
+    monkeypatch.setattr("digest.ingest.store.insert_papers", overtaken)
+    with pytest.raises(ConcurrentInsert, match="4 new papers"):
         store(arxiv_feed.parse(ATOM.read_bytes()).listings, account, NOW)
 
-    assert made == [4] * (PATIENCE + 1)
+    assert made == [4] * (MAX_STORE_RETRIES + 1)
     assert account.new == 0
     assert not Paper.objects.exists()
 
@@ -138,5 +138,5 @@ def test_workers_that_store_the_same_papers_at_once_never_embrace():
     finished(*[begun(lambda account=account: work(account)) for account in accounts])
 
     assert sum(account.new for account in accounts) == 200
-    assert sum(account.signals for account in accounts) == 200
+    assert sum(account.samples for account in accounts) == 200
     assert Paper.objects.count() == AttentionSample.objects.count() == 300

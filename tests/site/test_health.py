@@ -80,7 +80,7 @@ def test_health_is_bad_while_sending_is_paused_automatically(
 
 def test_health_reports_daily_checks_and_the_end_of_the_calendar(client, db):
     ingest_run(2)
-    IngestRun.objects.update(is_check=True, missed=3)
+    IngestRun.objects.update(kind="daily_check", missed=3)
 
     status = client.get("/health").json()
 

@@ -88,7 +88,7 @@ def test_each_outcome_has_a_message(client, enabled, arxiv, url, ada):
     declined = Submission.objects.create(
         identifier="2611.95004", created_at=NOW, state="waiting", announced_on=DAY
     )
-    submissions.decline(declined, "Not a <b>paper</b>.", NOW)
+    submissions.decline_submission(declined, "Not a <b>paper</b>.", NOW)
     messages = {
         "floods": "Enter an arXiv ID such as",
         stored.identifier: "We already have this paper: <a href=",
@@ -133,8 +133,8 @@ def test_get_submits_nothing(client, enabled, url, ada):
 
 def test_readers_see_only_their_own_submissions(client, enabled, url, ada):
     dora = make.subscriber("dora@example.org")
-    submissions.ask(dora, "2611.95001", timezone.now())
-    submissions.ask(ada, "2611.95002", timezone.now())
+    submissions.submit_paper(dora, "2611.95001", timezone.now())
+    submissions.submit_paper(ada, "2611.95002", timezone.now())
 
     page = body(client.get(f"{url}?submitted=2611.95001"))
 
@@ -146,7 +146,7 @@ def test_readers_see_only_their_own_submissions(client, enabled, url, ada):
 def test_approved_paper_is_linked_once_it_is_stored(client, enabled, arxiv, url, ada):
     arxiv.known = [NEW_PAPER]
     client.post(url, {"paper": NEW_PAPER.identifier})
-    submissions.approve(Submission.objects.get(), timezone.now())
+    submissions.approve_submission(Submission.objects.get(), timezone.now())
 
     assert "Approved. Being fetched from arXiv." in body(client.get(url))
 
@@ -157,7 +157,7 @@ def test_approved_paper_is_linked_once_it_is_stored(client, enabled, arxiv, url,
 
 
 def test_export_and_erasure_include_requests(client, enabled, key, ada):
-    submissions.ask(ada, "2611.95001", timezone.now())
+    submissions.submit_paper(ada, "2611.95001", timezone.now())
     PendingPaper.objects.create(subscriber=ada, identifier="2401.00001", at=NOW)
 
     data = client.get(f"/preferences/{key}/data.json").json()

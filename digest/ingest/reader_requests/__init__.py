@@ -1,1 +1,1 @@
-"""Papers that readers ask for: submissions, pending papers, reading lists."""
+"""Papers that readers request: submissions, pending papers and reading lists."""

@@ -1,4 +1,4 @@
-"""PendingPaper: papers of readers' lists that we do not know yet are fetched, and then followed."""
+"""Fetch the unknown papers of readers' lists, then follow them."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,117 +7,120 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 from django.conf import settings
-from django.db.models import Exists, OuterRef, QuerySet
 
 from accounts.models import Subscriber
 from digest import follows
+from digest.ingest.oai_harvest import classify_failure
 from digest.ingest.sources import arxiv_api, http
 from digest.ingest.sources.listing import SourceError
 from digest.ingest.store import store
 from digest.models import IngestRun, Paper, PendingPaper
 
-PART = "readers' lists"  # how the ledger calls such a run
-# At three seconds each a turn is half a minute; the announcements wait for no list.
-MOST_QUESTIONS = 10  # of a hundred papers, in one turn
-# After a question that failed; the ledger keeps every one.
-TRY_AGAIN = timedelta(hours=1)
-# What arXiv would not tell for so long it will not tell tomorrow.
-PATIENCE = timedelta(days=7)
-# As long as a reader may come back to see what became of a list.
-UNKNOWN_KEPT = timedelta(days=30)
+# Requests of a hundred papers in one turn: half a minute at three seconds each, so that
+# announcements do not wait for a list.
+MAX_REQUESTS_PER_TURN = 10
+# Time after a failed request before the next.
+RETRY_AFTER = timedelta(hours=1)
 
 
-def want(reader: Subscriber, identifiers: Iterable[str], now: datetime) -> int:
-    """Have these papers fetched for this reader; how many of them arXiv can know.
+def request_papers(
+    reader: Subscriber, identifiers: Iterable[str], now: datetime
+) -> int:
+    """Queue papers to be fetched for a reader; return how many of them can exist.
 
-    Numbers of months to come are unknown without asking.
+    Identifiers of future months are marked as not found without a request.
     """
     rows = [
         PendingPaper(
-            subscriber=reader, identifier=one, at=now, not_found=is_to_come(one, now)
+            subscriber=reader,
+            identifier=identifier,
+            at=now,
+            not_found=is_future_identifier(identifier, now),
         )
-        for one in identifiers
+        for identifier in identifiers
     ]
     PendingPaper.objects.bulk_create(rows, ignore_conflicts=True)
     return sum(not row.not_found for row in rows)
 
 
-def is_to_come(identifier: str, now: datetime) -> bool:
-    """Whether arXiv cannot have given this number yet; a day ahead, because zones differ."""
+def is_future_identifier(identifier: str, now: datetime) -> bool:
+    """Whether arXiv cannot have assigned this identifier yet; a day ahead for time zones."""
     if not identifier[:4].isdecimal():
         return False
     month = (now.astimezone(UTC) + timedelta(days=1)).strftime("%y%m")
     return identifier[:4] > month
 
 
-def waiting() -> QuerySet[PendingPaper]:
-    """What has to be fetched."""
-    known = Paper.objects.filter(identifier=OuterRef("identifier"))
-    return PendingPaper.objects.filter(not_found=False).exclude(Exists(known))
+def fetch_pending(now: datetime, again: bool = False) -> list[IngestRun]:
+    """Fetch pending papers, then follow them for their readers.
 
-
-def fetch(now: datetime, again: bool = False) -> list[IngestRun]:
-    """Fetch what readers want, then let them follow it.
-
-    The papers become known and are no news: nobody is mailed them for it. A source that
-    did not answer is asked again an hour later, or at once where somebody says `again`.
+    The papers are stored as added by a reader: no edition includes them. After a failed
+    request nothing is requested for an hour, unless `again`.
     """
     runs: list[IngestRun] = []
     with http.open_client() as client:
-        for names in _questions(now, again):
-            runs.append(_ask(client, names, now))
+        for identifiers in _next_requests(now, again):
+            runs.append(_fetch_papers(client, identifiers, now))
             if runs[-1].state == IngestRun.State.FAILED:
                 break
-    _follow_found()
+    _follow_fetched()
     _give_up(now)
     return runs
 
 
-def _questions(now: datetime, again: bool) -> Iterator[list[str]]:
-    """What is asked for in this turn, as many papers at once as arXiv answers."""
-    failed = IngestRun.objects.filter(part=PART, state=IngestRun.State.FAILED)
-    if not again and failed.filter(started_at__range=(now - TRY_AGAIN, now)).exists():
+def _next_requests(now: datetime, again: bool) -> Iterator[list[str]]:
+    """Split the pending identifiers of this turn into requests of the API's page size."""
+    failed = IngestRun.objects.failed().of_kind(IngestRun.Kind.PENDING_PAPERS)
+    if not again and failed.started_between(now - RETRY_AFTER, now).exists():
         return
-    names = waiting().order_by("identifier").values_list("identifier", flat=True)
-    every = list(names.distinct()[: MOST_QUESTIONS * arxiv_api.PAGE_SIZE])
-    for first in range(0, len(every), arxiv_api.PAGE_SIZE):
-        yield every[first : first + arxiv_api.PAGE_SIZE]
+    pending = PendingPaper.objects.to_fetch().order_by("identifier")
+    names = pending.values_list("identifier", flat=True).distinct()
+    turn = list(names[: MAX_REQUESTS_PER_TURN * arxiv_api.PAGE_SIZE])
+    for first in range(0, len(turn), arxiv_api.PAGE_SIZE):
+        yield turn[first : first + arxiv_api.PAGE_SIZE]
 
 
-def _ask(client: httpx.Client, identifiers: Sequence[str], now: datetime) -> IngestRun:
-    """One question, one run of the ledger."""
+def _fetch_papers(
+    client: httpx.Client, identifiers: Sequence[str], now: datetime
+) -> IngestRun:
+    """Make one request and store its papers, as one run."""
     url: str = settings.ARXIV_API_URL
-    origin = f"{url}?id_list={','.join(identifiers)}"[:500]
-    run = IngestRun(source="arxiv", origin=origin, part=PART, started_at=now)
+    run = IngestRun(
+        kind=IngestRun.Kind.PENDING_PAPERS,
+        source="arxiv",
+        origin=f"{url}?id_list={','.join(identifiers)}"[:500],
+        started_at=now,
+    )
     try:
-        told = arxiv_api.look_up(client, identifiers, url)
-        brought = [
+        answer = arxiv_api.look_up(client, identifiers, url)
+        listings = [
             replace(one, announce_type=Paper.Announced.ADDED_BY_READER)
-            for one in told.listings
+            for one in answer.listings
             if one.identifier in identifiers
         ]
-        store(brought, run, now)
-    except SourceError as why:
-        run.state, run.error = IngestRun.State.FAILED, str(why)
-        run.finished_at = run.moment(now)
+        store(listings, run, now)
+    except SourceError as refusal:
+        run.finish(IngestRun.State.FAILED)
+        run.error, run.failure = str(refusal), classify_failure(refusal)
         run.save()
     else:
-        PendingPaper.objects.filter(identifier__in=told.unknown).update(not_found=True)
+        unknown = PendingPaper.objects.filter(identifier__in=answer.unknown)
+        unknown.update(not_found=True)
     return run
 
 
-def _follow_found() -> None:
-    """Whoever waited for a paper that is here now follows it, as far as they have room."""
-    known = Paper.objects.filter(identifier=OuterRef("identifier"))
-    here = PendingPaper.objects.filter(Exists(known)).order_by("pk")
-    lists: dict[Subscriber, list[PendingPaper]] = defaultdict(list)
-    for row in here.select_related("subscriber"):
-        lists[row.subscriber].append(row)
-    for reader, rows in lists.items():
+def _follow_fetched() -> None:
+    """Follow the papers that exist by now, as many as each reader may follow."""
+    rows_by_reader: dict[Subscriber, list[PendingPaper]] = defaultdict(list)
+    fetched = PendingPaper.objects.fetched().order_by("pk")
+    for row in fetched.select_related("subscriber"):
+        rows_by_reader[row.subscriber].append(row)
+    for reader, rows in rows_by_reader.items():
         follows.follow_papers(reader, [row.identifier for row in rows])
         PendingPaper.objects.filter(pk__in=[row.pk for row in rows]).delete()
 
 
 def _give_up(now: datetime) -> None:
-    PendingPaper.objects.filter(at__lt=now - PATIENCE).update(not_found=True)
-    PendingPaper.objects.filter(at__lt=now - UNKNOWN_KEPT).delete()
+    given_up = PendingPaper.objects.filter(at__lt=now - PendingPaper.MAX_FETCH_TIME)
+    given_up.update(not_found=True)
+    PendingPaper.objects.filter(at__lt=now - PendingPaper.NOT_FOUND_KEPT).delete()

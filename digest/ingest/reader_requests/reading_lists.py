@@ -1,4 +1,4 @@
-"""Library: the papers of a reader's list become examples of what they like."""
+"""Reading lists: follow the papers of a list that a reader pasted or uploaded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ from digest.ingest.reader_requests import pending_papers
 from digest.models import Interest, Paper, PendingPaper
 from digest.text import bibliography
 
-# Lists with papers that have to be fetched, of one reader: each costs arXiv up to three
-# questions, which everybody else waits for.
-LISTS = "20/d"
-# Titles are told apart by their first letters in the database, and by the others here.
-FIRST_LETTERS = 4
+# Lists with papers to fetch, for each reader: each costs up to three requests to arXiv,
+# which every other reader waits for.
+FETCHING_LISTS_LIMIT = "20/d"
+# Letters by which the database preselects titles; the rest is compared here.
+TITLE_PREFIX_LENGTH = 4
 
 
 @dataclass(frozen=True)
 class Report:
-    """What became of a list, in numbers of papers and in what was not understood.
+    """Result of a list: numbers of papers, and what was not understood.
 
-    `missing` are titles that we do not have, `named` some of the `unread` lines.
-    `unheard`: arXiv does not know them. `left`: there was no room for them, or nothing
-    more is fetched today (`is_much`).
+    `unheard`: arXiv has no such paper. `left`: not taken for lack of room, or because the
+    reader's daily limit is used up (`is_much`). `missing`: titles that are not stored.
+    `named`: some of the `unread` lines.
     """
 
     followed: int = 0
@@ -41,74 +41,77 @@ class Report:
     is_much: bool = False
 
 
-def take(reader: Subscriber, texts: Sequence[str], now: datetime) -> Report:
-    """Follow the papers of a list that we know, and have the others fetched."""
-    found = bibliography.parse_bibliography(*texts)
-    told = by_title(found.titles)
-    asked = list(dict.fromkeys((*found.identifiers, *told.values())))
-    kept = follows.follow_papers(reader, asked)
-    rest = set(asked).difference(kept)
-    disliked = _disliked(reader, rest)
-    unknown = [one for one in asked if one in rest - _known(rest)]
-    may_fetch = not unknown or not _is_much(reader)
+def follow_reading_list(
+    reader: Subscriber, texts: Sequence[str], now: datetime
+) -> Report:
+    """Follow the stored papers of a list and queue the others to be fetched."""
+    reading_list = bibliography.parse_bibliography(*texts)
+    by_title = find_by_title(reading_list.titles)
+    requested = list(dict.fromkeys((*reading_list.identifiers, *by_title.values())))
+    followed = follows.follow_papers(reader, requested)
+    rest = set(requested).difference(followed)
+    disliked = _count_disliked(reader, rest)
+    stored = Paper.objects.filter(identifier__in=rest)
+    rest -= set(stored.values_list("identifier", flat=True))
+    unknown = [identifier for identifier in requested if identifier in rest]
+    may_fetch = not unknown or not _is_over_limit(reader)
     if may_fetch:
-        _want(reader, unknown, now)
-    answers = PendingPaper.objects.filter(subscriber=reader, identifier__in=unknown)
-    states = list(answers.values_list("not_found", flat=True))
+        _request_unknown(reader, unknown, now)
+    pending = PendingPaper.objects.filter(subscriber=reader, identifier__in=unknown)
+    not_found = list(pending.values_list("not_found", flat=True))
+    not_followed = len(requested) - len(followed)
     return Report(
-        followed=len(kept),
-        fetching=states.count(False),
-        unheard=states.count(True),
+        followed=len(followed),
+        fetching=not_found.count(False),
+        unheard=not_found.count(True),
         disliked=disliked,
-        left=found.over_limit + len(rest) - disliked - len(states),
-        unread=found.unrecognized_count,
-        named=found.unrecognized,
+        left=reading_list.over_limit + not_followed - disliked - len(not_found),
+        unread=reading_list.unrecognized_count,
+        named=reading_list.unrecognized,
         missing=tuple(
-            t for t in found.titles if bibliography.normalize_title(t) not in told
+            title
+            for title in reading_list.titles
+            if bibliography.normalize_title(title) not in by_title
         ),
-        is_cut=found.is_truncated,
+        is_cut=reading_list.is_truncated,
         is_much=not may_fetch,
     )
 
 
-def by_title(titles: Sequence[str]) -> dict[str, str]:
-    """Identifiers of known papers by the normal form of these titles; one query."""
-    asked = {bibliography.normalize_title(title) for title in titles}
-    first = [title[:FIRST_LETTERS] for title in titles]
-    # SQLite knows the lower case of ASCII alone.
-    starts = {start.lower() for start in first} | {_ascii_lower(one) for one in first}
-    start = Lower(Substr("title", 1, FIRST_LETTERS))
-    rows = Paper.objects.annotate(start=start).filter(start__in=starts).order_by("pk")
-    found: dict[str, str] = {}
-    for identifier, title in rows.values_list("identifier", "title").iterator():
-        if (normal := bibliography.normalize_title(title)) in asked:
-            found.setdefault(normal, identifier)
-    return found
+def find_by_title(titles: Sequence[str]) -> dict[str, str]:
+    """Map normalised titles to the identifiers of stored papers; one query."""
+    normalised = {bibliography.normalize_title(title) for title in titles}
+    prefixes = [title[:TITLE_PREFIX_LENGTH] for title in titles]
+    # SQLite lowers ASCII letters only.
+    starts = {one.lower() for one in prefixes} | {_lower_ascii(one) for one in prefixes}
+    start = Lower(Substr("title", 1, TITLE_PREFIX_LENGTH))
+    papers = Paper.objects.annotate(start=start).filter(start__in=starts).order_by("pk")
+    matches: dict[str, str] = {}
+    for identifier, title in papers.values_list("identifier", "title").iterator():
+        if (key := bibliography.normalize_title(title)) in normalised:
+            matches.setdefault(key, identifier)
+    return matches
 
 
-def _ascii_lower(text: str) -> str:
-    return "".join(sign.lower() if sign.isascii() else sign for sign in text)
+def _lower_ascii(text: str) -> str:
+    return "".join(char.lower() if char.isascii() else char for char in text)
 
 
-def _known(identifiers: set[str]) -> set[str]:
-    rows = Paper.objects.filter(identifier__in=identifiers)
-    return set(rows.values_list("identifier", flat=True))
-
-
-def _disliked(reader: Subscriber, identifiers: set[str]) -> int:
-    """Of how many of these the reader said "less like this"."""
+def _count_disliked(reader: Subscriber, identifiers: set[str]) -> int:
+    """Count the papers that the reader marked "less like this"."""
     mutes = reader.follows.filter(weight__lte=0, interest__kind=Interest.Kind.PAPER)
     return mutes.filter(interest__value__in=identifiers).count()
 
 
-def _is_much(reader: Subscriber) -> bool:
-    return rate_limits.hit("lists of a reader", str(reader.pk), LISTS) > 0
+def _is_over_limit(reader: Subscriber) -> bool:
+    key = str(reader.pk)
+    return rate_limits.hit("lists of a reader", key, FETCHING_LISTS_LIMIT) > 0
 
 
-def _want(reader: Subscriber, unknown: Sequence[str], now: datetime) -> None:
-    """Have those fetched for which there is room beside what is on its way."""
+def _request_unknown(reader: Subscriber, unknown: Sequence[str], now: datetime) -> None:
+    """Queue as many papers as the reader may still follow beside those already queued."""
     rows = PendingPaper.objects.filter(subscriber=reader)
     pending = set(rows.filter(not_found=False).values_list("identifier", flat=True))
     room = follows.remaining_places(reader, Interest.Kind.PAPER) - len(pending)
-    new = [one for one in unknown if one not in pending]
-    pending_papers.want(reader, new[: max(room, 0)], now)
+    new = [identifier for identifier in unknown if identifier not in pending]
+    pending_papers.request_papers(reader, new[: max(room, 0)], now)

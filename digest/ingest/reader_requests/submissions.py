@@ -1,4 +1,4 @@
-"""Submissions: a reader asks for a paper, arXiv is asked what it is, an editor decides."""
+"""Submissions: a reader submits a paper, arXiv describes it, an editor decides."""
 
 import logging
 from dataclasses import dataclass
@@ -13,22 +13,22 @@ from digest.ingest.sources import arxiv_api, http
 from digest.ingest.sources.arxiv_calendar import MAX_MODERATION
 from digest.ingest.sources.listing import Listing, SourceError
 from digest.models import IngestRun, Paper, Submission, SubmissionRequest
-from digest.models.reader_requests import is_young
+from digest.models.reader_requests import is_recent
 from digest.text.arxiv_ids import parse_arxiv_id
 from digest.text.plain import to_plain_names, to_plain_text
 
 logger = logging.getLogger(__name__)
 
-# A reader who finds more than five overlooked papers a day is an editor.
-A_DAY = 5
-# Between two tries to fetch an approved paper; the ledger keeps every one.
-TRY_AGAIN = timedelta(hours=1)
-TOO_OLD = "It is older than 14 days: editions hold the papers of two weeks."
-UNKNOWN = "arXiv knows no such paper."
-HERE = "It is here without that: the listings brought it."
+# A reader with more than five overlooked papers a day should be an editor.
+MAX_SUBMISSIONS_PER_DAY = 5
+# Time between two attempts to fetch an approved paper.
+RETRY_AFTER = timedelta(hours=1)
+TOO_OLD = "It is more than 14 days old. Digests include papers of the last two weeks."
+UNKNOWN = "arXiv has no paper with this id."
+ALREADY_LISTED = "It has been listed in the meantime, so it needs no submission."
 
 State = Submission.State
-_TOLD = (
+_DESCRIBED_COLUMNS = (
     *("title", "abstract", "authors", "primary", "announced_on"),
     *("state", "why", "decided_at"),
 )
@@ -36,10 +36,10 @@ _TOLD = (
 
 @dataclass(frozen=True)
 class Answer:
-    """What becomes of a reader's wish.
+    """Result of a submission.
 
-    `kind`: none (no arXiv id in it), known (see `paper`), old, many (enough for today),
-    or asked (see `submission`).
+    `kind`: none (the text has no arXiv id), known (see `paper`), old, many (the daily
+    limit is used up), or asked (see `submission`).
     """
 
     kind: str
@@ -48,8 +48,8 @@ class Answer:
     submission: Submission | None = None
 
 
-def ask(reader: Subscriber, text: str, now: datetime) -> Answer:
-    """Put a paper before the editors; asking twice is asking once, and no vote."""
+def submit_paper(reader: Subscriber, text: str, now: datetime) -> Answer:
+    """Submit a paper to the editors; a second request of the same reader changes nothing."""
     try:
         identifier, _ = parse_arxiv_id(text)
     except ValueError:
@@ -57,19 +57,20 @@ def ask(reader: Subscriber, text: str, now: datetime) -> Answer:
     papers = Paper.objects.from_listings()
     if paper := papers.filter(identifier=identifier).first():
         return Answer("known", identifier, paper=paper)
-    known = Submission.objects.filter(identifier=identifier).first()
-    if known is None and _is_surely_old(identifier, now.astimezone(UTC).date()):
+    submission = Submission.objects.filter(identifier=identifier).first()
+    if submission is None and _is_surely_old(identifier, now.astimezone(UTC).date()):
         return Answer("old", identifier)
     own = SubmissionRequest.objects.filter(subscriber=reader)
-    if known is None or not own.filter(submission=known).exists():
-        if own.filter(at__gt=now - timedelta(days=1)).count() >= A_DAY:
+    if submission is None or not own.filter(submission=submission).exists():
+        today = own.filter(at__gt=now - timedelta(days=1))
+        if today.count() >= MAX_SUBMISSIONS_PER_DAY:
             return Answer("many", identifier)
-        known = _asked(reader, identifier, now)
-    return Answer("asked", identifier, submission=known)
+        submission = _add_request(reader, identifier, now)
+    return Answer("asked", identifier, submission=submission)
 
 
 @transaction.atomic
-def _asked(reader: Subscriber, identifier: str, now: datetime) -> Submission:
+def _add_request(reader: Subscriber, identifier: str, now: datetime) -> Submission:
     submission, _ = Submission.objects.get_or_create(
         identifier=identifier, defaults={"created_at": now}
     )
@@ -80,92 +81,87 @@ def _asked(reader: Subscriber, identifier: str, now: datetime) -> Submission:
 
 
 def _is_surely_old(identifier: str, today: date) -> bool:
-    """Whether the month in a number says so; the paper's own date decides for the others.
+    """Whether the month in the identifier alone makes the paper too old.
 
-    arXiv gives a number in the month of its announcement, which moderators may hold up.
+    Moderation may delay the announcement beyond the month of the number.
     """
     if not identifier[:4].isdecimal():
-        return True  # such numbers ended in 2007
+        return True  # identifiers of this style ended in 2007
     year, month = 2000 + int(identifier[:2]), int(identifier[2:4])
     next_month = date(year + month // 12, month % 12 + 1, 1)
-    return not is_young(next_month + MAX_MODERATION, today)
+    return not is_recent(next_month + MAX_MODERATION, today)
 
 
-def look_up(now: datetime) -> int:
-    """Ask arXiv what was submitted; how many papers it told of.
+def look_up_submissions(now: datetime) -> int:
+    """Look up new submissions at arXiv; return how many papers arXiv described.
 
-    What is unknown or too old is declined with the reason, the rest waits for an editor.
-    Where arXiv does not answer, all of it is asked for in the next round.
+    Unknown and old papers are declined with the reason, the others wait for an editor.
+    Where arXiv does not answer, the next round looks up all of them.
     """
     rows = list(Submission.objects.unchecked().order_by("pk")[: arxiv_api.PAGE_SIZE])
     if not rows:
         return 0
+    url: str = settings.ARXIV_API_URL
     try:
-        told = _told([row.identifier for row in rows])
-    except SourceError as why:
-        logger.warning("submissions were not looked up: %s", why)
+        with http.open_client() as client:
+            answer = arxiv_api.look_up(client, [row.identifier for row in rows], url)
+    except SourceError as refusal:
+        logger.warning("submissions were not looked up: %s", refusal)
         return 0
-    listings = {one.identifier: one for one in told.listings}
+    listings = {one.identifier: one for one in answer.listings}
     for row in rows:
-        if row.identifier in told.unknown:
-            decline(row, UNKNOWN, now)
+        if row.identifier in answer.unknown:
+            decline_submission(row, UNKNOWN, now)
         elif row.identifier in listings:
-            _describe(row, listings[row.identifier], now)
+            _describe_submission(row, listings[row.identifier], now)
     return len(listings)
 
 
-def _told(identifiers: list[str]) -> arxiv_api.LookupResult:
-    url: str = settings.ARXIV_API_URL
-    with http.open_client() as client:
-        return arxiv_api.look_up(client, identifiers, url)
-
-
-def _describe(row: Submission, listing: Listing, now: datetime) -> None:
+def _describe_submission(row: Submission, listing: Listing, now: datetime) -> None:
     row.title, row.abstract = (
         to_plain_text(listing.title_raw),
         to_plain_text(listing.abstract_raw),
     )
     row.authors = to_plain_names(listing.authors)
     row.primary, row.announced_on = listing.primary[:32], listing.announced_on
-    if not row.is_young(now.astimezone(UTC).date()):
+    if not row.is_recent(now.astimezone(UTC).date()):
         row.state, row.why, row.decided_at = State.DECLINED, TOO_OLD, now
     else:
         row.state = State.WAITING
-    Submission.objects.filter(pk=row.pk, state=State.CHECKING).update(
-        **{name: getattr(row, name) for name in _TOLD}
+    Submission.objects.unchecked().filter(pk=row.pk).update(
+        **{name: getattr(row, name) for name in _DESCRIBED_COLUMNS}
     )
 
 
-def approve(row: Submission, now: datetime) -> bool:
-    """An editor wants it; `fetch_approved` brings it. False where it is decided, or too old by now."""
-    if not row.is_young(now.astimezone(UTC).date()):
-        decline(row, TOO_OLD, now)
+def approve_submission(row: Submission, now: datetime) -> bool:
+    """Approve; `fetch_approved` fetches the paper. False if it was decided or is too old."""
+    if not row.is_recent(now.astimezone(UTC).date()):
+        decline_submission(row, TOO_OLD, now)
         return False
-    waits = Submission.objects.filter(pk=row.pk, state=State.WAITING)
-    return waits.update(state=State.APPROVED, decided_at=now) == 1
+    waiting = Submission.objects.waiting().filter(pk=row.pk)
+    return waiting.update(state=State.APPROVED, decided_at=now) == 1
 
 
-def decline(row: Submission, why: str, now: datetime) -> bool:
-    """It is not brought; those who asked read why. False where it was decided before."""
-    undecided = (State.CHECKING, State.WAITING)
-    waits = Submission.objects.filter(pk=row.pk, state__in=undecided)
-    return waits.update(state=State.DECLINED, why=why[:200], decided_at=now) == 1
+def decline_submission(row: Submission, why: str, now: datetime) -> bool:
+    """Decline; the readers who submitted it see why. False if it was decided before."""
+    undecided = Submission.objects.undecided().filter(pk=row.pk)
+    return undecided.update(state=State.DECLINED, why=why[:200], decided_at=now) == 1
 
 
 def fetch_approved(now: datetime) -> list[IngestRun]:
-    """Take in what editors approved, by the road of their own submissions, until it is here."""
+    """Fetch approved papers, like an editor's own, until they are listed."""
+    papers = IngestRun.objects.of_kind(IngestRun.Kind.PAPER)
+    recent = papers.started_between(now - RETRY_AFTER, now)
     runs = []
     for row in Submission.objects.unfetched(now):
-        tried = IngestRun.objects.filter(part=row.identifier)
-        if not tried.filter(started_at__range=(now - TRY_AGAIN, now)).exists():
-            runs.append(
-                run_source.submit(run_source.submitted(row.identifier, now), now)
-            )
+        if not recent.filter(paper_identifier=row.identifier).exists():
+            run = run_source.create_paper_run(row.identifier, now)
+            runs.append(run_source.fetch_paper(run, now))
     return runs
 
 
-def tidy(now: datetime) -> None:
-    """What came by itself needs no editor; what was decided long ago is nobody's business."""
+def close_needless(now: datetime) -> None:
+    """Decline submissions whose paper was listed meanwhile; delete old decisions."""
     for row in Submission.objects.needless():
-        decline(row, HERE, now)
-    Submission.objects.forgettable(now).delete()
+        decline_submission(row, ALREADY_LISTED, now)
+    Submission.objects.purgeable(now).delete()

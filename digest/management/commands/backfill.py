@@ -1,4 +1,4 @@
-"""The door of harvests by hand: fill in what arXiv announced since a day."""
+"""Backfill what arXiv announced since a day from OAI-PMH."""
 
 from argparse import ArgumentParser
 from datetime import date
@@ -15,60 +15,65 @@ from digest.models import IngestRun
 
 
 class Command(BaseCommand):
-    help = "Fill in from arXiv's OAI-PMH what was announced since a day; stopped, it goes on."
+    help = "Backfill from arXiv's OAI-PMH what was announced since a day; resumable."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "--since", type=date.fromisoformat, required=True, metavar="YYYY-MM-DD"
         )
         parser.add_argument(
-            "--again", action="store_true", help="also windows that were done today"
+            "--again",
+            action="store_true",
+            help="repeat windows that were harvested today",
         )
 
     def handle(self, *args: Any, since: date, again: bool, **options: Any) -> None:
-        now = timezone.now()
-        if since > arxiv_calendar.today(now):
-            raise CommandError(f"{since} has not come yet: give a day that has")
+        if since > arxiv_calendar.today(timezone.now()):
+            raise CommandError(f"{since} is in the future: give an earlier day")
         try:
             runs = self.backfill(since, again)
         except KeyboardInterrupt:
-            raise CommandError("stopped: the same command goes on here") from None
+            raise CommandError("stopped: run the same command to continue") from None
         for run in runs:
-            self.stdout.write(line(run))
-        undone = [run for run in runs if run.state != IngestRun.State.DONE]
-        self.stdout.write(total(runs))
-        if undone:
+            self.stdout.write(format_run(run))
+        unfinished = [run for run in runs if run.state != IngestRun.State.DONE]
+        self.stdout.write(format_total(runs))
+        if unfinished:
             raise CommandError(
-                f"{len(undone)} windows are not done: the same command goes on there"
+                f"{len(unfinished)} windows are not done: run the same command to continue"
             )
 
     def backfill(self, since: date, again: bool) -> list[IngestRun]:
-        """Harvest behind a bar that counts windows and shows the records of the last."""
+        """Backfill with a progress bar of windows and the record count of the current one."""
         now = timezone.now()
-        count = len(list(oai_harvest.windows(since, arxiv_calendar.today(now))))
+        windows = list(oai_harvest.week_windows(since, arxiv_calendar.today(now)))
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         console = Console(stderr=True)
         with Progress(*columns, console=console, transient=True) as bar:
-            task = bar.add_task("windows", total=count)
+            task = bar.add_task("windows", total=len(windows))
             finished = 0
 
             def report(run: IngestRun) -> None:
                 nonlocal finished
                 finished += run.state == IngestRun.State.DONE
-                bar.update(task, completed=finished, description=where(run))
+                bar.update(task, completed=finished, description=format_progress(run))
 
             return oai_harvest.backfill(since, now, again, report)
 
 
-def where(run: IngestRun) -> str:
-    of = f" of {run.expected_records:,}" if run.expected_records else ""
-    return f"{run.part} from {run.window_from}: {run.records:,}{of} records"
+def format_progress(run: IngestRun) -> str:
+    total = f" of {run.expected_records:,}" if run.expected_records else ""
+    return f"{run.set_spec} from {run.window_from}: {run.records:,}{total} records"
 
 
-def line(run: IngestRun) -> str:
-    window = f"{run.part} {run.window_from} to {run.window_until}"
+def format_run(run: IngestRun) -> str:
+    window = f"{run.set_spec} {run.window_from} to {run.window_until}"
     if run.state == IngestRun.State.RUNNING:
-        return f"{window}: another worker is at it, or died less than {minutes()} minutes ago"
+        minutes = int(oai_harvest.LEASE_TIME.total_seconds() // 60)
+        return (
+            f"{window}: another worker is running it, "
+            f"or ended less than {minutes} minutes ago"
+        )
     if run.state == IngestRun.State.FAILED:
         return f"{window}: stopped after {run.pages} pages: {run.error}"
     return (
@@ -77,12 +82,8 @@ def line(run: IngestRun) -> str:
     )
 
 
-def minutes() -> int:
-    return int(oai_harvest.IDLE.total_seconds() // 60)
-
-
-def total(runs: list[IngestRun]) -> str:
+def format_total(runs: list[IngestRun]) -> str:
     if not runs:
-        return "nothing to do: all of it was done today (--again does it again)"
+        return "nothing to do: everything was harvested today (--again repeats it)"
     records, new = sum(run.records for run in runs), sum(run.new for run in runs)
     return f"{len(runs)} windows: {records} records, {new} new papers"

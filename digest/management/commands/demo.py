@@ -6,7 +6,6 @@ import secrets
 import socket
 import subprocess
 import sys
-import tempfile
 from argparse import ArgumentParser
 from datetime import date, timedelta
 from io import StringIO
@@ -22,7 +21,7 @@ from django.utils import timezone
 
 from accounts.models import Subscriber, User
 from digest import follows
-from digest.ingest import run_source, sample
+from digest.ingest import sample
 from digest.management.supervisor import Supervisor, manage_command
 from digest.models import Digest, Edition, Interest, Paper
 from digest.ranking import rank_edition
@@ -94,9 +93,7 @@ class Command(BaseCommand):
             self.stdout.write(
                 "No new listings from the network: using the sample papers."
             )
-            with tempfile.TemporaryDirectory() as folder:
-                sample.write(Path(folder), timezone.localdate())
-                run_source.collect([Path(folder)], timezone.now())
+            sample.store_sample(timezone.localdate(), timezone.now())
         self.stdout.write(f"{Paper.objects.count()} papers.")
 
     def ingest_documents(self, paths: list[Path]) -> None:

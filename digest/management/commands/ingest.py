@@ -1,4 +1,4 @@
-"""The door of ingest by hand: from the network, or from documents and folders."""
+"""Ingest today's listings from the network, or documents and folders."""
 
 from argparse import ArgumentParser
 from pathlib import Path
@@ -7,12 +7,12 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from digest.ingest.run_source import collect, collect_network
+from digest.ingest.run_source import ingest_all_sources, ingest_documents
 from digest.models import IngestRun
 
 
 class Command(BaseCommand):
-    help = "Take in the day's listings from their sources, or documents given by hand."
+    help = "Ingest today's listings from their sources, or the given documents."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -21,35 +21,34 @@ class Command(BaseCommand):
             nargs="+",
             type=Path,
             metavar="PATH",
-            help="documents or folders, told apart by content; else the network",
+            help="documents or folders of any source, instead of the network",
         )
 
     def handle(self, *args: Any, paths: list[Path] | None, **options: Any) -> None:
         now = timezone.now()
-        runs = collect(paths, now) if paths else collect_network(now)
+        runs = ingest_documents(paths, now) if paths else ingest_all_sources(now)
         for run in runs:
-            self.stdout.write(line(run))
-        self.stdout.write(total(runs))
+            self.stdout.write(format_run(run))
+        self.stdout.write(format_total(runs))
         failed = sum(run.state == IngestRun.State.FAILED for run in runs)
         if failed:
             raise CommandError(f"{failed} of {len(runs)} documents refused")
 
 
-def line(run: IngestRun) -> str:
+def format_run(run: IngestRun) -> str:
     name = run.origin.rpartition("/")[2]
     if run.state == IngestRun.State.FAILED:
-        what, _, remedy = run.error.partition(": ")
-        return f"{name}: refused: {what} — {remedy}"
+        reason, _, remedy = run.error.partition(": ")
+        return f"{name}: refused: {reason} — {remedy}"
     return f"{name}: new {run.new}, updated {run.updated}, unchanged {run.unchanged}"
 
 
-def total(runs: list[IngestRun]) -> str:
-    """All documents together, with the signals that no single line shows."""
-    new, updated, unchanged, signals = (
+def format_total(runs: list[IngestRun]) -> str:
+    new, updated, unchanged, samples = (
         sum(getattr(run, name) for run in runs)
-        for name in ("new", "updated", "unchanged", "signals")
+        for name in ("new", "updated", "unchanged", "samples")
     )
     return (
         f"{len(runs)} documents: new {new}, updated {updated}, "
-        f"unchanged {unchanged}, signals {signals}"
+        f"unchanged {unchanged}, attention samples {samples}"
     )

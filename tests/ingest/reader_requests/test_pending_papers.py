@@ -33,13 +33,13 @@ def followed(reader):
 def test_wanted_papers_are_fetched_in_one_question_and_followed(ada, sources):
     dora = make.subscriber("dora@example.org")
     sources.known = OLD[:3]
-    pending_papers.want(ada, names(OLD[:3]), NOW)
-    pending_papers.want(dora, names(OLD[1:2]), NOW)
+    pending_papers.request_papers(ada, names(OLD[:3]), NOW)
+    pending_papers.request_papers(dora, names(OLD[1:2]), NOW)
 
-    (run,) = pending_papers.fetch(NOW)
+    (run,) = pending_papers.fetch_pending(NOW)
 
     assert (run.source, run.state, run.new) == ("arxiv", "done", 3)
-    assert run.part == "readers' lists"
+    assert run.kind == "pending_papers"
     assert run.origin.endswith(f"?id_list={','.join(names(OLD[:3]))}")
     assert asked(sources) == [names(OLD[:3])]
     assert followed(ada) == set(names(OLD[:3]))
@@ -49,15 +49,15 @@ def test_wanted_papers_are_fetched_in_one_question_and_followed(ada, sources):
 
 
 def test_nobody_is_asked_where_nothing_is_wanted(sources):
-    assert pending_papers.fetch(NOW) == []
+    assert pending_papers.fetch_pending(NOW) == []
     assert not sources.asked["api"]
 
 
 def test_many_are_fetched_a_hundred_at_a_time(ada, sources):
     sources.known = OLD
-    pending_papers.want(ada, names(OLD), NOW)
+    pending_papers.request_papers(ada, names(OLD), NOW)
 
-    runs = pending_papers.fetch(NOW)
+    runs = pending_papers.fetch_pending(NOW)
 
     assert [run.new for run in runs] == [100, 100, 50]
     assert [len(names) for names in asked(sources)] == [100, 100, 50]
@@ -65,25 +65,25 @@ def test_many_are_fetched_a_hundred_at_a_time(ada, sources):
 
 
 def test_one_turn_asks_a_bounded_number_of_questions(ada, sources, monkeypatch):
-    monkeypatch.setattr(pending_papers, "MOST_QUESTIONS", 2)
+    monkeypatch.setattr(pending_papers, "MAX_REQUESTS_PER_TURN", 2)
     sources.known = OLD
-    pending_papers.want(ada, names(OLD), NOW)
+    pending_papers.request_papers(ada, names(OLD), NOW)
 
-    assert len(pending_papers.fetch(NOW)) == 2
+    assert len(pending_papers.fetch_pending(NOW)) == 2
     assert len(followed(ada)) == 200
-    assert len(pending_papers.fetch(NOW)) == 1
+    assert len(pending_papers.fetch_pending(NOW)) == 1
     assert len(followed(ada)) == 250
 
 
 def test_what_arxiv_does_not_know_is_told_and_not_asked_for_again(ada, sources):
     sources.known = OLD[:1]
-    pending_papers.want(ada, [OLD[0].identifier, "2501.00001"], NOW)
+    pending_papers.request_papers(ada, [OLD[0].identifier, "2501.00001"], NOW)
 
-    pending_papers.fetch(NOW)
+    pending_papers.fetch_pending(NOW)
 
     row = PendingPaper.objects.get()
     assert (row.identifier, row.not_found) == ("2501.00001", True)
-    assert pending_papers.fetch(NOW) == []
+    assert pending_papers.fetch_pending(NOW) == []
 
 
 @pytest.mark.parametrize("fault", [CAPTCHA, busy(400), busy(503)])
@@ -92,25 +92,25 @@ def test_a_source_that_does_not_answer_loses_nothing_and_is_left_alone(
 ):
     sources.faults["api"] = [fault] * 3
     sources.known = OLD
-    pending_papers.want(ada, names(OLD), NOW)
+    pending_papers.request_papers(ada, names(OLD), NOW)
 
-    (run,) = pending_papers.fetch(NOW)
+    (run,) = pending_papers.fetch_pending(NOW)
 
     assert run.state == "failed"
     assert run.error
     assert PendingPaper.objects.filter(not_found=False).count() == 250
     sources.faults["api"] = []
-    assert pending_papers.fetch(NOW + timedelta(minutes=59)) == []
-    assert len(pending_papers.fetch(NOW + timedelta(minutes=61))) == 3
+    assert pending_papers.fetch_pending(NOW + timedelta(minutes=59)) == []
+    assert len(pending_papers.fetch_pending(NOW + timedelta(minutes=61))) == 3
     assert len(followed(ada)) == 250
 
 
 def test_after_a_question_that_failed_no_more_are_asked_in_this_turn(ada, sources):
     sources.faults["api"] = [lambda answer: answer, CAPTCHA]
     sources.known = OLD
-    pending_papers.want(ada, names(OLD), NOW)
+    pending_papers.request_papers(ada, names(OLD), NOW)
 
-    done, failed = pending_papers.fetch(NOW)
+    done, failed = pending_papers.fetch_pending(NOW)
 
     assert (done.state, failed.state) == ("done", "failed")
     assert failed.finished_at > NOW
@@ -119,17 +119,17 @@ def test_after_a_question_that_failed_no_more_are_asked_in_this_turn(ada, source
 
 def test_the_failures_of_other_roads_hold_nobody_up(ada, sources):
     sources.faults["feed"] = [CAPTCHA]
-    run_source.collect_announcements(NOW)
-    pending_papers.want(ada, names(OLD[:1]), NOW)
+    run_source.ingest_feed(NOW)
+    pending_papers.request_papers(ada, names(OLD[:1]), NOW)
 
-    assert len(pending_papers.fetch(NOW)) == 1
+    assert len(pending_papers.fetch_pending(NOW)) == 1
 
 
 def test_a_paper_that_arrives_by_another_road_is_followed_without_asking(ada, sources):
-    pending_papers.want(ada, ["2611.95001"], NOW)
+    pending_papers.request_papers(ada, ["2611.95001"], NOW)
     make.paper(identifier="2611.95001")
 
-    assert pending_papers.fetch(NOW) == []
+    assert pending_papers.fetch_pending(NOW) == []
 
     assert followed(ada) == {"2611.95001"}
     assert not sources.asked["api"]
@@ -137,9 +137,12 @@ def test_a_paper_that_arrives_by_another_road_is_followed_without_asking(ada, so
 
 def test_numbers_of_months_to_come_are_unknown_without_asking(ada, sources):
     assert (
-        pending_papers.want(ada, ["2612.00001", "2702.00001", "2611.00001"], NOW) == 1
+        pending_papers.request_papers(
+            ada, ["2612.00001", "2702.00001", "2611.00001"], NOW
+        )
+        == 1
     )
-    assert pending_papers.want(ada, ["hep-th/9901001"], NOW) == 1
+    assert pending_papers.request_papers(ada, ["hep-th/9901001"], NOW) == 1
 
     unknown = PendingPaper.objects.filter(not_found=True)
     assert unknown.count() == 2
@@ -149,28 +152,28 @@ def test_numbers_of_months_to_come_are_unknown_without_asking(ada, sources):
 def test_on_the_last_day_of_a_month_the_next_has_begun_somewhere(day, is_to_come):
     noon = datetime(2026, 11, day, 12, tzinfo=UTC)
 
-    assert pending_papers.is_to_come("2612.00001", noon) == is_to_come
+    assert pending_papers.is_future_identifier("2612.00001", noon) == is_to_come
 
 
 @pytest.mark.parametrize("day", [28, 29])
 def test_a_leap_day_is_the_end_of_its_month(day):
     now = datetime(2028, 2, day, 12, tzinfo=UTC)
 
-    assert pending_papers.is_to_come("2803.00001", now) == (day == 28)
+    assert pending_papers.is_future_identifier("2803.00001", now) == (day == 28)
 
 
 def test_on_new_years_eve_next_january_has_begun_somewhere():
-    assert not pending_papers.is_to_come(
+    assert not pending_papers.is_future_identifier(
         "2701.00001", datetime(2026, 12, 31, 12, tzinfo=UTC)
     )
-    assert pending_papers.is_to_come(
+    assert pending_papers.is_future_identifier(
         "2702.00001", datetime(2026, 12, 31, 12, tzinfo=UTC)
     )
 
 
 def test_wanting_twice_is_wanting_once(ada):
     for _ in range(2):
-        pending_papers.want(ada, ["2611.95001"], NOW)
+        pending_papers.request_papers(ada, ["2611.95001"], NOW)
 
     assert PendingPaper.objects.count() == 1
 
@@ -179,9 +182,9 @@ def test_whoever_has_no_room_left_waits_for_nothing(ada, sources):
     for number in range(follows.MAX_EXAMPLE_PAPERS):
         ada.follows.create(interest=make.interest("paper", f"2601.{number:05}"))
     sources.known = OLD[:1]
-    pending_papers.want(ada, names(OLD[:1]), NOW)
+    pending_papers.request_papers(ada, names(OLD[:1]), NOW)
 
-    pending_papers.fetch(NOW)
+    pending_papers.fetch_pending(NOW)
 
     assert not PendingPaper.objects.exists()
     assert ada.follows.count() == follows.MAX_EXAMPLE_PAPERS
@@ -191,15 +194,15 @@ def test_after_a_week_of_silence_a_paper_is_given_up_and_a_month_later_forgotten
     ada, sources
 ):
     sources.faults["api"] = [busy(400)] * 9
-    pending_papers.want(ada, ["2611.95001"], NOW)
+    pending_papers.request_papers(ada, ["2611.95001"], NOW)
 
-    pending_papers.fetch(NOW + timedelta(days=6))
+    pending_papers.fetch_pending(NOW + timedelta(days=6))
     assert not PendingPaper.objects.get().not_found
 
-    pending_papers.fetch(NOW + timedelta(days=8))
+    pending_papers.fetch_pending(NOW + timedelta(days=8))
     assert PendingPaper.objects.get().not_found
 
-    pending_papers.fetch(NOW + timedelta(days=31))
+    pending_papers.fetch_pending(NOW + timedelta(days=31))
     assert not PendingPaper.objects.exists()
 
 
@@ -211,9 +214,9 @@ def test_an_odd_record_does_not_keep_back_the_others(ada, sources):
             answer.get_data().replace(odd.title_raw.encode(), b"")
         )
     ]
-    pending_papers.want(ada, names(OLD[:3]), NOW)
+    pending_papers.request_papers(ada, names(OLD[:3]), NOW)
 
-    pending_papers.fetch(NOW)
+    pending_papers.fetch_pending(NOW)
 
     assert followed(ada) == {OLD[0].identifier, OLD[2].identifier}
     assert PendingPaper.objects.get().not_found
@@ -221,11 +224,11 @@ def test_an_odd_record_does_not_keep_back_the_others(ada, sources):
 
 def test_only_what_was_asked_for_is_taken_in(ada, sources, monkeypatch):
     sources.known = OLD[:2]
-    pending_papers.want(ada, names(OLD[:1]), NOW)
+    pending_papers.request_papers(ada, names(OLD[:1]), NOW)
     answer = arxiv_api.LookupResult((OLD[0], OLD[1]), frozenset())
     monkeypatch.setattr(arxiv_api, "look_up", lambda *_: answer)
 
-    pending_papers.fetch(NOW)
+    pending_papers.fetch_pending(NOW)
 
     assert Paper.objects.get().identifier == OLD[0].identifier
 
@@ -233,8 +236,8 @@ def test_only_what_was_asked_for_is_taken_in(ada, sources, monkeypatch):
 def test_read_again_in_the_ledger_asks_for_what_is_still_wanted(ada, sources):
     sources.faults["api"] = [CAPTCHA]
     sources.known = OLD[:1]
-    pending_papers.want(ada, names(OLD[:1]), NOW)
-    pending_papers.fetch(NOW)
+    pending_papers.request_papers(ada, names(OLD[:1]), NOW)
+    pending_papers.fetch_pending(NOW)
 
     (run,) = rerun.run_again(IngestRun.objects.get(), NOW)
 

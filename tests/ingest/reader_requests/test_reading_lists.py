@@ -4,7 +4,7 @@ import pytest
 
 from digest import follows
 from digest.ingest.reader_requests import reading_lists
-from digest.ingest.reader_requests.reading_lists import Report, take
+from digest.ingest.reader_requests.reading_lists import Report, follow_reading_list
 from digest.models import Follow, PendingPaper
 from tests import make
 from tests.make import NOW
@@ -24,7 +24,9 @@ def wanted(reader):
 def test_known_papers_are_followed_at_once_and_unknown_ones_wanted(ada):
     known = make.paper(identifier="2401.00001")
 
-    report = take(ada, ["2401.00001\nhep-th/9901001\nno paper\n2401.00001v2"], NOW)
+    report = follow_reading_list(
+        ada, ["2401.00001\nhep-th/9901001\nno paper\n2401.00001v2"], NOW
+    )
 
     assert report == Report(followed=1, fetching=1, unread=1, named=("no paper",))
     assert followed(ada) == [known.identifier]
@@ -38,7 +40,7 @@ def test_papers_without_an_id_are_found_by_their_titles_or_named(ada):
     @misc{b, title={über <all> naive k-means 2nd edition}}
     @misc{c, title={Über Nobody's Paper}}"""
 
-    report = take(ada, [text], NOW)
+    report = follow_reading_list(ada, [text], NOW)
 
     assert followed(ada) == [known.identifier]
     assert (report.followed, report.missing) == (1, ("Über Nobody's Paper",))
@@ -47,7 +49,10 @@ def test_papers_without_an_id_are_found_by_their_titles_or_named(ada):
 def test_a_title_is_found_whatever_its_first_letters_case_is_in_the_database(ada):
     known = make.paper("DEEP Floods")
 
-    assert take(ada, ["@misc{a, title={{D}eep floods.}}"], NOW).followed == 1
+    assert (
+        follow_reading_list(ada, ["@misc{a, title={{D}eep floods.}}"], NOW).followed
+        == 1
+    )
     assert followed(ada) == [known.identifier]
 
 
@@ -55,7 +60,7 @@ def test_what_a_reader_wants_less_of_stays_so_and_is_counted(ada):
     known = make.paper()
     follows.follow(ada, "paper", known.identifier, -1.0, Follow.Source.FEEDBACK)
 
-    report = take(ada, [known.identifier.replace("2611", "2611")], NOW)
+    report = follow_reading_list(ada, [known.identifier.replace("2611", "2611")], NOW)
 
     assert report == Report(disliked=1)
     assert ada.follows.get().weight == -1.0
@@ -65,7 +70,9 @@ def test_the_same_list_again_changes_nothing(ada):
     make.paper(identifier="2401.00001")
     text = "2401.00001 2401.00002"
 
-    assert take(ada, [text], NOW) == take(ada, [text], NOW)
+    assert follow_reading_list(ada, [text], NOW) == follow_reading_list(
+        ada, [text], NOW
+    )
 
     assert len(followed(ada)) == 1
     assert PendingPaper.objects.count() == 1
@@ -77,35 +84,35 @@ def test_followed_and_fetched_together_are_never_more_than_there_is_room_for(ada
     known = [make.paper(identifier=f"2402.0000{n}").identifier for n in range(2)]
     text = "\n".join(known) + "\n2401.00001 2401.00002 2401.00003 2401.00004"
 
-    report = take(ada, [text], NOW)
+    report = follow_reading_list(ada, [text], NOW)
 
     assert report == Report(followed=2, fetching=2, left=2)
     assert wanted(ada) == {"2401.00001", "2401.00002"}
-    assert take(ada, ["2401.00009"], NOW) == Report(left=1)
+    assert follow_reading_list(ada, ["2401.00009"], NOW) == Report(left=1)
 
 
 def test_what_arxiv_did_not_know_is_not_asked_for_again(ada):
-    take(ada, ["2401.00001"], NOW)
+    follow_reading_list(ada, ["2401.00001"], NOW)
     PendingPaper.objects.update(not_found=True)
 
-    assert take(ada, ["2401.00001 2712.00001"], NOW) == Report(unheard=2)
+    assert follow_reading_list(ada, ["2401.00001 2712.00001"], NOW) == Report(unheard=2)
 
 
 def test_a_reader_has_papers_fetched_by_twenty_lists_a_day(ada):
     make.paper(identifier="2402.00001")
-    reports = [take(ada, [f"2401.000{n:02}"], NOW) for n in range(21)]
+    reports = [follow_reading_list(ada, [f"2401.000{n:02}"], NOW) for n in range(21)]
 
     assert [report.fetching for report in reports] == [1] * 20 + [0]
     assert reports[-1] == Report(left=1, is_much=True)
-    assert take(ada, ["2402.00001"], NOW).followed == 1
-    assert take(make.subscriber(), ["2401.00099"], NOW).fetching == 1
+    assert follow_reading_list(ada, ["2402.00001"], NOW).followed == 1
+    assert follow_reading_list(make.subscriber(), ["2401.00099"], NOW).fetching == 1
 
 
 def test_several_texts_are_one_list(ada):
     first = make.paper("By Title").identifier
     second = make.paper(identifier="2401.00001").identifier
 
-    report = take(ada, ["2401.00001", "@misc{a, title={By title}}"], NOW)
+    report = follow_reading_list(ada, ["2401.00001", "@misc{a, title={By title}}"], NOW)
 
     assert report == Report(followed=2)
     assert set(followed(ada)) == {first, second}
@@ -116,7 +123,7 @@ def test_titles_are_found_in_one_query(ada, django_assert_num_queries):
         make.paper(f"Paper {number} of many")
 
     with django_assert_num_queries(1):
-        found = reading_lists.by_title(
+        found = reading_lists.find_by_title(
             [f"Paper {number}, of Many" for number in range(20)]
         )
 

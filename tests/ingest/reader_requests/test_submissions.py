@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from digest.ingest.reader_requests import submissions
-from digest.ingest.reader_requests.submissions import ask
+from digest.ingest.reader_requests.submissions import submit_paper
 from digest.ingest.sources import arxiv_api
 from digest.models import IngestRun, Paper, Submission, SubmissionRequest
 from tests import make
@@ -25,7 +25,7 @@ def waiting(identifier="2611.95001", **fields):
 def test_a_paper_is_asked_for_by_id_or_address_and_waits_to_be_looked_up(ada):
     make.paper()
 
-    said = ask(ada, "https://arxiv.org/abs/2611.95001v2", NOW)
+    said = submit_paper(ada, "https://arxiv.org/abs/2611.95001v2", NOW)
 
     assert (said.kind, said.identifier) == ("asked", "2611.95001")
     assert said.submission.state == "checking"
@@ -34,14 +34,14 @@ def test_a_paper_is_asked_for_by_id_or_address_and_waits_to_be_looked_up(ada):
 
 @pytest.mark.parametrize("text", ["", "<b>floods</b>", "2611.9", "https://example.org"])
 def test_what_names_no_paper_is_answered_and_not_kept(ada, text):
-    assert ask(ada, text, NOW).kind == "none"
+    assert submit_paper(ada, text, NOW).kind == "none"
     assert not Submission.objects.exists()
 
 
 def test_a_known_paper_is_shown_and_gets_no_vote(ada):
     known = make.paper()
 
-    said = ask(ada, known.identifier, NOW)
+    said = submit_paper(ada, known.identifier, NOW)
 
     assert (said.kind, said.paper) == ("known", known)
     assert not Submission.objects.exists()
@@ -50,7 +50,7 @@ def test_a_known_paper_is_shown_and_gets_no_vote(ada):
 def test_a_paper_that_only_a_list_brought_may_be_submitted(ada):
     known = make.paper(announce_type="added")
 
-    assert ask(ada, known.identifier, NOW).kind == "asked"
+    assert submit_paper(ada, known.identifier, NOW).kind == "asked"
 
 
 @pytest.mark.parametrize(
@@ -63,30 +63,30 @@ def test_a_paper_that_only_a_list_brought_may_be_submitted(ada):
     ],
 )
 def test_a_number_of_months_ago_is_too_old_without_asking_arxiv(ada, identifier, kind):
-    assert ask(ada, identifier, NOW).kind == kind
+    assert submit_paper(ada, identifier, NOW).kind == kind
 
 
 @pytest.mark.parametrize(("day", "kind"), [(5, "asked"), (24, "asked"), (26, "old")])
 def test_a_number_of_december_is_young_in_january(ada, day, kind):
     now = datetime(2027, 1, day, 12, tzinfo=UTC)
 
-    assert ask(ada, "2612.95001", now).kind == kind
+    assert submit_paper(ada, "2612.95001", now).kind == kind
 
 
 def test_whoever_asks_for_what_was_decided_reads_why_however_old_its_number(ada):
-    submissions.decline(waiting("2609.95001"), submissions.TOO_OLD, NOW)
+    submissions.decline_submission(waiting("2609.95001"), submissions.TOO_OLD, NOW)
 
-    said = ask(ada, "2609.95001", NOW)
+    said = submit_paper(ada, "2609.95001", NOW)
 
     assert (said.kind, said.submission.why) == ("asked", submissions.TOO_OLD)
 
 
 def test_who_joins_in_asking_is_one_more_whatever_they_asked_for_before(ada):
     dora = make.subscriber("dora@example.org")
-    ask(dora, "2611.95002", NOW)
-    ask(ada, "2611.95001", NOW)
+    submit_paper(dora, "2611.95002", NOW)
+    submit_paper(ada, "2611.95001", NOW)
 
-    said = ask(dora, "2611.95001", NOW)
+    said = submit_paper(dora, "2611.95001", NOW)
 
     assert said.submission.readers.count() == 2
 
@@ -95,28 +95,28 @@ def test_asking_twice_is_asking_once_and_two_readers_are_two(ada):
     dora = make.subscriber("dora@example.org")
 
     for reader in (ada, ada, dora):
-        ask(reader, "2611.95001", NOW)
+        submit_paper(reader, "2611.95001", NOW)
 
     assert Submission.objects.get().readers.count() == 2
 
 
 def test_five_papers_a_day_are_enough_for_one_reader(ada):
-    for number in range(submissions.A_DAY):
-        assert ask(ada, f"2611.9500{number}", NOW).kind == "asked"
+    for number in range(submissions.MAX_SUBMISSIONS_PER_DAY):
+        assert submit_paper(ada, f"2611.9500{number}", NOW).kind == "asked"
 
-    assert ask(ada, "2611.95009", NOW).kind == "many"
-    assert ask(ada, "2611.95001", NOW).kind == "asked"  # again, the same one
-    assert ask(make.subscriber(), "2611.95009", NOW).kind == "asked"
-    assert ask(ada, "2611.95008", NOW + timedelta(hours=25)).kind == "asked"
+    assert submit_paper(ada, "2611.95009", NOW).kind == "many"
+    assert submit_paper(ada, "2611.95001", NOW).kind == "asked"  # again, the same one
+    assert submit_paper(make.subscriber(), "2611.95009", NOW).kind == "asked"
+    assert submit_paper(ada, "2611.95008", NOW + timedelta(hours=25)).kind == "asked"
 
 
 def test_what_was_submitted_is_described_for_the_editor_and_is_no_paper_yet(
     ada, sources
 ):
     sources.known = [YOUNG]
-    ask(ada, YOUNG.identifier, NOW)
+    submit_paper(ada, YOUNG.identifier, NOW)
 
-    assert submissions.look_up(NOW) == 1
+    assert submissions.look_up_submissions(NOW) == 1
 
     row = Submission.objects.get()
     assert (row.state, row.title) == ("waiting", YOUNG.title_raw)
@@ -133,31 +133,31 @@ def test_fourteen_days_after_its_announcement_a_paper_is_too_old(
 ):
     now = datetime(2026, 11, 18, 12, tzinfo=UTC) + timedelta(days=days)
     sources.known = [paper(1, date(2026, 11, 18))]
-    ask(ada, sources.known[0].identifier, now)
+    submit_paper(ada, sources.known[0].identifier, now)
 
-    submissions.look_up(now)
+    submissions.look_up_submissions(now)
 
     row = Submission.objects.get()
     assert row.state == state
-    assert ("older than 14 days" in row.why) == (state == "declined")
+    assert ("more than 14 days old" in row.why) == (state == "declined")
     assert row.decided_at == (now if state == "declined" else None)
 
 
 def test_what_arxiv_does_not_know_is_declined_with_the_reason(ada, sources):
-    ask(ada, "2611.95001", NOW)
+    submit_paper(ada, "2611.95001", NOW)
 
-    submissions.look_up(NOW)
+    submissions.look_up_submissions(NOW)
 
     row = Submission.objects.get()
-    assert (row.state, row.why) == ("declined", "arXiv knows no such paper.")
+    assert (row.state, row.why) == ("declined", "arXiv has no paper with this id.")
 
 
 def test_of_several_each_is_described_as_it_is(ada, sources):
     sources.known = [paper(number, DAY) for number in (1, 2, 3)]
     for one in sources.known:
-        ask(ada, one.identifier, NOW)
+        submit_paper(ada, one.identifier, NOW)
 
-    assert submissions.look_up(NOW) == 3
+    assert submissions.look_up_submissions(NOW) == 3
 
     told = dict(Submission.objects.values_list("identifier", "title"))
     assert told == {one.identifier: one.title_raw for one in sources.known}
@@ -173,9 +173,9 @@ def test_what_a_short_answer_left_out_stays_to_be_looked_up(ada, sources):
     sources.known = [YOUNG]
     sources.faults["api"] = [of_two, *[nothing_of_two] * arxiv_api.MAX_EMPTY_ATTEMPTS]
     for identifier in (YOUNG.identifier, "2611.95009"):
-        ask(ada, identifier, NOW)
+        submit_paper(ada, identifier, NOW)
 
-    assert submissions.look_up(NOW) == 1
+    assert submissions.look_up_submissions(NOW) == 1
 
     states = dict(Submission.objects.values_list("identifier", "state"))
     assert states == {YOUNG.identifier: "waiting", "2611.95009": "checking"}
@@ -184,19 +184,19 @@ def test_what_a_short_answer_left_out_stays_to_be_looked_up(ada, sources):
 def test_while_arxiv_is_silent_it_stays_to_be_looked_up(ada, sources):
     sources.faults["api"] = [busy()] * 3
     sources.known = [YOUNG]
-    ask(ada, YOUNG.identifier, NOW)
+    submit_paper(ada, YOUNG.identifier, NOW)
 
-    assert submissions.look_up(NOW) == 0
+    assert submissions.look_up_submissions(NOW) == 0
     assert Submission.objects.get().state == "checking"
 
-    assert submissions.look_up(NOW) == 1
+    assert submissions.look_up_submissions(NOW) == 1
 
 
 def test_nobody_is_asked_where_nothing_was_submitted(sources):
     waiting()
-    submissions.decline(waiting("2611.95002"), "No.", NOW)
+    submissions.decline_submission(waiting("2611.95002"), "No.", NOW)
 
-    assert submissions.look_up(NOW) == 0
+    assert submissions.look_up_submissions(NOW) == 0
     assert submissions.fetch_approved(NOW) == []
     assert not sources.asked["api"]
 
@@ -205,7 +205,7 @@ def test_an_approved_paper_is_brought_as_news_of_its_day(sources):
     sources.known = [YOUNG]
     row = waiting(YOUNG.identifier)
 
-    assert submissions.approve(row, NOW)
+    assert submissions.approve_submission(row, NOW)
     (run,) = submissions.fetch_approved(NOW)
 
     assert run.new == 1
@@ -218,7 +218,7 @@ def test_an_approved_paper_that_a_list_had_brought_becomes_news(sources):
     sources.known = [YOUNG]
     yesterday = NOW - timedelta(days=1)
     make.paper(identifier=YOUNG.identifier, announce_type="added", created_at=yesterday)
-    submissions.approve(waiting(YOUNG.identifier), NOW)
+    submissions.approve_submission(waiting(YOUNG.identifier), NOW)
 
     submissions.fetch_approved(NOW)
 
@@ -230,7 +230,7 @@ def test_fetching_an_approved_paper_is_tried_again_every_hour_while_it_is_young(
 ):
     sources.faults["api"] = [busy()] * 6
     sources.known = [YOUNG]
-    submissions.approve(waiting(YOUNG.identifier), NOW)
+    submissions.approve_submission(waiting(YOUNG.identifier), NOW)
 
     states = [
         [run.state for run in submissions.fetch_approved(NOW + timedelta(minutes=m))]
@@ -246,18 +246,18 @@ def test_fetching_an_approved_paper_is_tried_again_every_hour_while_it_is_young(
 def test_a_decision_is_made_once():
     row = waiting()
 
-    assert submissions.decline(row, "Not a paper.", NOW)
+    assert submissions.decline_submission(row, "Not a paper.", NOW)
 
-    assert not submissions.approve(row, NOW)
+    assert not submissions.approve_submission(row, NOW)
     row.refresh_from_db()
     assert (row.state, row.why, row.decided_at) == ("declined", "Not a paper.", NOW)
-    assert not submissions.decline(row, "Again.", NOW)
+    assert not submissions.decline_submission(row, "Again.", NOW)
 
 
 def test_approving_one_approves_no_other():
     wanted, _ = waiting(), waiting("2611.95002")
 
-    assert submissions.approve(wanted, NOW)
+    assert submissions.approve_submission(wanted, NOW)
 
     rows = Submission.objects.order_by("identifier").values_list("state", "decided_at")
     assert list(rows) == [("approved", NOW), ("waiting", None)]
@@ -271,7 +271,7 @@ def test_a_hundred_are_looked_up_at_once_and_the_others_after_them(sources):
     Submission.objects.bulk_create(rows)
 
     for _ in range(2):
-        submissions.look_up(NOW)
+        submissions.look_up_submissions(NOW)
 
     asked = [one.args["id_list"].split(",") for one in sources.asked["api"]]
     assert [len(names) for names in asked] == [100, 1]
@@ -280,28 +280,28 @@ def test_a_hundred_are_looked_up_at_once_and_the_others_after_them(sources):
 def test_what_waited_too_long_can_only_be_declined():
     row = waiting()
 
-    assert not submissions.approve(row, NOW + timedelta(days=14))
+    assert not submissions.approve_submission(row, NOW + timedelta(days=14))
 
     row.refresh_from_db()
     assert (row.state, row.why) == ("declined", submissions.TOO_OLD)
 
 
 def test_who_asks_for_what_was_declined_reads_the_same_answer(ada):
-    submissions.decline(waiting(), "Not a paper.", NOW)
+    submissions.decline_submission(waiting(), "Not a paper.", NOW)
 
-    said = ask(ada, "2611.95001", NOW)
+    said = submit_paper(ada, "2611.95001", NOW)
 
     assert (said.kind, said.submission.why) == ("asked", "Not a paper.")
 
 
 def test_decisions_are_forgotten_after_a_month_and_waiting_ones_are_not(ada):
-    submissions.decline(waiting(), "No.", NOW)
+    submissions.decline_submission(waiting(), "No.", NOW)
     waiting("2611.95002")
 
-    submissions.tidy(NOW + timedelta(days=29))
+    submissions.close_needless(NOW + timedelta(days=29))
     assert Submission.objects.count() == 2
 
-    submissions.tidy(NOW + timedelta(days=31))
+    submissions.close_needless(NOW + timedelta(days=31))
     assert Submission.objects.get().identifier == "2611.95002"
 
 
@@ -310,14 +310,14 @@ def test_what_comes_by_itself_needs_no_editor_and_gets_no_place_for_it(state):
     waiting(make.paper().identifier, state=state)
     waiting(make.paper(announce_type="added").identifier, state=state)
 
-    submissions.tidy(NOW)
+    submissions.close_needless(NOW)
 
     rows = Submission.objects.order_by("pk").values_list("state", "why")
-    assert list(rows) == [("declined", submissions.HERE), (state, "")]
+    assert list(rows) == [("declined", submissions.ALREADY_LISTED), (state, "")]
 
 
 def test_an_erased_reader_s_asking_goes_with_them_and_the_submission_stays(ada):
-    ask(ada, "2611.95001", NOW)
+    submit_paper(ada, "2611.95001", NOW)
 
     ada.delete()
 
