@@ -106,8 +106,8 @@ _TAG = re.compile(r"</?(?:i|b|em|sub|sup|span|scp)\b[^<>]{0,200}>", re.IGNORECAS
 
 
 def _clean_title(raw: str) -> str:
-    """Convert a title with braces, commands, formulas or tags to plain text."""
-    plain = to_plain_text(_TAG.sub("", raw)[: 4 * MAX_TITLE_CHARS])
+    """Convert a title with braces, commands or formulas to plain text."""
+    plain = to_plain_text(raw[: 4 * MAX_TITLE_CHARS])
     return " ".join(re.sub(r"[{}]", "", plain).split())
 
 
@@ -189,7 +189,7 @@ def _csl_entry(item: Mapping[str, Any]) -> _Entry:
     }
     return _Entry(
         _first_identifier(fields, ("arxiv", "eprint"), _CSL_FIELDS),
-        _clean_title(fields.get("title", "")),
+        _clean_title(_TAG.sub("", fields.get("title", ""))),
         fields.get("title") or " ".join(fields.values()),
     )
 
@@ -220,7 +220,7 @@ def _parse_csv(text: str) -> Iterator[_Entry] | None:
 def _csv_entry(record: Mapping[str, str]) -> _Entry:
     return _Entry(
         _first_identifier(record, _OWN_COLUMNS, _COLUMNS),
-        _clean_title(record.get("title", "")),
+        _clean_title(_TAG.sub("", record.get("title", ""))),
         " ".join(record.values()),
     )
 
@@ -265,7 +265,7 @@ def _ris_entry(fields: Mapping[str, str]) -> _Entry:
     title = next(filter(None, titles), "")
     return _Entry(
         _first_identifier(fields, (), _RIS_FIELDS),
-        _clean_title(title),
+        _clean_title(_TAG.sub("", title)),
         title or " ".join(fields.values()),
     )
 

@@ -110,7 +110,7 @@ def test_text_and_file_are_read_together(client, url, ada):
         ({"papers": "", "file": b"x" * 1_000_001}, "larger than 1 MB"),
         ({"papers": "", "file": b"%PDF-1.7 2401.00001"}, "not a text file"),
         ({"papers": "", "file": b"PK\x03\x04\x00 2401.00001"}, "not a text file"),
-        ({"papers": "no papers at all"}, "1 line without an arXiv ID"),
+        ({"papers": "nothing"}, "1 line without an arXiv ID"),
         ({"papers": "% only a comment\n@comment{x}"}, "No papers found"),
     ],
 )
