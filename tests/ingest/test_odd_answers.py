@@ -141,12 +141,28 @@ def elsewhere(client, here, there):
         return str(error), asked
 
 
+@pytest.fixture
+def dns(monkeypatch):
+    """Names of arXiv resolve to a public address, and one name to this machine."""
+    addresses = {
+        "rebound.example.org": "127.0.0.1",
+        "mapped.example.org": "::ffff:10.0.0.7",
+    }
+
+    def look_up(host, *_, **__):
+        return [(0, 0, 0, "", (addresses.get(host, "151.101.3.42"), 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+
+
+@pytest.mark.usefixtures("dns")
 @pytest.mark.parametrize(
     "there",
     [
         *("http://169.254.169.254/latest/meta-data", "http://127.0.0.1:6379/"),
         *("https://10.0.0.7/", "http://[::1]/", "//192.168.0.1/login"),
         *("http://localhost:8000/", "http://redis:6379/"),
+        *("https://rebound.example.org/", "https://mapped.example.org/"),
     ],
 )
 def test_no_source_sends_us_into_our_own_network(client, there):
@@ -156,6 +172,7 @@ def test_no_source_sends_us_into_our_own_network(client, there):
     assert asked == ["rss.arxiv.org"]
 
 
+@pytest.mark.usefixtures("dns")
 @pytest.mark.parametrize(
     ("here", "there"),
     [

@@ -1,6 +1,7 @@
 """Bounded requests to the sources of listings, with retries."""
 
 import ipaddress
+import socket
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -104,11 +105,23 @@ def _refuse_internal_redirect(response: httpx.Response) -> None:
 
 
 def _is_internal(host: str) -> bool:
-    """Decide whether a host is a private address or a name without a dot."""
+    """Decide whether a host is a private address, resolves to one, or is a name without a dot."""
     try:
         return not ipaddress.ip_address(host).is_global
     except ValueError:
-        return "." not in host
+        return "." not in host or any(
+            not address.is_global for address in _resolve_host(host)
+        )
+
+
+def _resolve_host(host: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    """Look up a host's addresses; none for a name that does not exist, which a request reports."""
+    try:
+        rows = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return []
+    addresses = [ipaddress.ip_address(str(row[4][0])) for row in rows]
+    return [getattr(one, "ipv4_mapped", None) or one for one in addresses]
 
 
 def fetch_body(
