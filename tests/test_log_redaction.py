@@ -1,12 +1,15 @@
 """Logs hold no reader key, no secret of the installation and no password."""
 
 import logging
+import re
 import subprocess
 import sys
 
 import pytest
 from django.conf import settings
 
+import accounts.urls
+import digest.site.urls
 from digest import log_redaction
 from tests import processes
 from tests.conftest import ROOT
@@ -30,6 +33,20 @@ def test_reader_keys_are_redacted(template, given):
 
     assert "AbCdEf" not in line
     assert "/…" in line
+
+
+def test_the_key_of_every_page_is_redacted():
+    patterns = [
+        str(pattern.pattern)
+        for module in (accounts.urls, digest.site.urls)
+        for pattern in module.urlpatterns
+        if ":key>" in str(pattern.pattern)
+    ]
+
+    assert len(patterns) >= 12
+    for pattern in patterns:
+        path = re.sub("<[a-z]+:key>", "AbCdEfGhIjKlMnOpQrStUv", f"/{pattern}")
+        assert "AbCdEf" not in format_line("Not Found: %s", path), pattern
 
 
 def test_passwords_in_urls_are_redacted():
