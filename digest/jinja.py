@@ -89,8 +89,7 @@ def site(request: HttpRequest | None = None) -> dict[str, Any]:
         "name": settings.SITE_NAME,
         "url": settings.SITE_URL,
         "postal_address": settings.POSTAL_ADDRESS,
-        # Where an installation that writes its mails into files shows them.
-        "mailbox_url": reverse("mailbox") if settings.MAIL_TRANSPORT == "files" else "",
+        "mailbox_url": reverse("mailbox") if settings.DEMO else "",
         "takes_submissions": settings.READER_SUBMISSIONS,
     }
     return {"site": site}

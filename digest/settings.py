@@ -64,6 +64,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "digest.admin.policy.AdminPolicyMiddleware",
+    "digest.site.request_limits.BodyLimitMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -175,6 +176,8 @@ _folder = env("EMBEDDING_FOLDER", "")
 EMBEDDING_FOLDER = ROOT / _folder if _folder else None
 
 # Mail.
+# A demo shows the mails that it writes to MAIL_DIR on a page.
+DEMO = env.bool("PAPER_ROUND_DEMO", False)
 MAIL_TRANSPORT = env("MAIL_TRANSPORT", "files")
 MAIL_DIR = Path(env("MAIL_DIR", str(VAR / "mail")))
 MAIL_FROM = env("MAIL_FROM", f"{SITE_NAME} <papers@localhost>")
@@ -228,7 +231,9 @@ SECURE_REDIRECT_EXEMPT = [r"^(health|alive)$"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY else None
-DATA_UPLOAD_MAX_MEMORY_SIZE = 2_500_000  # a webhook post is at most 768 KB
+# The largest body of any request; request_limits.py bounds most to less. A reading list
+# may have 1 MB beside its form, a webhook post 768 KB.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2_500_000
 
 # The control room, in the brick red of the pages: lightness and chroma of each shade.
 BRICK = {

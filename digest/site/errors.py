@@ -1,19 +1,7 @@
-"""Error pages, and the rate limits whose excess is one of them."""
-
-from math import ceil
+"""Error pages."""
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-
-from accounts import rate_limits
-
-# A search takes tens of milliseconds of a core. Two a second allow for a class of
-# students behind one gateway.
-SEARCHES_PER_NETWORK = "120/m"
-# Each may cost a request to arXiv.
-SUBMISSIONS_PER_NETWORK = "30/h"
-# Parsing a megabyte of text takes up to a second of a core.
-READING_LISTS_PER_NETWORK = "60/h"
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
@@ -29,26 +17,6 @@ def permission_denied(
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """Answer a form of another site, or of a browser that keeps no cookies."""
     return render(request, "pages/csrf_failure.html", status=403)
-
-
-def refuse_over_limit(
-    request: HttpRequest, group: str, rate: str
-) -> HttpResponse | None:
-    """Count one request of this network; return a 429 page when it is over the rate."""
-    retry_after_s = rate_limits.hit(group, rate_limits.client_network(request), rate)
-    if not retry_after_s:
-        return None
-    context = {"minutes": ceil(retry_after_s / 60)}
-    response = render(request, "pages/too_many_requests.html", context, status=429)
-    response["Retry-After"] = str(retry_after_s)
-    return response
-
-
-def refuse_frequent_searches(request: HttpRequest) -> HttpResponse | None:
-    """Limit searches per network; pages without a query are free."""
-    if not (request.GET.get("q") or request.GET.get("topic")):
-        return None
-    return refuse_over_limit(request, "searches", SEARCHES_PER_NETWORK)
 
 
 # No template, stylesheet or row: any of them may be what failed.

@@ -10,8 +10,8 @@ from digest.models import Interest, Topic
 from digest.reasons import load_names
 from digest.site import paper_rows
 from digest.site.decorators import refuse_if
-from digest.site.errors import refuse_frequent_searches
 from digest.site.paper_rows import PaperRow
+from digest.site.request_limits import refuse_frequent_searches
 
 # Hugging Face's limit; longer queries are pasted abstracts.
 MAX_QUERY_LENGTH = 250

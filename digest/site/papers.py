@@ -12,9 +12,10 @@ from digest.models import Paper
 from digest.ranking import search
 from digest.site.bibtex import format_bibtex
 from digest.site.decorators import refuse_if
-from digest.site.errors import not_found, refuse_frequent_searches
+from digest.site.errors import not_found
 from digest.site.home import search_query
 from digest.site.paper_lists import render_day
+from digest.site.request_limits import refuse_frequent_searches
 
 # Hugging Face's limit.
 MAX_RESULTS = 120

@@ -15,8 +15,8 @@ from digest.ingest.reader_requests import reading_lists
 from digest.ingest.reader_requests.reading_lists import Report
 from digest.models import Follow, Interest, Paper, PendingPaper
 from digest.ranking import search
-from digest.site.errors import READING_LISTS_PER_NETWORK, refuse_over_limit
 from digest.site.link_access import preferences_link_required
+from digest.site.request_limits import READING_LISTS_PER_NETWORK, refuse_over_limit
 
 # Twice the size of three hundred BibTeX records with abstracts.
 MAX_LIST_SIZE = 1_000_000  # bytes of a file, characters of a text

@@ -16,12 +16,9 @@ from digest.ingest.reader_requests import submissions
 from digest.ingest.reader_requests.submissions import Answer
 from digest.models import Paper, Submission, SubmissionRequest
 from digest.site.decorators import refuse_if
-from digest.site.errors import (
-    SUBMISSIONS_PER_NETWORK,
-    not_found,
-    refuse_over_limit,
-)
+from digest.site.errors import not_found
 from digest.site.link_access import preferences_link_required
+from digest.site.request_limits import SUBMISSIONS_PER_NETWORK, refuse_over_limit
 
 MAX_INPUT_LENGTH = 200  # characters; arXiv's URLs have fifty
 LISTED_SUBMISSIONS = 50

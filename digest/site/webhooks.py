@@ -9,9 +9,6 @@ from django.views.decorators.http import require_POST
 from digest import tasks
 from digest.feedback import record, sendgrid_webhook
 
-# SendGrid posts at most 768 KB.
-MAX_BODY_BYTES = 2_000_000
-
 
 @csrf_exempt
 @require_POST
@@ -19,8 +16,6 @@ def sendgrid(request: HttpRequest) -> HttpResponse:
     """Verify and store events, then process them; 503 where no verification key is set."""
     if not settings.SENDGRID_WEBHOOK_KEY:
         return HttpResponse(status=503)
-    if content_length(request) > MAX_BODY_BYTES:
-        return HttpResponse(status=413)
     if not sendgrid_webhook.is_genuine(request.headers, request.body):
         return HttpResponse(status=403)
     try:
@@ -30,9 +25,3 @@ def sendgrid(request: HttpRequest) -> HttpResponse:
     record.record_reports(events, "sendgrid", timezone.now())
     tasks.enqueue_best_effort(tasks.process_feedback)
     return HttpResponse(status=204)
-
-
-def content_length(request: HttpRequest) -> int:
-    """Return the stated size of the body; an unreadable one counts as too large."""
-    stated = request.META.get("CONTENT_LENGTH") or "0"
-    return int(stated) if stated.isdigit() else MAX_BODY_BYTES + 1

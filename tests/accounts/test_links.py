@@ -53,13 +53,14 @@ def test_mailbox_limit_does_not_show_in_the_response(visitor, ada):
     assert len({response.content for response in responses}) == 1
 
 
-def test_mailbox_page_is_linked_only_if_mails_are_files(visitor, settings):
-    files = visitor.post("/preferences-link", {"email": "ada@example.org"})
-    settings.MAIL_TRANSPORT = "smtp"
-    smtp = visitor.post("/preferences-link", {"email": "ada@example.org"})
+def test_mailbox_page_is_linked_only_in_the_demo(visitor, settings):
+    settings.DEMO = True
+    demo = visitor.post("/preferences-link", {"email": "ada@example.org"})
+    settings.DEMO = False
+    service = visitor.post("/preferences-link", {"email": "ada@example.org"})
 
-    assert 'href="/mailbox"' in files.text
-    assert 'href="/mailbox"' not in smtp.text
+    assert 'href="/mailbox"' in demo.text
+    assert 'href="/mailbox"' not in service.text
 
 
 def test_pending_reader_gets_the_confirmation_with_its_payload_again(visitor, bob):

@@ -145,7 +145,7 @@ def test_editors_note_is_shown(client, edition):
 
 
 def test_searches_are_limited_per_network(client, edition, monkeypatch):
-    monkeypatch.setattr("digest.site.errors.SEARCHES_PER_NETWORK", "2/m")
+    monkeypatch.setattr("digest.site.request_limits.SEARCHES_PER_NETWORK", "2/m")
     responses = [client.get("/?q=speech") for _ in range(3)]
 
     assert [response.status_code for response in responses] == [200, 200, 429]

@@ -1,4 +1,4 @@
-"""The mailbox page of a site that writes mails to files."""
+"""The mailbox page of a demo."""
 
 from email.message import EmailMessage
 
@@ -10,7 +10,7 @@ from tests.site.conftest import HOSTILE, body
 
 @pytest.fixture
 def mail_folder(settings, tmp_path, db):
-    settings.MAIL_TRANSPORT = "files"
+    settings.DEMO = True
     settings.MAIL_DIR = tmp_path / "mail"
     settings.MAIL_DIR.mkdir()
     mail = EmailMessage()
@@ -61,10 +61,10 @@ def test_only_files_of_the_folder_are_shown(client, mail_folder, name):
         ({}, {"headers": {"X-Forwarded-For": "192.0.2.1"}}),
         ({"HTTPS": True}, {}),
         ({"BEHIND_PROXY": True}, {}),
-        ({"MAIL_TRANSPORT": "smtp"}, {}),
+        ({"DEMO": False}, {}),
     ],
 )
-def test_mailbox_is_hidden_from_other_machines_and_behind_proxies(
+def test_mailbox_is_hidden_outside_the_demo_and_from_other_machines(
     client, mail_folder, settings, setting, request_options
 ):
     for name, value in setting.items():
@@ -84,6 +84,6 @@ def test_mailbox_on_another_machine_needs_permission_to_change_readers(
 
 
 def test_mailbox_without_a_folder_is_empty(client, settings, tmp_path, db):
-    settings.MAIL_TRANSPORT, settings.MAIL_DIR = "files", tmp_path / "none"
+    settings.DEMO, settings.MAIL_DIR = True, tmp_path / "none"
 
     assert "No emails yet" in body(client.get("/mailbox"))
