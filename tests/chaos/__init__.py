@@ -1,1 +1,1 @@
-"""`python -m tests.chaos`: send a day while everything that can die does, and count at the other end."""
+"""`python -m tests.chaos`: send an edition while workers and servers fail, and count at the provider."""

@@ -1,10 +1,10 @@
-"""Send a day to many readers while workers are killed, Redis is emptied and PostgreSQL crashes; count at the sink.
+"""Send a day's edition to many readers while workers are killed, Redis is flushed and PostgreSQL crashes.
 
     python -m tests.chaos --readers 20000 --kills 20 --seed 1 [--over smtp] [--no-resend]
 
-The last line is JSON. It ends with 1 where a mail was doubled or a reader lost. The
-same seed gives every address the same fate and kills in the same order; what the
-machine does between, no seed repeats.
+The mails are counted at the sink. The last line is JSON; the exit status is 1 if a mail
+was doubled or a reader lost. The same seed gives every address the same faults and the
+same order of kills; scheduling by the machine differs between runs.
 """
 
 import argparse
@@ -15,26 +15,26 @@ import sys
 import time
 from datetime import timedelta
 
-from tests.chaos import ground, sink
+from tests.chaos import servers, sink
 
-QUIET_SECONDS = 240  # nothing moved for so long: give up
+NO_PROGRESS_TIMEOUT_S = 240
 
 
 def main():
     options = read_options()
-    with ground.laid() as place:
-        os.environ |= {"DATABASE_URL": place.database, "REDIS_URL": place.redis}
-        import tests.environment  # noqa: F401  Django is ready from here on
+    with servers.start_servers() as world:
+        os.environ |= {"DATABASE_URL": world.database, "REDIS_URL": world.redis}
+        import tests.environment  # noqa: F401  configures Django
         from tests.processes import free_port
 
         stall = 4 if options.hurry else 22
         with sink.SINKS[options.over](options.seed, stall) as provider:
             port = free_port()
             provider.webhook = f"http://127.0.0.1:{port}/webhooks/sendgrid"
-            place.settings = settings_of(options, provider)
-            said = Chaos(options, place, provider).run(port)
-    sys.stdout.write(f"{json.dumps(said)}\n")
-    sys.exit(bool(said["doubled"] or said["lost"] or said["mismatch"]))
+            world.settings = settings_of(options, provider)
+            result = Chaos(options, world, provider).run(port)
+    sys.stdout.write(f"{json.dumps(result)}\n")
+    sys.exit(bool(result["doubled"] or result["lost"] or result["mismatch"]))
 
 
 def read_options():
@@ -49,141 +49,135 @@ def read_options():
 
 
 def settings_of(options, provider):
-    own = {"DJANGO_SETTINGS_MODULE": "digest.settings", "PYTHONUNBUFFERED": "1"}
-    own |= provider.settings()
+    settings = {"DJANGO_SETTINGS_MODULE": "digest.settings", "PYTHONUNBUFFERED": "1"}
+    settings |= provider.settings()
     if options.hurry:
-        own["CHAOS_HURRY"] = "1"
+        settings["CHAOS_HURRY"] = "1"
     if options.resend and options.over == "sendgrid":
-        own["UNKNOWN_RESEND_AFTER"] = "0.3" if options.hurry else "0.5"
-    return own
+        settings["UNKNOWN_RESEND_AFTER"] = "0.3" if options.hurry else "0.5"
+    return settings
 
 
 class Chaos:
-    """One run: its world, its disasters, its sums."""
+    """One run: its servers, its faults, and the result."""
 
-    def __init__(self, options, place, provider):
-        self.options, self.place, self.provider = options, place, provider
+    def __init__(self, options, world, provider):
+        self.options, self.world, self.provider = options, world, provider
         self.random = random.Random(options.seed)
-        self.done = {"kills": 0, "redis_flushes": 0, "postgres_crashes": 0}
+        self.counts = {"kills": 0, "redis_flushes": 0, "postgres_crashes": 0}
 
     def run(self, port):
-        self.edition = make_world(self.options.readers)
-        self.place.start_programs(port)
-        begun = time.monotonic()
-        for share, name, disaster in self.disasters():
-            self.until_taken(share * self.options.readers)
+        self.edition = create_edition(self.options.readers)
+        self.world.start_programs(port)
+        started = time.monotonic()
+        for share, name, fault in self.faults():
+            self.wait_until_taken(share * self.options.readers)
             time.sleep(self.random.random() / 4)
-            disaster()
-            self.done[name] += 1
-        self.until_quiet()
-        return self.sums() | {"seconds": round(time.monotonic() - begun)}
+            fault()
+            self.counts[name] += 1
+        self.wait_until(self.is_finished)
+        return self.count_result() | {"seconds": round(time.monotonic() - started)}
 
-    def disasters(self):
-        """When in the sending, as a share of it, what happens: kills all along, the servers in the middle."""
+    def faults(self):
+        """Return the faults by the share of mails after which they happen."""
         kills = self.options.kills
         planned = [
-            ((n + 0.5) / (kills + 1), "kills", self.kill_one) for n in range(kills)
+            ((n + 0.5) / (kills + 1), "kills", self.kill_worker) for n in range(kills)
         ]
-        planned.append((0.5, "redis_flushes", self.place.flush_redis))
-        planned.append((0.6, "postgres_crashes", self.place.crash_postgres))
+        planned.append((0.5, "redis_flushes", self.world.flush_redis))
+        planned.append((0.6, "postgres_crashes", self.world.crash_postgres))
         return sorted(planned, key=lambda row: row[0])
 
-    def kill_one(self):
-        self.place.kill(self.random.choice(["worker1", "worker2"]))
+    def kill_worker(self):
+        self.world.kill(self.random.choice(["worker1", "worker2"]))
 
-    def until_taken(self, number):
-        self.until(lambda: len(self.provider.log.taken) >= number)
+    def wait_until_taken(self, number):
+        self.wait_until(lambda: len(self.provider.log.taken) >= number)
 
-    def until(self, true):
-        """Wait until this is true, as long as anything moves."""
-        moved, seen = time.monotonic(), -1
-        while not true():
+    def wait_until(self, condition):
+        """Wait as long as mails are taken."""
+        last_progress, last_taken = time.monotonic(), -1
+        while not condition():
             taken = len(self.provider.log.taken)
-            if taken != seen:
-                moved, seen = time.monotonic(), taken
-            if time.monotonic() - moved > QUIET_SECONDS:
-                raise SystemExit(f"nothing moves at {taken}\n{self.place.said()}")
+            if taken != last_taken:
+                last_progress, last_taken = time.monotonic(), taken
+            if time.monotonic() - last_progress > NO_PROGRESS_TIMEOUT_S:
+                raise SystemExit(f"no progress at {taken}\n{self.world.log_tail()}")
             time.sleep(0.02)
 
-    def until_quiet(self):
-        """Until nobody waits, all events are acted on, and what is to be sent again was."""
-        self.until(self.is_quiet)
-
-    def is_quiet(self):
+    def is_finished(self):
+        """Whether every reader has an outcome, and all events and resends are processed."""
         time.sleep(0.5)
-        return self.provider.settled() and ground.patiently(self.rows_are_quiet)
+        return self.provider.is_settled() and servers.retry_query(self.is_settled)
 
-    def rows_are_quiet(self):
-        """Asked of one snapshot: a digest may go from unknown to waiting between two questions."""
+    def is_settled(self):
+        """Query one snapshot: a digest may change from unknown to pending between two queries."""
         from django.db import connection, transaction
 
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            return self.nobody_waits()
+            return self.has_no_pending_rows()
 
-    def nobody_waits(self):
+    def has_no_pending_rows(self):
         from digest.mailer.tally import count_outcomes
         from digest.models import Digest, Event
 
         if Event.objects.filter(processed_at=None).exists():
             return False
         tally = count_outcomes(self.edition)
-        will_be_sent = Digest.objects.filter(outcome="unknown", resent_at=None)
-        resends = "UNKNOWN_RESEND_AFTER" in self.place.settings
-        return not tally.waiting and not (resends and will_be_sent.exists())
+        to_resend = Digest.objects.unknown().filter(resent_at=None)
+        resends = "UNKNOWN_RESEND_AFTER" in self.world.settings
+        return not tally.waiting and not (resends and to_resend.exists())
 
-    def sums(self):
-        """Counted from the sink's own log, and held against what the rows say."""
+    def count_result(self):
+        """Compare the sink's log with the rows."""
         from accounts.models import Subscriber
         from digest.mailer.tally import count_outcomes
         from digest.models import Digest, SendingPause
 
-        times = self.provider.log.times()
-        everybody = set(Subscriber.objects.values_list("email", flat=True))
-        told = outcomes(self.edition)
-        missing = everybody - set(times)
+        taken = self.provider.log.count_by_address()
+        addresses = set(Subscriber.objects.values_list("email", flat=True))
+        rows = Digest.objects.filter(edition=self.edition)
+        outcomes = dict(rows.values_list("subscriber__email", "outcome"))
+        missing = addresses - set(taken)
         tally = count_outcomes(self.edition)
         return {
             "over": self.options.over,
             "seed": self.options.seed,
-            "resend": "UNKNOWN_RESEND_AFTER" in self.place.settings,
-            "readers": len(everybody),
-            **self.done,
-            "taken": sum(times.values()),
-            "lost": sum(told.get(one) in (None, "accepted") for one in missing),
-            "doubled": sum(n - 1 for n in times.values()),
-            "notes": Digest.objects.filter(packed_picks=b"").count(),
+            "resend": "UNKNOWN_RESEND_AFTER" in self.world.settings,
+            "readers": len(addresses),
+            **self.counts,
+            "taken": sum(taken.values()),
+            "lost": sum(outcomes.get(each) in (None, "accepted") for each in missing),
+            "doubled": sum(number - 1 for number in taken.values()),
+            "notes": rows.filter(packed_picks=b"").count(),
             "unknown": tally.unknown,
             "failed": tally.failed,
             "unknown_but_taken": sum(
-                told[one] == "unknown" for one in everybody & set(times)
+                outcomes[each] == "unknown" for each in addresses & set(taken)
             ),
-            "mismatch": mismatch(tally, len(everybody), told, times),
+            "mismatch": find_mismatches(tally, len(addresses), outcomes, taken),
             "pauses": SendingPause.objects.count(),
         }
 
 
-def mismatch(tally, readers, told, times):
-    """What the rows say that cannot be, in words."""
-    wrong = []
+def find_mismatches(tally, readers, outcomes, taken):
+    """Describe contradictions between the rows and the sink."""
+    mismatches = []
     if not tally.is_balanced:
-        wrong.append(f"not everybody is accounted for: {tally}")
+        mismatches.append(f"not balanced: {tally}")
     if tally.recipients != readers:
-        wrong.append(f"{readers} readers, but {tally}")
-    wrong += [f"{one} failed, but was taken" for one in times if told[one] == "failed"]
-    return wrong
+        mismatches.append(f"{readers} readers, but {tally}")
+    mismatches += [
+        f"{address} failed, but was taken"
+        for address in taken
+        if outcomes[address] == "failed"
+    ]
+    return mismatches
 
 
-def outcomes(edition):
-    """What the rows say of each address."""
-    from digest.models import Digest
-
-    rows = Digest.objects.filter(edition=edition)
-    return dict(rows.values_list("subscriber__email", "outcome"))
-
-
-def make_world(readers):
-    """An edition that froze an hour ago, and readers whose hour has struck since."""
+def create_edition(readers):
+    """Create an edition that froze 80 minutes ago, and readers who have become due since."""
     from django.core.management import call_command
     from django.db import connection
     from django.utils import timezone
@@ -192,7 +186,7 @@ def make_world(readers):
     from tests import make
 
     with connection.cursor() as cursor:
-        # What was committed must survive a crash: the tests' servers forgo that.
+        # Commits must survive a crash; the servers of the other tests do without.
         cursor.execute("ALTER DATABASE postgres SET synchronous_commit = on")
     connection.close()
     call_command("migrate", verbosity=0)
@@ -202,7 +196,7 @@ def make_world(readers):
             f"{WORDS[number % 8]} in {WORDS[number // 8]}", announced_on=now.date()
         )
     edition = rank_edition.rank_edition(now.date(), now)
-    make_readers(readers, now)
+    create_readers(readers, now)
     return make.frozen(edition, at=now - timedelta(hours=1, minutes=20))
 
 
@@ -218,14 +212,15 @@ WORDS = [
 ]
 
 
-def make_readers(number, now):
+def create_readers(number, now):
+    """Create readers of ten papers each; one in nine gets a note without papers."""
     from accounts.addresses import address_hash
     from accounts.models import Subscriber
     from digest.models import Follow
     from tests import make
 
-    requested_interests = [make.interest("keyword", word) for word in WORDS]
-    requested_interests.append(make.interest("keyword", "nothing that any paper says"))
+    interests = [make.interest("keyword", word) for word in WORDS]
+    interests.append(make.interest("keyword", "nothing that any paper says"))
     emails = [f"reader{n}@example.org" for n in range(number)]
     readers = Subscriber.objects.bulk_create(
         Subscriber(
@@ -234,20 +229,15 @@ def make_readers(number, now):
             state="active",
             confirmed_at=now,
             hour=now.hour,
-            # One in nine gets a note without papers, all others get ten.
             fill_mode="followed_only"
-            if n % len(requested_interests) == len(WORDS)
+            if n % len(interests) == len(WORDS)
             else "followed_first",
             note_when_empty=True,
         )
         for n, email in enumerate(emails)
     )
     Follow.objects.bulk_create(
-        Follow(
-            subscriber=reader,
-            interest=requested_interests[n % len(requested_interests)],
-            weight=1,
-        )
+        Follow(subscriber=reader, interest=interests[n % len(interests)], weight=1)
         for n, reader in enumerate(readers)
     )
 

@@ -1,4 +1,4 @@
-"""The Celery application under chaos: `celery -A tests.chaos.app …`. Its clock ticks in seconds; CHAOS_HURRY also shortens leases."""
+"""The Celery application of a chaos run: schedules in seconds; CHAOS_HURRY also shortens leases."""
 
 import os
 from datetime import timedelta
@@ -12,8 +12,7 @@ app.conf.beat_schedule = {
 
 
 @app.on_after_finalize.connect
-def hurry(**_):
-    """Let a dead worker's batches come free in seconds, and stalls end soon."""
+def shorten_timeouts(**_):
     from digest import tasks
     from digest.mailer import claims, deliver
     from digest.mailer.transports import sendgrid, smtp

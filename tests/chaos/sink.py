@@ -1,4 +1,4 @@
-"""The other end: two providers that take mail, fail in every way they know, and write down what they took."""
+"""Two providers that take mail, fail in many ways, and log what they took."""
 
 import asyncio
 import base64
@@ -21,7 +21,9 @@ HEADER = "X-Twilio-Email-Event-Webhook-"
 SPREAD_SECONDS = 2.0  # how far events are delayed, and so reordered
 POST_SIZE = 200
 
-# How often what happens, of a thousand mails. Each address meets its fate once.
+# Attempts of one address that may fail.
+MAX_FAULTS = 3
+# Faults of the first attempt, per thousand addresses.
 SENDGRID = {
     "429": 3,
     "500": 6,
@@ -41,37 +43,49 @@ SMTP = {
 
 
 class Log:
-    """What was taken, in order, and who meets which fate: the same for the same seed."""
+    """The mails that were taken, and the faults of each address: the same for the same seed."""
 
-    def __init__(self, seed, fates):
-        self.seed, self.fates = seed, fates
-        self.taken, self.met, self.lock = [], Counter(), threading.Lock()
+    def __init__(self, seed, faults):
+        self.seed, self.faults, self.total = seed, faults, sum(faults.values())
+        self.taken, self.attempts, self.lock = [], Counter(), threading.Lock()
         self.refused = set()
 
-    def fate(self, address):
-        """What happens to this mail: an address's own fate at first, none after it."""
+    def next_fault(self, address):
+        """The fault of this attempt, "" for none: an address has up to MAX_FAULTS, one an attempt.
+
+        An address that had a fault has the next one with even odds, so that several
+        faults of one address are frequent enough to be tested.
+        """
         with self.lock:
-            self.met[address] += 1
-            if self.met[address] > 1:
-                return ""
-        dice = random.Random(f"{self.seed} {address}").random() * 1000
-        for name, share in self.fates.items():
-            if dice < share:
+            self.attempts[address] += 1
+            attempt = self.attempts[address]
+        if attempt > MAX_FAULTS:
+            return ""
+        draws = [random.Random(f"{self.seed} {address} {n}") for n in range(attempt)]
+        drawn = [
+            self.draw_fault(draw.random() * (1000 if n == 0 else 2 * self.total))
+            for n, draw in enumerate(draws)
+        ]
+        return drawn[-1] if all(drawn) else ""
+
+    def draw_fault(self, number):
+        for name, share in self.faults.items():
+            if number < share:
                 return name
-            dice -= share
+            number -= share
         return ""
 
     def take(self, address):
         with self.lock:
             self.taken.append(address)
 
-    def times(self):
+    def count_by_address(self):
         with self.lock:
             return Counter(self.taken)
 
 
 class Api:
-    """SendGrid's v3 endpoint, and its signed events."""
+    """SendGrid's v3 endpoint and its signed events."""
 
     def __init__(self, seed, stall):
         self.log, self.stall = Log(seed, SENDGRID), stall
@@ -83,7 +97,7 @@ class Api:
         self.server.daemon_threads = True
         self.threads = [
             threading.Thread(target=target, daemon=True)
-            for target in (self.server.serve_forever, self.tell)
+            for target in (self.server.serve_forever, self.post_due_events)
         ]
 
     def __enter__(self):
@@ -107,7 +121,7 @@ class Api:
         }
 
     def accept(self, mail):
-        """Take one mail; its name for it. Events follow: late, repeated, in any order."""
+        """Take one mail and return its id. Events follow: late, repeated, in any order."""
         address, name = mail["personalizations"][0]["to"][0]["email"], uuid.uuid4().hex
         self.log.take(address)
         for kind in ("processed", "delivered"):
@@ -132,8 +146,8 @@ class Api:
             due = time.monotonic() + self.random.random() * SPREAD_SECONDS
             self.waiting.append((due, event))
 
-    def tell(self):
-        """Post what is due, and again until it is taken."""
+    def post_due_events(self):
+        """Post due events until they are accepted."""
         while not self.over.wait(0.1):
             now = time.monotonic()
             with self.lock:
@@ -161,14 +175,14 @@ class Api:
         except OSError:
             return False
 
-    def settled(self):
-        """Whether every event was told."""
+    def is_settled(self):
+        """Whether every event was delivered."""
         with self.lock:
             return not (self.waiting or self.posting)
 
 
 def handler_of(api):
-    """What answers one request of a client."""
+    """Create the request handler."""
 
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, *_):
@@ -176,24 +190,24 @@ def handler_of(api):
 
         def do_POST(self):
             mail = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            fate = api.log.fate(mail["personalizations"][0]["to"][0]["email"])
-            if fate == "429":
+            fault = api.log.next_fault(mail["personalizations"][0]["to"][0]["email"])
+            if fault == "429":
                 self.answer(429, reset=time.time() + 1)
-            elif fate == "500":
+            elif fault == "500":
                 self.answer(500)
-            elif fate == "dropped":
+            elif fault == "dropped":
                 self.close_connection = True
             else:
-                self.accepted(mail, fate)
+                self.accepted(mail, fault)
 
-        def accepted(self, mail, fate):
+        def accepted(self, mail, fault):
             name = api.accept(mail)
-            if fate == "taken, then dropped":
+            if fault == "taken, then dropped":
                 self.close_connection = True
                 return
-            if fate == "taken, then stalled":
+            if fault == "taken, then stalled":
                 time.sleep(api.stall)
-            self.answer(500 if fate == "500, taken" else 202, name)
+            self.answer(500 if fault == "500, taken" else 202, name)
 
         def answer(self, status, name="", reset=0.0):
             try:
@@ -205,7 +219,7 @@ def handler_of(api):
                     self.send_header("X-RateLimit-Reset", str(reset))
                 self.send_header("Content-Length", "0")
                 self.end_headers()
-            except OSError:  # nobody is there any more
+            except OSError:  # the client is gone
                 self.close_connection = True
 
     return Handler
@@ -216,7 +230,7 @@ class Mailbox:
 
     def __init__(self, seed, stall):
         self.log = Log(seed, SMTP)
-        self.fates = {}
+        self.faults = {}
         self.server = SmtpServer(self)
 
     def __enter__(self):
@@ -230,27 +244,27 @@ class Mailbox:
         return {"MAIL_TRANSPORT": "smtp", "SMTP_URL": self.server.url}
 
     async def handle_RCPT(self, server, session, envelope, address, options):
-        fate = self.fates[address] = self.log.fate(address)
-        if fate[:3] in ("450", "550", "421"):
-            if fate.startswith("550"):
+        fault = self.faults[address] = self.log.next_fault(address)
+        if fault[:3] in ("450", "550", "421"):
+            if fault.startswith("550"):
                 self.log.refused.add(address)
-            return fate
+            return fault
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def handle_DATA(self, server, session, envelope):
         (address,) = envelope.rcpt_tos
-        fate = self.fates.get(address, "")
-        if fate.startswith("451"):
-            return fate
-        if fate != "dropped":
+        fault = self.faults.get(address, "")
+        if fault.startswith("451"):
+            return fault
+        if fault != "dropped":
             self.log.take(address)
-        if fate in ("dropped", "taken, then dropped"):
+        if fault in ("dropped", "taken, then dropped"):
             server.transport.abort()
             await asyncio.sleep(0)
         return "250 taken"
 
-    def settled(self):
+    def is_settled(self):
         return True
 
 

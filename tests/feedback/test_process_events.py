@@ -1,4 +1,4 @@
-"""What follows from what was reported."""
+"""The effects of events on outcomes, suppressions and readers."""
 
 import json
 import random
@@ -25,8 +25,8 @@ def reasons():
 def report(kind, digest=None, at=make.NOW, **payload):
     """One event of SendGrid, recorded."""
     key = digest.key if digest else ""
-    said = Report(kind=kind, digest_key=key, at=at, payload=payload)
-    record_reports([said], "sendgrid", make.NOW)
+    single = Report(kind=kind, digest_key=key, at=at, payload=payload)
+    record_reports([single], "sendgrid", make.NOW)
 
 
 def outcome(digest):
@@ -66,11 +66,11 @@ def test_a_whole_post_is_processed(body, digests):
 
 @pytest.mark.both
 def test_repeated_and_reordered_events_have_the_same_effect(body, digests):
-    said = parse_post(body) * 46
-    random.Random(1).shuffle(said)
+    reports = parse_post(body) * 46
+    random.Random(1).shuffle(reports)
 
-    for start in range(0, len(said), 50):
-        record_reports(said[start : start + 50], "sendgrid", make.NOW)
+    for start in range(0, len(reports), 50):
+        record_reports(reports[start : start + 50], "sendgrid", make.NOW)
         process_pending(make.NOW)
 
     assert process_pending(make.NOW) == 0
@@ -228,20 +228,20 @@ def test_all_pages_of_events_are_processed(digests, monkeypatch):
 def test_events_without_effects_cost_no_query_each(
     digests, django_assert_max_num_queries
 ):
-    said = [
+    reports = [
         Report(kind="delivered", digest_key=digests["ada"].key, key=str(n))
         for n in range(100)
     ]
-    record_reports(said, "sendgrid", make.NOW)
+    record_reports(reports, "sendgrid", make.NOW)
 
     with django_assert_max_num_queries(8):
         assert process_pending(make.NOW) == 100
 
 
 def test_a_json_post_is_applied_end_to_end(digests):
-    said = [{"event": "spamreport", "email": "Ada@Example.org", "timestamp": "x"}]
+    reports = [{"event": "spamreport", "email": "Ada@Example.org", "timestamp": "x"}]
 
-    record_reports(parse_post(json.dumps(said).encode()), "sendgrid", make.NOW)
+    record_reports(parse_post(json.dumps(reports).encode()), "sendgrid", make.NOW)
     process_pending(make.NOW)
 
     assert reasons() == {address_hash("ada@example.org"): "complaint"}
@@ -249,11 +249,11 @@ def test_a_json_post_is_applied_end_to_end(digests):
 
 def tried_days(reader, outcomes):
     """One digest a day, turned back by the mailbox where it says soft."""
-    for number, said in enumerate(outcomes):
+    for number, bounce in enumerate(outcomes):
         day = make.DAY + timedelta(days=number + 1)
         batch = make.batch(make.frozen(make.edition(day, papers=0)), [reader])
         digest = make.digest(batch, reader, outcome="accepted")
-        if said == "soft":
+        if bounce == "soft":
             at = make.NOW + timedelta(days=number)
             payload = {"type": "blocked", "address_hash": reader.address_hash}
             report("bounce", digest, at=at, **payload)

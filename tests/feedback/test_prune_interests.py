@@ -1,4 +1,4 @@
-"""Interests that nobody follows go, once no mail needs them for its reasons."""
+"""Interests without followers are deleted once no recent digest names them."""
 
 import threading
 from datetime import timedelta
@@ -51,7 +51,7 @@ def test_an_interest_followed_meanwhile_is_kept(ada):
 @pytest.mark.parametrize("take", ["one", "list", "opened"])
 def test_pruning_locks_interests_against_new_followers(ada, take, monkeypatch):
     if connection.vendor == "sqlite":
-        pytest.skip("SQLite has one writer at a time: nobody comes in between")
+        pytest.skip("SQLite has one writer at a time: there is no race")
     make.interest("paper", make.paper(identifier="2611.00001").identifier)
     make.digest(make.batch(make.edition(papers=0), [ada]), ada, key="letter")
 

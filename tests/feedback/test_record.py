@@ -1,4 +1,4 @@
-"""Kept first, once, however often and under whatever name it comes."""
+"""Events are stored first, and once, under whatever id they arrive."""
 
 import json
 from datetime import timedelta
@@ -33,10 +33,10 @@ def test_a_post_repeated_46_times_is_stored_once(body, digests):
 
 @pytest.mark.both
 def test_a_repeat_under_another_id_is_the_same_event(body, digests):
-    said = json.loads(body)
+    items = json.loads(body)
     for number in range(3):
         renamed = [
-            event | {"sg_event_id": f"{number}-{n}"} for n, event in enumerate(said)
+            event | {"sg_event_id": f"{number}-{n}"} for n, event in enumerate(items)
         ]
         record_reports(parse_post(json.dumps(renamed).encode()), "sendgrid", make.NOW)
 
@@ -92,9 +92,9 @@ def test_a_long_event_id_is_hashed_and_still_deduplicated(db):
 
 
 def test_characters_that_databases_refuse_are_removed(db):
-    said = [{"event": "bounce\0", "reason": "a\0b\ud800c", "sg_event_id": "\0"}]
+    items = [{"event": "bounce\0", "reason": "a\0b\ud800c", "sg_event_id": "\0"}]
 
-    record_reports(parse_post(json.dumps(said).encode()), "sendgrid", make.NOW)
+    record_reports(parse_post(json.dumps(items).encode()), "sendgrid", make.NOW)
 
     event = Event.objects.get()
     assert (event.kind, event.payload["reason"]) == ("bounce", "abc")

@@ -1,4 +1,4 @@
-"""Is it SendGrid, and what does it say?"""
+"""SendGrid's webhook: signatures and parsing."""
 
 import base64
 import json
@@ -107,10 +107,10 @@ def test_parsed_events_have_kind_digest_and_time(body):
 def test_payloads_hold_no_personal_data_but_the_address_hash(body):
     reports = parse_post(body)
 
-    kept = json.dumps([report.payload for report in reports])
-    assert "example.org" not in kept.lower()
-    assert "203.0.113" not in kept
-    assert "Invented/1.0" not in kept
+    payloads = json.dumps([report.payload for report in reports])
+    assert "example.org" not in payloads.lower()
+    assert "203.0.113" not in payloads
+    assert "Invented/1.0" not in payloads
     assert reports[3].payload["address_hash"] == address_hash("cleo@example.org")
     assert (
         reports[3].payload["reason"]
@@ -119,7 +119,7 @@ def test_payloads_hold_no_personal_data_but_the_address_hash(body):
 
 
 @pytest.mark.parametrize(
-    ("said", "why"),
+    ("items", "why"),
     [
         (b"", "JSON"),
         (b"[{", "JSON"),
@@ -130,15 +130,17 @@ def test_payloads_hold_no_personal_data_but_the_address_hash(body):
         (b"[" + b" " * 2_000_000 + b"]", "bytes"),
     ],
 )
-def test_a_malformed_post_raises_with_a_reason(said, why):
+def test_a_malformed_post_raises_with_a_reason(items, why):
     with pytest.raises(MalformedPost, match=why):
-        parse_post(said)
+        parse_post(items)
 
 
 def test_items_that_are_not_events_are_ignored():
-    said = [1, None, "x", [], {}, {"event": ""}, {"event": "open"}]
+    items = [1, None, "x", [], {}, {"event": ""}, {"event": "open"}]
 
-    assert [report.kind for report in parse_post(json.dumps(said).encode())] == ["open"]
+    assert [report.kind for report in parse_post(json.dumps(items).encode())] == [
+        "open"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -161,8 +163,8 @@ FIELDS = ["event", "timestamp", "email", "reason", "sg_event_id", "sg_message_id
 
 
 @given(st.lists(st.dictionaries(st.sampled_from([*FIELDS, "digest"]), anything)))
-def test_parsing_never_raises_for_any_field_values(said):
-    for report in parse_post(json.dumps(said).encode()):
+def test_parsing_never_raises_for_any_field_values(items):
+    for report in parse_post(json.dumps(items).encode()):
         words = [report.kind, report.key, report.message_id, *report.payload.values()]
         assert len(report.kind) <= 24
         assert all("\0" not in word and word.encode() is not None for word in words)

@@ -1,4 +1,4 @@
-"""Who takes a batch, when two want it at the same moment, and when nobody may."""
+"""Claiming a batch: concurrent claims and sending pauses."""
 
 import threading
 from datetime import timedelta

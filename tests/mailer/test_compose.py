@@ -64,7 +64,7 @@ def test_both_bodies_describe_each_paper_and_its_reason(ada):
 
     text, html = bodies(compose.compose_digest(digest))
 
-    for said in (
+    for expected in (
         "Friday, 20 November 2026",
         "A quiet day.",
         "Rounding without regret",
@@ -79,8 +79,8 @@ def test_both_bodies_describe_each_paper_and_its_reason(ada):
         "Votes and comments come from Hugging Face.",
         "1 Press Lane, Example Town",
     ):
-        assert said in text
-        assert said in html
+        assert expected in text
+        assert expected in html
 
 
 def test_both_bodies_have_every_link_with_the_digest_key(ada):
@@ -251,14 +251,14 @@ def test_more_than_four_papers_have_a_table_of_contents(ada):
 
 
 @pytest.mark.parametrize(
-    ("opened", "said"),
+    ("opened", "expected"),
     [
         ([True, True], "All of these papers match papers you opened before."),
         ([True, False], "1 of these 2 papers matches what you follow."),
         ([False, False], "All of these papers match what you follow."),
     ],
 )
-def test_opened_papers_are_not_described_as_followed(ada, opened, said):
+def test_opened_papers_are_not_described_as_followed(ada, opened, expected):
     liked = [make.interest("paper", f"2611.0000{n}").pk for n in range(2)]
     digest = digest_of(ada, [make.paper(), make.paper()])
     digest.picks = [
@@ -268,8 +268,8 @@ def test_opened_papers_are_not_described_as_followed(ada, opened, said):
 
     text, html = bodies(compose.compose_digest(digest))
 
-    assert said in text
-    assert said in html
+    assert expected in text
+    assert expected in html
 
 
 def test_a_deleted_interest_is_not_explained_as_trend(ada):

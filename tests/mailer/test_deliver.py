@@ -419,13 +419,13 @@ def test_consent_suppression_and_pauses_are_checked_before_sending(provider):
 
 def test_recalled_papers_are_removed_before_sending(provider):
     batch = planned_batch(1)
-    gone, kept = batch.slot.edition.candidates.all()
-    Recall.objects.create(paper=gone.paper, reason="withdrawn")
+    recalled, other = batch.slot.edition.candidates.all()
+    Recall.objects.create(paper=recalled.paper, reason="withdrawn")
     provider()
 
     run_worker()
 
-    assert [pick.candidate for pick in Digest.objects.get().picks] == [kept.pk]
+    assert [pick.candidate for pick in Digest.objects.get().picks] == [other.pk]
     assert outcomes() == ["accepted"]
 
 

@@ -1,4 +1,4 @@
-"""A day with nothing for a reader: a short note to who asked for one, silence for the others."""
+"""A day without matches: a short note for readers who want one, no mail for the others."""
 
 import re
 from datetime import timedelta
@@ -33,7 +33,7 @@ def edition(days_ago=0, papers=3, **fields):
     return make.frozen(make.edition(day, papers, **fields))
 
 
-def told(reader, papers, days_ago=0, **fields):
+def make_digest(reader, papers, days_ago=0, **fields):
     """A digest of so many papers that this reader was due on that day."""
     day = make.DAY - timedelta(days=days_ago)
     found = Edition.objects.filter(day=day).first() or edition(days_ago)
@@ -48,7 +48,7 @@ def bodies(mail):
 
 def test_a_note_states_what_was_checked_and_links_to_day_and_preferences(ada):
     edition(papers=3, note="Read <b>slowly</b>.")
-    note = told(ada, papers=0)
+    note = make_digest(ada, papers=0)
 
     mail = compose.compose_digest(note)
 
@@ -74,7 +74,7 @@ def test_a_note_states_what_was_checked_and_links_to_day_and_preferences(ada):
 
 
 def test_a_note_has_bulk_mail_headers_and_reproducible_bytes(ada):
-    key = told(ada, papers=0).key
+    key = make_digest(ada, papers=0).key
 
     one, two = (
         as_bytes(compose.compose_digest(Digest.objects.get(key=key))) for _ in range(2)
@@ -94,7 +94,7 @@ def test_hidden_papers_are_not_counted_as_checked(ada):
     found = edition(papers=2)
     found.candidates.filter(pk=found.candidates.first().pk).update(is_hidden=True)
 
-    text, _ = bodies(compose.compose_digest(told(ada, papers=0)))
+    text, _ = bodies(compose.compose_digest(make_digest(ada, papers=0)))
 
     assert "We checked 1 paper from the last two weeks." in text
 
@@ -125,10 +125,10 @@ def test_period_and_suggestion_follow_from_earlier_digests(last, full, when, is_
 
 
 def test_a_week_without_matches_suggests_trending_papers(ada):
-    told(ada, papers=2, days_ago=7)
+    make_digest(ada, papers=2, days_ago=7)
     for days in (4, 3, 2, 1):
-        told(ada, papers=0, days_ago=days)
-    note = told(ada, papers=0)
+        make_digest(ada, papers=0, days_ago=days)
+    note = make_digest(ada, papers=0)
 
     mail = compose.compose_digest(note)
 
@@ -139,28 +139,28 @@ def test_a_week_without_matches_suggests_trending_papers(ada):
 
 
 def test_a_weekly_readers_note_is_about_the_week(ada):
-    told(ada, papers=2, days_ago=7)
+    make_digest(ada, papers=2, days_ago=7)
 
-    mail = compose.compose_digest(told(ada, papers=0))
+    mail = compose.compose_digest(make_digest(ada, papers=0))
 
     assert mail.subject == "20 Nov: No matches this week"
     assert "No matches this week" in bodies(mail)[1]
 
 
 def test_a_note_after_a_month_without_digests_is_about_today(ada):
-    told(ada, papers=2, days_ago=31)
+    make_digest(ada, papers=2, days_ago=31)
 
-    mail = compose.compose_digest(told(ada, papers=0))
+    mail = compose.compose_digest(make_digest(ada, papers=0))
 
     assert mail.subject.endswith("No matches today")
     assert "trending" not in mail.text
 
 
 def test_later_digests_and_other_readers_do_not_change_a_note(ada):
-    note = told(ada, papers=0)
+    note = make_digest(ada, papers=0)
     before = as_bytes(compose.compose_digest(note))
-    told(make.subscriber(), papers=2, days_ago=1)
-    told(ada, papers=0, days_ago=-1)
+    make_digest(make.subscriber(), papers=2, days_ago=1)
+    make_digest(ada, papers=0, days_ago=-1)
     ada.frequency, ada.length = "weekly", 3
     ada.save()
 
@@ -196,7 +196,7 @@ def test_a_preview_without_matches_is_the_note_with_inert_links(ada):
 
 
 @pytest.mark.parametrize(
-    ("fill_mode", "asked", "outcome"),
+    ("fill_mode", "wants_note", "outcome"),
     [
         ("followed_only", True, "sent"),
         ("followed_only", False, "nothing"),
@@ -205,10 +205,10 @@ def test_a_preview_without_matches_is_the_note_with_inert_links(ada):
     ],
 )
 def test_the_wish_for_notes_is_read_again_before_sending(
-    ada, mails, fill_mode, asked, outcome
+    ada, mails, fill_mode, wants_note, outcome
 ):
-    note = told(ada, papers=0)
-    ada.fill_mode, ada.note_when_empty = fill_mode, asked
+    note = make_digest(ada, papers=0)
+    ada.fill_mode, ada.note_when_empty = fill_mode, wants_note
     ada.save()
 
     done = run_worker()
@@ -218,13 +218,13 @@ def test_the_wish_for_notes_is_read_again_before_sending(
     assert len(list(mails.glob("*.eml"))) == done.accepted == (outcome == "sent")
 
 
-@pytest.mark.parametrize(("asked", "reason"), [(True, ""), (False, "nothing")])
+@pytest.mark.parametrize(("wants_note", "reason"), [(True, ""), (False, "nothing")])
 def test_a_digest_emptied_by_recalls_is_a_note_for_readers_who_want_one(
-    ada, mails, asked, reason
+    ada, mails, wants_note, reason
 ):
-    ada.note_when_empty = asked
+    ada.note_when_empty = wants_note
     ada.save()
-    digest = told(ada, papers=1)
+    digest = make_digest(ada, papers=1)
     paper = digest.edition.candidates.get(pk=digest.picks[0].candidate).paper
     Recall.objects.create(paper=paper, reason="withdrawn by its authors")
 
@@ -234,11 +234,11 @@ def test_a_digest_emptied_by_recalls_is_a_note_for_readers_who_want_one(
     assert (digest.picks, digest.reason) == ([], reason)
     assert [b"No matches today" in f.read_bytes() for f in mails.iterdir()] == [
         True
-    ] * asked
+    ] * wants_note
 
 
 def test_a_note_is_sent_once_however_often_its_batch_runs(ada, mails):
-    note = told(ada, papers=0)
+    note = make_digest(ada, papers=0)
     run_worker()
 
     again = make.batch(note.edition, [ada], kind="manual", at=NOW)

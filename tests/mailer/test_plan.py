@@ -1,4 +1,4 @@
-"""Who is mailed when: due readers, once, whatever ticks were missed and whoever else plans."""
+"""Planning: due readers are planned once, despite missed ticks and concurrent planners."""
 
 from datetime import UTC, date, datetime, timedelta
 

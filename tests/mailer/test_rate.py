@@ -32,7 +32,7 @@ class Watch:
         self.begun = time.monotonic()
 
     def allows(self, wait, at_first):
-        """Whether whoever had to wait so long at first may be told this by now."""
+        """Whether a wait of `at_first` seconds at the start may be `wait` by now."""
         took = time.monotonic() - self.begun
         return at_first - took - 0.01 <= wait <= at_first + 0.01
 

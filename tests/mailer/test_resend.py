@@ -1,4 +1,4 @@
-"""What nobody knows, sent once more: where it is allowed, and only once."""
+"""Resending digests of unknown outcome: only where allowed, and only once."""
 
 from datetime import timedelta
 
@@ -19,7 +19,7 @@ SOON, LATER = NOW + timedelta(minutes=9), NOW + timedelta(minutes=11)
 
 @pytest.fixture
 def doubt(provider, settings):
-    """Three digests were handed over; of the second nobody knows."""
+    """Three digests were sent; the outcome of the second is unknown."""
     settings.UNKNOWN_RESEND_AFTER = 10
     planned_batch()
     sink = provider({"r1@example.org": [unknown("500"), unknown("500")]})
@@ -59,8 +59,8 @@ def test_a_digest_that_is_unknown_twice_is_not_resent(doubt):
 @pytest.mark.parametrize("acted", [True, False])
 def test_any_event_prevents_a_resend(doubt, acted):
     digest = Digest.objects.get(outcome="unknown")
-    said = record.Report("a_kind_of_next_year", digest_key=digest.key)
-    record.record_reports([said], "sendgrid", NOW)
+    report = record.Report("a_kind_of_next_year", digest_key=digest.key)
+    record.record_reports([report], "sendgrid", NOW)
     if acted:
         process_events.process_pending(NOW)
 
@@ -129,9 +129,9 @@ def test_an_operator_can_resend_or_mark_accepted_at_any_time(doubt):
 def test_progress_shows_share_pace_and_time_left():
     tally = Tally(recipients=20_000, accepted=1_200, failed=2, waiting=18_798)
 
-    said = progress.Progress(tally, pace=100.0)
+    progress_now = progress.Progress(tally, pace=100.0)
 
-    assert str(said) == (
+    assert str(progress_now) == (
         "1,202 of 20,000 readers, 100.0 a second, 0:03:08 left, 2 failed"
     )
     assert progress.Progress(tally).time_left is None
@@ -145,7 +145,7 @@ def test_pace_is_measured_from_the_rows_of_all_workers(provider):
     edition = Batch.objects.get().slot.edition
     make.batch(edition, [make.subscriber()])
 
-    said = progress.progress_of(edition, NOW + timedelta(minutes=1))
+    progress_now = progress.progress_of(edition, NOW + timedelta(minutes=1))
 
-    assert (said.done, said.tally.waiting) == (5, 1)
-    assert said.pace == pytest.approx(5 / 300)
+    assert (progress_now.done, progress_now.tally.waiting) == (5, 1)
+    assert progress_now.pace == pytest.approx(5 / 300)

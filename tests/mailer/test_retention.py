@@ -1,4 +1,4 @@
-"""Digests are kept for a while: what is old and settled goes, with what was reported of it."""
+"""Retention: old decided digests are deleted with their events."""
 
 from datetime import timedelta
 
@@ -91,11 +91,11 @@ def test_undecided_digests_are_kept(fields, goes):
 
 def test_events_are_deleted_with_their_digest():
     old, young = mailed(200), mailed(2)
-    said = [
+    reports = [
         record.Report("delivered", f"{one.key} delivered", one.key, at=NOW)
         for one in (old, young)
     ]
-    record.record_reports(said, "sendgrid", NOW)
+    record.record_reports(reports, "sendgrid", NOW)
 
     retention.prune_digests(NOW)
 

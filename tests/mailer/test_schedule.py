@@ -55,9 +55,9 @@ def test_first_due_at_agrees_with_a_simulated_wall_clock(moment, name, hour):
 def test_local_hours_at_agrees_with_first_due_at(moment, name):
     at, zone = quarter_start(moment), ZoneInfo(name)
 
-    met = local_hours_at(at, zone)
+    hours = local_hours_at(at, zone)
 
-    assert set(met) == {h for h in range(24) if first_due_at(at, zone, h) == at}
+    assert set(hours) == {h for h in range(24) if first_due_at(at, zone, h) == at}
 
 
 def test_every_zone_is_due_within_26_hours_on_any_day_of_the_year():
@@ -84,7 +84,7 @@ def test_every_zone_is_due_within_26_hours_on_any_day_of_the_year():
         ("Australia/Lord_Howe", "2026-10-03 09:00", 2, "2026-10-03 15:30"),
         # … and Berlin's back from 03:00 to 02:00 on 25 October: the first 02:00 counts,
         ("Europe/Berlin", "2026-10-24 09:00", 2, "2026-10-25 00:00"),
-        # and the second is not met again.
+        # and the second is ignored.
         ("Europe/Berlin", "2026-10-25 00:30", 2, "2026-10-26 01:00"),
     ],
 )

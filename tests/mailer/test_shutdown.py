@@ -1,4 +1,4 @@
-"""Programs that are asked to end: they finish the digest that they hold, and take nothing new."""
+"""Graceful shutdown: programs finish the digest in progress and claim nothing new."""
 
 import signal
 import subprocess
@@ -71,8 +71,8 @@ def test_manual_sending_ends_after_the_digest_in_progress(batch, tmp_path):
     ) as program:
         processes.wait_until(lambda: len(mails(tmp_path)) >= 5)
         program.send_signal(signal.SIGTERM)
-        said = program.communicate(timeout=60)[0]
+        output = program.communicate(timeout=60)[0]
 
     assert is_laid_down(batch, tmp_path)
-    assert f"waiting {READERS - len(mails(tmp_path))}" in said
+    assert f"waiting {READERS - len(mails(tmp_path))}" in output
     assert program.returncode == 1

@@ -1,4 +1,4 @@
-"""What dies and comes back: two workers, their beat, the web server, Redis and PostgreSQL."""
+"""The servers and programs of a chaos run: PostgreSQL, Redis, two workers, beat and web."""
 
 import os
 import shlex
@@ -16,8 +16,8 @@ BEAT = ("celery", "-A", "tests.chaos.app", "beat", "--loglevel", "WARNING")
 WEB = ("gunicorn", "digest.wsgi", "--threads", "4", "--log-level", "warning")
 
 
-class Ground:
-    """The servers, and the programs on them; all end with the stack."""
+class World:
+    """Servers and programs; all are stopped with the stack."""
 
     def __init__(self, stack, folder, owner):
         self.stack, self.folder, self.owner = stack, folder, owner
@@ -30,7 +30,7 @@ class Ground:
         self.settings, self.programs = {}, {}
 
     def start(self, name, *command):
-        """Run a program under this name until it is killed or the stack closes."""
+        """Run a program until it is killed or the stack closes."""
         program = subprocess.Popen(
             [sys.executable, "-m", *command],
             env=os.environ | self.settings,
@@ -48,7 +48,7 @@ class Ground:
         program.wait()
 
     def kill(self, name):
-        """kill -9, and the same program again."""
+        """Kill a program with SIGKILL and start it again."""
         program, command = self.programs[name]
         program.kill()
         program.wait()
@@ -63,13 +63,13 @@ class Ground:
         self.start("web", *WEB, "--bind", f"127.0.0.1:{port}")
 
     def flush_redis(self):
-        """Every queue, every lock and the pace are gone."""
+        """Delete all queues, locks and the rate limit."""
         import redis
 
         redis.Redis.from_url(self.redis).flushall()
 
     def crash_postgres(self):
-        """What `pg_ctl -m immediate restart` does: no farewell, no checkpoint, recovery from the log."""
+        """Restart as `pg_ctl -m immediate restart` does: no checkpoint, recovery from the log."""
         rows = self.folder / "postgres"
         number = int((rows / "postmaster.pid").read_text().split()[0])
         command = shlex.split((rows / "postmaster.opts").read_text())
@@ -84,28 +84,27 @@ class Ground:
         )
         self.stack.callback(services.end, server, signal.SIGINT)
 
-    def said(self):
-        """The end of what the programs said."""
+    def log_tail(self):
         self.log.flush()
         return (self.folder / "log").read_text(errors="replace")[-6000:]
 
 
 @contextmanager
-def laid():
-    """Servers of our own, in a folder that is removed at the end."""
+def start_servers():
+    """Start servers in a temporary folder."""
     owner = services.unprivileged()
     with services.temporary_folder(owner) as folder, ExitStack() as stack:
-        yield Ground(stack, folder, owner)
+        yield World(stack, folder, owner)
 
 
-def patiently(ask, seconds=60):
-    """What `ask` says, however often the database is away meanwhile."""
+def retry_query(query, seconds=60):
+    """Run a query again while the database is down."""
     from django.db import Error, connection
 
     end = time.monotonic() + seconds
     while True:
         try:
-            return ask()
+            return query()
         except Error:
             connection.close()
             if time.monotonic() > end:
