@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 import digest.urls  # noqa: F401  (registers the admin)
-from accounts.models import Subscriber, Suppression, User
+from accounts.models import AccountMail, Subscriber, Suppression, User
 from digest.admin.sidebar import sidebar_navigation
 from digest.models import (
     Batch,
