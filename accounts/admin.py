@@ -1,16 +1,14 @@
-"""Admin of staff accounts, readers and suppressed addresses."""
+"""Admin of readers, suppressed addresses and waiting mails."""
 
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.auth.admin import GroupAdmin, UserAdmin
-from django.contrib.auth.models import Group
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from accounts import rate_limits, tasks
+from accounts import staff_admin, tasks  # noqa: F401  (staff_admin registers models)
 from accounts.addresses import address_hash
 from accounts.admin_base import (
     LargeTableAdmin,
@@ -19,32 +17,16 @@ from accounts.admin_base import (
     filter_by_address,
     render_page,
 )
-from accounts.models import AccountMail, Subscriber, Suppression, User
+from accounts.models import AccountMail, Subscriber, Suppression
 
 if TYPE_CHECKING:  # unfold has no types; its classes extend these
-    from django.contrib.admin.forms import AdminAuthenticationForm as AuthenticationForm
-    from django.contrib.auth.forms import (
-        AdminPasswordChangeForm,
-        AdminUserCreationForm,
-        UserChangeForm,
-    )
-
-    UserCreationForm = AdminUserCreationForm[User]
     ModelForm = forms.ModelForm[Suppression]
     EmailWidget = forms.EmailInput
     SelectWidget = forms.Select
 else:
     from django.forms import ModelForm
-    from unfold.forms import (
-        AdminPasswordChangeForm,
-        AuthenticationForm,
-        UserChangeForm,
-        UserCreationForm,
-    )
     from unfold.widgets import UnfoldAdminEmailInputWidget as EmailWidget
     from unfold.widgets import UnfoldAdminSelectWidget as SelectWidget
-
-admin.site.unregister(Group)
 
 UNSUBSCRIBE_WARNING = (
     "They get no more mail, effective immediately. Only they can subscribe again."
@@ -53,65 +35,6 @@ SUPPRESS_WARNING = "These addresses get no mail from this site, even if someone 
 # The POST fields of an action that its confirmation page repeats.
 ACTION_FIELDS = ("action", "select_across", "_selected_action")
 MAX_LISTED_READERS = 20  # on a confirmation page
-
-
-class LoginForm(AuthenticationForm):
-    """The admin's sign-in form, with a rate limit."""
-
-    def clean(self) -> dict[str, Any]:
-        if self.request and rate_limits.hit_login(self.request):
-            raise forms.ValidationError(
-                "Too many sign-in attempts from your network. Try again in an hour."
-            )
-        return super().clean()
-
-
-admin.site.login_form = LoginForm
-
-
-class NewEditorForm(UserCreationForm):
-    class Meta:
-        model = User
-        fields = ("email", "name")
-
-
-@admin.register(User)
-class EditorAdmin(UserAdmin, ModelAdmin):  # type: ignore[type-arg]
-    form = UserChangeForm
-    add_form = NewEditorForm
-    change_password_form = AdminPasswordChangeForm
-    list_display = ("email", "name", "is_staff", "is_superuser", "is_active")
-    list_filter = ("is_staff", "is_superuser", "is_active")
-    search_fields = ("email", "name")
-    ordering = ("email",)
-    filter_horizontal = ("groups", "user_permissions")
-    readonly_fields = ("last_login", "date_joined")
-    fieldsets = (
-        (None, {"fields": ("email", "name", "password")}),
-        ("Access", {"fields": ("is_active", "is_staff", "is_superuser")}),
-        ("Permissions", {"fields": ("groups", "user_permissions")}),
-        ("Dates", {"fields": ("last_login", "date_joined")}),
-    )
-    add_fieldsets = (
-        (
-            None,
-            {
-                "classes": ("wide",),
-                "fields": (
-                    "email",
-                    "name",
-                    "usable_password",
-                    "password1",
-                    "password2",
-                ),
-            },
-        ),
-    )
-
-
-@admin.register(Group)
-class EditorGroupAdmin(GroupAdmin, ModelAdmin):
-    """Groups, with the theme of the other admin pages."""
 
 
 @admin.register(Subscriber)

@@ -4,12 +4,15 @@ from typing import Any
 
 import css_inline
 from django.conf import settings
+from django.contrib.auth.tokens import default_token_generator
 from django.core.mail import EmailMultiAlternatives
 from django.shortcuts import resolve_url
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.encoding import force_bytes
+from django.utils.http import urlsafe_base64_encode
 
-from accounts.models import Link
+from accounts.models import Link, User
 
 INLINER = css_inline.CSSInliner(keep_at_rules=True, load_remote_stylesheets=False)
 
@@ -39,6 +42,16 @@ def send_preferences_link(link: Link) -> None:
 def send_move_notice(old_email: str) -> None:
     """Notify the previous address, without naming the new one."""
     send("moved", old_email, reverse("subscribe"))
+
+
+def send_staff_password_link(user: User) -> None:
+    """Mail a password reset, or an invitation to an editor who has no password yet."""
+    uid = urlsafe_base64_encode(force_bytes(user.pk))
+    token = default_token_generator.make_token(user)
+    path = reverse("admin:set_password", args=[token, uid])
+    send(
+        "staff_password", user.email, path, is_invitation=not user.has_usable_password()
+    )
 
 
 def preferences_path(key: str) -> str:

@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from accounts.addresses import address_hash, canonical_address
 
@@ -71,6 +72,9 @@ class User(AbstractBaseUser, PermissionsMixin):
         help_text="Clear this instead of deleting the account, so that the history keeps the name.",
     )
     date_joined = models.DateTimeField(default=timezone.now, editable=False)
+    two_factor_at = models.DateTimeField(
+        "two-factor authentication since", null=True, editable=False
+    )
 
     objects = UserManager()
 
@@ -83,6 +87,17 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.name or self.email
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.email = canonical_address(self.email)
+        super().save(*args, **kwargs)
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """Django's hash of the password, extended so that two_factor_at ends sessions too."""
+        value = f"{self.password}{self.two_factor_at or ''}"
+        return salted_hmac(
+            "accounts.User.session", value, secret=secret, algorithm="sha256"
+        ).hexdigest()
 
 
 class SubscriberQuerySet(models.QuerySet["Subscriber"]):
@@ -336,6 +351,7 @@ class AccountMail(models.Model):
         PREFERENCES = "preferences", "preferences link"
         ADDRESS = "address", "change of address"
         MOVE_NOTICE = "move_notice", "notice to the previous address"
+        STAFF_PASSWORD = "staff_password", "link to set a staff password"
 
     LIFETIME = timedelta(days=3)
 

@@ -8,7 +8,7 @@ import structlog
 from django.db import transaction
 
 from accounts import emails, link_policy
-from accounts.models import AccountMail, Link, Suppression
+from accounts.models import AccountMail, Link, Suppression, User
 
 log = structlog.get_logger(__name__)
 
@@ -44,12 +44,14 @@ def is_sendable(mail: AccountMail, now: datetime) -> bool:
     if mail.expires_at <= now:
         log.warning("account mail expired", kind=mail.kind, attempts=mail.attempts)
         return False
-    if mail.link:
-        return mail.link.used_at is None and not Suppression.objects.blocks(
-            mail.email, now
-        )
+    if mail.kind == AccountMail.Kind.STAFF_PASSWORD:
+        return User.objects.filter(email=mail.email, is_active=True).exists()
+    if Suppression.objects.blocks(mail.email, now):
+        return False
     if mail.kind == AccountMail.Kind.MOVE_NOTICE:
-        return not Suppression.objects.blocks(mail.email, now)
+        return True
+    if mail.link:
+        return mail.link.used_at is None
     with transaction.atomic():
         mail.link = issue_link(mail, now)
         if mail.link:
@@ -70,6 +72,8 @@ def issue_link(mail: AccountMail, now: datetime) -> Link | None:
 def send(mail: AccountMail) -> None:
     if mail.link:
         emails.send_link(mail.link)
+    elif mail.kind == AccountMail.Kind.STAFF_PASSWORD:
+        emails.send_staff_password_link(User.objects.get(email=mail.email))
     else:
         emails.send_move_notice(mail.email)
 

@@ -1,5 +1,6 @@
 """Rate limits, counted in Django's cache in fixed windows."""
 
+import contextlib
 import ipaddress
 import time
 from urllib.parse import quote
@@ -20,7 +21,6 @@ PERIOD_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 MAILS_PER_MAILBOX = ("3/h", "6/d")
 # A seminar that signs up together behind one gateway.
 FORMS_PER_NETWORK = "20/h"
-LOGINS_PER_NETWORK = "20/h"
 # Bounds how much mail others can make us send to one organisation.
 MAILS_PER_DOMAIN = "200/h"
 # Mailbox providers with millions of unrelated users.
@@ -64,14 +64,27 @@ def hit(group: str, value: str, limit: str) -> int:
     """
     maximum, _, unit = limit.partition("/")
     period = PERIOD_SECONDS[unit]
-    window, elapsed = divmod(int(time.time()), period)
-    key = f"rate:{quote(group)}:{quote(value)}:{period}:{window}"
+    key, seconds_left = window_key(group, value, period)
     try:
         count = increment(caches["default"], key, period)
     except RedisError as error:
         log.warning("redis is down, rate limits count per process", error=str(error))
         count = increment(caches["process"], key, period)
-    return period - elapsed if count > int(maximum) else 0
+    return seconds_left if count > int(maximum) else 0
+
+
+def clear(group: str, value: str, limit: str) -> None:
+    """Reset the count of the current window."""
+    key, _ = window_key(group, value, PERIOD_SECONDS[limit.partition("/")[2]])
+    caches["process"].delete(key)
+    with contextlib.suppress(RedisError):
+        caches["default"].delete(key)
+
+
+def window_key(group: str, value: str, period: int) -> tuple[str, int]:
+    """Return the cache key of the current window, and the seconds until it ends."""
+    window, elapsed = divmod(int(time.time()), period)
+    return f"rate:{quote(group)}:{quote(value)}:{period}:{window}", period - elapsed
 
 
 def increment(cache: BaseCache, key: str, timeout: int) -> int:
@@ -131,11 +144,6 @@ def client_network(request: HttpRequest) -> str:
 def hit_form(request: HttpRequest) -> int:
     """Count a form posted from the visitor's network."""
     return hit("forms", client_network(request), FORMS_PER_NETWORK)
-
-
-def hit_login(request: HttpRequest) -> int:
-    """Count a login attempt from the visitor's network."""
-    return hit("logins", client_network(request), LOGINS_PER_NETWORK)
 
 
 def hit_mailbox(email: str, ip: IPAddress | None = None) -> int:

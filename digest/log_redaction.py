@@ -9,7 +9,7 @@ from django.conf import settings
 
 # Django logs the path of every page that fails, and these paths hold readers' keys.
 READER_KEYS = re.compile(
-    r"(/(?:preferences|digests|submit|d|confirm|unsubscribe|address|block)/)[\w-]{8,}"
+    r"(/(?:preferences|digests|submit|d|confirm|unsubscribe|address|block|set-password)/)[\w-]{8,}"
 )
 # The password of user:password@ in any URL.
 URL_PASSWORDS = re.compile(r"(\w://[^\s/:@]*:)[^\s/@]+(?=@)")

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import structlog
+from django.urls import reverse_lazy
 from environs import Env
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -56,6 +57,9 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.sessions",
     "django.contrib.staticfiles",
+    "django_otp",
+    "django_otp.plugins.otp_static",
+    "django_otp.plugins.otp_totp",
     "csp",
 ]
 
@@ -70,6 +74,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "accounts.staff_sign_in.StaffAccessMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
@@ -261,9 +266,20 @@ UNFOLD = {
     "SITE_SYMBOL": "mark_email_read",
     "SHOW_HISTORY": True,
     "DASHBOARD_CALLBACK": "digest.admin.dashboard.dashboard_context",
+    "ACCOUNT": {
+        "navigation": [
+            {
+                "title": "Two-factor authentication",
+                "link": reverse_lazy("admin:accounts_user_two_factor"),
+            }
+        ]
+    },
     "SIDEBAR": {"navigation": "digest.admin.sidebar.sidebar_navigation"},
 }
 LOGIN_REDIRECT_URL = "admin:index"
+# Whether staff must set up an authenticator app before they can use the admin.
+REQUIRE_TWO_FACTOR = env.bool("REQUIRE_TWO_FACTOR", HTTPS)
+OTP_TOTP_ISSUER = SITE_NAME
 # The page that accounts links to from its mails, with a link's key as argument.
 PREFERENCES_URL_NAME = "preferences"
 

@@ -26,6 +26,7 @@ ENVIRONMENT = {
     "SITE_URL": "http://testserver",
     "SITE_NAME": "Paper Round",
     "BEHIND_PROXY": "false",
+    "REQUIRE_TWO_FACTOR": "false",
     "TRUSTED_PROXIES": "0",
     "CLICK_REDIRECT": "true",
     "LOG_LEVEL": "WARNING",

@@ -39,6 +39,7 @@ class Migration(migrations.Migration):
                 ('is_staff', models.BooleanField(default=False, help_text='Can sign in to the admin.', verbose_name='staff status')),
                 ('is_active', models.BooleanField(default=True, help_text='Clear this instead of deleting the account, so that the history keeps the name.', verbose_name='active')),
                 ('date_joined', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('two_factor_at', models.DateTimeField(editable=False, null=True, verbose_name='two-factor authentication since')),
                 ('groups', models.ManyToManyField(blank=True, help_text='The groups this user belongs to. A user will get all permissions granted to each of their groups.', related_name='user_set', related_query_name='user', to='auth.group', verbose_name='groups')),
                 ('user_permissions', models.ManyToManyField(blank=True, help_text='Specific permissions for this user.', related_name='user_set', related_query_name='user', to='auth.permission', verbose_name='user permissions')),
             ],
@@ -92,7 +93,7 @@ class Migration(migrations.Migration):
             name='AccountMail',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('sign_up', 'sign-up'), ('preferences', 'preferences link'), ('address', 'change of address'), ('move_notice', 'notice to the previous address')], max_length=16)),
+                ('kind', models.CharField(choices=[('sign_up', 'sign-up'), ('preferences', 'preferences link'), ('address', 'change of address'), ('move_notice', 'notice to the previous address'), ('staff_password', 'link to set a staff password')], max_length=16)),
                 ('email', models.EmailField(db_index=True, max_length=254, verbose_name='to')),
                 ('payload', models.JSONField(default=dict, help_text="The visitor's untrusted input that belongs to the request.")),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='requested')),

@@ -122,24 +122,3 @@ def test_migrate_grants_only_permissions_of_new_tables(editor):
 
     assert {"view_submission", "change_submission"} <= initial
     assert codenames(group) == initial - {"delete_topic"} | {"view_subscriber"}
-
-
-def log_in(client, password, url="192.0.2.7"):
-    return client.post(
-        reverse("admin:login"),
-        {"username": "chief@example.org", "password": password},
-        REMOTE_ADDR=url,
-    )
-
-
-def test_login_is_rate_limited_by_network(client, settings):
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    User.objects.create_superuser("chief@example.org", "a long passphrase")
-    for number in range(20):
-        log_in(client, f"guess {number}")
-
-    late = log_in(client, "a long passphrase")
-    elsewhere = log_in(client, "a long passphrase", "198.51.100.7")
-
-    assert "Too many sign-in attempts" in late.content.decode()
-    assert elsewhere.status_code == 302

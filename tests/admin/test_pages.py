@@ -91,6 +91,9 @@ def create_rows(rows=1):
         submission.requests.create(subscriber=reader, at=make.NOW)
         Recall.objects.create(paper=old.candidates.get().paper, reason=HOSTILE)
         Suppression.add(f"gone{number}@example.org", "manual")
+        AccountMail.objects.create(
+            kind="sign_up", email=f"new{number}@example.org", last_error=HOSTILE
+        )
         SendingPause.objects.trigger(HOSTILE, make.NOW, old)
         EmbeddingModel.objects.create(version=f"v{number}", content=b"model", papers=1)
         User.objects.create_user(f"staff{number}@example.org", is_staff=True)
