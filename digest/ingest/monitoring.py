@@ -13,7 +13,7 @@ from django.db.models.functions import Coalesce
 
 from digest.ingest.sources import arxiv_calendar
 from digest.ingest.sources.arxiv_calendar import Expected
-from digest.ingest.sources.listing import Listing
+from digest.ingest.sources.listing import Listing, ParsedDocument
 from digest.models import IngestRun, Paper
 
 Kind, FeedState = IngestRun.Kind, IngestRun.FeedState
@@ -239,13 +239,13 @@ def check_summary(now: datetime) -> CheckSummary:
 
 
 def classify_feed(
-    listings: Sequence[Listing], announced_before: set[str], now: datetime
+    parsed: ParsedDocument, announced_before: set[str], now: datetime
 ) -> tuple[IngestRun.FeedState, str]:
     """Judge an announcement feed; return its state and a note, empty if it is complete.
 
     `announced_before` are the identifiers announced on an earlier day.
     """
-    day = arxiv_calendar.today(now)
+    listings, day = parsed.listings, arxiv_calendar.today(now)
     is_expected = arxiv_calendar.expected(day) == Expected.PAPERS
     if not listings:
         return _classify_empty_feed(day, is_expected)
@@ -259,6 +259,9 @@ def classify_feed(
     if all(one.identifier in announced_before for one in listings):
         note = "stale: the previous batch again, with a current date"
         return FeedState.STALE, note
+    if not parsed.is_complete:
+        note = f"incomplete: the feed ends after {len(listings):,} entries"
+        return FeedState.INCOMPLETE, note
     if categories := repeated_categories(listings, announced_before):
         return FeedState.PARTLY_STALE, f"stale in {', '.join(categories)}"[:200]
     return FeedState.COMPLETE, ""

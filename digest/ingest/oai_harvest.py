@@ -19,7 +19,7 @@ from digest.ingest import monitoring, reconcile
 from digest.ingest.sources import arxiv_calendar, arxiv_oai, http
 from digest.ingest.sources.arxiv_oai import Page, TokenExpired, Window
 from digest.ingest.sources.listing import Listing, SourceError
-from digest.ingest.store import store
+from digest.ingest.store import add_refused, store
 from digest.models import IngestRun
 
 logger = logging.getLogger(__name__)
@@ -235,7 +235,8 @@ def _fetch_page(run: IngestRun, client: httpx.Client) -> Page:
 def _store_page(run: IngestRun, page: Page, now: datetime) -> None:
     """Store a page, its counts and the next token in one transaction."""
     run.pages += 1
-    run.records += len(page.listings) + len(page.deleted)
+    run.records += len(page.listings) + len(page.deleted) + len(page.refused)
+    add_refused(run, page.refused)
     run.expected_records = page.total or run.expected_records
     _set_next_token(run, page.token)
     run.heartbeat_at = timezone.now()

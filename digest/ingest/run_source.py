@@ -18,8 +18,11 @@ from digest.ingest.sources import (
     http,
     huggingface,
 )
-from digest.ingest.sources.listing import Listing, SourceError
-from digest.ingest.store import store
+from digest.ingest.sources.listing import (
+    ParsedDocument,
+    SourceError,
+)
+from digest.ingest.store import add_refused, store
 from digest.models import IngestRun, Paper
 from digest.text.arxiv_ids import parse_arxiv_id
 
@@ -34,7 +37,7 @@ HUGGINGFACE_DAYS = 14
 MAX_CLOCK_DIFFERENCE = timedelta(days=1)
 DETECTION_BYTES = 4_000  # at the start of a document, enough to detect its source
 
-Parse = Callable[[bytes], Sequence[Listing]]
+Parse = Callable[[bytes], ParsedDocument]
 Fetch = Callable[[], bytes]
 
 
@@ -108,11 +111,11 @@ def fetch_paper(run: IngestRun, now: datetime) -> IngestRun:
     return _run_document(run, fetch, _parse_one_paper, now)
 
 
-def _parse_one_paper(document: bytes) -> list[Listing]:
+def _parse_one_paper(document: bytes) -> ParsedDocument:
     page = arxiv_api.parse(document)
     if not page.listings:
         raise SourceError("arXiv knows no such paper: check the identifier")
-    return list(page.listings)
+    return page
 
 
 def _list_files(paths: Iterable[Path]) -> Iterator[Path]:
@@ -143,7 +146,7 @@ def _run_feed(
     url: str = settings.ARXIV_FEED_URL
     run = _new_run(Kind.FEED, "arxiv", arxiv_feed.feed_url(categories, url), now)
     run.categories = list(categories)
-    listings: list[Listing] = []
+    parsed = ParsedDocument()
 
     def fetch() -> bytes:
         known = _last_validators(run.origin)
@@ -152,14 +155,15 @@ def _run_feed(
         run.last_modified = document.validators.last_modified
         return document.body
 
-    def parse(document: bytes) -> list[Listing]:
-        listings.extend(_reject_future(arxiv_feed.parse(document).listings, now))
-        run.records = len(listings)
-        return listings
+    def parse(document: bytes) -> ParsedDocument:
+        nonlocal parsed
+        parsed = _reject_future(arxiv_feed.parse(document), now)
+        run.records = len(parsed.listings) + len(parsed.refused)
+        return parsed
 
     _run_document(run, fetch, parse, now)
     if run.state == State.DONE and not run.feed_state:
-        _judge_feed(run, listings, now)
+        _judge_feed(run, parsed, now)
     return run
 
 
@@ -170,14 +174,14 @@ def _last_validators(origin: str) -> http.Validators:
     return http.Validators(last.etag, last.last_modified) if last else http.Validators()
 
 
-def _judge_feed(run: IngestRun, listings: Sequence[Listing], now: datetime) -> None:
+def _judge_feed(run: IngestRun, parsed: ParsedDocument, now: datetime) -> None:
     """Record whether the stored feed was complete, empty, late or stale."""
-    names = [one.identifier for one in listings]
+    names = [one.identifier for one in parsed.listings]
     earlier = Paper.objects.filter(
         identifier__in=names, announced_on__lt=arxiv_calendar.today(now)
     )
     announced_before = set(earlier.values_list("identifier", flat=True))
-    run.feed_state, run.note = monitoring.classify_feed(listings, announced_before, now)
+    run.feed_state, run.note = monitoring.classify_feed(parsed, announced_before, now)
     run.save(update_fields=["feed_state", "note"])
 
 
@@ -199,23 +203,27 @@ def _run_huggingface_day(client: httpx.Client, day: date, now: datetime) -> Inge
     def fetch() -> bytes:
         return huggingface.fetch(client, day, url)
 
-    def parse(document: bytes) -> Sequence[Listing]:
+    def parse(document: bytes) -> ParsedDocument:
         # Counts from the network are as of now.
-        return _reject_future(huggingface.parse(document, read_at=now).listings, now)
+        return _reject_future(huggingface.parse(document, read_at=now), now)
 
     return _run_document(run, fetch, parse, now)
 
 
-def _reject_future(listings: Sequence[Listing], now: datetime) -> Sequence[Listing]:
-    """Return the listings; raises SourceError for a future day: stored days are permanent."""
+def _reject_future(parsed: ParsedDocument, now: datetime) -> ParsedDocument:
+    """Return the document; raises SourceError for a future day: stored days are permanent."""
     latest = now.date() + MAX_CLOCK_DIFFERENCE
-    for one in listings:
+    for one in parsed.listings:
         if one.announced_on and one.announced_on > latest:
             raise SourceError(
                 f"the paper {one.identifier} is dated {one.announced_on}, in the future: "
                 "fetch it again, or correct the clock of this machine"
             )
-    return listings
+    return parsed
+
+
+def _deleted_papers(parsed: ParsedDocument) -> tuple[str, ...]:
+    return parsed.deleted if isinstance(parsed, arxiv_oai.Page) else ()
 
 
 def _new_run(
@@ -234,7 +242,9 @@ def _run_document(
         document = fetch()
         if parse is None:
             run.source, parse = detect_source(document)
-        store(parse(document), run, now)
+        parsed = parse(document)
+        add_refused(run, parsed.refused)
+        store(parsed.listings, run, now, _deleted_papers(parsed))
     except http.NotModified:
         run.feed_state, run.note = (
             FeedState.UNCHANGED,
@@ -255,7 +265,7 @@ def detect_source(document: bytes) -> tuple[str, Parse]:
     if start[:1] == b"<":
         return "arxiv", _arxiv_parser(start[:DETECTION_BYTES])
     if start[:1] == b"[":
-        return "huggingface", lambda document: huggingface.parse(document).listings
+        return "huggingface", huggingface.parse
     if not start:
         raise SourceError("the document is empty: fetch it again")
     raise SourceError(
@@ -267,10 +277,10 @@ def detect_source(document: bytes) -> tuple[str, Parse]:
 def _arxiv_parser(start: bytes) -> Parse:
     """Choose among OAI-PMH, API and feed by the names in the first lines."""
     if b"<OAI-PMH" in start:
-        return lambda document: list(arxiv_oai.parse(document).listings)
+        return arxiv_oai.parse
     if b":totalResults" in start:
-        return lambda document: list(arxiv_api.parse(document).listings)
-    return lambda document: arxiv_feed.parse(document).listings
+        return arxiv_api.parse
+    return arxiv_feed.parse
 
 
 def _fail_run(run: IngestRun, reason: str, error: Exception) -> None:

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from operator import attrgetter
 
 from django.db import transaction
 
 from digest.ingest.pg_copy import ConcurrentInsert, Row, insert_papers, update_papers
-from digest.ingest.sources.listing import Listing, Measurement
+from digest.ingest.sources.listing import Listing, Measurement, RefusedRecord
 from digest.models import AttentionSample, IngestRun, Paper, Recall
 from digest.text.plain import to_plain_names, to_plain_text
 
@@ -31,6 +31,8 @@ _COMPARED_COLUMNS = (
 )
 # Another process may insert some of the new papers first; they exist at the next try.
 MAX_STORE_RETRIES = 3
+# Kept on a run; a harvest of many pages stays readable.
+MAX_REFUSED_RECORDS = 200
 _EMBEDDED_COLUMNS = {"title", "abstract"}
 
 # Values by time, for each paper, source and kind.
@@ -46,6 +48,7 @@ class Counts:
     unchanged: int
     samples: int
     withdrawn: int = 0
+    restored: int = 0
 
 
 def store(
@@ -59,8 +62,9 @@ def store(
     A paper is identified without its version. A higher version replaces the text and
     keeps the announcement day. Hugging Face fills empty columns and never overwrites
     arXiv. Storing the same listing again changes nothing. Withdrawn and `deleted` papers
-    (identifiers) are recalled, so that no later mail includes them. A run with a
-    resumption token stays running; any other run is done.
+    (identifiers) are recalled, so that no later mail includes them; a version history
+    whose last version is available lifts that recall. A run with a resumption token
+    stays running; any other run is done.
     """
     merged = _merge_listings(listings)
     for _ in range(MAX_STORE_RETRIES):
@@ -86,9 +90,14 @@ def _store(
     AttentionSample.objects.bulk_create(samples, ignore_conflicts=True, batch_size=1000)
     changed = revised | {sample.paper_id for sample in samples}
     updated = sum(row["pk"] in changed for row in existing.values())
-    withdrawn = _recall_withdrawn(merged, deleted)
-    unchanged = len(existing) - updated
-    counts = Counts(len(new), updated, unchanged, len(samples), withdrawn)
+    counts = Counts(
+        new=len(new),
+        updated=updated,
+        unchanged=len(existing) - updated,
+        samples=len(samples),
+        withdrawn=_recall_withdrawn(merged, deleted),
+        restored=_lift_recalls(merged),
+    )
     _add_counts(run, counts)
     return counts
 
@@ -314,9 +323,40 @@ def _recall_withdrawn(merged: Mapping[str, Listing], deleted: Iterable[str]) -> 
     if not names:
         return 0
     papers = Paper.objects.filter(identifier__in=names, recall=None)
-    recalls = [Recall(paper=paper, reason=WITHDRAWN) for paper in papers.only("pk")]
+    recalls = [
+        Recall(paper=paper, reason=WITHDRAWN, is_withdrawal=True)
+        for paper in papers.only("pk")
+    ]
     Recall.objects.bulk_create(recalls, ignore_conflicts=True)
     return len(recalls)
+
+
+def _lift_recalls(merged: Mapping[str, Listing]) -> int:
+    """Lift the recalls of withdrawn papers that are available again; return their number.
+
+    A record older than the stored version says nothing about it.
+    """
+    available = {name: one for name, one in merged.items() if one.is_available}
+    if not available:
+        return 0
+    recalls = Recall.objects.withdrawals().filter(paper__identifier__in=available)
+    restored = [
+        pk
+        for pk, name, version in recalls.values_list(
+            "pk", "paper__identifier", "paper__version"
+        )
+        if available[name].version >= version
+    ]
+    Recall.objects.filter(pk__in=restored).delete()
+    return len(restored)
+
+
+def add_refused(run: IngestRun, refused: Iterable[RefusedRecord]) -> None:
+    """Add refused records to the run, for the operator; identical ones once."""
+    rows = [asdict(record) for record in refused]
+    known = run.refused_records
+    new = [row for row in rows if row not in known]
+    run.refused_records = [*known, *new][:MAX_REFUSED_RECORDS]
 
 
 def _add_counts(run: IngestRun, counts: Counts) -> None:
@@ -326,6 +366,7 @@ def _add_counts(run: IngestRun, counts: Counts) -> None:
     run.unchanged += counts.unchanged
     run.samples += counts.samples
     run.withdrawn += counts.withdrawn
+    run.restored += counts.restored
     if not run.token:
         run.finish(IngestRun.State.DONE)
     run.save()

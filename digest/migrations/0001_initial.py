@@ -257,7 +257,8 @@ class Migration(migrations.Migration):
             name='Recall',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('reason', models.CharField(help_text='Why, for whoever looks later.', max_length=200)),
+                ('reason', models.CharField(help_text='Why it was recalled.', max_length=200)),
+                ('is_withdrawal', models.BooleanField(default=False, help_text='A restored version lifts such a recall.', verbose_name='withdrawn by its source')),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('paper', models.OneToOneField(help_text='The paper that nobody is mailed any more.', on_delete=django.db.models.deletion.CASCADE, related_name='recall', to='digest.paper')),
             ],

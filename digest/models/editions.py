@@ -1,5 +1,6 @@
 """One day's papers: curated while open, then frozen for ever."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -160,6 +161,18 @@ class Candidate(models.Model):
         return super().delete(*args, **kwargs)
 
 
+class RecallQuerySet(models.QuerySet["Recall"]):
+    """Recalls by their cause."""
+
+    def withdrawals(self) -> Self:
+        return self.filter(is_withdrawal=True)
+
+    def withdrawn_among(self, identifiers: Iterable[str]) -> set[str]:
+        """Return those of these papers that their source withdrew."""
+        rows = self.withdrawals().filter(paper__identifier__in=set(identifiers))
+        return set(rows.values_list("paper__identifier", flat=True))
+
+
 class Recall(models.Model):
     """A paper that must not be mailed any more, though an edition holding it is frozen."""
 
@@ -169,8 +182,15 @@ class Recall(models.Model):
         related_name="recall",
         help_text="The paper that nobody is mailed any more.",
     )
-    reason = models.CharField(max_length=200, help_text="Why, for whoever looks later.")
+    reason = models.CharField(max_length=200, help_text="Why it was recalled.")
+    is_withdrawal = models.BooleanField(
+        "withdrawn by its source",
+        default=False,
+        help_text="A restored version lifts such a recall.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = RecallQuerySet.as_manager()
 
     def __str__(self) -> str:
         return f"{self.paper.identifier} recalled: {self.reason}"

@@ -13,7 +13,7 @@ from accounts.models import Link, Subscriber
 from digest import follows
 from digest.feedback import clicks, paper_feedback
 from digest.mailer import compose, retention
-from digest.models import Candidate, Digest, Follow
+from digest.models import Candidate, Digest, Follow, Recall
 from digest.site.decorators import private_page, replace_mail_policy
 from digest.site.errors import not_found
 from digest.site.link_access import (
@@ -97,6 +97,7 @@ def feedback_page(
     context = {
         "digest": digest,
         "card": candidate.card,
+        "withdrawn": Recall.objects.withdrawn_among([candidate.paper.identifier]),
         "verb": verb,
         "opinion": stored_opinion(digest.subscriber, candidate.paper.identifier),
         "is_full": bool(request.GET.get("full")),

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 from digest import follows
 from digest.cards import card
 from digest.ingest.sources import arxiv_calendar
-from digest.models import Candidate, Paper, Topic
+from digest.models import Candidate, Paper, Recall, Topic
 from digest.site import paper_rows
 from digest.site.errors import not_found
 
@@ -86,6 +86,7 @@ def render_day(request: HttpRequest, day: date) -> HttpResponse:
         "day": day,
         "page": page,
         "cards": [card(paper) for paper in page],
+        "withdrawn": Recall.objects.withdrawn_among(p.identifier for p in page),
         "previous_day": previous,
         "next_day": following,
         "counts": announce_type_counts(day),

@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from digest.cards import card
-from digest.models import Paper
+from digest.models import Paper, Recall
 from digest.ranking import search
 from digest.site.bibtex import format_bibtex
 from digest.site.decorators import refuse_if
@@ -33,10 +33,11 @@ def search_page(request: HttpRequest) -> HttpResponse:
     q, day = search_query(request), Paper.objects.newest_day(timezone.now())
     if not q and day:
         return render_day(request, day)
-    results = search.search(q, limit=MAX_RESULTS)
+    papers = [paper for paper, _ in search.search(q, limit=MAX_RESULTS)]
     context = {
         "q": q,
-        "cards": [card(paper) for paper, _ in results],
+        "cards": [card(paper) for paper in papers],
+        "withdrawn": Recall.objects.withdrawn_among(p.identifier for p in papers),
         "requested_interests": [f"search:{q}"] if q else [],
     }
     return render(request, "pages/search.html", context)
@@ -50,10 +51,12 @@ def paper_page(request: HttpRequest, identifier: str) -> HttpResponse:
     if paper is None:
         return redirect_version(request, identifier)
     related = search.related([paper], timezone.now(), RELATED_PAPERS)
+    shown = [paper, *(other for other, _ in related)]
     context = {
         "paper": paper,
         "card": card(paper),
         "bibtex": format_bibtex(paper),
+        "withdrawn": Recall.objects.withdrawn_among(p.identifier for p in shown),
         "related": [
             (card(other), CO_READERSHIP_REASON if is_shared else "")
             for other, is_shared in related
