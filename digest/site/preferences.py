@@ -85,6 +85,13 @@ class ContentForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the 
 def preferences(request: HttpRequest, link: Link) -> HttpResponse:
     if request.method != "POST":
         return render(request, "pages/preferences.html", page_context(request, link))
+    if followed := followed_mutes(link.subscriber, request.POST):
+        context = page_context(request, link) | {
+            "followed_mutes": followed,
+            "mute_kind": request.POST.get("kind", ""),
+            "mute_value": request.POST.get("value", ""),
+        }
+        return render(request, "pages/preferences.html", context)
     message = apply_action(link, request.POST, timezone.now())
     url = f"{reverse('preferences', args=[link.key])}?message={message}"
     section = request.POST.get("section")
@@ -116,6 +123,7 @@ def page_context(request: HttpRequest, link: Link) -> dict[str, Any]:
         "message": MESSAGES.get(message, ""),
         "section": section if section in SECTIONS else "",
         "is_error": message in ERRORS,
+        "followed_mutes": [],
         "requested": [name for _, name in requested_interests(link)],
         "follows": follows_by_section(subscriber),
         "topics": topic_choices(subscriber),
@@ -233,18 +241,34 @@ def mute_entered(subscriber: Subscriber, form: QueryDict, now: datetime) -> str:
 
 def store_entered(subscriber: Subscriber, form: QueryDict, weight: float) -> str:
     """Follow or mute what was entered; keywords and categories may be several."""
-    kind, text = form.get("kind", ""), form.get("value", "")
+    kind = form.get("kind", "")
     if kind not in ENTERED_KINDS:
         return "invalid"
-    values = text.split(",")[: follows.MAX_INTERESTS] if kind in LIST_KINDS else [text]
     saved = [
         follows.follow(subscriber, kind, value, weight)
-        for value in values
-        if value.strip()
+        for value in entered_values(form)
     ]
     if saved and all(saved):
         return "saved"
     return "category" if kind == Kind.CATEGORY else "not_saved"
+
+
+def entered_values(form: QueryDict) -> list[str]:
+    kind, text = form.get("kind", ""), form.get("value", "")
+    values = text.split(",")[: follows.MAX_INTERESTS] if kind in LIST_KINDS else [text]
+    return [value for value in values if value.strip()]
+
+
+def followed_mutes(subscriber: Subscriber, form: QueryDict) -> list[str]:
+    """Return the followed interests that an unconfirmed form would mute."""
+    if form.get("action") != "mute" or form.get("confirmed"):
+        return []
+    kind = form.get("kind", "")
+    values = [follows.clean_value(kind, value) for value in entered_values(form)]
+    followed = subscriber.follows.filter(
+        weight__gt=0, interest__kind=kind, interest__value__in=values
+    )
+    return list(followed.values_list("interest__value", flat=True))
 
 
 def remove_interest(subscriber: Subscriber, form: QueryDict, now: datetime) -> str:

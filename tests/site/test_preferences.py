@@ -109,6 +109,34 @@ def test_entries_are_stored_or_refused_with_a_message(client, url, ada, form, ex
 
 
 @pytest.mark.parametrize(
+    ("kind", "followed", "entered"),
+    [
+        ("keyword", "int4", "  INT4, blockchain"),
+        ("author", "Ada Okafor", "Ada Okafor"),
+        ("category", "cs.CR", "cs.cr"),
+    ],
+)
+def test_muting_a_followed_interest_asks_first(
+    client, url, ada, kind, followed, entered
+):
+    follows.follow(ada, kind, followed)
+    form = {"action": "mute", "kind": kind, "value": entered, "section": "mutes"}
+    before = stored(ada)
+
+    page = body(client.post(url, form))
+
+    assert stored(ada) == before
+    section = page.partition('id="mutes"')[2].partition("</section>")[0]
+    assert "You follow" in section
+    assert 'name="confirmed"' in section
+
+    client.post(url, form | {"confirmed": "1"})
+
+    assert {weight for _, _, weight in stored(ada)} == {-1.0}
+    assert len(stored(ada)) == len(entered.split(","))
+
+
+@pytest.mark.parametrize(
     ("section", "form"),
     [
         ("words", {"action": "follow", "kind": "keyword", "value": "int4"}),
