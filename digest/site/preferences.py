@@ -18,7 +18,7 @@ from accounts import links
 from accounts.models import Link, Subscriber, Suppression
 from digest import follows
 from digest.feedback.implicit_follows import forget_opened
-from digest.models import Edition, Follow, Interest, Topic
+from digest.models import Digest, Edition, Follow, Interest, SendingPause, Topic
 from digest.ranking import choose
 from digest.reasons import load_names
 from digest.site import paper_rows
@@ -118,8 +118,9 @@ def page_context(request: HttpRequest, link: Link) -> dict[str, Any]:
         "subscriber": subscriber,
         "is_suppressed": Suppression.objects.blocks(subscriber.email, now),
         "is_paused": bool(subscriber.paused_until and subscriber.paused_until > now),
-        "is_welcome": bool(request.GET.get("welcome")),
-        "has_edition": Edition.objects.frozen().exists(),
+        "first_digest": first_digest_text(subscriber, now)
+        if request.GET.get("welcome")
+        else "",
         "message": MESSAGES.get(message, ""),
         "section": section if section in SECTIONS else "",
         "is_error": message in ERRORS,
@@ -135,6 +136,28 @@ def page_context(request: HttpRequest, link: Link) -> dict[str, Any]:
         "weekdays": Subscriber.Weekday.choices,
         "preview": preview_next_digest(subscriber, now),
     }
+
+
+def first_digest_text(subscriber: Subscriber, now: datetime) -> str:
+    """Say when a new reader's first digest comes, from the rows that decide it."""
+    edition = Edition.objects.frozen().order_by("day").last()
+    digest = subscriber.digests.filter(edition=edition).first() if edition else None
+    outcome = digest.outcome if digest else ""
+    if outcome == Digest.Outcome.ACCEPTED:
+        return "Your first digest was sent"
+    if outcome in (Digest.Outcome.PENDING, Digest.Outcome.UNKNOWN) or (
+        edition and not digest and is_welcome_due(edition, subscriber, now)
+    ):
+        return "Your first digest is on its way"
+    return "Your first digest arrives when the next papers are announced"
+
+
+def is_welcome_due(edition: Edition, subscriber: Subscriber, now: datetime) -> bool:
+    """Whether the frozen edition is sent to a reader who has just confirmed."""
+    reader = Subscriber.objects.mailable(now).not_suppressed().filter(pk=subscriber.pk)
+    if SendingPause.objects.blocking(edition.pk).exists() or not reader.exists():
+        return False
+    return subscriber.wants_note or bool(choose.preview_for(edition, subscriber, now))
 
 
 def requested_interests(link: Link) -> list[tuple[Interest, str]]:

@@ -9,7 +9,7 @@ from django.utils import timezone
 from accounts.models import Link, Subscriber, Suppression
 from digest import follows
 from digest.feedback import paper_feedback
-from digest.models import Digest, Interest, Paper
+from digest.models import Digest, Interest, Paper, SendingPause
 from tests import make
 from tests.site.conftest import HOSTILE, body
 
@@ -519,15 +519,42 @@ def test_requested_interests_are_read_from_the_link_only(client, url, ada, editi
     assert stored(ada) == set()
 
 
-def test_welcome_announces_a_digest_only_where_an_edition_is_frozen(
-    client, url, edition
-):
-    before = body(client.get(f"{url}?welcome=1"))
-    make.frozen(edition)
-    after = body(client.get(f"{url}?welcome=1"))
+WELCOMES = {
+    "due": "is on its way",
+    "sent": "was sent",
+    "not frozen": "arrives when",
+    "sending paused": "arrives when",
+    "already skipped": "arrives when",
+    "failed": "arrives when",
+    "no match": "arrives when",
+    "suppressed": "arrives when",
+}
 
-    assert "arrives when the next papers are announced" in before
-    assert "is on its way" in after
+
+@pytest.mark.parametrize(("case", "text"), WELCOMES.items())
+def test_welcome_says_that_a_digest_is_sent_only_where_it_is(
+    client, url, ada, edition, case, text
+):
+    if case != "not frozen":
+        make.frozen(edition)
+    match case:
+        case "sent":
+            make.digest(make.batch(edition, [ada]), ada, outcome="accepted")
+        case "failed":
+            make.digest(make.batch(edition, [ada]), ada, outcome="failed")
+        case "already skipped":
+            make.digest(make.batch(edition, [ada]), ada, outcome="skipped")
+        case "sending paused":
+            SendingPause.objects.trigger("test", timezone.now())
+        case "no match":
+            Subscriber.objects.update(fill_mode="followed_only")
+            follows.follow(ada, "keyword", "nothing that any paper says")
+        case "suppressed":
+            Suppression.add(ada.email, "complaint")
+
+    page = body(client.get(f"{url}?welcome=1"))
+
+    assert f"Your first digest {text}" in page
 
 
 def test_page_needs_thirty_queries_however_many_follows(
