@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from django.db.models import Max, Q
+from django.db.models import Max, Min, Q
+from django.db.models.functions import Coalesce
 
 from digest.models import Digest
 
@@ -18,12 +19,16 @@ HISTORY_WINDOW = timedelta(days=30)
 
 @dataclass(frozen=True)
 class EmptyDigest:
-    """What the note says. `previous` is the day of the reader's digest before it, `last_match` of the last with papers."""
+    """What the note says.
+
+    `previous` is the day of the reader's digest before it; `unmatched_since` that of the
+    last digest with papers, or of the first digest where none had any.
+    """
 
     day: date
     papers_checked: int
     previous: date | None
-    last_match: date | None
+    unmatched_since: date | None
 
     @property
     def period(self) -> str:
@@ -34,8 +39,8 @@ class EmptyDigest:
     @property
     def suggests_more(self) -> bool:
         """Whether the reader had no match for a week or longer."""
-        start = self.last_match or self.day - HISTORY_WINDOW
-        return self.previous is not None and self.day - start >= SUGGEST_AFTER
+        start = self.unmatched_since
+        return start is not None and self.day - start >= SUGGEST_AFTER
 
 
 def load_empty_digests(digests: Sequence[Digest]) -> dict[int, EmptyDigest]:
@@ -57,7 +62,7 @@ def load_empty_digests(digests: Sequence[Digest]) -> dict[int, EmptyDigest]:
 def earlier_digest_days(
     day: date, readers: Sequence[int]
 ) -> dict[int, tuple[date, date | None]]:
-    """Return per reader the days of the digest before `day`, sent or not, and of the last with papers."""
+    """Return per reader `previous` and `unmatched_since` of digests before `day`, sent or not."""
     earlier = Digest.objects.filter(
         subscriber__in=readers,
         edition__day__lt=day,
@@ -65,7 +70,9 @@ def earlier_digest_days(
     )
     days = earlier.values("subscriber").annotate(
         previous=Max("edition__day"),
-        last_match=Max("edition__day", filter=~Q(packed_picks=b"")),
+        unmatched_since=Coalesce(
+            Max("edition__day", filter=~Q(packed_picks=b"")), Min("edition__day")
+        ),
     )
-    rows = days.values_list("subscriber", "previous", "last_match").order_by()
-    return {reader: (previous, last_match) for reader, previous, last_match in rows}
+    rows = days.values_list("subscriber", "previous", "unmatched_since").order_by()
+    return {reader: (previous, since) for reader, previous, since in rows}

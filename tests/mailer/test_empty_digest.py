@@ -103,25 +103,25 @@ DAY = make.DAY
 
 
 @pytest.mark.parametrize(
-    ("last", "full", "when", "is_dry"),
+    ("previous", "unmatched_since", "period", "suggests_more"),
     [
         (None, None, "today", False),  # the first digest of all
         (1, 1, "today", False),
         (4, 4, "today", False),  # after a long weekend
         (1, 6, "today", False),
         (1, 7, "today", True),  # five working days of nothing
-        (1, None, "today", True),  # nothing in all that we look back
         (7, 7, "this week", True),  # weekly: one note is a week
-        (7, None, "this week", True),
     ],
 )
-def test_period_and_suggestion_follow_from_earlier_digests(last, full, when, is_dry):
+def test_period_and_suggestion_follow_from_earlier_digests(
+    previous, unmatched_since, period, suggests_more
+):
     def ago(days):
         return None if days is None else DAY - timedelta(days=days)
 
-    found = EmptyDigest(DAY, 3, ago(last), ago(full))
+    note = EmptyDigest(DAY, 3, ago(previous), ago(unmatched_since))
 
-    assert (found.period, found.suggests_more) == (when, is_dry)
+    assert (note.period, note.suggests_more) == (period, suggests_more)
 
 
 def test_a_week_without_matches_suggests_trending_papers(ada):
@@ -136,6 +136,23 @@ def test_a_week_without_matches_suggests_trending_papers(ada):
     offer = f"http://testserver/preferences/{note.key}"
     assert f"follow a broader topic:\n{offer}\n" in mail.text
     assert f'href="{offer}"' in mail.html
+
+
+def test_a_new_reader_is_not_said_to_be_a_week_without_a_match(ada):
+    make_digest(ada, papers=0, days_ago=1)
+
+    mail = compose.compose_digest(make_digest(ada, papers=0))
+
+    assert "for a week" not in mail.text + mail.html
+
+
+def test_a_week_of_notes_from_the_first_digest_on_suggests_trending_papers(ada):
+    for days in (7, 4, 3, 2, 1):
+        make_digest(ada, papers=0, days_ago=days)
+
+    mail = compose.compose_digest(make_digest(ada, papers=0))
+
+    assert "a match for a week" in mail.text
 
 
 def test_a_weekly_readers_note_is_about_the_week(ada):
