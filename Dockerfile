@@ -8,4 +8,4 @@ COPY . .
 RUN useradd --system --home-dir /app round && mkdir -p -m 0700 var && chown round var
 USER round
 EXPOSE 8000
-CMD ["gunicorn", "digest.wsgi", "--bind", "0.0.0.0:8000", "--workers", "2", "--threads", "4"]
+CMD ["gunicorn", "--config", "python:digest.gunicorn_config", "digest.wsgi"]

@@ -128,7 +128,9 @@ def test_commands_of_the_services_run_on_postgresql_and_redis(
     )
     commands = {n: s.get("command") for n, s in COMPOSE["services"].items()}
     port, log = processes.free_port(), tmp_path / "log"
-    web = ["gunicorn", "digest.wsgi", "--bind", f"127.0.0.1:{port}", "--workers", "1"]
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    web = json.loads(re.search(r"^CMD (\[.*\])$", dockerfile, re.M)[1])
+    web += ["--bind", f"127.0.0.1:{port}", "--workers", "1"]
 
     subprocess.run(
         [sys.executable, *commands["setup"][1:]],

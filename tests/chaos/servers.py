@@ -13,7 +13,8 @@ from tests import services
 WORKER = ("celery", "-A", "tests.chaos.app", "worker", "--pool", "threads")
 WORKER += ("--concurrency", "2", "--loglevel", "WARNING", "--without-mingle")
 BEAT = ("celery", "-A", "tests.chaos.app", "beat", "--loglevel", "WARNING")
-WEB = ("gunicorn", "digest.wsgi", "--threads", "4", "--log-level", "warning")
+WEB = ("gunicorn", "--config", "python:digest.gunicorn_config", "--workers", "1")
+WEB += ("--log-level", "warning", "digest.wsgi")
 
 
 class World:

@@ -271,16 +271,8 @@ WORKER_COMMAND = [
 
 def web_command(port: str) -> list[str]:
     """gunicorn with one process, because rate limits are kept in its memory."""
-    return [
-        "gunicorn",
-        "digest.wsgi",
-        "--bind",
-        f"127.0.0.1:{port}",
-        "--workers",
-        "1",
-        "--threads",
-        "8",
-    ]
+    options = ["--config", "python:digest.gunicorn_config", "--workers", "1"]
+    return ["gunicorn", *options, "--bind", f"127.0.0.1:{port}", "digest.wsgi"]
 
 
 def wait_for_port(port: int) -> None:
