@@ -20,7 +20,6 @@ from digest.site.request_limits import READING_LISTS_PER_NETWORK, refuse_over_li
 
 # Twice the size of three hundred BibTeX records with abstracts.
 MAX_LIST_SIZE = 1_000_000  # bytes of a file, characters of a text
-LISTED_TITLES = 10
 UNFOLDED_PAPERS = 12
 RELATED_PAPERS = 8
 CO_READERSHIP_REASON = "Also followed by readers of your papers"
@@ -111,7 +110,6 @@ def list_context(reader: Subscriber) -> dict[str, Any]:
         "unfolded": UNFOLDED_PAPERS,
         "fetching": [identifier for identifier, not_found in pending if not not_found],
         "not_on_arxiv": [identifier for identifier, not_found in pending if not_found],
-        "listed_titles": LISTED_TITLES,
         "max_papers": follows.MAX_EXAMPLE_PAPERS,
     }
 

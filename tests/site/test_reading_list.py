@@ -45,7 +45,10 @@ def test_stored_papers_are_followed_and_others_fetched(client, url, ada):
         in status_message(page)
     )
     assert followed(ada) == {stored}
-    assert "<code>&lt;b&gt;x&lt;/b&gt;</code>" in body(page)
+    assert (
+        "<td>&lt;b&gt;x&lt;/b&gt;</td><td>No arXiv ID or title in this line</td>"
+        in body(page)
+    )
     assert "<img" not in body(page)
     assert "2401.00001, 2401.00002" in body(page)
 

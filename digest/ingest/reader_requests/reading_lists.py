@@ -1,8 +1,9 @@
 """Reading lists: follow the papers of a list that a reader pasted or uploaded."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 from django.db.models.functions import Lower, Substr
 
@@ -20,13 +21,25 @@ FETCHING_LISTS_LIMIT = "20/d"
 TITLE_PREFIX_LENGTH = 4
 
 
+class Result(StrEnum):
+    """What became of one entry of a list."""
+
+    FOLLOWED = "followed"
+    FETCHING = "being fetched from arXiv"
+    NOT_ON_ARXIV = "not on arXiv"
+    DISLIKED = "skipped, because you asked for less like it"
+    OVER_LIMIT = "not added: over the limit"
+    TITLE_NOT_FOUND = "title not found; add its arXiv ID"
+    NO_IDENTIFIER = "no arXiv ID or title in this line"
+
+
 @dataclass(frozen=True)
 class Report:
     """Result of a list: numbers of papers, and what was not understood.
 
     `unheard`: arXiv has no such paper. `left`: not taken for lack of room, or because the
     reader's daily limit is used up (`is_much`). `missing`: titles that are not stored.
-    `named`: some of the `unread` lines.
+    `named`: some of the `unread` lines. `results`: each entry with what became of it.
     """
 
     followed: int = 0
@@ -39,6 +52,7 @@ class Report:
     missing: tuple[str, ...] = ()
     is_cut: bool = False
     is_much: bool = False
+    results: tuple[tuple[str, Result], ...] = field(default=(), compare=False)
 
 
 def follow_reading_list(
@@ -50,7 +64,7 @@ def follow_reading_list(
     requested = list(dict.fromkeys((*reading_list.identifiers, *by_title.values())))
     followed = follows.follow_papers(reader, requested)
     rest = set(requested).difference(followed)
-    disliked = _count_disliked(reader, rest)
+    disliked = _disliked_among(reader, rest)
     stored = Paper.objects.filter(identifier__in=rest)
     rest -= set(stored.values_list("identifier", flat=True))
     unknown = [identifier for identifier in requested if identifier in rest]
@@ -58,14 +72,24 @@ def follow_reading_list(
     if may_fetch:
         _request_unknown(reader, unknown, now)
     pending = PendingPaper.objects.filter(subscriber=reader, identifier__in=unknown)
-    not_found = list(pending.values_list("not_found", flat=True))
+    is_not_found = dict(pending.values_list("identifier", "not_found"))
+    not_found = list(is_not_found.values())
+    by_identifier = {
+        **dict.fromkeys(requested, Result.OVER_LIMIT),
+        **dict.fromkeys(followed, Result.FOLLOWED),
+        **dict.fromkeys(disliked, Result.DISLIKED),
+        **{
+            identifier: Result.NOT_ON_ARXIV if missing else Result.FETCHING
+            for identifier, missing in is_not_found.items()
+        },
+    }
     not_followed = len(requested) - len(followed)
     return Report(
         followed=len(followed),
         fetching=not_found.count(False),
         unheard=not_found.count(True),
-        disliked=disliked,
-        left=reading_list.over_limit + not_followed - disliked - len(not_found),
+        disliked=len(disliked),
+        left=reading_list.over_limit + not_followed - len(disliked) - len(not_found),
         unread=reading_list.unrecognized_count,
         named=reading_list.unrecognized,
         missing=tuple(
@@ -75,6 +99,23 @@ def follow_reading_list(
         ),
         is_cut=reading_list.is_truncated,
         is_much=not may_fetch,
+        results=_list_results(reading_list, by_title, by_identifier),
+    )
+
+
+def _list_results(
+    reading_list: bibliography.Bibliography,
+    by_title: dict[str, str],
+    by_identifier: dict[str, Result],
+) -> tuple[tuple[str, Result], ...]:
+    titles = [
+        (title, by_title.get(bibliography.normalize_title(title), ""))
+        for title in reading_list.titles
+    ]
+    return (
+        *((one, by_identifier[one]) for one in reading_list.identifiers),
+        *((t, by_identifier.get(i, Result.TITLE_NOT_FOUND)) for t, i in titles),
+        *((line, Result.NO_IDENTIFIER) for line in reading_list.unrecognized),
     )
 
 
@@ -97,10 +138,11 @@ def _lower_ascii(text: str) -> str:
     return "".join(char.lower() if char.isascii() else char for char in text)
 
 
-def _count_disliked(reader: Subscriber, identifiers: set[str]) -> int:
-    """Count the papers that the reader marked "less like this"."""
+def _disliked_among(reader: Subscriber, identifiers: set[str]) -> set[str]:
+    """Return the papers that the reader marked "less like this"."""
     mutes = reader.follows.filter(weight__lte=0, interest__kind=Interest.Kind.PAPER)
-    return mutes.filter(interest__value__in=identifiers).count()
+    rows = mutes.filter(interest__value__in=identifiers)
+    return set(rows.values_list("interest__value", flat=True))
 
 
 def _is_over_limit(reader: Subscriber) -> bool:

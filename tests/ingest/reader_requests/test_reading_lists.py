@@ -4,7 +4,11 @@ import pytest
 
 from digest import follows
 from digest.ingest.reader_requests import reading_lists
-from digest.ingest.reader_requests.reading_lists import Report, follow_reading_list
+from digest.ingest.reader_requests.reading_lists import (
+    Report,
+    Result,
+    follow_reading_list,
+)
 from digest.models import Follow, PendingPaper
 from tests import make
 from tests.make import NOW
@@ -106,6 +110,29 @@ def test_a_reader_has_papers_fetched_by_twenty_lists_a_day(ada):
     assert reports[-1] == Report(left=1, is_much=True)
     assert follow_reading_list(ada, ["2402.00001"], NOW).followed == 1
     assert follow_reading_list(make.subscriber(), ["2401.00099"], NOW).fetching == 1
+
+
+def test_report_lists_each_entry_with_its_result(ada):
+    stored = make.paper("By Title", identifier="2401.00001").identifier
+    disliked = make.paper(identifier="2401.00002").identifier
+    follows.follow(ada, "paper", disliked, -1.0)
+    PendingPaper.objects.create(
+        subscriber=ada, identifier="2401.00004", at=NOW, not_found=True
+    )
+    text = f"{stored} {disliked} 2401.00003 2401.00004\nno paper"
+    records = "@misc{a, title={By title}} @misc{b, title={Another title}}"
+
+    report = follow_reading_list(ada, [text, records], NOW)
+
+    assert report.results == (
+        ("2401.00001", Result.FOLLOWED),
+        ("2401.00002", Result.DISLIKED),
+        ("2401.00003", Result.FETCHING),
+        ("2401.00004", Result.NOT_ON_ARXIV),
+        ("By title", Result.FOLLOWED),
+        ("Another title", Result.TITLE_NOT_FOUND),
+        ("no paper", Result.NO_IDENTIFIER),
+    )
 
 
 def test_several_texts_are_one_list(ada):
