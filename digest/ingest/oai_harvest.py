@@ -243,6 +243,7 @@ def _store_page(run: IngestRun, page: Page, now: datetime) -> None:
     listings = list(_select_listings(page))
     is_check = run.kind == Kind.DAILY_CHECK
     with transaction.atomic():
+        reconcile.announce_first_versions(run, listings, now)
         if is_check:
             listings = reconcile.reconcile_page(run, listings, now)
         store(listings, run, now, page.deleted)

@@ -58,6 +58,41 @@ def reconcile_page(
     return to_store
 
 
+def announce_first_versions(
+    run: IngestRun, listings: Sequence[Listing], now: datetime
+) -> None:
+    """Announce papers that were first seen as a replacement on the day of version 1.
+
+    Only where no feed of that day was read: the replacement of the next reading would
+    otherwise hide a paper that was never announced. Must run in the transaction that
+    stores the page.
+    """
+    today = arxiv_calendar.today(now)
+    start = monitoring.record_start(today - timedelta(days=monitoring.LOOK_BACK_DAYS))
+    if start is None:
+        return
+    days = {one.identifier: one.announced_on for one in listings if one.announced_on}
+    replaced = Paper.objects.select_for_update().filter(
+        identifier__in=days, announce_type__in=Paper.REPLACEMENTS
+    )
+    types = {one.identifier: one.announce_type for one in listings}
+    announced = []
+    for paper in replaced.order_by("identifier"):
+        day = days[paper.identifier]
+        if start <= day < paper.announced_on and _is_unread(day):
+            paper.announced_on = day
+            paper.announce_type = types[paper.identifier]
+            paper.updated_at = now
+            announced.append(paper)
+    update_papers(announced, ("announced_on", "announce_type", "updated_at"))
+    run.missed += len(announced)
+
+
+def _is_unread(day: date) -> bool:
+    is_expected = arxiv_calendar.expected(day) != arxiv_calendar.Expected.WEEKEND
+    return is_expected and not monitoring.feed_had_todays_papers(day)
+
+
 def count_confirmed(run: IngestRun, names: Collection[str]) -> None:
     """Count the day's new papers that this page confirms; after the last page, sum up.
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from operator import attrgetter
 
 from django.db import transaction
@@ -276,12 +276,21 @@ def _first_announcement(listing: Listing, row: Row) -> Row:
 def _better_announce_type(listing: Listing, row: Row) -> Row:
     """Prefer new to cross-listed on the same day, and both to listed by Hugging Face."""
     stored, given = row["announce_type"], listing.announce_type
-    best = stored
-    if stored == Paper.Announced.LISTED:
-        best = given if given in Paper.ARXIV_ANNOUNCEMENTS else stored
-    elif row["announced_on"] == listing.announced_on:
-        best = min((stored, given), key=_ANNOUNCE_TYPE_ORDER.index)
+    if stored == Paper.Announced.LISTED and given in Paper.ARXIV_ANNOUNCEMENTS:
+        return {"announce_type": given, "announced_on": _arxiv_day(listing, row)}
+    if row["announced_on"] != listing.announced_on:
+        return {}
+    best = min((stored, given), key=_ANNOUNCE_TYPE_ORDER.index)
     return {"announce_type": best} if best != stored else {}
+
+
+def _arxiv_day(listing: Listing, row: Row) -> date:
+    """arXiv's day for a paper that Hugging Face listed; a later cross-list is not the first."""
+    day: date = row["announced_on"]
+    if listing.announced_on is None:
+        return day
+    is_new = listing.announce_type == Paper.Announced.NEW
+    return listing.announced_on if is_new else min(day, listing.announced_on)
 
 
 def _changed_attention(listing: Listing, row: Row, history: _SampleHistory) -> Row:

@@ -61,6 +61,7 @@ class Paper(models.Model):
         ADDED_BY_READER = "added", "added by a reader"
 
     ARXIV_ANNOUNCEMENTS = (Announced.NEW, Announced.CROSS)
+    REPLACEMENTS = (Announced.REPLACE, Announced.REPLACE_CROSS)
     FIRST_ANNOUNCEMENTS = (*ARXIV_ANNOUNCEMENTS, Announced.LISTED)
 
     identifier = models.CharField(

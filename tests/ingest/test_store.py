@@ -199,8 +199,21 @@ def test_arxiv_completes_a_paper_that_hugging_face_listed_first():
 
     paper = Paper.objects.get()
     assert (paper.title, paper.primary) == ("A Title", "cs.LG")
-    assert (paper.announced_on, paper.announce_type) == (DAY, "new")
+    assert paper.announced_on == DAY + timedelta(days=1)
+    assert paper.announce_type == "new"
     assert paper.organization == "Roe Laboratory"
+
+
+@pytest.mark.parametrize(("days", "kept"), [(3, 0), (-3, -3)])
+def test_cross_list_of_paper_that_hugging_face_listed_keeps_the_earlier_day(days, kept):
+    store([from_huggingface()], run(), NOW)
+
+    later = DAY + timedelta(days=days)
+    store([listing(announced_on=later, announce_type="cross")], run(), LATER)
+
+    paper = Paper.objects.get()
+    assert paper.announced_on == DAY + timedelta(days=kept)
+    assert paper.announce_type == "cross"
 
 
 def test_attention_is_remembered_where_it_changes():
