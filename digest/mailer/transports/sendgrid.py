@@ -1,10 +1,14 @@
 """Transport over SendGrid's v3 API: one request a digest, through its SDK, with plain dicts."""
 
 import json
+import math
 import time
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from email.utils import parseaddr
+from http.client import HTTPException
 from typing import Any
 from urllib.error import URLError
 
@@ -12,8 +16,8 @@ import sendgrid
 from django.conf import settings
 from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.core.mail.backends.base import BaseEmailBackend
-from python_http_client.exceptions import HTTPError
 
+from digest.mailer import rate
 from digest.mailer.transports import (
     Mail,
     Result,
@@ -26,8 +30,9 @@ from digest.mailer.transports import (
 
 # The SDK has no timeout by default; this one is well below a batch's lease.
 HTTP_TIMEOUT_S = 20
-# Request timeout and rate limit: the same request may succeed later.
-TEMPORARY_STATUSES = (408, 429)
+# The statuses that can concern one mail; any other 4xx concerns the URL, the account or
+# the rate, so that the same mail may be accepted later.
+PERMANENT_STATUSES = (400, 413, 422)
 # A key that was revoked or may not send: an operator must act, no digest fails.
 CREDENTIAL_STATUSES = (401, 403)
 # SendGrid's List-Unsubscribe would replace ours; its links and pixels would track readers.
@@ -37,7 +42,29 @@ TRACKING_OFF = {
     "subscription_tracking": {"enable": False},
 }
 
+# The body only explains a status: one that is cut short or slow changes nothing.
+MAX_BODY_READ_BYTES, MAX_BODY_READ_S = 65_536, 5.0
+MAX_DETAIL_CHARS = 200
+
 Payload = dict[str, Any]
+
+
+@dataclass
+class ApiResponse:
+    """A response in the form that the SDK reads, and what its body explains."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def getcode(self) -> int:
+        return self.status
+
+    def read(self) -> bytes:
+        return self.body
+
+    def info(self) -> Mapping[str, str]:
+        return self.headers
 
 
 @contextmanager
@@ -52,12 +79,45 @@ def was_sent(key: str) -> None:
 
 
 def create_client() -> Any:
-    """Return the SDK's endpoint for mails."""
+    """Return the SDK's endpoint for mails.
+
+    The SDK follows redirects and loses a status whose body is cut short; therefore its
+    method that makes the request is replaced.
+    """
     api = sendgrid.SendGridAPIClient(
         api_key=settings.SENDGRID_API_KEY, host=settings.SENDGRID_API_URL
     )
-    api.client.timeout = HTTP_TIMEOUT_S
-    return api.client.mail.send
+    endpoint = api.client.mail.send
+    endpoint._make_request = make_request
+    return endpoint
+
+
+def make_request(
+    _: object, request: urllib.request.Request, timeout: float | None = None
+) -> ApiResponse:
+    """Make one request to its own URL only, and return the response of any status."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(),
+        urllib.request.UnknownHandler(),
+    ):
+        opener.add_handler(handler)
+    with opener.open(request, timeout=timeout or HTTP_TIMEOUT_S) as response:
+        return ApiResponse(response.status, response.headers, read_body(response))
+
+
+def read_body(response: Any) -> bytes:
+    """Read the beginning of a body, without waiting for the rest of a slow one."""
+    body, deadline = b"", time.monotonic() + MAX_BODY_READ_S
+    with suppress(OSError, HTTPException, ValueError):
+        while len(body) < MAX_BODY_READ_BYTES and time.monotonic() < deadline:
+            chunk = response.read1(MAX_BODY_READ_BYTES)
+            if not chunk:
+                break
+            body += chunk
+    return body
 
 
 def digest_payload(mail: Mail) -> Payload:
@@ -88,35 +148,56 @@ def post_payload(client: Any, payload: Payload) -> Result:
     """Make one request. The API has no idempotency key, so an unclear answer is unknown."""
     try:
         response = client.post(request_body=payload)
-    except HTTPError as error:
-        return result_of_error(error.status_code, error.body, error.headers)
     except URLError as error:
         # urllib raises this only while it connects and writes: the request was never
         # complete, so it cannot have been accepted.
         return refused(f"not reached: {error.reason}", retry=True)
-    except (OSError, ValueError) as error:
-        return unknown(f"no response: {type(error).__name__}: {error}")
-    if 200 <= response.status_code < 300:
-        message_id = response.headers.get("X-Message-Id") or "no id in the response"
-        return accepted(message_id, wait=rate_limit_wait(response.headers))
-    return unknown(f"{response.status_code}: not a documented response")
+    except (OSError, ValueError, HTTPException) as error:
+        detail = f"{type(error).__name__}: {error}"[:MAX_DETAIL_CHARS]
+        return unknown(f"no response: {detail}")
+    return result_of_response(response.status_code, response.body, response.headers)
 
 
-def result_of_error(
-    status: int, body: bytes | str, headers: Mapping[str, str]
-) -> Result:
-    """Map an error response: 4xx is certainly not accepted, 5xx may have been."""
-    detail = f"{status} {error_messages(body)}".strip()
+def result_of_response(status: int, body: bytes, headers: Mapping[str, str]) -> Result:
+    """Map a response by what is certain of it.
+
+    The API documents 202 with a message id for an accepted mail. Any other 2xx (also 200:
+    sandbox mode is never requested) comes from something in between, which may have
+    passed the mail on; so may whatever answered 5xx. A redirect says that the request was
+    not processed at this URL.
+    """
+    message_id = (headers.get("X-Message-Id") or "").strip()
+    wait = rate_limit_wait(headers)
+    if (
+        status == 202
+        and message_id.isascii()
+        and message_id.isprintable()
+        and message_id
+    ):
+        return accepted(message_id, wait=wait)
+    if 300 <= status < 400:
+        return refused(f"{status} redirect: correct SENDGRID_API_URL", retry=True)
+    if 400 <= status < 500:
+        return result_of_refusal(status, body, wait)
+    return unknown(f"{status}: not a documented response")
+
+
+def result_of_refusal(status: int, body: bytes, wait: float) -> Result:
+    """Map a 4xx response: certainly not accepted. Its fields show whether it concerns the recipient or our sender."""
+    messages, fields = parse_errors(body)
+    detail = f"{status} {messages}".strip()
     if status in CREDENTIAL_STATUSES:
         return refused(detail, retry=True, halt=True)
-    if 400 <= status < 500:
-        wait = rate_limit_wait(headers)
-        return refused(detail, retry=status in TEMPORARY_STATUSES, wait=wait)
-    return unknown(detail)
+    return refused(
+        detail,
+        retry=status not in PERMANENT_STATUSES or fields.startswith("from"),
+        is_recipient=status == 400 and fields.startswith("personalizations"),
+        wait=wait,
+    )
 
 
 def rate_limit_wait(headers: Mapping[str, str]) -> float:
-    """Seconds until the rate limit resets if X-RateLimit-Remaining is 0, else 0.
+    """Seconds until the rate limit resets if X-RateLimit-Remaining is 0, else 0; at most rate.MAX_BLOCK_S.
 
     X-RateLimit-Reset is in seconds since 1970.
     """
@@ -125,16 +206,21 @@ def rate_limit_wait(headers: Mapping[str, str]) -> float:
         reset = float(headers.get("X-RateLimit-Reset", 0))
     except ValueError:
         return 0.0
-    return max(0.0, reset - time.time()) if remaining <= 0 else 0.0
+    if remaining > 0 or math.isnan(reset):
+        return 0.0
+    return min(max(0.0, reset - time.time()), rate.MAX_BLOCK_S)
 
 
-def error_messages(body: bytes | str) -> str:
-    """Join the messages in {"errors": [{"message"}]}; of any other body return the beginning."""
-    text = body.decode(errors="replace") if isinstance(body, bytes) else body
+def parse_errors(body: bytes) -> tuple[str, str]:
+    """Return the messages and the fields in {"errors": [{"message", "field"}]}; of any other body its beginning."""
+    text = body.decode(errors="replace")
     try:
-        return "; ".join(str(error["message"]) for error in json.loads(text)["errors"])
-    except (ValueError, KeyError, TypeError):
-        return text[:200]
+        errors = json.loads(text)["errors"]
+        messages = "; ".join(str(error["message"]) for error in errors)
+        fields = " ".join(str(error.get("field") or "") for error in errors)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        messages, fields = text, ""
+    return messages[:MAX_DETAIL_CHARS], fields
 
 
 class EmailBackend(BaseEmailBackend):
