@@ -5,12 +5,12 @@ words rather than not at all. Nothing is escaped here; that is done at output.
 """
 
 # Look-alike characters are intended.
-# ruff: noqa: RUF002
 
 import logging
 import re
 import unicodedata
 from collections.abc import Iterable
+from html.entities import html5
 from re import Match
 
 from digest.text.latex import latex_to_unicode
@@ -18,8 +18,8 @@ from digest.text.latex import latex_to_unicode
 logger = logging.getLogger(__name__)
 
 # Text without one of these needs no conversion; 3 of 4 titles have none.
-_SPECIAL = re.compile(r"[\\$~^_{}`]|--|\dD?times|&#")
-_NUMERIC_ENTITY = re.compile(r"&#(\d{1,6}|[xX][0-9a-fA-F]{1,5});")
+_SPECIAL = re.compile(r"[\\$~^_{}`]|--|\dD?times|&[#A-Za-z]")
+_ENTITY = re.compile(r"&(?:#(\d{1,6}|[xX][0-9a-fA-F]{1,5})|([A-Za-z]\w{1,31}));")
 _URL = re.compile(
     r"(?:https?://|www\.|(?<![\w.@/-])(?:github|gitlab|huggingface|bitbucket)\."
     r"(?:com|org|co|io)/)(?:[^\s<>\"{}$\\|^`]|\\[_%&#~])+"
@@ -99,14 +99,16 @@ def _convert(text: str) -> str:
         is_same = _PLACEHOLDER.sub(restore_url, words) == url
         return placeholder if is_same else f"{words} ({placeholder})"
 
-    text = _URL.sub(replace_url, _NUMERIC_ENTITY.sub(_decode_entity, text))
+    text = _URL.sub(replace_url, _ENTITY.sub(_decode_entity, text))
     text = _BARE_HREF.sub(label_url, _BARE_URL_COMMAND.sub(r"\1", text))
     return _PLACEHOLDER.sub(restore_url, latex_to_unicode(text))
 
 
 def _decode_entity(match: Match[str]) -> str:
-    """Decode &#945; to α: old records have such entities."""
-    number = match[1]
+    """Decode &#945; and &alpha;: old records and copies of web pages have entities."""
+    number, name = match.groups()
+    if name:
+        return html5.get(f"{name};", match[0])
     code = int(number[1:], 16) if number[0] in "xX" else int(number)
     return chr(code) if 31 < code <= 0xFFFFF else match[0]
 
