@@ -4,9 +4,10 @@ import os
 
 from celery import Celery
 from celery.schedules import crontab
-from celery.signals import worker_shutting_down
+from celery.signals import beat_init, worker_init, worker_shutting_down
 from django.conf import settings
 
+from digest.checks import exit_on_wrong_settings
 from digest.mailer import shutdown
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "digest.settings")
@@ -48,6 +49,8 @@ else:
         },
     )
 app.autodiscover_tasks()
+for starting in (beat_init, worker_init):
+    starting.connect(exit_on_wrong_settings)
 worker_shutting_down.connect(shutdown.request_shutdown)
 
 # arXiv rebuilds its feeds at midnight US Eastern, Monday to Friday: 04:00 UTC in summer

@@ -1,67 +1,76 @@
-"""What is wrong with this machine's settings, said before the first mail instead of at four in the morning."""
+"""System checks of the settings: wrong values, and values that do not work together."""
 
+import os
+import sys
 from email.utils import parseaddr
 from typing import Any, Literal
-from zoneinfo import available_timezones
+from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.checks import (
+    CheckMessage,
+    Error,
+    Tags,
+    Warning,
+    register,
+    run_checks,
+)
 
-from digest.settings import env
-
-TRANSPORTS = ("files", "smtp", "sendgrid")
-FREE_MAIL = {
-    "gmail.com",
-    "googlemail.com",
-    "yahoo.com",
-    "outlook.com",
-    "hotmail.com",
-    "icloud.com",
-    "gmx.de",
-    "aol.com",
+SETTINGS_TAG = "settings"
+# gunicorn stops instead of restarting a worker that exits with this status.
+GUNICORN_BOOT_ERROR = 3
+MIN_KEY_LENGTH = 32
+FREE_MAIL_DOMAINS = {
+    *("gmail.com", "googlemail.com", "yahoo.com", "outlook.com", "hotmail.com"),
+    *("icloud.com", "gmx.de", "gmx.net", "web.de", "aol.com", "proton.me"),
 }
+LOOPBACK_HOSTS = {"localhost", "127.0.0.1", "::1"}
 
 
-@register()
-def mail_settings(**_: Any) -> list[CheckMessage]:
-    """Settings without which no mail can leave."""
-    found: list[CheckMessage] = []
-    if settings.MAIL_TRANSPORT not in TRANSPORTS:
-        hint = f"Use one of {', '.join(TRANSPORTS)}."
-        found.append(
-            Error(
-                f"MAIL_TRANSPORT is {settings.MAIL_TRANSPORT!r}.",
-                hint=hint,
-                id="digest.E001",
-            )
-        )
-    if "@" not in parseaddr(settings.MAIL_FROM)[1]:
-        hint = "Write it as: Paper Round <papers@example.org>."
-        found.append(Error("MAIL_FROM is not an address.", hint=hint, id="digest.E002"))
+@register(SETTINGS_TAG)
+def check_values(**_: Any) -> list[CheckMessage]:
+    """Report values that could not be parsed."""
+    return [
+        Error(problem.message, hint=problem.hint, id="digest.E001")
+        for problem in settings.SETTING_PROBLEMS
+    ]
+
+
+@register(SETTINGS_TAG)
+def check_transport(**_: Any) -> list[CheckMessage]:
+    messages: list[CheckMessage] = []
     if settings.MAIL_TRANSPORT == "sendgrid" and not settings.SENDGRID_API_KEY:
-        hint = "Create a key with the permission Mail Send, or choose another MAIL_TRANSPORT."
-        found.append(Error("SENDGRID_API_KEY is empty.", hint=hint, id="digest.E003"))
-    if settings.TIME_ZONE not in available_timezones():
-        found.append(
-            Error(
-                "TIME_ZONE is unknown.",
-                hint="Use a name such as Europe/Berlin.",
-                id="digest.E004",
-            )
+        hint = "Create an API key with the permission Mail Send, or use another MAIL_TRANSPORT."
+        messages.append(
+            Error("SENDGRID_API_KEY is empty.", hint=hint, id="digest.E003")
         )
-    return found
+    if settings.UNKNOWN_RESEND_AFTER and settings.MAIL_TRANSPORT != "sendgrid":
+        hint = (
+            "Set it to 0: only SendGrid reports which unknown digests were delivered."
+        )
+        text = f"UNKNOWN_RESEND_AFTER may double mails over {settings.MAIL_TRANSPORT}."
+        messages.append(Error(text, hint=hint, id="digest.E004"))
+    return messages
 
 
-@register()
-def embedding_folder(**_: Any) -> list[CheckMessage]:
-    """What the folder of a sentence-transformers model lacks."""
+@register(SETTINGS_TAG)
+def check_proxy(**_: Any) -> list[CheckMessage]:
+    if not settings.HTTPS or settings.BEHIND_PROXY:
+        return []
+    hint = "Set BEHIND_PROXY=true if a proxy ends TLS and sets X-Forwarded-Proto."
+    text = "SITE_URL is https without BEHIND_PROXY: pages may redirect forever."
+    return [Warning(text, hint=hint, id="digest.W005")]
+
+
+@register(SETTINGS_TAG)
+def check_embedding_files(**_: Any) -> list[CheckMessage]:
     return check_embedding_folder("read")
 
 
-@register(deploy=True)
-def working_folder(**_: Any) -> list[CheckMessage]:
+@register(SETTINGS_TAG, deploy=True)
+def check_embedding_model(**_: Any) -> list[CheckMessage]:
     """Load the model, which takes a second."""
-    return [] if embedding_folder() else check_embedding_folder("load")
+    return [] if check_embedding_files() else check_embedding_folder("load")
 
 
 def check_embedding_folder(step: Literal["read", "load"]) -> list[CheckMessage]:
@@ -73,38 +82,53 @@ def check_embedding_folder(step: Literal["read", "load"]) -> list[CheckMessage]:
     try:
         getattr(onnx_model, step)(settings.EMBEDDING_FOLDER)
     except onnx_model.Unusable as error:
-        what = f"EMBEDDING_FOLDER: {error}"
-        return [Error(what, hint=error.hint, id="digest.E005")]
+        text = f"EMBEDDING_FOLDER: {error}"
+        return [Error(text, hint=error.hint, id="digest.E005")]
     return []
 
 
 @register(Tags.security, deploy=True)
-def real_mail_settings(**_: Any) -> list[CheckMessage]:
-    """What the law and the large mailbox providers ask of those who really send."""
-    found: list[CheckMessage] = []
+def check_production(**_: Any) -> list[CheckMessage]:
+    """Report what the law, mailbox providers and a restore require in production."""
+    messages: list[CheckMessage] = []
+
+    def warn(code: str, text: str, hint: str) -> None:
+        messages.append(Warning(text, hint=hint, id=f"digest.{code}"))
+
     if not settings.POSTAL_ADDRESS:
         hint = "Bulk mail must name the sender's postal address (CAN-SPAM)."
-        found.append(Warning("POSTAL_ADDRESS is empty.", hint=hint, id="digest.W001"))
-    if parseaddr(settings.MAIL_FROM)[1].rpartition("@")[2] in FREE_MAIL | {"localhost"}:
-        hint = "Use an address of a domain whose DKIM and DMARC are yours: others will reject it."
-        found.append(
-            Warning(
-                "MAIL_FROM is at a domain that is not yours.",
-                hint=hint,
-                id="digest.W002",
-            )
-        )
+        warn("W001", "POSTAL_ADDRESS is empty.", hint)
+    domain = parseaddr(settings.MAIL_FROM)[1].rpartition("@")[2].lower()
+    if domain in FREE_MAIL_DOMAINS | LOOPBACK_HOSTS:
+        hint = "Use an address of a domain with your DKIM and DMARC records."
+        warn("W002", f"MAIL_FROM is at {domain}, which is not your domain.", hint)
     if settings.MAIL_TRANSPORT == "sendgrid" and not settings.SENDGRID_WEBHOOK_KEY:
-        hint = "Without it bounces and complaints are not heard: set the event webhook's verification key."
-        found.append(
-            Warning("SENDGRID_WEBHOOK_KEY is empty.", hint=hint, id="digest.W003")
-        )
+        hint = "Set the verification key of the event webhook: bounces and complaints need it."
+        warn("W003", "SENDGRID_WEBHOOK_KEY is empty.", hint)
     for name in ("SECRET_KEY", "SUPPRESSION_KEY"):
-        if not env(name, ""):
-            hint = f"Every machine made its own. Set one {name} for all of them, and keep it."
-            found.append(
-                Warning(
-                    f"{name} is not in the environment.", hint=hint, id="digest.W004"
-                )
-            )
-    return found
+        if not os.environ.get(name):
+            hint = f"Set the same {name} on all machines, and back it up."
+            warn("W004", f"{name} is generated on this machine.", hint)
+    if len(settings.SUPPRESSION_KEY) < MIN_KEY_LENGTH:
+        hint = f"Use a random string of at least {MIN_KEY_LENGTH} characters."
+        warn("W006", "SUPPRESSION_KEY is short.", hint)
+    is_public = urlsplit(settings.SITE_URL).hostname not in LOOPBACK_HOSTS
+    if settings.MAIL_TRANSPORT == "files" and is_public:
+        hint = "Use smtp or sendgrid: files only writes mails to MAIL_DIR."
+        warn("W007", "MAIL_TRANSPORT is files on a public site.", hint)
+    if settings.VAR.exists() and settings.VAR.stat().st_mode & 0o077:
+        warn("W008", "VAR_DIR is open to other users.", f"chmod 700 {settings.VAR}")
+    return messages
+
+
+def exit_on_wrong_settings(status: int = 1, **_: Any) -> None:
+    """End a server whose settings cannot work; `manage.py` runs the checks by itself."""
+    errors = [
+        message
+        for message in run_checks(tags=[SETTINGS_TAG])
+        if message.is_serious() and not message.is_silenced()
+    ]
+    for error in errors:
+        sys.stderr.write(f"{error}\n")
+    if errors:
+        sys.exit(status)

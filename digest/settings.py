@@ -1,49 +1,45 @@
-"""One file for every machine: the environment says only what differs between machines. README.md has a row for each."""
+"""Settings of every installation; environment variables hold what differs between machines."""
 
-import contextlib
-import os
-import secrets
 from datetime import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
 from django.urls import reverse_lazy
-from environs import Env
+
+from digest import env as parsers
+from digest.env import Environment, load_secret
 
 ROOT = Path(__file__).resolve().parent.parent
-env = Env()
-VAR = Path(env("VAR_DIR", str(ROOT / "var")))
+env = Environment()
+SETTING_PROBLEMS = env.problems  # reported by digest.checks
 
+VAR = env.folder("VAR_DIR", ROOT / "var")
+if not VAR.exists():
+    try:
+        VAR.mkdir(parents=True, mode=0o700)
+    except OSError as error:
+        env.add_problem(
+            "VAR_DIR",
+            f"cannot be created: {error}.",
+            "Use a folder that this user may write to.",
+        )
+SECRET_KEY = load_secret(env, "SECRET_KEY", VAR / "secrets")
+SUPPRESSION_KEY = load_secret(env, "SUPPRESSION_KEY", VAR / "secrets")
+DEBUG = env.flag("DEBUG", False)
 
-def kept_secret(name: str) -> str:
-    """The secret of this name: from the environment, else made once and kept under VAR (see the checks)."""
-    if given := env.str(name, ""):
-        return given
-    path = VAR / "secrets" / name
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        draft = path.with_name(f"{name}.{os.getpid()}")
-        draft.touch(mode=0o600)
-        draft.write_text(secrets.token_urlsafe(50))
-        # Whole or not at all, and the first of several processes wins.
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, path)
-        draft.unlink()
-    return path.read_text()
-
-
-SECRET_KEY = kept_secret("SECRET_KEY")
-SUPPRESSION_KEY = kept_secret("SUPPRESSION_KEY")
-DEBUG = env.bool("DEBUG", False)
-
-SITE_URL = env("SITE_URL", "http://127.0.0.1:8000").rstrip("/")
-SITE_NAME = env("SITE_NAME", "Paper Round")
+SITE_URL = env.parse(
+    "SITE_URL",
+    "http://127.0.0.1:8000",
+    parsers.parse_site_url,
+    "Use scheme and host only: https://papers.example.org.",
+)
+SITE_NAME = env.text("SITE_NAME", "Paper Round")
 HTTPS = SITE_URL.startswith("https://")
-BEHIND_PROXY = env.bool("BEHIND_PROXY", False)
-# How many proxies append to X-Forwarded-For before a request arrives here.
-_proxies = env("TRUSTED_PROXIES", "")
-TRUSTED_PROXIES = int(_proxies) if _proxies.isdecimal() else int(BEHIND_PROXY)
+BEHIND_PROXY = env.flag("BEHIND_PROXY", False)
+# Number of proxies that append to X-Forwarded-For.
+TRUSTED_PROXIES = env.integer("TRUSTED_PROXIES", int(BEHIND_PROXY))
 ALLOWED_HOSTS = [urlsplit(SITE_URL).hostname or "localhost", "localhost", "127.0.0.1"]
 CSRF_TRUSTED_ORIGINS = [SITE_URL]
 
@@ -118,15 +114,22 @@ TEMPLATES = [
     },
 ]
 
-# Rows. SQLite is for one machine: writers queue instead of failing (IMMEDIATE),
-# and readers do not wait for them (WAL).
-DATABASES = {
-    "default": env.dj_db_url(
-        "DATABASE_URL", f"sqlite:///{VAR / 'paper-round.sqlite3'}", conn_max_age=60
+# A wrong DATABASE_URL gets a backend that refuses every query.
+NO_DATABASE = {"ENGINE": "django.db.backends.dummy", "NAME": ""}
+SQLITE_URL = f"sqlite:///{VAR / 'paper-round.sqlite3'}"
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": env.parse(
+        "DATABASE_URL",
+        NO_DATABASE,
+        parsers.parse_database_url,
+        "Use postgres://user:password@host/name or sqlite:////absolute/path.",
     )
+    if env.variables.get("DATABASE_URL", "").strip()
+    else parsers.parse_database_url(SQLITE_URL)
 }
+# SQLite serves one machine: with IMMEDIATE transactions writers wait for each other
+# instead of failing, and with WAL readers do not wait for writers.
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    VAR.mkdir(parents=True, exist_ok=True)
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
@@ -135,9 +138,11 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 else:
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 
-# Redis for the broker and the limits; without it we run embedded, on one
-# machine: broker in folders, limits in the memory of the one web process.
-REDIS_URL = env("REDIS_URL", "")
+# Redis holds the queue and the rate limits. Without it the service runs on one machine:
+# the queue is kept in files, the limits in the memory of the one web process.
+REDIS_URL = env.parse(
+    "REDIS_URL", "", parsers.parse_redis_url, "Use redis://host:6379/0."
+)
 IN_MEMORY = {
     "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
     "OPTIONS": {"MAX_ENTRIES": 10_000},
@@ -146,72 +151,97 @@ CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL,
-        # Seconds: no visitor waits for a Redis that hangs.
+        # Seconds that a page waits for Redis.
         "OPTIONS": {"socket_timeout": 2, "socket_connect_timeout": 2},
     }
     if REDIS_URL
     else IN_MEMORY,
-    # What counts on while Redis is away.
+    # Used while Redis is down.
     "process": IN_MEMORY | {"LOCATION": "process"},
 }
 
-# Time. Rows are UTC; the editors' morning is in TIME_ZONE.
+# Time: UTC in the database; TIME_ZONE for the admin, FREEZE_AT and the days.
 USE_TZ = True
 USE_I18N = False
 LANGUAGE_CODE = "en"
-TIME_ZONE = env("TIME_ZONE", "UTC")
+TIME_ZONE = env.parse(
+    "TIME_ZONE", "UTC", parsers.parse_time_zone, "Use a name such as Europe/Berlin."
+)
 DATE_FORMAT, TIME_FORMAT, DATETIME_FORMAT = "j M Y", "H:i", "j M Y, H:i"
-FREEZE_AT = time.fromisoformat(env("FREEZE_AT", "09:00"))
+FREEZE_AT = env.parse(
+    "FREEZE_AT", time(9), parsers.parse_time, "Use hours and minutes: 09:00."
+)
 
-# Listings.
-ARXIV_FEED_URL = env("ARXIV_FEED_URL", "https://rss.arxiv.org/atom").rstrip("/")
-ARXIV_API_URL = env("ARXIV_API_URL", "https://export.arxiv.org/api/query")
-ARXIV_OAI_URL = env("ARXIV_OAI_URL", "https://oaipmh.arxiv.org/oai")
-ARXIV_CATEGORIES = env.list(
+# Sources.
+ARXIV_FEED_URL = env.url("ARXIV_FEED_URL", "https://rss.arxiv.org/atom")
+ARXIV_API_URL = env.url("ARXIV_API_URL", "https://export.arxiv.org/api/query")
+# Empty disables OAI-PMH; not set is the default.
+ARXIV_OAI_URL = (
+    ""
+    if env.variables.get("ARXIV_OAI_URL", "-").strip() == ""
+    else env.url("ARXIV_OAI_URL", "https://oaipmh.arxiv.org/oai")
+)
+ARXIV_CATEGORIES = env.parse(
     "ARXIV_CATEGORIES",
     ["cs.AI", "cs.CL", "cs.CR", "cs.CV", "cs.IR", "cs.LG", "cs.RO", "cs.SD", "stat.ML"],
+    parsers.parse_categories,
+    "Use subject classes such as cs.LG,stat.ML.",
 )
-HUGGINGFACE_URL = env("HUGGINGFACE_URL", "https://huggingface.co").rstrip("/")
-# Whether readers may submit papers, for an editor to approve.
-READER_SUBMISSIONS = env.bool("READER_SUBMISSIONS", False)
+HUGGINGFACE_URL = env.url("HUGGINGFACE_URL", "https://huggingface.co")
+READER_SUBMISSIONS = env.flag("READER_SUBMISSIONS", False)
 
-# Ranking. The folder of a sentence-transformers model that makes the vectors, from the
-# project's if it is relative; None where they are fitted here.
-_folder = env("EMBEDDING_FOLDER", "")
-EMBEDDING_FOLDER = ROOT / _folder if _folder else None
+# Ranking. A sentence-transformers model, relative to the project; None for TF-IDF and SVD.
+EMBEDDING_FOLDER = env.parse(
+    "EMBEDDING_FOLDER",
+    None,
+    lambda text: ROOT / parsers.parse_line(text),
+    "Use the folder of a sentence-transformers model.",
+)
 
 # Mail.
-# A demo shows the mails that it writes to MAIL_DIR on a page.
-DEMO = env.bool("PAPER_ROUND_DEMO", False)
-MAIL_TRANSPORT = env("MAIL_TRANSPORT", "files")
-MAIL_DIR = Path(env("MAIL_DIR", str(VAR / "mail")))
-MAIL_FROM = env("MAIL_FROM", f"{SITE_NAME} <papers@localhost>")
-POSTAL_ADDRESS = env("POSTAL_ADDRESS", "")
-SMTP_URL = env("SMTP_URL", "smtp://localhost:1025")
-SENDGRID_API_KEY = env("SENDGRID_API_KEY", "")
-SENDGRID_API_URL = env("SENDGRID_API_URL", "https://api.sendgrid.com").rstrip("/")
-SENDGRID_WEBHOOK_KEY = env("SENDGRID_WEBHOOK_KEY", "")
-# Mails a second, of all workers together; 0 is as fast as it goes.
-MAIL_RATE = env.float("MAIL_RATE", 0.0)
-# Minutes after which a digest of which nothing is known is sent once more; 0 is never.
-UNKNOWN_RESEND_AFTER = env.float("UNKNOWN_RESEND_AFTER", 0.0)
-# Days for which we know who was mailed what; 0 is for ever.
-DIGESTS_KEPT = env.int("DIGESTS_KEPT", 400)
-# Whether links in mails pass our own redirect, so that clicks teach the ranking.
-CLICK_REDIRECT = env.bool("CLICK_REDIRECT", True)
+# The demo shows the mails in MAIL_DIR on a page.
+DEMO = env.flag("PAPER_ROUND_DEMO", False)
+MAIL_TRANSPORT = env.choice("MAIL_TRANSPORT", "files", ("files", "smtp", "sendgrid"))
+MAIL_DIR = env.folder("MAIL_DIR", VAR / "mail")
+MAIL_FROM = env.parse(
+    "MAIL_FROM",
+    f"{SITE_NAME} <papers@localhost>",
+    parsers.parse_mail_from,
+    "Use the form: Paper Round <papers@example.org>.",
+)
+POSTAL_ADDRESS = env.text("POSTAL_ADDRESS")
+SMTP_URL = env.parse(
+    "SMTP_URL",
+    "smtp://localhost:1025",
+    parsers.parse_smtp_url,
+    "Use smtp://, smtps:// or smtp+tls://user:password@host:port.",
+)
+SENDGRID_API_KEY = env.key("SENDGRID_API_KEY")
+SENDGRID_API_URL = env.url("SENDGRID_API_URL", "https://api.sendgrid.com")
+SENDGRID_WEBHOOK_KEY = env.parse(
+    "SENDGRID_WEBHOOK_KEY",
+    "",
+    parsers.parse_webhook_key,
+    "Copy the verification key from SendGrid: one line of base64 without BEGIN and END.",
+)
+# Mails per second of all workers together; 0 is unlimited.
+MAIL_RATE = env.number("MAIL_RATE", 0.0)
+# Minutes after which an unknown digest is sent again; 0 is never.
+UNKNOWN_RESEND_AFTER = env.number("UNKNOWN_RESEND_AFTER", 0.0)
+# Days for which digests are kept; 0 is forever.
+DIGESTS_KEPT = env.integer("DIGESTS_KEPT", 400, minimum=30)
+# Whether links in mails use a redirect that counts clicks.
+CLICK_REDIRECT = env.flag("CLICK_REDIRECT", True)
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = MAIL_FROM
 EMAIL_BACKEND = {
     "files": "digest.mailer.transports.files.EmailBackend",
     "smtp": "digest.mailer.transports.smtp.EmailBackend",
     "sendgrid": "digest.mailer.transports.sendgrid.EmailBackend",
-}.get(
-    MAIL_TRANSPORT, "digest.mailer.transports.files.EmailBackend"
-)  # the checks name a wrong one
+}[MAIL_TRANSPORT]
 
 # Pages.
 STATIC_URL = "static/"
-# Served from where they lie, the same on every machine: no collecting step that
-# somebody can forget.
+# Served from the packages, so that no collectstatic step is needed.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_MAX_AGE = 600
 
@@ -229,7 +259,7 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": ["'none'"],
     }
 }
-SECURE_REFERRER_POLICY = "same-origin"  # addresses of pages hold readers' keys
+SECURE_REFERRER_POLICY = "same-origin"  # URLs of pages hold readers' keys
 CSRF_FAILURE_VIEW = "digest.site.errors.csrf_failure"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^(health|alive)$"]
@@ -240,8 +270,8 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY el
 # may have 1 MB beside its form, a webhook post 768 KB.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_500_000
 
-# The control room, in the brick red of the pages: lightness and chroma of each shade.
-BRICK = {
+# The admin in the brick red of the pages: lightness and chroma of each shade.
+BRICK_SHADES = {
     "50": (97.4, 0.012),
     "100": (94.2, 0.026),
     "200": (88.9, 0.052),
@@ -258,7 +288,7 @@ UNFOLD = {
     "COLORS": {
         "primary": {
             shade: f"oklch({light}% {chroma} 33)"
-            for shade, (light, chroma) in BRICK.items()
+            for shade, (light, chroma) in BRICK_SHADES.items()
         }
     },
     "SITE_TITLE": SITE_NAME,
@@ -283,7 +313,7 @@ OTP_TOTP_ISSUER = SITE_NAME
 # The page that accounts links to from its mails, with a link's key as argument.
 PREFERENCES_URL_NAME = "preferences"
 
-# Logs: one line an event, keys that can be searched.
+# Logs: one line per event, with keys and values.
 structlog.configure(
     processors=[
         structlog.stdlib.add_log_level,
@@ -297,6 +327,9 @@ structlog.configure(
     wrapper_class=structlog.stdlib.BoundLogger,
     cache_logger_on_first_use=True,
 )
+LOG_LEVEL = env.parse(
+    "LOG_LEVEL", "INFO", parsers.parse_log_level, "Use INFO, WARNING or ERROR."
+)
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -304,7 +337,7 @@ LOGGING = {
     "handlers": {
         "console": {"class": "logging.StreamHandler", "formatter": "redacting"}
     },
-    "root": {"handlers": ["console"], "level": env("LOG_LEVEL", "INFO")},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
         "httpx": {"level": "WARNING"},
         "django.security.DisallowedHost": {"level": "CRITICAL"},

@@ -31,9 +31,9 @@ SENDGRID_MODULES = {
     "digest/mailer/transports/sendgrid.py",
     "digest/feedback/sendgrid_webhook.py",
 }
-# env("NAME"), env.bool("NAME"), load_secret("NAME") or os.environ.get("NAME").
+# env.text("NAME"), load_secret(env, "NAME") or os.environ.get("NAME").
 SETTING_READ = re.compile(
-    r"\b(?:env(?:\.\w+)?|environ\.get|kept_secret)\(\s*\"([A-Z][A-Z_]+)\""
+    r"\b(?:env(?:\.\w+)?\(|environ\.get\(|load_secret\(env,)\s*\"([A-Z][A-Z_]+)\""
 )
 # Set by tests/environment.py to servers and folders that it creates.
 CREATED = {"DATABASE_URL", "REDIS_URL", "VAR_DIR", "MAIL_DIR"}

@@ -28,7 +28,7 @@ SECRETS = {
 def interpolate(value):
     """A value as Compose interpolates it, with the three secrets set."""
     return re.sub(
-        r"\$\{(\w+):([-?])([^}]*)\}",
+        r"\$\{(\w+):?([-?])([^}]*)\}",
         lambda m: SECRETS.get(m[1], m[3] if m[2] == "-" else ""),
         str(value),
     )

@@ -1,7 +1,13 @@
 """Secrets that the settings generate, and settings that cannot work."""
 
+import re
+import runpy
 import subprocess
 import sys
+
+import pytest
+from django.core.checks import run_checks
+from django.test import override_settings
 
 from tests import processes
 from tests.conftest import ROOT
@@ -37,3 +43,183 @@ def test_concurrent_processes_share_the_generated_secrets(tmp_path, db):
         "SECRET_KEY",
         "SUPPRESSION_KEY",
     }
+
+
+PEM = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE\n-----END PUBLIC KEY-----"
+LONG = "x" * 501
+URLS = ["example.org", "ftp://example.org", "https://"]
+FLAGS = ["maybe", "2", "tru"]
+FOLDERS = ["/etc/passwd", "/etc/passwd/mail", "/proc/paper-round"]
+
+# Three values that cannot work, or more, for every setting.
+WRONG_VALUES = {
+    "ARXIV_API_URL": URLS,
+    "ARXIV_CATEGORIES": ["cs", "cs.LG;cs.CL", "machine learning", " , ", "CS.lg"],
+    "ARXIV_FEED_URL": URLS,
+    "ARXIV_OAI_URL": URLS,
+    "BEHIND_PROXY": FLAGS,
+    "CLICK_REDIRECT": FLAGS,
+    "DATABASE_URL": [
+        "localhost/db",
+        "mysql://db/round",
+        "postgres://db:port/x",
+        "postgres://db",
+    ],
+    "DEBUG": FLAGS,
+    "DIGESTS_KEPT": ["-1", "29", "1 year", "40.5"],
+    "EMBEDDING_FOLDER": ["/nonexistent", "/etc/passwd", LONG],
+    "FREEZE_AT": ["9am", "9:00", "25:00", "09:00:00"],
+    "HUGGINGFACE_URL": URLS,
+    "LOG_LEVEL": ["loud", "3.5", "INFO,DEBUG"],
+    "MAIL_DIR": FOLDERS,
+    "MAIL_FROM": [
+        "Paper Round",
+        "papers@",
+        "@example.org",
+        "a@b@c d",
+        "x@é.org\nBcc: y@z",
+    ],
+    "MAIL_RATE": ["fast", "-1", "inf", "nan"],
+    "MAIL_TRANSPORT": ["mailgun", "smtp://host", "true"],
+    "POSTAL_ADDRESS": ["1 Street\nTown", LONG, "\x07"],
+    "READER_SUBMISSIONS": FLAGS,
+    "REDIS_URL": [
+        "localhost:6379",
+        "http://redis",
+        "redis://redis/one",
+        "redis://:99999",
+    ],
+    "SECRET_KEY": ["two\nlines", "'quoted'", "naïve"],
+    "SENDGRID_API_KEY": ["SG.a b", '"SG.x"', "SG.x\nSG.y"],
+    "SENDGRID_API_URL": URLS,
+    "SENDGRID_WEBHOOK_KEY": [PEM, "not base64!", "aGVsbG8="],
+    "SITE_NAME": ["Two\nlines", LONG, "\x1b[31m"],
+    "SITE_URL": [
+        *URLS,
+        "https://example.org/papers",
+        "https://me@example.org",
+        "https://a:99999",
+    ],
+    "SMTP_URL": [
+        "localhost:25",
+        "mail.example",
+        "smtp://",
+        "http://mail.example",
+        "smtp://a:x",
+    ],
+    "SUPPRESSION_KEY": ["two\nlines", "'quoted'", "short"],
+    "TIME_ZONE": ["Berlin", "UTC+1", "Europe/Nowhere"],
+    "TRUSTED_PROXIES": ["-1", "many", "1.5"],
+    "UNKNOWN_RESEND_AFTER": ["soon", "-5", "60"],
+    "VAR_DIR": FOLDERS,
+}
+# Read by `manage.py setup` only, and tested there.
+SETUP_ONLY = {"EDITOR_EMAIL", "EDITOR_PASSWORD"}
+
+
+def problems_with(monkeypatch, **variables):
+    """Messages of all system checks under these environment variables."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    values = runpy.run_path(str(ROOT / "digest" / "settings.py"))
+    names = {*WRONG_VALUES, "HTTPS", "SETTING_PROBLEMS", "VAR"}
+    names |= {name for name in values if name.startswith("SECURE_")}
+    names |= {"CSRF_COOKIE_SECURE", "SESSION_COOKIE_SECURE"}
+    checked = {name: values[name] for name in names - {"DATABASE_URL", "VAR_DIR"}}
+    with override_settings(**checked):
+        return run_checks(include_deployment_checks=True)
+
+
+def test_wrong_values_cover_every_setting():
+    readme = (ROOT / "README.md").read_text()
+    documented = set(re.findall(r"^\| `([A-Z_]+)` \|", readme, re.M))
+
+    assert set(WRONG_VALUES) == documented - SETUP_ONLY
+    assert min(map(len, WRONG_VALUES.values())) >= 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(name, value) for name, values in WRONG_VALUES.items() for value in values],
+)
+def test_wrong_value_is_reported_with_a_hint(monkeypatch, name, value):
+    messages = problems_with(monkeypatch, **{name: value})
+
+    about_setting = [message for message in messages if message.msg.startswith(name)]
+    assert about_setting
+    assert all(message.hint for message in about_setting)
+
+
+def test_working_values_are_not_reported(monkeypatch, tmp_path):
+    monkeypatch.delenv("DJANGO_ALLOW_ASYNC_UNSAFE")  # set for Playwright
+
+    messages = problems_with(
+        monkeypatch,
+        SITE_URL="https://bücher.example/",
+        BEHIND_PROXY="yes",
+        VAR_DIR=str(tmp_path / "new"),
+        MAIL_TRANSPORT="SendGrid",
+        SENDGRID_API_KEY="SG.x",
+        SENDGRID_WEBHOOK_KEY="MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE",
+        SMTP_URL="smtp+tls://me:pass%20word@mail.example:587",
+        REDIS_URL="redis://:secret@redis:6379/1",
+        DATABASE_URL="postgres://round:x@db:5432/round",
+        ARXIV_CATEGORIES="cs.CV, cs.CL,cond-mat.str-el,hep-th,physics.optics",
+        ARXIV_OAI_URL="",
+        UNKNOWN_RESEND_AFTER="60",
+        LOG_LEVEL="debug",
+        FREEZE_AT="23:59",
+    )
+
+    assert [m.msg for m in messages] == []
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    ("variables", "text"),
+    [
+        ({"SITE_URL": "https://papers.example"}, "BEHIND_PROXY"),
+        ({"MAIL_TRANSPORT": "sendgrid"}, "SENDGRID_API_KEY"),
+        (
+            {"MAIL_TRANSPORT": "sendgrid", "SENDGRID_API_KEY": "k"},
+            "SENDGRID_WEBHOOK_KEY",
+        ),
+        ({"SITE_URL": "http://papers.example"}, "MAIL_TRANSPORT is files"),
+        ({"MAIL_FROM": "Round <me@gmail.com>"}, "not your domain"),
+        ({"POSTAL_ADDRESS": ""}, "POSTAL_ADDRESS"),
+    ],
+)
+def test_values_that_do_not_work_together_are_reported(monkeypatch, variables, text):
+    messages = problems_with(monkeypatch, **variables)
+
+    assert [m for m in messages if text in m.msg and m.hint]
+
+
+SERVERS = {
+    "manage.py": ["manage.py", "rank"],
+    "gunicorn": ["-m", "gunicorn", "digest.wsgi", "--bind", "127.0.0.1:0"],
+    "worker": ["-m", "celery", "-A", "digest", "worker", "--pool", "threads"],
+    "beat": ["-m", "celery", "-A", "digest", "beat"],
+}
+
+
+@pytest.mark.parametrize("command", SERVERS.values(), ids=SERVERS)
+def test_servers_refuse_wrong_settings_without_a_traceback(command, tmp_path, db):
+    wrong = {"FREEZE_AT": "9am", "DATABASE_URL": "nowhere", "TIME_ZONE": "Berlin"}
+    environment = processes.child_environment(VAR_DIR=tmp_path, REDIS_URL="", **wrong)
+
+    program = subprocess.run(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    output = program.stdout + program.stderr
+    assert program.returncode not in (0, None)
+    assert "Traceback" not in output
+    assert "FREEZE_AT is not a time of day" in output
+    assert "Use a name such as Europe/Berlin" in output

@@ -1,6 +1,6 @@
 """Beat and worker processes on a real broker freeze and mail an edition."""
 
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime
 
 import pytest
 
@@ -27,7 +27,7 @@ def test_beat_and_worker_freeze_and_mail_an_edition(broker, tmp_path, request):
         "REDIS_URL": request.getfixturevalue("redis_url") if broker == "redis" else "",
         "VAR_DIR": tmp_path,
         "MAIL_DIR": tmp_path / "mail",
-        "FREEZE_AT": time(0, 0),
+        "FREEZE_AT": "00:00",
     }
 
     celery = ("celery", "-A", "tests.celery_every_second")
