@@ -308,7 +308,7 @@ UNFOLD = {
 }
 LOGIN_REDIRECT_URL = "admin:index"
 # Whether staff must set up an authenticator app before they can use the admin.
-REQUIRE_TWO_FACTOR = env.bool("REQUIRE_TWO_FACTOR", HTTPS)
+REQUIRE_TWO_FACTOR = env.flag("REQUIRE_TWO_FACTOR", HTTPS)
 OTP_TOTP_ISSUER = SITE_NAME
 # The page that accounts links to from its mails, with a link's key as argument.
 PREFERENCES_URL_NAME = "preferences"

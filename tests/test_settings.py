@@ -83,6 +83,7 @@ WRONG_VALUES = {
     "MAIL_TRANSPORT": ["mailgun", "smtp://host", "true"],
     "POSTAL_ADDRESS": ["1 Street\nTown", LONG, "\x07"],
     "READER_SUBMISSIONS": FLAGS,
+    "REQUIRE_TWO_FACTOR": FLAGS,
     "REDIS_URL": [
         "localhost:6379",
         "http://redis",
