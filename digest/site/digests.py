@@ -23,7 +23,7 @@ from digest.site.link_access import (
     sent_digest,
     valid_digest,
 )
-from digest.site.paper_lists import parse_day
+from digest.site.periods import DAY, parse_period
 
 TARGET_FIELDS = {
     "arxiv": "arxiv_url",
@@ -137,9 +137,9 @@ def archive(request: HttpRequest, link: Link) -> HttpResponse:
 @preferences_link_required
 def archived_digest(request: HttpRequest, link: Link, text: str) -> HttpResponse:
     """Show a digest of the archive, also after its own key has expired."""
-    day = parse_day(text)
+    period = parse_period(DAY, text)
     rows = sent_digests(link.subscriber)
-    row = rows.filter(edition__day=day).first() if day else None
+    row = rows.filter(edition__day=period.first).first() if period else None
     return render_mail(row) if row else not_found(request)
 
 

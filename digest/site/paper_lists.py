@@ -1,10 +1,12 @@
-"""Lists of papers: by announcement day, and by topic."""
+"""Lists of papers: by day, week and month of announcement, by trend, and by topic."""
 
-import re
-from datetime import date, datetime
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
 
 from django.core.paginator import Paginator
-from django.db.models import F, FloatField, OuterRef, QuerySet, Subquery, Value
+from django.db.models import Count, FloatField, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -14,47 +16,102 @@ from django.views.decorators.http import require_safe
 from digest import follows
 from digest.cards import card
 from digest.ingest.sources import arxiv_calendar
-from digest.models import Candidate, Paper, Recall, Topic
+from digest.models import Candidate, Edition, Paper, Recall, Topic
 from digest.site import paper_rows
 from digest.site.errors import not_found
+from digest.site.periods import DAY, MONTH, WEEK, Period, parse_period, period_around
+from digest.site.periods import calendar_weeks as weeks_of_month
 
-# A busy day has 900 papers; fifty with their abstracts are about 120 KB.
-PAPERS_PER_PAGE = 50
+PAPERS_PER_PAGE = 25
 TOPIC_PAPERS = 20
+# Categories offered as filters, those with the most papers.
+LISTED_CATEGORIES = 40
 EMPTY_DAY_REASONS = {
     arxiv_calendar.Expected.WEEKEND: "arXiv does not announce papers on Saturdays and Sundays.",
     arxiv_calendar.Expected.HOLIDAY: "arXiv announced no papers because of a staff holiday the evening before.",
     arxiv_calendar.Expected.UNSURE: "arXiv does not seem to have announced papers, which happens around holidays.",
     arxiv_calendar.Expected.PAPERS: "Papers were expected but have not arrived. We keep checking for them.",
 }
+ANNOUNCE_TYPES = {
+    "new": ("New", [Paper.Announced.NEW]),
+    "cross": ("Cross-listed", [Paper.Announced.CROSS]),
+    "listed": ("From Hugging Face", [Paper.Announced.LISTED]),
+    "replaced": (
+        "Replaced",
+        [Paper.Announced.REPLACE, Paper.Announced.REPLACE_CROSS],
+    ),
+}
+SORTS = {
+    "trend": ("Trending", ["-trend", "-votes", "identifier"]),
+    "votes": ("Most votes", ["-votes", "-comments", "identifier"]),
+    "comments": ("Most discussed", ["-comments", "-votes", "identifier"]),
+    "new": ("Newest", ["-announced_on", "-published_at", "identifier"]),
+}
 
 
-def parse_day(text: str) -> date | None:
-    """Parse YYYY-MM-DD; other ISO 8601 forms are not accepted."""
-    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        return None
+@dataclass(frozen=True)
+class Filters:
+    """What a visitor chose of a list, from the query string; "" where nothing valid."""
+
+    category: str
+    announce_type: str
+    sort: str
+
+    @classmethod
+    def from_request(cls, request: HttpRequest) -> "Filters":
+        category = request.GET.get("category", "").removesuffix(".*")
+        announce_type, sort = request.GET.get("type", ""), request.GET.get("sort", "")
+        return cls(
+            category if category.isprintable() and len(category) <= 32 else "?",
+            announce_type if announce_type in ANNOUNCE_TYPES else "",
+            sort if sort in SORTS else "",
+        )
+
+    def apply(self, papers: QuerySet[Paper], default_sort: str) -> QuerySet[Paper]:
+        if self.category:
+            archive = Q(primary__startswith=f"{self.category}.")
+            papers = papers.filter(archive | Q(primary=self.category))
+        order = SORTS[self.sort or default_sort][1]
+        return papers.order_by(*order)
+
+    def query(self, page: int) -> str:
+        """Return the query string of a page of this list."""
+        values = {
+            "category": self.category,
+            "type": self.announce_type,
+            "sort": self.sort,
+            "page": page if page > 1 else "",
+        }
+        return "?" + urlencode({name: value for name, value in values.items() if value})
 
 
-def papers_of_day(day: date) -> QuerySet[Paper]:
-    """The papers announced on a day, by descending trend."""
-    candidates = Candidate.objects.filter(paper=OuterRef("pk"), edition__day=day)
-    trend = Coalesce(
-        Subquery(candidates.values("trend")[:1]), Value(0.0), output_field=FloatField()
+def papers_of_period(period: Period, announce_type: str) -> QuerySet[Paper]:
+    """Return the papers announced in a period, with their trend of its last edition."""
+    editions = Candidate.objects.filter(
+        paper=OuterRef("pk"), edition__day__range=(period.first, period.last)
     )
-    papers = Paper.objects.announced_on_day(day).defer("vector").annotate(trend=trend)
-    return papers.order_by(F("trend").desc(), "-votes", "identifier")
+    newest = editions.order_by("-edition__day").values("trend")[:1]
+    trend = Coalesce(Subquery(newest), Value(0.0), output_field=FloatField())
+    if announce_type:
+        papers = Paper.objects.filter(
+            announced_on__range=(period.first, period.last),
+            announce_type__in=ANNOUNCE_TYPES[announce_type][1],
+        )
+    else:
+        papers = Paper.objects.announced_between(period.first, period.last)
+    return papers.annotate(trend=trend)
 
 
-def neighbouring_days(day: date) -> tuple[date | None, date | None]:
-    """Return the closest earlier and later days with papers."""
+def neighbouring_periods(period: Period) -> tuple[Period | None, Period | None]:
+    """Return the closest earlier and later periods with papers."""
     days = Paper.objects.announced().values_list("announced_on", flat=True)
-    previous = days.filter(announced_on__lt=day).order_by("-announced_on").first()
-    following = days.filter(announced_on__gt=day).order_by("announced_on").first()
-    return previous, following
+    earlier = days.filter(announced_on__lt=period.first).order_by("-announced_on")
+    later = days.filter(announced_on__gt=period.last).order_by("announced_on")
+    before, after = earlier.first(), later.first()
+    return (
+        period_around(period.kind, before) if before else None,
+        period_around(period.kind, after) if after else None,
+    )
 
 
 def empty_day_reason(day: date, now: datetime, previous: date | None) -> str:
@@ -72,34 +129,108 @@ def empty_day_reason(day: date, now: datetime, previous: date | None) -> str:
 
 
 @require_safe
-def day_page(request: HttpRequest, text: str) -> HttpResponse:
-    day = parse_day(text)
-    return render_day(request, day) if day else not_found(request)
+def period_page(request: HttpRequest, kind: str, text: str) -> HttpResponse:
+    period = parse_period(kind, text)
+    return render_period(request, period) if period else not_found(request)
 
 
-def render_day(request: HttpRequest, day: date) -> HttpResponse:
-    page = Paginator(papers_of_day(day), PAPERS_PER_PAGE).get_page(
-        request.GET.get("page")
-    )
-    previous, following = neighbouring_days(day)
-    context = {
-        "day": day,
+def render_period(request: HttpRequest, period: Period) -> HttpResponse:
+    filters = Filters.from_request(request)
+    papers = papers_of_period(period, filters.announce_type)
+    previous, following = neighbouring_periods(period)
+    context = list_context(request, papers, filters, "trend") | {
+        "period": period,
+        "title": period.title,
+        "same_time": [period_around(kind, period.first) for kind in (DAY, WEEK, MONTH)],
+        "previous": previous,
+        "next": following,
+        "counts": announce_type_counts(period),
+        "calendar": calendar_rows(period.first),
+        "empty_reason": empty_reason(period, previous.last if previous else None),
+    }
+    return render(request, "pages/paper_list.html", context)
+
+
+@require_safe
+def trending_page(request: HttpRequest) -> HttpResponse:
+    """List the newest edition: the papers of two weeks, by trend."""
+    edition = paper_rows.newest_edition()
+    filters = Filters.from_request(request)
+    papers = trending_papers(edition, filters.announce_type)
+    context = list_context(request, papers, filters, "trend") | {
+        "period": None,
+        "title": "Trending papers",
+        "same_time": [
+            period_around(kind, edition.day if edition else timezone.localdate())
+            for kind in (DAY, WEEK, MONTH)
+        ],
+        "empty_reason": "" if edition else "No papers yet.",
+    }
+    return render(request, "pages/paper_list.html", context)
+
+
+def trending_papers(edition: Edition | None, announce_type: str) -> QuerySet[Paper]:
+    candidates = Candidate.objects.filter(edition=edition, is_hidden=False)
+    trend = candidates.filter(paper=OuterRef("pk")).values("trend")[:1]
+    papers = Paper.objects.filter(pk__in=candidates.values("paper"))
+    if announce_type:
+        papers = papers.filter(announce_type__in=ANNOUNCE_TYPES[announce_type][1])
+    return papers.annotate(trend=Subquery(trend))
+
+
+def list_context(
+    request: HttpRequest, papers: QuerySet[Paper], filters: Filters, default_sort: str
+) -> dict[str, Any]:
+    """Return the part of the context that all lists share."""
+    rows = filters.apply(papers, default_sort).defer("vector")
+    page = Paginator(rows, PAPERS_PER_PAGE).get_page(request.GET.get("page"))
+    return {
         "page": page,
         "cards": [card(paper) for paper in page],
         "withdrawn": Recall.objects.withdrawn_among(p.identifier for p in page),
-        "previous_day": previous,
-        "next_day": following,
-        "counts": announce_type_counts(day),
-        "empty_reason": empty_day_reason(day, timezone.now(), previous),
+        "filters": filters,
+        "sort": filters.sort or default_sort,
+        "sorts": {name: label for name, (label, _) in SORTS.items()},
+        "types": {name: label for name, (label, _) in ANNOUNCE_TYPES.items()},
+        "categories": category_choices(papers),
     }
-    return render(request, "pages/day.html", context)
 
 
-def announce_type_counts(day: date) -> dict[str, int]:
-    """Count a day's papers by announce type."""
-    papers = Paper.objects.announced_on_day(day)
-    types = list(papers.values_list("announce_type", flat=True))
-    return {kind: types.count(kind) for kind in Paper.FIRST_ANNOUNCEMENTS}
+def category_choices(papers: QuerySet[Paper]) -> list[tuple[str, str]]:
+    """Return the primary categories with the most papers, with their numbers of papers."""
+    counts = papers.exclude(primary="").order_by().values("primary")
+    most = counts.annotate(papers=Count("pk")).order_by("-papers", "primary")
+    rows = sorted(most.values_list("primary", "papers")[:LISTED_CATEGORIES])
+    return [(primary, f"{primary} ({count:,})") for primary, count in rows]
+
+
+def announce_type_counts(period: Period) -> dict[str, int]:
+    """Count a period's announced papers by announce type."""
+    papers = Paper.objects.announced_between(period.first, period.last).order_by()
+    rows = papers.values("announce_type").annotate(papers=Count("pk"))
+    counts = dict(rows.values_list("announce_type", "papers"))
+    return {kind: counts.get(kind, 0) for kind in Paper.FIRST_ANNOUNCEMENTS}
+
+
+def calendar_rows(day: date) -> list[list[tuple[date, int] | None]]:
+    """Return the weeks of a month with the number of papers of each day."""
+    month = period_around(MONTH, day)
+    papers = Paper.objects.announced_between(month.first, month.last).order_by()
+    rows = papers.values("announced_on").annotate(papers=Count("pk"))
+    counts = dict(rows.values_list("announced_on", "papers"))
+    return [
+        [(day, counts.get(day, 0)) if day else None for day in week]
+        for week in weeks_of_month(day)
+    ]
+
+
+def empty_reason(period: Period, previous: date | None) -> str:
+    now = timezone.now()
+    if period.kind == DAY:
+        return empty_day_reason(period.first, now, previous)
+    return (
+        "" if period.first <= now.date() + timedelta(days=1) else "It is in the future."
+    )
 
 
 @require_safe

@@ -14,7 +14,8 @@ from digest.site.bibtex import format_bibtex
 from digest.site.decorators import refuse_if
 from digest.site.errors import not_found
 from digest.site.home import search_query
-from digest.site.paper_lists import render_day
+from digest.site.paper_lists import render_period
+from digest.site.periods import DAY, period_around
 from digest.site.request_limits import refuse_frequent_searches
 
 # Hugging Face's limit.
@@ -32,7 +33,7 @@ def search_page(request: HttpRequest) -> HttpResponse:
     """Search by meaning; without a query, show the newest day."""
     q, day = search_query(request), Paper.objects.newest_day(timezone.now())
     if not q and day:
-        return render_day(request, day)
+        return render_period(request, period_around(DAY, day))
     papers = [paper for paper, _ in search.search(q, limit=MAX_RESULTS)]
     context = {
         "q": q,

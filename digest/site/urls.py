@@ -15,11 +15,19 @@ from digest.site import (
     submit,
     webhooks,
 )
+from digest.site.periods import DAY, MONTH, WEEK
 
 urlpatterns: list[URLPattern] = [
     path("", home.home, name="home"),
     path("papers", papers.search_page, name="papers"),
-    path("papers/date/<str:text>", paper_lists.day_page, name="day"),
+    path("papers/", papers.search_page),
+    path("papers/trending", paper_lists.trending_page, name="trending"),
+    *(
+        path(
+            f"papers/{folder}/<str:text>", paper_lists.period_page, {"kind": kind}, kind
+        )
+        for folder, kind in (("date", DAY), ("week", WEEK), ("month", MONTH))
+    ),
     path("papers/<path:identifier>", papers.paper_page, name="paper"),
     path("topics", paper_lists.topic_list, name="topics"),
     path("topics/<slug:slug>", paper_lists.topic_page, name="topic"),

@@ -1,11 +1,11 @@
-"""Lists of papers by day and by topic."""
+"""Lists of papers by day, week, month, trend and topic."""
 
 from datetime import date, timedelta
 
 import pytest
 
 from digest.models import Paper
-from digest.site.paper_lists import PAPERS_PER_PAGE, empty_day_reason, parse_day
+from digest.site.paper_lists import PAPERS_PER_PAGE, empty_day_reason
 from tests import make
 from tests.make import DAY, NOW
 from tests.site.conftest import body
@@ -13,16 +13,23 @@ from tests.site.conftest import body
 TODAY = date(2026, 11, 20)  # a Friday
 
 
+def titles(response):
+    """The titles of a list's papers, in order."""
+    parts = body(response).split("<article")[1:]
+    return [part.partition("</a>")[0].rpartition(">")[2] for part in parts]
+
+
 @pytest.mark.parametrize(
-    "text",
+    "path",
     [
-        *("20261120", "2026-W47-5", "2026-13-01", "2026-02-30", "2026-11-20x"),
-        "\u0662026-11-20",
+        *("date/20261120", "date/2026-W47-5", "date/2026-13-01", "date/2026-02-30"),
+        *("date/2026-11-20x", "date/\u0662026-11-20", "date/0000-01-01"),
+        *("week/2026-47", "week/2026-W54", "week/2026-W00", "week/0000-W01"),
+        *("month/2026-13", "month/2026-11-20", "month/november"),
     ],
 )
-def test_only_iso_calendar_dates_are_days(text, client, db):
-    assert parse_day(text) is None
-    assert client.get(f"/papers/date/{text}").status_code == 404
+def test_other_forms_of_dates_are_not_found(client, db, path):
+    assert client.get(f"/papers/{path}").status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -47,59 +54,187 @@ def test_overdue_day_is_reported_as_missing():
     assert "keep checking" in empty_day_reason(TODAY, late, date(2026, 11, 19))
 
 
-def test_day_lists_papers_by_trend(client, db):
-    voted, trending = make.paper("Voted paper", votes=90), make.paper("Trending paper")
+@pytest.fixture
+def november(db):
+    """Papers of several days; 2026-11-20 is a Friday in ISO week 47."""
+    days = {"Oct": (10, 30), "Mon": (11, 16), "Fri": (11, 20), "Next": (11, 23)}
+    for votes, (title, (month, day)) in enumerate(days.items(), start=1):
+        make.paper(title, announced_on=date(2026, month, day), votes=votes)
+    return days
+
+
+@pytest.mark.parametrize(
+    ("path", "heading", "expected", "previous", "following"),
+    [
+        (
+            "date/2026-11-20",
+            "Friday, 20 November 2026",
+            ["Fri"],
+            "date/2026-11-16",
+            "date/2026-11-23",
+        ),
+        (
+            "week/2026-W47",
+            "Week of 16 November 2026",
+            ["Fri", "Mon"],
+            "week/2026-W44",
+            "week/2026-W48",
+        ),
+        (
+            "month/2026-11",
+            "November 2026",
+            ["Next", "Fri", "Mon"],
+            "month/2026-10",
+            None,
+        ),
+        ("month/2026-10", "October 2026", ["Oct"], None, "month/2026-11"),
+        (
+            "date/2026-11-14",
+            "Saturday, 14 November 2026",
+            [],
+            "date/2026-10-30",
+            "date/2026-11-16",
+        ),
+    ],
+)
+def test_period_lists_its_papers_and_links_to_its_neighbours(
+    client, november, path, heading, expected, previous, following
+):
+    response = client.get(f"/papers/{path}")
+
+    assert titles(response) == expected
+    page = body(response)
+    assert f"<h1>{heading}</h1>" in page
+    assert ("No papers." in page) is not expected
+    for rel, neighbour in (("prev", previous), ("next", following)):
+        assert (f'rel="{rel}"' in page) is bool(neighbour)
+        if neighbour:
+            assert f'href="/papers/{neighbour}" rel="{rel}"' in page
+
+
+def test_papers_is_the_newest_day(client, november, time_machine):
+    time_machine.move_to(NOW + timedelta(days=4))
+
+    for path in ("/papers", "/papers/"):
+        assert titles(client.get(path)) == ["Next"]
+
+
+def test_calendar_counts_the_papers_of_each_day(client, november):
+    make.paper(announced_on=date(2026, 11, 16))
+
+    for path in ("date/2026-11-20", "week/2026-W47", "month/2026-11"):
+        page = body(client.get(f"/papers/{path}"))
+        month = page.partition('class="calendar"')[2].partition("</table>")[0]
+        assert month.count("<a ") == 3
+        assert 'href="/papers/date/2026-11-16"' in month
+        assert 'aria-label="16 November 2026: 2 papers"' in month
+
+
+def test_trending_lists_the_newest_edition_by_trend(client, db):
+    first, second, hidden = make.paper("First"), make.paper("Second"), make.paper("No")
     edition = make.edition(papers=[])
-    make.candidate(edition, voted, trend=0.2)
-    make.candidate(edition, trending, trend=0.9)
+    make.candidate(edition, second, trend=0.2)
+    make.candidate(edition, first, trend=0.9)
+    make.candidate(edition, hidden, trend=1.0, is_hidden=True)
 
+    response = client.get("/papers/trending")
+
+    assert titles(response) == ["First", "Second"]
+    assert "<h1>Trending papers</h1>" in body(response)
+
+
+def test_trending_of_an_empty_site_is_empty(client, db):
+    assert "No papers yet" in body(client.get("/papers/trending"))
+
+
+@pytest.fixture
+def mixed_day(db):
+    """Papers of one day that differ in trend, votes, comments and kind."""
+    edition = make.edition(papers=[])
+    rows = {
+        "Trending": {"trend": 0.9, "votes": 1, "comments": 2, "primary": "cs.LG"},
+        "Voted": {"trend": 0.2, "votes": 9, "comments": 1, "primary": "cs.LG"},
+        "Discussed": {"trend": 0.5, "votes": 2, "comments": 7, "primary": "math.GT"},
+    }
+    for title, fields in rows.items():
+        trend = fields.pop("trend")
+        make.candidate(edition, make.paper(title, **fields), trend=trend)
+    make.paper("Crossed", announce_type="cross", primary="cs.CV")
+    make.paper("Replaced", announce_type="replace", primary="cs.CV")
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", ["Trending", "Discussed", "Voted", "Crossed"]),
+        ("sort=trend", ["Trending", "Discussed", "Voted", "Crossed"]),
+        ("sort=votes", ["Voted", "Discussed", "Trending", "Crossed"]),
+        ("sort=comments", ["Discussed", "Trending", "Voted", "Crossed"]),
+        ("sort=nonsense", ["Trending", "Discussed", "Voted", "Crossed"]),
+        ("type=new", ["Trending", "Discussed", "Voted"]),
+        ("type=cross", ["Crossed"]),
+        ("type=replaced", ["Replaced"]),
+        ("type=nonsense", ["Trending", "Discussed", "Voted", "Crossed"]),
+        ("category=cs.LG", ["Trending", "Voted"]),
+        ("category=cs.LG&sort=votes", ["Voted", "Trending"]),
+        ("category=math", ["Discussed"]),
+        ("category=cs", ["Trending", "Voted", "Crossed"]),
+        ("category=c", []),
+        ("category=%3Cb%3E%00", []),
+    ],
+)
+def test_list_is_filtered_and_sorted(client, mixed_day, query, expected):
+    response = client.get(f"/papers/date/{DAY}?{query}")
+
+    assert titles(response) == expected
+    assert "<b>\x00" not in body(response)
+
+
+def test_day_counts_new_and_cross_listed_papers(client, mixed_day):
     page = body(client.get(f"/papers/date/{DAY}"))
 
-    assert 0 < page.index("Trending paper") < page.index("Voted paper")
-
-
-def test_day_counts_new_and_cross_listed_papers_and_omits_replacements(client, db):
-    make.paper("New paper")
-    make.paper("Cross-listed paper", announce_type="cross")
-    make.paper("Replaced paper", announce_type="replace")
-
-    page = body(client.get(f"/papers/date/{DAY}"))
-
-    assert "1 new, 1 cross-listed" in page
+    assert "4 papers: 3 new, 1 cross-listed." in page
     assert "<li>cross-listed</li>" in page
-    assert "Replaced paper" not in page
 
 
-@pytest.mark.parametrize("has_papers", [True, False])
-def test_day_links_to_the_closest_days_with_papers(client, db, has_papers):
-    for days in (-5, 0, 3) if has_papers else (-5, 3):
-        make.paper(announced_on=DAY + timedelta(days=days))
-
-    page = body(client.get(f"/papers/date/{DAY}"))
-
-    assert 'href="/papers/date/2026-11-15" rel="prev"' in page
-    assert 'href="/papers/date/2026-11-23" rel="next"' in page
-    assert ("No papers." in page) is not has_papers
-
-
-def test_busy_day_has_pages_of_bounded_size(client, db):
-    papers = [make.paper() for _ in range(PAPERS_PER_PAGE + 2)]
+@pytest.mark.parametrize("path", ["date/2026-11-20", "week/2026-W47", "month/2026-11"])
+def test_long_list_has_pages_that_keep_the_filters(client, db, path):
+    papers = [make.paper(primary="cs.LG") for _ in range(PAPERS_PER_PAGE + 2)]
     Paper.objects.filter(pk__in=[p.pk for p in papers]).update(abstract="&" * 1920)
 
-    first = client.get(f"/papers/date/{DAY}")
-    second = body(client.get(f"/papers/date/{DAY}?page=2"))
+    first = client.get(f"/papers/{path}?category=cs.LG")
+    second = body(client.get(f"/papers/{path}?category=cs.LG&page=2"))
 
     assert body(first).count("<article") == PAPERS_PER_PAGE
+    assert 'href="?category=cs.LG&amp;page=2" rel="next"' in body(first)
     assert second.count("<article") == 2
     assert f'start="{PAPERS_PER_PAGE + 1}"' in second
-    assert len(first.content) < 1_000_000
+    assert len(first.content) < 500_000
 
 
-def test_day_needs_six_queries(client, db, django_assert_max_num_queries):
+@pytest.mark.parametrize(
+    "path", ["date/2026-11-20", "week/2026-W47", "month/2026-11", "trending"]
+)
+def test_list_needs_ten_queries(client, db, django_assert_max_num_queries, path):
     make.edition(papers=20)
 
-    with django_assert_max_num_queries(6):
-        client.get(f"/papers/date/{DAY}")
+    with django_assert_max_num_queries(10):
+        client.get(f"/papers/{path}")
+
+
+def test_card_shows_authors_organization_and_a_folded_abstract(client, db):
+    make.paper(
+        "Floods",
+        authors=["Ada Okafor"],
+        organization="Lab",
+        abstract="Seen. We see <x>. " * 40,
+    )
+
+    page = body(client.get(f"/papers/date/{DAY}"))
+
+    assert "Ada Okafor · Lab" in page
+    folded = page.partition("<summary>Abstract</summary>")[2]
+    assert "We see &lt;x&gt;." in folded.partition("</details>")[0]
 
 
 def test_topic_page_lists_its_papers_and_carries_the_topic(client, edition):
