@@ -8,6 +8,6 @@ class AccountsConfig(AppConfig):
     verbose_name = "Readers and editors"
 
     def ready(self) -> None:
-        from accounts import signals
+        from accounts import erasure
 
-        signals.connect_receivers()
+        erasure.connect_receivers()

@@ -107,9 +107,16 @@ class SubscriberQuerySet(models.QuerySet["Subscriber"]):
         return self.filter(not_paused, state=Subscriber.State.ACTIVE)
 
     def purgeable(self, now: datetime) -> Self:
-        """Select sign-ups that were not confirmed within the retention period."""
-        cutoff = now - Subscriber.UNCONFIRMED_RETENTION
-        return self.filter(state=Subscriber.State.PENDING, created_at__lte=cutoff)
+        """Select unconfirmed sign-ups and unsubscribed readers past their retention period."""
+        unconfirmed = models.Q(
+            state=Subscriber.State.PENDING,
+            created_at__lte=now - Subscriber.UNCONFIRMED_RETENTION,
+        )
+        unsubscribed = models.Q(
+            state=Subscriber.State.LEFT,
+            left_at__lte=now - Subscriber.UNSUBSCRIBED_RETENTION,
+        )
+        return self.filter(unconfirmed | unsubscribed)
 
     def not_suppressed(self) -> Self:
         return self.exclude(address_hash__in=Suppression.objects.values("address_hash"))
@@ -146,6 +153,8 @@ class Subscriber(models.Model):
         HALF = "half", "half matching, half trending"
 
     UNCONFIRMED_RETENTION = timedelta(days=30)
+    # The page after unsubscribing states it.
+    UNSUBSCRIBED_RETENTION = timedelta(days=180)
 
     email = models.EmailField(
         unique=True, help_text="The address that digests are sent to."

@@ -13,10 +13,12 @@ class DigestConfig(AppConfig):
     def ready(self) -> None:
         import digest.celery
         import digest.checks  # noqa: F401  (registers the checks)
-        from accounts.signals import confirmed
+        from accounts.signals import confirmed, erased, erasing
         from digest.management.editors import grant_new_permissions
 
         confirmed.connect(handle_confirmation)
+        erasing.connect(prepare_erasure)
+        erased.connect(finish_erasure)
         post_migrate.connect(grant_new_permissions, sender=self)
 
 
@@ -25,3 +27,15 @@ def handle_confirmation(sender: Any, **event: Any) -> None:
     from digest.tasks import follow_and_welcome
 
     follow_and_welcome(sender, **event)
+
+
+def prepare_erasure(sender: Any, **event: Any) -> None:
+    from digest.feedback import erase_reader
+
+    erase_reader.prepare_erasure(**event)
+
+
+def finish_erasure(sender: Any, **event: Any) -> None:
+    from digest.feedback import erase_reader
+
+    erase_reader.finish_erasure(**event)

@@ -7,7 +7,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.models import Link, Subscriber
-from digest.models import Candidate
+from digest.reasons import explain_picks, load_pick_rows
 from digest.site.link_access import preferences_link_required
 
 READER_FIELDS = [
@@ -53,7 +53,7 @@ def export_data(subscriber: Subscriber) -> dict[str, Any]:
         "digests": digest_data(subscriber),
         "events": list(
             subscriber.digests.filter(events__isnull=False).values(
-                "edition__day", "events__kind", "events__at"
+                "edition__day", "events__kind", "events__at", "events__payload"
             )
         ),
         "links": list(
@@ -71,19 +71,23 @@ def export_data(subscriber: Subscriber) -> dict[str, Any]:
 
 
 def digest_data(subscriber: Subscriber) -> list[dict[str, Any]]:
-    """List digests with the identifiers of their papers; two queries."""
+    """List digests with their papers, and the reason that each was given."""
     digests = list(
         subscriber.digests.select_related("edition").order_by("edition__day")
     )
-    ids = {pick.candidate for digest in digests for pick in digest.picks}
-    candidates = Candidate.objects.filter(pk__in=ids)
-    identifiers = dict(candidates.values_list("pk", "paper__identifier"))
+    rows = load_pick_rows(pick for digest in digests for pick in digest.picks)
     return [
         {
             "edition__day": digest.edition.day,
             "created_at": digest.created_at,
             "outcome": digest.outcome,
-            "papers": [identifiers.get(pick.candidate, "") for pick in digest.picks],
+            "papers": [
+                {
+                    "identifier": pick.candidate.card["identifier"],
+                    "reason": pick.reason.text,
+                }
+                for pick in explain_picks(digest.picks, rows)
+            ],
         }
         for digest in digests
     ]

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from accounts.models import Link, Subscriber, Suppression
 from digest import follows
-from digest.feedback import paper_feedback
+from digest.feedback import clicks, paper_feedback
 from digest.models import Digest, Interest, Paper, SendingPause
 from tests import make
 from tests.site.conftest import HOSTILE, body
@@ -472,6 +472,7 @@ def test_erasing_asks_first_and_keeps_only_the_suppression(client, url, ada, dig
 
 def test_export_holds_the_reader_s_data_without_keys(client, url, ada, digest):
     make.subscriber("dora@example.org")
+    clicks.record_click(digest, 1, "pdf", timezone.now())
 
     response = client.get(f"{url}/data.json")
 
@@ -482,7 +483,14 @@ def test_export_holds_the_reader_s_data_without_keys(client, url, ada, digest):
     assert data["interests"][0]["interest__value"] == "quantization"
     assert data["digests"][0]["edition__day"] == "2026-11-20"
     first = digest.edition.candidates.get(pk=digest.picks[0].candidate)
-    assert data["digests"][0]["papers"][0] == first.paper.identifier
+    assert data["digests"][0]["papers"][0] == {
+        "identifier": first.paper.identifier,
+        "reason": "Close to your search “quantization”",
+    }
+    click = {"paper": first.paper.identifier, "verb": "pdf"}
+    assert {
+        event["events__kind"]: event["events__payload"] for event in data["events"]
+    } == {"click": click}
     assert len(data["digests"][0]["papers"]) == 3
     assert data["links"][0]["purpose"] == "preferences"
     assert "attachment" in response["Content-Disposition"]
