@@ -18,7 +18,8 @@ from scipy.sparse.csgraph import connected_components
 from digest.ranking.bm25 import MAX_CACHED_TEXTS, Scores, TermIndex
 from digest.ranking.lsa import Model
 from digest.ranking.selection import CLAIM_THRESHOLD
-from digest.text.tokens import contains_phrase, fold_text, spelling_variants, tokenize
+from digest.text.authors import NameMatch, match_names, name_parts
+from digest.text.tokens import contains_phrase, spelling_variants, tokenize
 
 Row = npt.NDArray[np.float32]
 Whole = npt.NDArray[np.int64]
@@ -32,10 +33,14 @@ ARCHIVE_PRIMARY, ARCHIVE_CROSS_LISTED = 0.4, 0.3
 IN_TITLE, IN_ABSTRACT = 1.0, 0.8
 ALL_WORDS = 0.35  # every word of a phrase, but not together
 
-FULL_NAME = 1.0
-SAME_NAME = 0.9  # a middle name more or less, or the other order of names
-INITIALS = 0.7  # J. Smith may be another Smith
-SURNAME = 0.4
+SAME_NAME = 0.9
+NAME_SCORES = {
+    NameMatch.FULL: 1.0,
+    NameMatch.SAME: SAME_NAME,
+    NameMatch.INITIALS: 0.7,  # J. Smith may be another Smith
+    NameMatch.SURNAME: 0.4,
+    NameMatch.NONE: 0.0,
+}
 
 # Likeness of texts, in spreads above what candidates have with the example by chance: of
 # words, of meaning (recall@50 of the libraries set: .459 and .483 alone, .495 together),
@@ -204,7 +209,7 @@ class EditionScorer:
         wanted = name_parts(query.value)
         for part in wanted:
             for i, name in self._names.get(part, ()):
-                found[i] = max(found[i], _same_name(wanted, name))
+                found[i] = max(found[i], NAME_SCORES[match_names(wanted, name)])
         return found
 
     def paper(self, query: InterestQuery) -> Scores:
@@ -327,14 +332,6 @@ _KINDS = {
 }
 
 
-def name_parts(name: str) -> tuple[str, ...]:
-    """A person's name as folded parts, the surname last: `Müller, Jan-Erik` too."""
-    if name.count(",") == 1:
-        last, first = name.split(",")
-        name = f"{first} {last}"
-    return tuple(fold_text(name).replace("-", " ").replace(".", " ").split())
-
-
 def _spreads(values: Scores, expected: float) -> Scores:
     """How many spreads each value lies above the mean of all."""
     n = values.size
@@ -415,27 +412,3 @@ def _by_name(
             for part in set(name):
                 found[part].append((i, name))
     return dict(found)
-
-
-def _same_name(wanted: tuple[str, ...], name: tuple[str, ...]) -> float:
-    if wanted == name:
-        return FULL_NAME
-    if sorted(wanted) == sorted(name):
-        return SAME_NAME
-    if wanted[-1] != name[-1]:
-        return 0.0
-    if len(wanted) == 1:
-        return SURNAME
-    if wanted[0] == name[0] and len(wanted[0]) > 1:
-        return SAME_NAME if len(wanted) == 2 or len(name) == 2 else 0.0
-    return INITIALS if _abbreviates(wanted[:-1], name[:-1]) else 0.0
-
-
-def _abbreviates(wanted: tuple[str, ...], name: tuple[str, ...]) -> bool:
-    """Whether the given names agree as far as initials tell."""
-    if not name:
-        return False
-    return all(
-        a == b or (1 in (len(a), len(b)) and a[0] == b[0])
-        for a, b in zip(wanted, name, strict=False)
-    )

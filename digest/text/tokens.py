@@ -9,16 +9,27 @@ from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 _WORD = re.compile(r"[^\W_]+(?:\+\+|#)?")  # letters and digits; C++ and C# stay apart
 _PUNCTUATION = "\"'\u201c\u201d\u2018\u2019.,;:!?()"  # around words, not part of them
-_HYPHEN = re.compile("(?<=\\w)[-\u2010\u2011](?=\\w)")
+_HYPHENS = "-\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d"
+_HYPHEN = re.compile(rf"(?<=\w)[{_HYPHENS}](?=\w)")
+# Letters that Unicode does not decompose, and look-alikes of ASCII punctuation.
+_LETTERS = str.maketrans(
+    {
+        **{"ł": "l", "ø": "o", "đ": "d", "\u0131": "i", "ħ": "h", "ŧ": "t", "ŀ": "l"},
+        **{"æ": "ae", "œ": "oe", "ð": "d", "þ": "th", "ŋ": "n", "ß": "ss"},
+        **dict.fromkeys("\u2018\u2019\u02bc\u02b9\u2032\uff07`\u00b4", "'"),
+        **dict.fromkeys(_HYPHENS, "-"),
+        "\u00ad": "",
+    }
+)
 # Words that look like plurals whose singular means something else.
 _NOT_PLURAL = {"news", "aids", "lens", "gas", "bus", "atlas", "chaos", "bias", "alias"}
 
 
 def fold_text(text: str) -> str:
-    """Fold case and accents, so that Schrödinger and SCHRODINGER are equal."""
+    """Fold case, accents, hyphens and apostrophes: Łukasz and LUKASZ are equal."""
     if text.isascii():
         return text.lower()
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    decomposed = unicodedata.normalize("NFKD", text.casefold().translate(_LETTERS))
     return "".join(char for char in decomposed if not unicodedata.combining(char))
 
 

@@ -42,7 +42,6 @@ _PHYSICS_ARCHIVES = frozenset(
 )
 # The source type of a withdrawn version (arXiv's help page on OAI-PMH).
 _WITHDRAWN_TYPE = "I"
-_AND = re.compile(r"(?:,\s*|\s+)and\s+")
 # A remedy for each error of the protocol (OAI-PMH 2.0, section 3.6).
 _REMEDIES = {
     "badArgument": "check the dates and the set",
@@ -220,14 +219,13 @@ def _parse_arxiv_raw(record: Element, metadata: Element, identifier: str) -> Lis
     versions = metadata.findall("version")
     dates = [child_text(version, "date") for version in versions]
     moments = [_parse_submitted(date, parsedate_to_datetime) for date in dates]
-    joined = _AND.sub(", ", child_text(metadata, "authors"))
     listing = _build_listing(
         record,
         metadata,
         identifier,
         version=len(versions) or 1,
         submitted=moments[0] if moments else None,
-        authors=split_authors(joined),
+        authors=split_authors(child_text(metadata, "authors")),
     )
     if not versions:
         return listing
