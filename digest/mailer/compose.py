@@ -1,5 +1,6 @@
 """Render a digest as a mail, from rows only, so that it can be rebuilt to the byte."""
 
+import hashlib
 import textwrap
 import unicodedata
 from collections.abc import Sequence
@@ -308,8 +309,11 @@ def share_phrase(number: int, total: int) -> str:
 def mail_headers(digest: Digest, unsubscribe_url: str) -> dict[str, str]:
     """Build the headers that RFC 8058, 2919 and 3834 and large mailbox providers require of bulk mail."""
     host = urlsplit(settings.SITE_URL).hostname or "localhost"
+    # A Message-ID is logged by every mail server and quoted in replies, so it is a hash
+    # of the key: the same whenever the mail is rebuilt, and useless as a link.
+    message_id = hashlib.sha256(digest.key.encode()).hexdigest()[:32]
     return {
-        "Message-ID": f"<{digest.key}@{host}>",
+        "Message-ID": f"<{message_id}@{host}>",
         "List-Id": f"<digest.{host}>",
         "List-Unsubscribe": f"<{unsubscribe_url}>",
         "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",

@@ -198,11 +198,21 @@ def test_bulk_mail_headers_are_present(ada):
     assert message["Auto-Submitted"] == "auto-generated"
     assert message["Precedence"] == "bulk"
     assert re.fullmatch(r"20261120:digest:reader:\w{5,15}", message["Feedback-ID"])
-    assert message["Message-ID"] == f"<{digest.key}@testserver>"
+    assert re.fullmatch(r"<[0-9a-f]{32}@testserver>", message["Message-ID"])
     assert [part.get_content_type() for part in message.iter_parts()] == [
         "text/plain",
         "text/html",
     ]
+
+
+def test_reader_keys_are_in_no_header_but_list_unsubscribe(ada):
+    digest = digest_of(ada, [make.paper()])
+
+    headers = compose.compose_digest(digest).headers
+
+    keys = {digest.key, ada.unsubscribe_key}
+    with_key = {n: k for n, value in headers.items() for k in keys if k in value}
+    assert with_key == {"List-Unsubscribe": ada.unsubscribe_key}
 
 
 def test_long_unsubscribe_urls_are_not_folded(ada, settings):

@@ -84,7 +84,7 @@ def test_a_note_has_bulk_mail_headers_and_reproducible_bytes(ada):
     message = message_from_bytes(one, policy=policy.default)
     assert ada.unsubscribe_key in message["List-Unsubscribe"]
     assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
-    assert message["Message-ID"] == f"<{key}@testserver>"
+    assert key not in message["Message-ID"]
     lines = message.get_body("plain").get_content().splitlines()
     assert all(len(line) <= 72 or "http" in line for line in lines)
     assert not re.search(r"\n\n\n", "\n".join(lines))
