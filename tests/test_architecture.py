@@ -17,15 +17,8 @@ from tests.environment import ENVIRONMENT
 TOP_LEVEL = {
     *("manage.py", "pyproject.toml", "README.md", "digest", "accounts", "templates"),
     *("tests", "docker-compose.yml", "Makefile", "Dockerfile", "LICENSE", "docs"),
-    *(
-        "requirements.lock",
-        "requirements-dev.lock",
-        ".ci",
-        "benchmarks",
-        ".gitignore",
-        ".dockerignore",
-    ),
-    ".dockerignore",
+    *("requirements.lock", "requirements-dev.lock", ".ci", "benchmarks", "deploy"),
+    *(".gitignore", ".dockerignore"),
 }
 SENDGRID_MODULES = {
     "digest/mailer/transports/sendgrid.py",
