@@ -1,10 +1,16 @@
 """The Celery application and its schedule."""
 
 import os
+from typing import Any
 
 from celery import Celery
 from celery.schedules import crontab
-from celery.signals import beat_init, worker_init, worker_shutting_down
+from celery.signals import (
+    after_task_publish,
+    beat_init,
+    worker_init,
+    worker_shutting_down,
+)
 from django.conf import settings
 
 from digest.checks import exit_on_wrong_settings
@@ -115,4 +121,42 @@ app.conf.beat_schedule = {
         "schedule": crontab(minute="50", hour="3"),
     },
 }
+HEARTBEAT_TASK = "digest.tasks.record_worker_heartbeat"
+app.conf.beat_schedule |= {
+    f"heartbeat of queue {queue}": {
+        "task": HEARTBEAT_TASK,
+        "schedule": 60.0,
+        "args": [queue],
+        "options": {"queue": queue, "expires": 300},
+    }
+    for queue in settings.WORKER_QUEUES
+}
+
+
+@beat_init.connect
+def watch_beat(**_: Any) -> None:
+    after_task_publish.connect(record_beat_heartbeat)
+
+
+def record_beat_heartbeat(sender: str, **_: Any) -> None:
+    """Store that beat enqueued a heartbeat; log dead workers, which cannot log it themselves."""
+    if sender != HEARTBEAT_TASK:
+        return
+    from django.db import DatabaseError, connection
+    from django.utils import timezone
+
+    from digest import alarms
+    from digest.models import Heartbeat
+    from digest.models.heartbeats import BEAT
+
+    try:
+        Heartbeat.objects.record(BEAT, timezone.now())
+        for alarm in alarms.find_dead_processes(timezone.now()):
+            alarms.log.error("alarm", kind=alarm.kind, text=alarm.text)
+    except DatabaseError as error:
+        alarms.log.error("database is unavailable", error=str(error))
+    finally:
+        connection.close_if_unusable_or_obsolete()
+
+
 app.conf.beat_schedule_filename = str(settings.VAR / "beat-schedule")

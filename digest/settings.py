@@ -60,6 +60,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "digest.site.health.AliveMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -159,6 +160,9 @@ CACHES = {
     # Used while Redis is down.
     "process": IN_MEMORY | {"LOCATION": "process"},
 }
+
+# Queues that need a worker each; alarms watch their heartbeats.
+WORKER_QUEUES = ("celery",)
 
 # Time: UTC in the database; TIME_ZONE for the admin, FREEZE_AT and the days.
 USE_TZ = True
@@ -262,7 +266,7 @@ CONTENT_SECURITY_POLICY = {
 SECURE_REFERRER_POLICY = "same-origin"  # URLs of pages hold readers' keys
 CSRF_FAILURE_VIEW = "digest.site.errors.csrf_failure"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^(health|alive)$"]
+SECURE_REDIRECT_EXEMPT = [r"^health$"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY else None

@@ -10,7 +10,7 @@ from celery import Task
 from django.utils import timezone
 
 from accounts.models import Subscriber
-from digest import follows
+from digest import alarms, follows
 from digest.celery import app
 from digest.feedback import implicit_follows, process_events
 from digest.ingest import daily_check, oai_harvest, prune_runs, rerun, run_source
@@ -25,7 +25,8 @@ from digest.mailer import (
     shutdown,
 )
 from digest.mailer.tally import Tally, count_outcomes, reconciliation_error
-from digest.models import Edition, IngestRun, Paper, Slot
+from digest.models import Edition, Heartbeat, IngestRun, Paper, Slot
+from digest.models.heartbeats import worker_heartbeat
 
 # Tasks import digest.ranking when they run: it needs numpy, scipy and scikit-learn, which
 # the web process and beat then do not load at start.
@@ -50,6 +51,12 @@ def enqueue_best_effort(task: Task[Any, None], *arguments: Any) -> None:
         task.delay(*arguments)
     except task.OperationalError as error:
         log.warning("broker is down", task=task.name, error=str(error))
+
+
+@app.task
+def record_worker_heartbeat(queue: str) -> None:
+    """Store that a worker of this queue runs tasks."""
+    Heartbeat.objects.record(worker_heartbeat(queue), timezone.now())
 
 
 # Ingest: listings become papers, papers become candidates of the open edition.
@@ -155,6 +162,7 @@ def freeze_and_plan() -> None:
     plan.plan_due(now)
     plan.plan_welcomes(now)
     log_reconciliation_errors(now)
+    alarms.log_alarms(now)
     send_batches.delay()
 
 

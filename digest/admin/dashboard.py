@@ -11,6 +11,7 @@ from django.utils.formats import date_format
 from accounts.models import Subscriber
 from digest.admin import run_summaries
 from digest.admin.editions import count_candidates, count_recipients, list_url
+from digest.alarms import find_alarms
 from digest.ingest import monitoring
 from digest.mailer import progress
 from digest.mailer.tally import reconciliation_error
@@ -41,7 +42,8 @@ def dashboard_context(request: HttpRequest, context: dict[str, Any]) -> dict[str
             for edition in Edition.objects.open()[:LISTED_OPEN_EDITIONS]
         ],
         "runs": run_summaries.recent_summaries(now, LISTED_RUNS),
-        "alarms": monitoring.find_alarms(now),
+        "alarms": find_alarms(now),
+        "ingest_alarms": monitoring.find_alarms(now),
         "checked": monitoring.check_summary(now),
         "may_submit": request.user.has_perm("digest.add_ingestrun"),
         "pauses": SendingPause.objects.in_force()

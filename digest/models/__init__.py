@@ -12,6 +12,7 @@ from digest.models.digests import (
 from digest.models.editions import CURATED, Candidate, Edition, Frozen, Recall
 from digest.models.embedding_models import EmbeddingModel
 from digest.models.events import Event
+from digest.models.heartbeats import Heartbeat
 from digest.models.ingest_runs import IngestRun
 from digest.models.papers import AttentionSample, Paper
 from digest.models.reader_requests import PendingPaper, Submission, SubmissionRequest
@@ -29,6 +30,7 @@ __all__ = [
     "Event",
     "Follow",
     "Frozen",
+    "Heartbeat",
     "IngestRun",
     "Interest",
     "Paper",

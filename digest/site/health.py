@@ -1,5 +1,6 @@
 """Health checks for monitoring, and robots.txt."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
@@ -9,6 +10,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from digest.alarms import log_alarms
 from digest.ingest import monitoring
 from digest.ingest.sources import arxiv_calendar
 from digest.models import IngestRun, SendingPause
@@ -32,13 +34,15 @@ def health(request: HttpRequest) -> JsonResponse:
 
     Ingest is bad when no listing was read for STALE_INGEST_AGE or a recent day has no
     papers; a new site has read none yet. Sending is bad when the circuit breaker paused
-    it. `missing` also lists older days, which raise no alarm; `checked` summarises the
+    it. `alarms` are dead processes, overdue freezes, waiting batches and forgotten pauses.
+    `missing` also lists older days, which raise no alarm; `checked` summarises the
     daily checks of the last week.
     """
     now = timezone.now()
     try:
         last_ingest, missing = last_ingest_at(), monitoring.missing_days(now)
         checked, sending = monitoring.check_summary(now), sending_status()
+        alarms = log_alarms(now)
     except DatabaseError:
         return JsonResponse({"database": "unavailable"}, status=503)
     is_stale = (
@@ -51,24 +55,34 @@ def health(request: HttpRequest) -> JsonResponse:
         "database": "ok",
         "ingest": ingest,
         "sending": sending,
+        "alarms": [alarm.text for alarm in alarms],
         "newest": last_ingest,
         "missing": missing,
         "checked": asdict(checked),
         "holidays_known_until": arxiv_calendar.holidays_known_until(),
     }
-    is_healthy = ingest == "ok" and sending != PAUSED_AUTOMATICALLY
+    is_healthy = ingest == "ok" and sending != PAUSED_AUTOMATICALLY and not alarms
     return JsonResponse(status, status=200 if is_healthy else 503)
 
 
-@require_safe
-@never_cache
-def alive(request: HttpRequest) -> JsonResponse:
-    """Answer 200 while the process and its database work, for supervisors that restart it."""
-    try:
-        IngestRun.objects.exists()
-    except DatabaseError:
-        return JsonResponse({"database": "unavailable"}, status=503)
-    return JsonResponse({"database": "ok"})
+class AliveMiddleware:
+    """Answer /alive first of all: without the database, for any Host, over plain HTTP.
+
+    Container health checks use it, so it must not fail for a reason that a restart of
+    this process does not fix.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path == "/alive" and request.method in ("GET", "HEAD"):
+            return HttpResponse(
+                "alive\n",
+                content_type="text/plain; charset=utf-8",
+                headers={"Cache-Control": "no-store"},
+            )
+        return self.get_response(request)
 
 
 def sending_status() -> str:

@@ -51,6 +51,5 @@ urlpatterns: list[URLPattern] = [
     path("mailbox/<str:name>/body", mailbox.mailbox_frame, name="mailbox_frame"),
     path("webhooks/sendgrid", webhooks.sendgrid, name="webhook_sendgrid"),
     path("health", health.health, name="health"),
-    path("alive", health.alive, name="alive"),
     path("robots.txt", health.robots),
 ]

@@ -1,0 +1,106 @@
+"""Alarms: states of the service in which an operator must act."""
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import structlog
+from django.conf import settings
+from django.db.models import Exists, OuterRef, Q
+
+from digest.models import Batch, Candidate, Edition, Heartbeat, SendingPause
+from digest.models.editions import EXPIRES_AFTER
+from digest.models.heartbeats import BEAT, worker_heartbeat
+
+log = structlog.get_logger(__name__)
+
+# Beat enqueues a heartbeat every minute.
+MAX_BEAT_AGE = timedelta(minutes=5)
+# A heartbeat may wait behind other tasks, of which sending takes a minute.
+MAX_WORKER_AGE = timedelta(minutes=10)
+MAX_FREEZE_DELAY = timedelta(minutes=30)
+MAX_BATCH_DELAY = timedelta(minutes=30)
+MAX_PAUSE_AGE = timedelta(days=1)
+
+
+class Alarm(NamedTuple):
+    kind: str
+    text: str
+
+
+def find_alarms(now: datetime) -> list[Alarm]:
+    """Return what stopped: processes, freezing, sending, or a forgotten pause."""
+    found = [
+        *find_dead_processes(now),
+        *find_overdue_freezes(now),
+        *find_waiting_batches(now),
+        *find_forgotten_pauses(now),
+    ]
+    return found
+
+
+def log_alarms(now: datetime) -> list[Alarm]:
+    """Log each alarm as an error, and return them."""
+    alarms = find_alarms(now)
+    for alarm in alarms:
+        log.error("alarm", kind=alarm.kind, text=alarm.text)
+    return alarms
+
+
+def find_dead_processes(now: datetime) -> list[Alarm]:
+    """Beat, or the queues without a worker; without beat no worker has a heartbeat."""
+    if Heartbeat.objects.is_late(BEAT, now, MAX_BEAT_AGE):
+        return [Alarm("beat", f"beat has enqueued nothing since {_last(BEAT)}.")]
+    return [
+        Alarm(
+            name, f"No worker of the queue {queue} has run a task since {_last(name)}."
+        )
+        for queue in settings.WORKER_QUEUES
+        if Heartbeat.objects.is_late(
+            name := worker_heartbeat(queue), now, MAX_WORKER_AGE
+        )
+    ]
+
+
+def _last(name: str) -> str:
+    heartbeat = Heartbeat.objects.filter(name=name).first()
+    return f"{heartbeat.at:%d %b, %H:%M} UTC" if heartbeat else "the installation"
+
+
+def find_overdue_freezes(now: datetime) -> list[Alarm]:
+    from digest.ranking.freeze import due_at
+
+    has_papers = Exists(Candidate.objects.filter(edition=OuterRef("pk")))
+    return [
+        Alarm(
+            "freeze", f"The edition of {edition.day} should have frozen at {due:%H:%M}."
+        )
+        for edition in Edition.objects.open().filter(has_papers)
+        if (due := due_at(edition)) < now - MAX_FREEZE_DELAY
+    ]
+
+
+def find_waiting_batches(now: datetime) -> list[Alarm]:
+    """The oldest batch that is neither sent nor paused."""
+    pauses = SendingPause.objects.in_force().filter(
+        Q(edition=None) | Q(edition=OuterRef("slot__edition"))
+    )
+    waiting = (
+        Batch.objects.exclude(state=Batch.State.DONE)
+        .filter(slot__at__lt=now - MAX_BATCH_DELAY)
+        .filter(slot__edition__frozen_at__gt=now - EXPIRES_AFTER)
+        .filter(~Exists(pauses))
+    )
+    oldest = waiting.order_by("slot__at").values_list("slot__at", flat=True).first()
+    if oldest is None:
+        return []
+    text = (
+        f"{waiting.count()} batches are not sent, due since {oldest:%d %b, %H:%M} UTC."
+    )
+    return [Alarm("batches", text)]
+
+
+def find_forgotten_pauses(now: datetime) -> list[Alarm]:
+    return [
+        Alarm("pause", f"Sending is paused since {pause.at:%d %b, %H:%M} UTC.")
+        for pause in SendingPause.objects.in_force().filter(at__lt=now - MAX_PAUSE_AGE)
+    ]
