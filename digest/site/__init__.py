@@ -1,1 +1,1 @@
-"""The public pages: one module a page family."""
+"""The public pages, one module per page family."""

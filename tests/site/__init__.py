@@ -1,1 +1,1 @@
-"""The public pages, asked as a visitor's browser asks."""
+"""Tests of the public pages."""
