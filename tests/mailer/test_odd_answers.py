@@ -1,5 +1,7 @@
 """Answers that providers do not document, spoken by real sockets: no mail is doubled or lost."""
 
+import logging
+import smtplib
 import socket
 import threading
 import time
@@ -8,7 +10,7 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from digest.mailer import rate
-from digest.mailer.transports import sendgrid
+from digest.mailer.transports import sendgrid, smtp
 from tests.mailer.test_transports import mail
 
 ACCEPTED = (
@@ -242,3 +244,174 @@ def test_sendgrid_body_that_trickles_does_not_delay_the_next_mail(
 
     assert result.state == "refused"
     assert seconds < 5
+
+
+def test_sendgrid_client_logs_neither_key_nor_address(settings, caplog):
+    with caplog.at_level(logging.DEBUG):
+        answered(ACCEPTED, settings)
+
+    assert "SG.invented" not in caplog.text
+    assert "ada@example.org" not in caplog.text
+
+
+# SMTP
+
+GREETING = {"connect": "220 mx", "ehlo": "250 mx", "mail": "250 ok", "rcpt": "250 ok"}
+GREETING |= {"data": "354 go on", "content": "250 taken", "rset": "250 ok"}
+CUT = None  # the server closes the connection without a reply
+
+
+class SmtpSink:
+    """A mail server with one reply per command; it records the commands of each session."""
+
+    def __init__(self, **replies):
+        self.replies, self.sessions = GREETING | replies, []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"smtp://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+
+    def serve(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:  # closed by the test
+                return
+            self.sessions.append([])
+            with connection, connection.makefile("rb") as lines, suppress(OSError):
+                self.talk(connection, lines)
+
+    def talk(self, connection, lines):
+        command = "connect"
+        while command:
+            reply = self.replies.get(command, "500 unknown command")
+            if reply is CUT:
+                return
+            connection.sendall(reply.encode("latin-1") + b"\r\n")
+            if command == "quit":
+                return
+            if command == "data" and reply.startswith("354"):
+                while lines.readline() not in (b".\r\n", b""):
+                    pass
+                command = "content"
+            else:
+                command = lines.readline()[:4].decode("latin-1").strip().lower()
+            self.sessions[-1].append(command)
+
+    @contextmanager
+    def running(self):
+        self.thread.start()
+        with self.listener:
+            yield self
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
+
+
+def send_over_smtp(settings, mails=1, **replies):
+    """The last result and the sessions of so many mails to a server with these replies."""
+    with SmtpSink(**replies).running() as sink:
+        settings.SMTP_URL = sink.url
+        with smtp.connect() as prepare:
+            for _ in range(mails):
+                result = prepare(mail())
+                if callable(result):
+                    result = result(lambda: None)
+    return result, sink.sessions
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        CUT,
+        "garbage",
+        "999 odd",
+        "100 odd",
+        "354 more",
+        "-50 odd",
+        "",
+        "250" + "x" * 9000,
+    ],
+)
+def test_smtp_undocumented_reply_to_the_content_is_unknown(settings, reply):
+    result, _ = send_over_smtp(settings, content=reply)
+
+    assert (result.state, result.retry) == ("unknown", False)
+
+
+@pytest.mark.parametrize("reply", ["250 ok", "251 will forward", "200", "299 x"])
+def test_smtp_any_positive_completion_reply_is_an_acceptance(settings, reply):
+    result, _ = send_over_smtp(settings, content=reply, rcpt=reply, mail=reply)
+
+    assert result.state == "accepted"
+
+
+@pytest.mark.parametrize("command", ["connect", "ehlo", "mail", "rcpt", "data"])
+@pytest.mark.parametrize("reply", [CUT, "garbage", "999 odd", "100 odd", ""])
+def test_smtp_odd_reply_before_the_content_is_a_temporary_refusal(
+    settings, command, reply
+):
+    result, _ = send_over_smtp(settings, **{command: reply})
+
+    assert (result.state, result.retry) == ("refused", True)
+    assert not result.is_recipient
+
+
+def test_smtp_positive_reply_to_data_is_no_acceptance(settings):
+    result, _ = send_over_smtp(settings, data="250 taken")
+
+    assert (result.state, result.retry) == ("refused", True)
+
+
+@pytest.mark.parametrize("reply", ["530 log in first", "550 sender refused", "553 no"])
+def test_smtp_refused_sender_fails_no_digest(settings, reply):
+    result, _ = send_over_smtp(settings, mail=reply)
+
+    assert (result.state, result.retry, result.is_recipient) == ("refused", True, False)
+    assert result.detail == reply
+
+
+@pytest.mark.parametrize("reply", ["503 bad sequence", "530 log in first"])
+def test_smtp_refused_session_is_not_taken_for_a_refused_recipient(settings, reply):
+    result, _ = send_over_smtp(settings, rcpt=reply)
+
+    assert (result.state, result.retry, result.is_recipient) == ("refused", True, False)
+
+
+def test_smtp_kept_connection_that_the_server_closes_is_reopened_at_once(settings):
+    with SmtpSink().running() as sink:
+        settings.SMTP_URL = sink.url
+        connection = smtp.open_smtp(smtp.parse_server())
+        sink.replies = GREETING | {"mail": "421 idle for too long"}
+        with pytest.raises(smtplib.SMTPServerDisconnected, match="421 idle"):
+            smtp.send_envelope(connection, mail())
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "mail.example.org:25",
+        "smtp://",
+        "smtp://host:port",
+        "smtp://host:99999",
+        "smtp://[::1",
+        "smtp+tls://user:pass/word@host:587",
+        "smtp+tls://user:pass#word@host:587",
+        "smtp+tls://user:p%C3%A4ss@host:587",
+        "imap://host",
+    ],
+)
+def test_smtp_wrong_url_raises_without_the_password(settings, url):
+    settings.SMTP_URL = url
+
+    with pytest.raises(ValueError, match="SMTP_URL must look like") as raised:
+        smtp.parse_server()
+    assert "word" not in str(raised.value).replace("password", "")
+
+
+def test_smtp_greets_with_an_ascii_host_name(settings):
+    settings.SITE_URL = "https://bücher.example"
+
+    result, _ = send_over_smtp(settings)
+
+    assert result.state == "accepted"

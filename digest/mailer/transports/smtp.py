@@ -1,5 +1,6 @@
 """Transport over SMTP: one persistent connection, reopened when it breaks."""
 
+import re
 import smtplib
 import ssl
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 from django.conf import settings
 from django.core.mail.backends import smtp as django_smtp
 
+from accounts.addresses import ascii_domain
 from digest.mailer.transports import (
     Mail,
     Result,
@@ -26,6 +28,10 @@ from digest.mailer.transports import (
 SMTP_TIMEOUT_S = 20
 DEFAULT_PORTS = {"smtp": 25, "smtps": 465, "smtp+tls": 587}
 SERVICE_CLOSING = 421  # RFC 5321: the server closes the connection
+CONTENT_EXPECTED = 354
+LEADING_DOT = re.compile(rb"^\.", re.M)  # RFC 5321, 4.5.2: transparency
+# Replies to RCPT that concern the session: bad sequence, authentication required.
+SESSION_REFUSALS = (421, 500, 502, 503, 530, 535)
 
 
 @dataclass(frozen=True)
@@ -40,17 +46,19 @@ class Server:
 
 
 def parse_server() -> Server:
-    """Parse SMTP_URL; raise ValueError if it names no server."""
-    parts = urlsplit(settings.SMTP_URL)
-    if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
-        raise ValueError("SMTP_URL must look like smtp+tls://user:password@host:587")
-    return Server(
-        parts.scheme,
-        parts.hostname,
-        parts.port or DEFAULT_PORTS[parts.scheme],
-        unquote(parts.username or ""),
-        unquote(parts.password or ""),
-    )
+    """Parse SMTP_URL; raise ValueError, without the password, if it names no server."""
+    try:
+        parts = urlsplit(settings.SMTP_URL)
+        port = parts.port or DEFAULT_PORTS[parts.scheme]
+    except (ValueError, KeyError):
+        parts, port = urlsplit(""), 0
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    if not (parts.hostname and (parts.hostname + user + password).isascii()):
+        raise ValueError(
+            "SMTP_URL must look like smtp+tls://user:password@host:587, in ASCII and"
+            " with percent-encoded special characters"
+        )
+    return Server(parts.scheme, parts.hostname, port, user, password)
 
 
 class Connection:
@@ -86,16 +94,27 @@ class Connection:
     def send_content(
         self, connection: smtplib.SMTP, content: bytes, message_id: str
     ) -> Result:
-        """Send DATA: from here on, a lost connection leaves it unknown whether the mail was accepted."""
+        """Send DATA and the content.
+
+        What fails before the end of the content was sent is certainly not accepted
+        (RFC 5321, 4.1.1.4) and raises; afterwards, a reply that is no refusal leaves it
+        unknown whether the mail was accepted.
+        """
+        code, reply = connection.docmd("DATA")
+        if code != CONTENT_EXPECTED:
+            if is_positive(code, reply):
+                raise smtplib.SMTPServerDisconnected(describe_reply(code, reply))
+            refusal = result_of_refusal(code, reply)
+            self.reset_session(refusal)
+            return refusal
+        connection.send(LEADING_DOT.sub(b"..", content) + b".\r\n")
         try:
-            code, reply = connection.data(content)
-        except smtplib.SMTPDataError as error:
-            code, reply = error.smtp_code, error.smtp_error  # type: ignore[assignment]
+            code, reply = connection.getreply()
+            if is_positive(code, reply):
+                return accepted(message_id)
         except (OSError, smtplib.SMTPException) as error:
             self.close()
             return unknown(f"connection lost: {describe_error(error)}")
-        if code == 250:
-            return accepted(message_id)
         refusal = result_of_refusal(code, reply)
         self.reset_session(refusal)
         return refusal
@@ -120,7 +139,7 @@ class Connection:
 def open_smtp(server: Server) -> smtplib.SMTP:
     """Connect, greet, encrypt and log in as SMTP_URL asks."""
     # Our own host name: smtplib would ask the resolver for it, which may take seconds.
-    host = urlsplit(settings.SITE_URL).hostname or "localhost"
+    host = ascii_domain(urlsplit(settings.SITE_URL).hostname or "localhost")
     options: dict[str, Any] = {"local_hostname": host, "timeout": SMTP_TIMEOUT_S}
     if server.scheme == "smtps":
         context = ssl.create_default_context()
@@ -143,23 +162,47 @@ def open_smtp(server: Server) -> smtplib.SMTP:
 
 def send_envelope(connection: smtplib.SMTP, mail: Mail) -> Result | None:
     """Send MAIL and RCPT; return the refusal if the server refuses either."""
-    code, reply = connection.mail(parseaddr(settings.MAIL_FROM)[1])
-    if code != 250:
-        return result_of_refusal(code, reply)
+    code, reply = connection.mail(sender_address())
+    if code == SERVICE_CLOSING:  # a connection that was idle for too long
+        raise smtplib.SMTPServerDisconnected(describe_reply(code, reply))
+    if not is_positive(code, reply):
+        return refused(describe_reply(code, reply), retry=True)
     try:
         code, reply = connection.rcpt(mail.to)
     except UnicodeEncodeError:
         return refused("the address is not ASCII and the server has no SMTPUTF8")
-    if code in (250, 251):
+    if code in SESSION_REFUSALS:
+        return refused(describe_reply(code, reply), retry=True)
+    if is_positive(code, reply):
         return None
     return result_of_refusal(code, reply, is_recipient=True)
 
 
+def sender_address() -> str:
+    """Return the address in MAIL_FROM with its domain in ASCII."""
+    local, at, domain = parseaddr(settings.MAIL_FROM)[1].rpartition("@")
+    return local + at + ascii_domain(domain)
+
+
+def is_positive(code: int, reply: bytes) -> bool:
+    """Whether a reply is positive: only the first digit counts (RFC 5321, 4.2.1).
+
+    Raises SMTPServerDisconnected after a reply that is neither positive nor a refusal:
+    the session is out of step.
+    """
+    if 400 <= code < 600 or 200 <= code < 300:
+        return code < 300
+    raise smtplib.SMTPServerDisconnected(describe_reply(code, reply))
+
+
 def result_of_refusal(code: int, reply: bytes, is_recipient: bool = False) -> Result:
-    """Map a reply by RFC 5321: 4yz is temporary, 5yz permanent; 421 concerns all recipients."""
-    detail = f"{code} {reply.decode(errors='replace')}"
-    is_recipient = is_recipient and code != SERVICE_CLOSING
+    """Map a refusal by RFC 5321: 4yz is temporary, 5yz permanent."""
+    detail = describe_reply(code, reply)
     return refused(detail, retry=code < 500, is_recipient=is_recipient)
+
+
+def describe_reply(code: int, reply: bytes) -> str:
+    return f"{code} {reply.decode(errors='replace')}"
 
 
 def describe_error(error: Exception) -> str:
