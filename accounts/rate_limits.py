@@ -115,7 +115,7 @@ def client_ip(request: HttpRequest) -> IPAddress:
 def parse_ip(text: str) -> IPAddress | None:
     """Parse an address with or without port, brackets, quotes and zone; None if it is none.
 
-    An IPv4 address that is mapped into IPv6 is returned as IPv4.
+    IPv4 addresses within IPv6 (mapped, NAT64, 6to4, Teredo) are returned as IPv4.
     """
     text = text.strip().strip('"')
     if text.startswith("["):
@@ -130,7 +130,8 @@ def parse_ip(text: str) -> IPAddress | None:
         return address
     if address in NAT64:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address
+    _, teredo_client = address.teredo or (None, None)
+    return address.ipv4_mapped or address.sixtofour or teredo_client or address
 
 
 def network_of(address: IPAddress, prefixes: dict[int, int]) -> str:

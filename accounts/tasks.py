@@ -17,8 +17,8 @@ log = structlog.get_logger(__name__)
 
 # The schedule starts a turn every minute; with a dead mail server each attempt takes 20 s.
 TURN_SECONDS = 45.0
-# Erasing scans the error texts of several tables; the rest is erased the next night.
-MAX_PURGED_READERS = 2000
+# Erasing scans the error texts of several tables, up to a second; others wait a night.
+MAX_PURGED_READERS = 500
 
 
 def enqueue_on_commit(task: Any, *arguments: Any) -> None:

@@ -3,7 +3,6 @@
 import re
 from typing import Any
 
-from django.db.models import Q
 from django.utils import timezone
 
 from accounts.erasure import redact
@@ -49,26 +48,28 @@ def delete_own_interests(subscriber: Subscriber) -> None:
 
 def delete_events(subscriber: Subscriber) -> None:
     """Delete all events of a reader, after waiting complaints and bounces are processed."""
-    events = Event.objects.filter(
-        Q(digest__subscriber=subscriber)
-        | Q(digest=None, payload__address_hash=subscriber.address_hash)
+    digests = subscriber.digests.values("pk")
+    with_digest = Event.objects.filter(digest__in=digests)
+    without = Event.objects.filter(
+        digest=None, payload__address_hash=subscriber.address_hash
     )
-    waiting = events.filter(
-        processed_at=None, kind__in=process_events.KINDS_WITH_EFFECTS
-    )
-    for event in waiting.select_related("digest__subscriber"):
-        process_events.process_one(event, timezone.now())
-    events.delete()
+    for events in (with_digest, without):
+        waiting = events.filter(
+            processed_at=None, kind__in=process_events.KINDS_WITH_EFFECTS
+        )
+        for event in waiting.select_related("digest__subscriber"):
+            process_events.process_one(event, timezone.now())
+        events.delete()
 
 
 def remove_from_batches(subscriber: Subscriber) -> None:
-    """Remove a reader from finished and unfinished batches; workers skip who is missing."""
-    for batch in Batch.objects.filter(
-        Q(digests__subscriber=subscriber) | ~Q(state=Batch.State.DONE)
-    ).distinct():
-        if subscriber.pk in batch.readers:
-            batch.readers = [pk for pk in batch.readers if pk != subscriber.pk]
-            batch.save(update_fields=["readers"])
+    """Remove a reader from batches; workers skip readers who are missing."""
+    own = Batch.objects.filter(pk__in=subscriber.digests.values("batch"))
+    for batches in (own, Batch.objects.unfinished()):
+        for pk, readers in batches.values_list("pk", "readers"):
+            if subscriber.pk in readers:
+                readers.remove(subscriber.pk)
+                Batch.objects.filter(pk=pk).update(readers=readers)
 
 
 def finish_erasure(pattern: re.Pattern[str], **_: Any) -> None:
