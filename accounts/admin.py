@@ -279,6 +279,6 @@ class SuppressionAdmin(ReadOnlyAdmin):
         return ModelAdmin.has_add_permission(self, request)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Allow deleting suppressions that people asked for, not those a provider reported."""
+        """Allow deleting suppressions that people requested, not those a provider reported."""
         is_ours = obj is not None and obj.reason in Suppression.DELETABLE_REASONS
         return is_ours and ModelAdmin.has_delete_permission(self, request, obj)

@@ -101,7 +101,7 @@ def discard_pending_signup(email: str, reader: Subscriber) -> None:
 
 
 def block_address(link: Link, now: datetime) -> None:
-    """Suppress the address that this link was mailed to, whoever requested the mail."""
+    """Suppress the address that this link was mailed to."""
     if link.purpose == Link.Purpose.ADDRESS:
         email = link.payload["email"]
     else:

@@ -426,7 +426,7 @@ class Suppression(models.Model):
         COMPLAINT = "complaint", "reported as spam"
         INVALID = "invalid", "invalid address"
         MANUAL = "manual", "suppressed by an operator"
-        REQUESTED = "requested", "asked for no more mail"
+        REQUESTED = "requested", "blocked by its owner"
 
     DELETABLE_REASONS = [Reason.MANUAL, Reason.REQUESTED]
     CLEARABLE_REASONS = [Reason.BOUNCE, Reason.INVALID]

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.formats import date_format
 
-from accounts.models import Subscriber
+from accounts.models import AccountMail, Subscriber
 from digest.admin import run_summaries
 from digest.admin.editions import count_candidates, count_recipients, list_url
 from digest.alarms import find_alarms
@@ -53,6 +53,7 @@ def dashboard_context(request: HttpRequest, context: dict[str, Any]) -> dict[str
         "is_sending": any(row["progress"].pace for row in frozen_editions),
         "readers": count_readers(),
         "recipients": count_recipients(now),
+        "failing_mails": AccountMail.objects.filter(attempts__gt=0).count(),
         "waiting_events": Event.objects.filter(processed_at=None).count(),
         "waiting_papers": Submission.objects.waiting().count(),
     }

@@ -194,6 +194,17 @@ def test_operator_sees_the_queue_and_can_retry(
     assert [message.to for message in mail.outbox] == [["old@example.org"]]
 
 
+def test_dashboard_counts_failing_mails(client, edith):
+    client.force_login(edith)
+    AccountMail.objects.create(
+        kind=AccountMail.Kind.MOVE_NOTICE, email="old@example.org", attempts=2
+    )
+
+    page = client.get(reverse("admin:index"))
+
+    assert "1 account mail failing" in page.text
+
+
 def test_retry_needs_a_permission(client, edith, django_user_model):
     editor = django_user_model.objects.create_user("ed@example.org", "x", is_staff=True)
     permission = Permission.objects.get(codename="view_accountmail")

@@ -1,4 +1,4 @@
-"""manage.py repeat_erasures: erase again the readers whom a restored backup brought back."""
+"""manage.py repeat_erasures: erase the readers whom a restored backup contains again."""
 
 from pathlib import Path
 from typing import Any
