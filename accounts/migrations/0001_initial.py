@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('address_hash', models.CharField(help_text='HMAC-SHA256 of the address under SUPPRESSION_KEY.', max_length=64, unique=True)),
-                ('reason', models.CharField(choices=[('bounce', 'bounced'), ('complaint', 'reported as spam'), ('invalid', 'invalid address'), ('manual', 'suppressed by an operator'), ('requested', 'asked for no more mail')], help_text='Why this address is not mailed.', max_length=10)),
+                ('reason', models.CharField(choices=[('bounce', 'bounced'), ('complaint', 'reported as spam'), ('invalid', 'invalid address'), ('manual', 'suppressed by an operator'), ('requested', 'blocked by its owner')], help_text='Why this address is not mailed.', max_length=10)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
             ],
             options={
