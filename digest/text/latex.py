@@ -184,6 +184,13 @@ _LOOSE = re.compile(
     rf"(?<!\\)\$((?=[^$]*[\\^_={{}}])(?:[^$\\]|\\.){{1,{MAX_FORMULA_CHARS}}})\$",
     re.DOTALL,
 )
+_BRACKETED = re.compile(
+    rf"\\\[((?:(?!\\[\[\]]).){{1,{4 * MAX_FORMULA_CHARS}}})\\\]", re.DOTALL
+)
+_PARENTHESIZED = re.compile(
+    rf"\\\(((?:(?!\\[()]).){{1,{MAX_FORMULA_CHARS}}})\\\)", re.DOTALL
+)
+_FORMULAS = (_DISPLAY, _TIGHT, _LOOSE, _BRACKETED, _PARENTHESIZED)
 _SCRIPT_IN_PROSE = re.compile(r"(?<=[\w)\]])\^([0-9]{1,3})(?![\w.])")
 # The content of a script in prose; others, as in KV_{<=i}, stay as they are.
 _SCRIPT_CONTENT = re.compile(r"[^<>{}\"@#%;:\s][^<>{}\"@#%;:]{0,39}")
@@ -204,11 +211,24 @@ _FLAG = re.compile(r"(?:^|(?<=\s))--(?=[a-z])")
 def latex_to_unicode(text: str) -> str:
     """Convert commands, accents, formulas and TeX's punctuation to Unicode."""
     text = _BARE_COMMAND.sub(r"\\\1", _QUOTED.sub(r'"\1"', text))
-    for formula in (_DISPLAY, _TIGHT, _LOOSE):
-        text = formula.sub(lambda match: _Parser(match[1]).convert(is_math=True), text)
+    text = replace_formulas(
+        text, lambda formula: _Parser(formula).convert(is_math=True)
+    )
     text = _Parser(text).convert(is_math=False)
     text = _SCRIPT_IN_PROSE.sub(_raise_digits, text)
     return _convert_punctuation(text).translate(_PROTECTED)
+
+
+def replace_formulas(text: str, replace: Callable[[str], str | None]) -> str:
+    """Replace each formula by `replace` of its content; None leaves it as it is."""
+
+    def replace_match(match: Match[str]) -> str:
+        replacement = replace(match[1])
+        return match[0] if replacement is None else replacement
+
+    for formula in _FORMULAS:
+        text = formula.sub(replace_match, text)
+    return text
 
 
 @cache

@@ -40,12 +40,7 @@ _BARE_HREF = re.compile("(\ue000\\d+\ue001)\\{([^{}]{3,200})\\}")
 
 def to_plain_text(raw: str) -> str:
     """Convert LaTeX-like text to one line of Unicode; keep the raw words if that fails."""
-    text = _drop_unprintable(raw)
-    if _SPECIAL.search(text):
-        try:
-            text = _drop_unprintable(_convert(text))
-        except Exception:  # one bad macro must never hide a whole abstract
-            logger.exception("text left raw: %.80r", raw)
+    text = drop_unprintable(convert_markup(drop_unprintable(raw)))
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
@@ -68,7 +63,7 @@ def find_code_url(raw: str) -> str:
     return ""
 
 
-def _drop_unprintable(text: str) -> str:
+def drop_unprintable(text: str) -> str:
     """Drop control, direction, zero-width and private characters, and lone surrogates."""
     if text.isascii() and text.isprintable():
         return text
@@ -82,7 +77,18 @@ def _printable(char: str) -> str:
     return "" if is_dropped or char in "\ufffe\uffff" else char
 
 
-def _convert(text: str) -> str:
+def convert_markup(text: str) -> str:
+    """Convert entities, addresses and LaTeX of printable text; keep it if that fails."""
+    if not _SPECIAL.search(text):
+        return text
+    try:
+        return _convert_special(text)
+    except Exception:  # one bad macro must never hide a whole abstract
+        logger.exception("text left raw: %.80r", text)
+        return text
+
+
+def _convert_special(text: str) -> str:
     urls: list[str] = []
 
     def replace_url(match: Match[str]) -> str:
