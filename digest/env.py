@@ -13,7 +13,7 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from datetime import time
+from datetime import date, time
 from email.utils import parseaddr
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -23,21 +23,13 @@ from zoneinfo import available_timezones
 import dj_database_url
 import idna
 
+from digest.text.arxiv_categories import normalize_categories, unknown_categories
+
 T = TypeVar("T")
 
 TRUE_WORDS, FALSE_WORDS = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 MAX_TEXT_LENGTH = 500
 DATABASE_SCHEMES = ("postgres", "postgresql", "sqlite")
-# arXiv's archives with subject classes, and those without.
-ARCHIVES_WITH_CLASSES = {
-    *("astro-ph", "cond-mat", "cs", "econ", "eess", "math", "nlin", "physics"),
-    *("q-bio", "q-fin", "stat"),
-}
-ARCHIVES_WITHOUT_CLASSES = {
-    *("gr-qc", "hep-ex", "hep-lat", "hep-ph", "hep-th", "math-ph", "nucl-ex"),
-    *("nucl-th", "quant-ph"),
-}
-LOWER_CASE_ARCHIVES = {"cond-mat", "physics"}  # cond-mat.str-el, but cs.LG
 EC_KEY_HEADER = b"0Y0\x13"  # DER of a P-256 public key
 
 
@@ -264,18 +256,21 @@ def parse_webhook_key(text: str) -> str:
 
 
 def parse_categories(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    """Parse categories and whole archives; `cs.*` is the archive `cs`."""
+    names = normalize_categories(text.split(","))
     if not names:
         raise ValueError("names no category.")
-    for name in names:
-        archive, dot, subject = name.partition(".")
-        if archive in ARCHIVES_WITH_CLASSES and not dot:
-            raise ValueError(f"names the whole archive {name}.")
-        pattern = "[a-z]+(-[a-z]+)?" if archive in LOWER_CASE_ARCHIVES else "[A-Z]{2}"
-        is_class = archive in ARCHIVES_WITH_CLASSES and re.fullmatch(pattern, subject)
-        if not is_class and name not in ARCHIVES_WITHOUT_CLASSES:
-            raise ValueError(f"holds {name[:40]!r}, which is not an arXiv category.")
-    return list(dict.fromkeys(names))
+    if unknown := unknown_categories(names):
+        shown = ", ".join(repr(name[:40]) for name in unknown)
+        raise ValueError(f"holds {shown}: not a category or archive of arXiv.")
+    return names
+
+
+def parse_dates(text: str) -> frozenset[date]:
+    try:
+        return frozenset(date.fromisoformat(one.strip()) for one in text.split(","))
+    except ValueError:
+        raise ValueError("is not a list of dates.") from None
 
 
 def parse_time(text: str) -> time:

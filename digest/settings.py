@@ -1,6 +1,6 @@
 """Settings of every installation; environment variables hold what differs between machines."""
 
-from datetime import time
+from datetime import date, time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -185,11 +185,21 @@ ARXIV_OAI_URL = (
     if env.variables.get("ARXIV_OAI_URL", "-").strip() == ""
     else env.url("ARXIV_OAI_URL", "https://oaipmh.arxiv.org/oai")
 )
+CATEGORIES_HINT = "Use categories and archives of arXiv: cs.LG,stat.ML,math."
 ARXIV_CATEGORIES = env.parse(
     "ARXIV_CATEGORIES",
     ["cs.AI", "cs.CL", "cs.CR", "cs.CV", "cs.IR", "cs.LG", "cs.RO", "cs.SD", "stat.ML"],
     parsers.parse_categories,
-    "Use subject classes such as cs.LG,stat.ML.",
+    CATEGORIES_HINT,
+)
+if env.variables.get("ARXIV_CATEGORIES", "-").strip() == "":
+    env.add_problem("ARXIV_CATEGORIES", "names no category.", CATEGORIES_HINT)
+# Evenings without an announcement, in addition to the shipped list.
+ARXIV_HOLIDAYS = env.parse(
+    "ARXIV_HOLIDAYS",
+    frozenset[date](),
+    parsers.parse_dates,
+    "Use dates separated by commas: 2027-01-01,2027-01-18.",
 )
 HUGGINGFACE_URL = env.url("HUGGINGFACE_URL", "https://huggingface.co")
 READER_SUBMISSIONS = env.flag("READER_SUBMISSIONS", False)

@@ -66,7 +66,10 @@ def record_worker_heartbeat(queue: str) -> None:
 def ingest_announcements() -> None:
     """Fetch today's announcements unless they are stored; rank the newest edition."""
     now = timezone.now()
-    if run_source.poll_feed(now):
+    runs = run_source.poll_feed(now)
+    if any(run.feed_state == IngestRun.FeedState.INCOMPLETE for run in runs):
+        daily_check.run_daily_check(now)
+    if runs:
         rank_newest_edition(now)
 
 

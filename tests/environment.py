@@ -47,6 +47,7 @@ ENVIRONMENT = {
     "ARXIV_OAI_URL": f"{CLOSED_PORT_URL}/oai",
     "ARXIV_CATEGORIES": "cs.AI,cs.CL,cs.LG",
     "HUGGINGFACE_URL": CLOSED_PORT_URL,
+    "ARXIV_HOLIDAYS": "",
     "READER_SUBMISSIONS": "false",
     "EMBEDDING_FOLDER": "",
     # The tests import ONNX Runtime before the product sets this.

@@ -54,8 +54,11 @@ FOLDERS = ["/etc/passwd", "/etc/passwd/mail", "/proc/paper-round"]
 # Three values that cannot work, or more, for every setting.
 WRONG_VALUES = {
     "ARXIV_API_URL": URLS,
-    "ARXIV_CATEGORIES": ["cs", "cs.LG;cs.CL", "machine learning", " , ", "CS.lg"],
+    "ARXIV_CATEGORIES": [
+        *("cs.LG;cs.CL", "machine learning", " , ", "CS.lg", "cs.LG,cs.XX", " "),
+    ],
     "ARXIV_FEED_URL": URLS,
+    "ARXIV_HOLIDAYS": ["1 January", "2027-02-30", "2027-01-01;2027-01-18"],
     "ARXIV_OAI_URL": URLS,
     "BEHIND_PROXY": FLAGS,
     "CLICK_REDIRECT": FLAGS,
@@ -165,7 +168,7 @@ def test_working_values_are_not_reported(monkeypatch, tmp_path):
         SMTP_URL="smtp+tls://me:pass%20word@mail.example:587",
         REDIS_URL="redis://:secret@redis:6379/1",
         DATABASE_URL="postgres://round:x@db:5432/round",
-        ARXIV_CATEGORIES="cs.CV, cs.CL,cond-mat.str-el,hep-th,physics.optics",
+        ARXIV_CATEGORIES="cs.CV, cs.CL,cond-mat.str-el,hep-th,physics.optics,math,q-bio.*",
         ARXIV_OAI_URL="",
         UNKNOWN_RESEND_AFTER="60",
         LOG_LEVEL="debug",

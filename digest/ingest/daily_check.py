@@ -28,6 +28,8 @@ def run_daily_check(now: datetime) -> list[IngestRun]:
     """
     if not settings.ARXIV_OAI_URL or not _is_time(now):
         return []
+    if monitoring.is_backing_off(now):
+        return []
     sets = [
         set_spec
         for set_spec in arxiv_oai.set_specs(settings.ARXIV_CATEGORIES)

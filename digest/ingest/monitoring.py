@@ -4,7 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from itertools import chain
+from itertools import chain, takewhile
+from math import exp
 from statistics import median
 
 from django.conf import settings
@@ -15,16 +16,26 @@ from digest.ingest.sources import arxiv_calendar
 from digest.ingest.sources.arxiv_calendar import Expected
 from digest.ingest.sources.listing import Listing, ParsedDocument
 from digest.models import IngestRun, Paper
+from digest.models.papers import CANDIDATE_DAYS
+from digest.text.arxiv_categories import (
+    archive_of,
+    category_matcher,
+    normalize_categories,
+)
 
-Kind, FeedState = IngestRun.Kind, IngestRun.FeedState
+Kind, State = IngestRun.Kind, IngestRun.State
+FeedState, Failure = IngestRun.FeedState, IngestRun.Failure
 
 # Editions hold papers of 14 days; another week shows a long outage.
 LOOK_BACK_DAYS = 21
 # Below this usual number of papers a day a category is sometimes empty without a fault.
 MIN_USUAL_PAPERS = 5
-# Counts vary by a half between days and double on the Tuesday after a holiday; below a
-# third of the usual day papers are missing.
+# Counts of large categories vary by a half between days, more than Poisson's law allows;
+# below this share of the usual number papers are missing.
 LAGGING_SHARE = 0.3
+# Small categories have few papers on healthy days too: so few must also be less likely
+# than this (Poisson).
+LAGGING_PROBABILITY = 0.01
 # Even the days between holidays have more than this share of a usual day.
 MISSING_SHARE = 0.1
 MIN_DAYS_FOR_USUAL = 3  # announcement days needed to know the usual number
@@ -32,6 +43,9 @@ MIN_DAYS_FOR_USUAL = 3  # announcement days needed to know the usual number
 MAX_CHECK_AGE = timedelta(days=4)
 # Votes are read every two hours: this long without success is not one bad evening.
 MAX_ATTENTION_AGE = timedelta(hours=36)
+# Pause after a round that arXiv refused with 429, doubled with each further one.
+MIN_BACKOFF = timedelta(minutes=30)
+MAX_BACKOFF = timedelta(hours=8)
 CHECK_SUMMARY_PERIOD = timedelta(days=7)
 
 
@@ -115,14 +129,29 @@ def lagging_categories(day: date) -> list[str]:
     today = counts.pop(day, Counter())
     if not today or len(counts) < MIN_DAYS_FOR_USUAL:
         return []
-    return [
-        name for name in settings.ARXIV_CATEGORIES if _is_lagging(name, today, counts)
-    ]
+    is_selected = category_matcher(settings.ARXIV_CATEGORIES)
+    names = {name for row in counts.values() for name in row if is_selected([name])}
+    days = list(counts.values())
+    return sorted(
+        name
+        for name in names
+        if _is_lagging(today[name], median(row[name] for row in days))
+    )
 
 
-def _is_lagging(name: str, today: Counter[str], days: dict[date, Counter[str]]) -> bool:
-    usual = median(counts[name] for counts in days.values())
-    return usual >= MIN_USUAL_PAPERS and today[name] < usual * LAGGING_SHARE
+def _is_lagging(number: int, usual: float) -> bool:
+    if usual < MIN_USUAL_PAPERS or number >= LAGGING_SHARE * usual:
+        return False
+    return poisson_cdf(number, usual) < LAGGING_PROBABILITY
+
+
+def poisson_cdf(number: int, mean: float) -> float:
+    """Probability of at most `number` events where `mean` are expected."""
+    term = total = exp(-mean)
+    for k in range(1, number + 1):
+        term *= mean / k
+        total += term
+    return total
 
 
 def todays_feed_done(now: datetime) -> bool:
@@ -136,13 +165,76 @@ def todays_feed_done(now: datetime) -> bool:
     if expected == Expected.WEEKEND:
         return True
     if arxiv_announced(day, day).exists():
-        return feed_had_todays_papers(day) and not lagging_categories(day)
+        return not unread_today(day) and not lagging_categories(day)
     return expected == Expected.HOLIDAY and _feed_runs(day).exists()
 
 
 def feed_had_todays_papers(day: date) -> bool:
-    runs = _feed_runs(day)
-    return runs.filter(feed_state__in=IngestRun.FEED_STATES_WITH_PAPERS).exists()
+    return _sound_feed_runs(day).exists()
+
+
+def unread_today(day: date) -> list[str]:
+    """List our categories of which no feed of this day was read with its papers."""
+    lists = _sound_feed_runs(day).values_list("categories", flat=True)
+    read = {name for names in lists for name in names}
+    return [
+        name
+        for name in normalize_categories(settings.ARXIV_CATEGORIES)
+        if name not in read
+    ]
+
+
+def added_categories(now: datetime) -> list[str]:
+    """List categories whose feeds were first read later than others, and not backfilled.
+
+    Only the days of which papers can still be candidates matter.
+    """
+    first = now - timedelta(days=CANDIDATE_DAYS)
+    runs = IngestRun.objects.done().started_between(first, now).order_by("started_at")
+    feeds = list(runs.of_kind(Kind.FEED).values_list("categories", "started_at"))
+    backfills = runs.of_kind(Kind.HARVEST).values_list("categories", flat=True)
+    backfilled = {name for names in backfills for name in names}
+    first_day: dict[str, date] = {}
+    for names, started_at in feeds:
+        for name in names:
+            first_day.setdefault(name, arxiv_calendar.today(started_at))
+    if not first_day:
+        return []
+    start, today = min(first_day.values()), arxiv_calendar.today(now)
+    return [
+        name
+        for name in normalize_categories(settings.ARXIV_CATEGORIES)
+        if first_day.get(name, today) > start
+        and archive_of(name) not in first_day
+        and name not in backfilled
+    ]
+
+
+def is_backing_off(now: datetime) -> bool:
+    """Whether to spare arXiv after it has limited our requests in the last rounds.
+
+    The pause doubles with every round that was limited.
+    """
+    runs = IngestRun.objects.filter(source="arxiv").exclude(state=State.RUNNING)
+    recent = runs.started_between(now - MAX_BACKOFF, now).newest_first()
+    limited = list(takewhile(lambda run: run.failure == Failure.RATE_LIMITED, recent))
+    if not limited:
+        return False
+    rounds = sum(max(1, run.attempts) for run in limited)
+    pause: timedelta = min(MIN_BACKOFF * 2 ** (rounds - 1), MAX_BACKOFF)
+    last = max(_last_attempt(run, now) for run in limited)
+    return now < last + pause
+
+
+def _last_attempt(run: IngestRun, now: datetime) -> datetime:
+    """Resumed runs keep their start; a heartbeat in the future comes from a wrong clock."""
+    is_resumed = run.heartbeat_at is not None and run.heartbeat_at <= now
+    return run.heartbeat_at if run.heartbeat_at and is_resumed else run.started_at
+
+
+def _sound_feed_runs(day: date) -> QuerySet[IngestRun]:
+    states = IngestRun.FEED_STATES_WITH_PAPERS
+    return _feed_runs(day).filter(feed_state__in=states)
 
 
 def _feed_runs(day: date) -> QuerySet[IngestRun]:

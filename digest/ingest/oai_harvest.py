@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from digest.ingest import monitoring, reconcile
@@ -21,6 +21,8 @@ from digest.ingest.sources.arxiv_oai import Page, TokenExpired, Window
 from digest.ingest.sources.listing import Listing, SourceError
 from digest.ingest.store import add_refused, store
 from digest.models import IngestRun
+from digest.models.papers import CANDIDATE_DAYS
+from digest.text.arxiv_categories import archive_of, category_matcher
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +90,14 @@ def week_windows(first: date, last: date) -> Iterator[Window]:
 
 
 def fill_gaps(now: datetime) -> list[IngestRun]:
-    """Harvest from the first missing or incomplete day, if there is one.
+    """Harvest what the feeds did not give: added categories, and missing or lagging days."""
+    if monitoring.is_backing_off(now):
+        return []
+    return [*backfill_added_categories(now), *_fill_missing_days(now)]
+
+
+def _fill_missing_days(now: datetime) -> list[IngestRun]:
+    """Harvest from the first missing or lagging day.
 
     The window has no end: OAI-PMH files a record under the day of its last change.
     """
@@ -105,6 +114,29 @@ def fill_gaps(now: datetime) -> list[IngestRun]:
     with http.open_client() as client:
         runs = [open_run(window, now, again=True) for window in windows]
         return [harvest(run, now, client) for run in runs if run]
+
+
+def backfill_added_categories(now: datetime) -> list[IngestRun]:
+    """Harvest the candidates' days of categories that were added to the settings later."""
+    names = monitoring.added_categories(now)
+    if not names or not settings.ARXIV_OAI_URL:
+        return []
+    first = arxiv_calendar.today(now) - timedelta(days=CANDIDATE_DAYS - 1)
+    runs = []
+    with http.open_client() as client:
+        for set_spec in arxiv_oai.set_specs(names):
+            run = open_run(Window(first, None, set_spec), now, again=True)
+            assert run is not None  # guaranteed by again=True
+            archive = set_spec.rpartition(":")[2]
+            run.categories = [name for name in names if archive_of(name) == archive]
+            run.note = f"backfill of added categories: {', '.join(run.categories)}"[
+                :200
+            ]
+            run.save(update_fields=["categories", "note"])
+            runs.append(harvest(run, now, client))
+            if run.lost_source:
+                break
+    return runs
 
 
 def repeat_harvest(run: IngestRun, now: datetime) -> IngestRun:
@@ -163,7 +195,8 @@ def _claim_run(run: IngestRun) -> bool:
         free |= Q(worker_id=run.worker_id)
     rows = IngestRun.objects.filter(pk=run.pk).filter(free)
     claim = {"state": State.RUNNING, "worker_id": worker_id(), "heartbeat_at": now}
-    if not rows.update(**claim, error="", failure=""):
+    attempts = F("attempts") + 1
+    if not rows.update(**claim, attempts=attempts, error="", failure=""):
         return False
     run.refresh_from_db()
     return True
@@ -284,11 +317,11 @@ def _window(run: IngestRun) -> Window:
 
 def _select_listings(page: Page) -> Iterator[Listing]:
     """Papers of our categories; with a primary category outside they are cross-listed."""
-    selected = set(settings.ARXIV_CATEGORIES)
+    is_selected = category_matcher(settings.ARXIV_CATEGORIES)
     for one in page.listings:
-        if one.primary in selected or not one.categories:
+        if not one.categories or is_selected([one.primary]):
             yield one
-        elif selected & set(one.categories):
+        elif is_selected(one.categories):
             yield replace(one, announce_type="cross")
 
 
@@ -303,6 +336,8 @@ def _fail_run(run: IngestRun, reason: str, error: BaseException) -> None:
 
 
 def classify_failure(error: BaseException) -> IngestRun.Failure:
+    if isinstance(error, http.RateLimited):
+        return Failure.RATE_LIMITED
     if isinstance(error, http.Unreachable):
         return Failure.UNREACHABLE
     return Failure.REFUSED if isinstance(error, SourceError) else Failure.STOPPED

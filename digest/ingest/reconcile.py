@@ -12,6 +12,7 @@ from digest.ingest.sources import arxiv_calendar
 from digest.ingest.sources.listing import Listing
 from digest.models import IngestRun, Paper
 from digest.models.papers import PaperQuerySet
+from digest.text.arxiv_categories import archive_of, normalize_categories
 from digest.text.plain import to_plain_names, to_plain_text
 
 AGREES = "agrees with the feeds"
@@ -178,11 +179,11 @@ def _corrected_categories(paper: Paper, listing: Listing) -> dict[str, Any]:
 def _new_papers(run: IngestRun) -> PaperQuerySet:
     """The new papers of the run's day, in our categories of the run's set."""
     archive = run.set_spec.rpartition(":")[2]
-    categories = [
-        name for name in settings.ARXIV_CATEGORIES if name.partition(".")[0] == archive
-    ]
+    names = normalize_categories(settings.ARXIV_CATEGORIES)
+    categories = [name for name in names if archive_of(name) == archive]
     papers = Paper.objects.announced_on_day(arxiv_calendar.today(run.started_at))
-    return papers.filter(announce_type=Paper.Announced.NEW, primary__in=categories)
+    new = papers.filter(announce_type=Paper.Announced.NEW)
+    return new.in_categories(categories)
 
 
 def _summarize(run: IngestRun) -> str:

@@ -3,10 +3,12 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 
 import httpx
 from django.conf import settings
+from django.db.models import Max
 
 from digest.ingest import monitoring
 from digest.ingest.oai_harvest import classify_failure
@@ -24,6 +26,7 @@ from digest.ingest.sources.listing import (
 )
 from digest.ingest.store import add_refused, store
 from digest.models import IngestRun, Paper
+from digest.text.arxiv_categories import normalize_categories
 from digest.text.arxiv_ids import parse_arxiv_id
 
 logger = logging.getLogger(__name__)
@@ -35,6 +38,8 @@ Kind, State, FeedState = IngestRun.Kind, IngestRun.State, IngestRun.FeedState
 HUGGINGFACE_DAYS = 14
 # No source announces in advance; its clock and ours may differ a little.
 MAX_CLOCK_DIFFERENCE = timedelta(days=1)
+# Of the feed's maximum; a combined feed above this is split.
+SPLIT_SHARE = 0.75
 DETECTION_BYTES = 4_000  # at the start of a document, enough to detect its source
 
 Parse = Callable[[bytes], ParsedDocument]
@@ -61,13 +66,32 @@ def ingest_all_sources(now: datetime) -> list[IngestRun]:
 
 def ingest_feed(now: datetime) -> list[IngestRun]:
     """Ingest what arXiv announced today."""
+    groups = feed_groups(normalize_categories(settings.ARXIV_CATEGORIES))
     with http.open_client() as client:
-        return [_run_feed(client, settings.ARXIV_CATEGORIES, now)]
+        return list(chain.from_iterable(_run_feeds(client, g, now) for g in groups))
 
 
 def poll_feed(now: datetime) -> list[IngestRun]:
-    """Ingest today's announcements unless they are complete or none are expected."""
-    return [] if monitoring.todays_feed_done(now) else ingest_feed(now)
+    """Ingest today's announcements unless they are complete or none are expected.
+
+    Does nothing while arXiv limits our requests.
+    """
+    is_done = monitoring.todays_feed_done(now) or monitoring.is_backing_off(now)
+    return [] if is_done else ingest_feed(now)
+
+
+def feed_groups(categories: list[str]) -> list[list[str]]:
+    """Split categories into feeds that stay well below the feed's maximum of entries.
+
+    A combined feed that came near the maximum once is split in two from then on.
+    """
+    url = arxiv_feed.feed_url(categories, settings.ARXIV_FEED_URL)
+    runs = IngestRun.objects.of_kind(Kind.FEED).filter(origin=url[-500:])
+    largest = runs.aggregate(largest=Max("records"))["largest"] or 0
+    if len(categories) < 2 or largest < SPLIT_SHARE * arxiv_feed.MAX_ENTRIES:
+        return [categories]
+    middle = len(categories) // 2
+    return [*feed_groups(categories[:middle]), *feed_groups(categories[middle:])]
 
 
 def ingest_attention(now: datetime) -> list[IngestRun]:
@@ -137,6 +161,18 @@ def _file_reader(path: Path) -> Fetch:
             ) from error
 
     return read
+
+
+def _run_feeds(
+    client: httpx.Client, categories: list[str], now: datetime
+) -> Iterator[IngestRun]:
+    """Read one feed; where it ends at the maximum, also the feeds of its halves."""
+    run = _run_feed(client, categories, now)
+    yield run
+    if run.feed_state == FeedState.INCOMPLETE:
+        groups = feed_groups(categories)
+        for group in groups if len(groups) > 1 else []:
+            yield from _run_feeds(client, group, now)
 
 
 def _run_feed(

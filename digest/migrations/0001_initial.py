@@ -82,6 +82,7 @@ class Migration(migrations.Migration):
                 ('records', models.PositiveIntegerField(default=0, help_text='Records on those pages.')),
                 ('expected_records', models.PositiveIntegerField(blank=True, help_text='The total that the source announced.', null=True)),
                 ('heartbeat_at', models.DateTimeField(help_text='When it last stored a page.', null=True)),
+                ('attempts', models.PositiveSmallIntegerField(default=0, help_text='How often a harvest was started or resumed.')),
                 ('missed', models.PositiveIntegerField(default=0, help_text='Papers in OAI-PMH that the feeds had not listed.')),
                 ('corrected', models.PositiveIntegerField(default=0, help_text='Papers whose text, categories or version the daily check corrected.')),
                 ('confirmed', models.PositiveIntegerField(default=0, help_text='New papers of the day that OAI-PMH has too.')),

@@ -143,6 +143,9 @@ class IngestRun(models.Model):
     heartbeat_at = models.DateTimeField(
         null=True, help_text="When it last stored a page."
     )
+    attempts = models.PositiveSmallIntegerField(
+        default=0, help_text="How often a harvest was started or resumed."
+    )
     missed = models.PositiveIntegerField(
         default=0, help_text="Papers in OAI-PMH that the feeds had not listed."
     )

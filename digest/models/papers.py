@@ -1,5 +1,6 @@
 """Papers and their attention samples."""
 
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Self
 
@@ -38,6 +39,13 @@ class PaperQuerySet(models.QuerySet["Paper"]):
     def announced_by_arxiv(self) -> Self:
         """Announced papers that arXiv itself listed, not only Hugging Face."""
         return self.filter(announce_type__in=Paper.ARXIV_ANNOUNCEMENTS)
+
+    def in_categories(self, names: Sequence[str]) -> Self:
+        """Papers whose primary category, or its archive, is among the names."""
+        is_primary = models.Q(primary__in=list(names))
+        for name in names:
+            is_primary |= models.Q(primary__startswith=f"{name}.")
+        return self.filter(is_primary)
 
     def from_listings(self) -> Self:
         """Papers that a source listed, replacements included."""

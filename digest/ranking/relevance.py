@@ -18,6 +18,7 @@ from scipy.sparse.csgraph import connected_components
 from digest.ranking.bm25 import MAX_CACHED_TEXTS, Scores, TermIndex
 from digest.ranking.lsa import Model
 from digest.ranking.selection import CLAIM_THRESHOLD
+from digest.text.arxiv_categories import category_matcher
 from digest.text.authors import NameMatch, match_names, name_parts
 from digest.text.tokens import contains_phrase, spelling_variants, tokenize
 
@@ -316,10 +317,9 @@ class EditionScorer:
     def _inside(self, categories: Sequence[str]) -> Scores:
         if not categories:
             return np.ones(len(self.papers))
-        wanted = set(categories)
-        return np.array(
-            [OUTSIDE if wanted.isdisjoint(p.categories) else 1.0 for p in self.papers]
-        )
+        matches = category_matcher(categories)
+        inside = [matches(paper.categories) for paper in self.papers]
+        return np.where(inside, 1.0, OUTSIDE)
 
 
 _KINDS = {

@@ -10,6 +10,7 @@ from django.conf import settings
 
 from accounts.models import Subscriber
 from digest import follows
+from digest.ingest import monitoring
 from digest.ingest.oai_harvest import classify_failure
 from digest.ingest.sources import arxiv_api, http
 from digest.ingest.sources.listing import SourceError
@@ -71,7 +72,8 @@ def fetch_pending(now: datetime, again: bool = False) -> list[IngestRun]:
 def _next_requests(now: datetime, again: bool) -> Iterator[list[str]]:
     """Split the pending identifiers of this turn into requests of the API's page size."""
     failed = IngestRun.objects.failed().of_kind(IngestRun.Kind.PENDING_PAPERS)
-    if not again and failed.started_between(now - RETRY_AFTER, now).exists():
+    is_waiting = failed.started_between(now - RETRY_AFTER, now).exists()
+    if not again and (is_waiting or monitoring.is_backing_off(now)):
         return
     pending = PendingPaper.objects.to_fetch().order_by("identifier")
     names = pending.values_list("identifier", flat=True).distinct()

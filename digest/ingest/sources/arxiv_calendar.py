@@ -5,6 +5,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+from django.conf import settings
+
 from digest.text.arxiv_ids import month_of
 
 # Announcements are made at 20:00 US Eastern, Sunday to Thursday, and are filed under
@@ -19,8 +21,8 @@ FEED_GRACE = timedelta(hours=10)
 # After this a first version was in moderation for long, or its record changed again.
 MAX_MODERATION = timedelta(days=10)
 
-# Evenings without an announcement, as arXiv published them.
-HOLIDAYS = frozenset(
+# Evenings without an announcement, as arXiv published them; ARXIV_HOLIDAYS adds to them.
+SHIPPED_HOLIDAYS = frozenset(
     date.fromisoformat(day)
     for day in (
         *("2025-01-01", "2025-01-20", "2025-06-19", "2025-07-06", "2025-09-01"),
@@ -28,8 +30,8 @@ HOLIDAYS = frozenset(
         *("2026-09-07", "2026-11-26", "2026-12-25", "2026-12-29", "2026-12-31"),
     )
 )
-# The list of 2025 lacks its December.
-PUBLISHED_YEARS = range(2026, 2027)
+# Years with a complete shipped list; that of 2025 lacks its December.
+SHIPPED_YEARS = range(2026, 2027)
 # arXiv publishes the next year's list in the last weeks of a year.
 HOLIDAY_LIST_NOTICE = timedelta(days=31)
 _FRIDAY, _SATURDAY, _SUNDAY = 4, 5, 6
@@ -45,6 +47,17 @@ class Expected(StrEnum):
     UNSURE = "unsure"
 
 
+def holidays() -> frozenset[date]:
+    return SHIPPED_HOLIDAYS | settings.ARXIV_HOLIDAYS
+
+
+def is_listed_year(year: int) -> bool:
+    """Whether the holidays of a year are known, shipped or from the setting."""
+    return year in SHIPPED_YEARS or any(
+        day.year == year for day in settings.ARXIV_HOLIDAYS
+    )
+
+
 def expected(day: date) -> Expected:
     """Return what the day `day` of US Eastern time should have.
 
@@ -55,19 +68,19 @@ def expected(day: date) -> Expected:
     if day.weekday() >= _SATURDAY:
         return Expected.WEEKEND
     evening = day - timedelta(days=1)
-    if evening in HOLIDAYS:
+    if evening in holidays():
         return Expected.HOLIDAY
     nearby = {day, evening}
     if evening.weekday() == _SUNDAY:
         nearby.add(day - timedelta(days=3))  # Friday
-    if nearby & HOLIDAYS or any(map(_is_likely_holiday, nearby)):
+    if nearby & holidays() or any(map(_is_likely_holiday, nearby)):
         return Expected.UNSURE
     return Expected.PAPERS
 
 
 def _is_likely_holiday(day: date) -> bool:
     """Decide whether a day of a year without a published list was one in other years."""
-    if day.year in PUBLISHED_YEARS:
+    if is_listed_year(day.year):
         return False
     nth_monday = (day.day - 1) // 7 if day.weekday() == 0 else -1
     return (
@@ -80,8 +93,11 @@ def _is_likely_holiday(day: date) -> bool:
 
 
 def holidays_known_until() -> date:
-    """Return the last day that the published lists of holidays cover."""
-    return date(PUBLISHED_YEARS.stop - 1, 12, 31)
+    """Return the last day that the lists of holidays cover."""
+    year = SHIPPED_YEARS.stop - 1
+    while is_listed_year(year + 1):
+        year += 1
+    return date(year, 12, 31)
 
 
 def today(now: datetime) -> date:

@@ -31,11 +31,17 @@ MAX_RETRY_AFTER_S = 60.0
 # expand a million times before their size is seen.
 ACCEPTED_ENCODING = "gzip"
 
+TOO_MANY_REQUESTS = httpx.codes.TOO_MANY_REQUESTS
+
 RequestLock = Callable[[], AbstractContextManager[None]]
 
 
 class Unreachable(SourceError):
     """The source did not answer, so other requests to it would fail as well."""
+
+
+class RateLimited(Unreachable):
+    """The source limits our requests (429)."""
 
 
 class NotModified(Exception):
@@ -69,10 +75,15 @@ class _AttemptFailed(Exception):
     """One failed attempt; `retry_after` is the pause in seconds that the source wants."""
 
     def __init__(
-        self, reason: str, is_retryable: bool, retry_after: float | None = None
+        self,
+        reason: str,
+        is_retryable: bool,
+        retry_after: float | None = None,
+        is_rate_limit: bool = False,
     ) -> None:
         super().__init__(reason)
         self.is_retryable, self.retry_after = is_retryable, retry_after
+        self.is_rate_limit = is_rate_limit
 
 
 def open_client() -> httpx.Client:
@@ -156,7 +167,8 @@ def fetch_document(
             with attempt, lock():
                 document = _attempt_fetch(client, url, params, headers)
     except _AttemptFailed as error:
-        raise Unreachable(f"{url} {error}: try again later") from error
+        error_class = RateLimited if error.is_rate_limit else Unreachable
+        raise error_class(f"{url} {error}: try again later") from error
     return document
 
 
@@ -184,10 +196,14 @@ def _status_failure(response: httpx.Response) -> _AttemptFailed:
     seconds = _parse_retry_after(response.headers.get("Retry-After", ""))
     if seconds is not None and seconds > MAX_RETRY_AFTER_S:
         return _AttemptFailed(
-            f"answered {status} and asks for a pause of {seconds:.0f} s", False
+            f"answered {status} and asks for a pause of {seconds:.0f} s",
+            is_retryable=False,
+            is_rate_limit=status == TOO_MANY_REQUESTS,
         )
     is_retryable = status in {429, 500, 502, 503, 504}
-    return _AttemptFailed(f"answered {status}", is_retryable, seconds)
+    return _AttemptFailed(
+        f"answered {status}", is_retryable, seconds, status == TOO_MANY_REQUESTS
+    )
 
 
 def _parse_retry_after(header: str) -> float | None:
