@@ -16,7 +16,7 @@ from django.views.decorators.http import require_safe
 from digest import follows
 from digest.cards import card
 from digest.ingest.sources import arxiv_calendar
-from digest.models import Candidate, Edition, Paper, Recall, Topic
+from digest.models import Candidate, Paper, Recall, Topic
 from digest.site import paper_rows
 from digest.site.errors import not_found
 from digest.site.periods import DAY, MONTH, WEEK, Period, parse_period, period_around
@@ -67,12 +67,12 @@ class Filters:
             sort if sort in SORTS else "",
         )
 
-    def apply(self, papers: QuerySet[Paper], default_sort: str) -> QuerySet[Paper]:
-        if self.category:
-            archive = Q(primary__startswith=f"{self.category}.")
-            papers = papers.filter(archive | Q(primary=self.category))
-        order = SORTS[self.sort or default_sort][1]
-        return papers.order_by(*order)
+    def select(self, papers: QuerySet[Paper]) -> QuerySet[Paper]:
+        """Keep papers of the chosen primary category or archive."""
+        if not self.category:
+            return papers
+        archive = Q(primary__startswith=f"{self.category}.")
+        return papers.filter(archive | Q(primary=self.category))
 
     def query(self, page: int) -> str:
         """Return the query string of a page of this list."""
@@ -86,20 +86,13 @@ class Filters:
 
 
 def papers_of_period(period: Period, announce_type: str) -> QuerySet[Paper]:
-    """Return the papers announced in a period, with their trend of its last edition."""
-    editions = Candidate.objects.filter(
-        paper=OuterRef("pk"), edition__day__range=(period.first, period.last)
+    """Return the papers announced in a period; replacements only where asked for."""
+    if not announce_type:
+        return Paper.objects.announced_between(period.first, period.last)
+    return Paper.objects.filter(
+        announced_on__range=(period.first, period.last),
+        announce_type__in=ANNOUNCE_TYPES[announce_type][1],
     )
-    newest = editions.order_by("-edition__day").values("trend")[:1]
-    trend = Coalesce(Subquery(newest), Value(0.0), output_field=FloatField())
-    if announce_type:
-        papers = Paper.objects.filter(
-            announced_on__range=(period.first, period.last),
-            announce_type__in=ANNOUNCE_TYPES[announce_type][1],
-        )
-    else:
-        papers = Paper.objects.announced_between(period.first, period.last)
-    return papers.annotate(trend=trend)
 
 
 def neighbouring_periods(period: Period) -> tuple[Period | None, Period | None]:
@@ -137,8 +130,13 @@ def period_page(request: HttpRequest, kind: str, text: str) -> HttpResponse:
 def render_period(request: HttpRequest, period: Period) -> HttpResponse:
     filters = Filters.from_request(request)
     papers = papers_of_period(period, filters.announce_type)
+    # Trend fades with age, so it only compares papers within one edition.
+    candidates = Candidate.objects.filter(edition__day=period.first)
     previous, following = neighbouring_periods(period)
-    context = list_context(request, papers, filters, "trend") | {
+    context = list_context(
+        request, papers, filters, candidates if period.kind == DAY else None
+    )
+    context |= {
         "period": period,
         "title": period.title,
         "same_time": [period_around(kind, period.first) for kind in (DAY, WEEK, MONTH)],
@@ -156,41 +154,44 @@ def trending_page(request: HttpRequest) -> HttpResponse:
     """List the newest edition: the papers of two weeks, by trend."""
     edition = paper_rows.newest_edition()
     filters = Filters.from_request(request)
-    papers = trending_papers(edition, filters.announce_type)
-    context = list_context(request, papers, filters, "trend") | {
+    candidates = Candidate.objects.filter(edition=edition, is_hidden=False)
+    papers = Paper.objects.filter(pk__in=candidates.values("paper"))
+    if filters.announce_type:
+        types = ANNOUNCE_TYPES[filters.announce_type][1]
+        papers = papers.filter(announce_type__in=types)
+    day = edition.day if edition else timezone.localdate()
+    context = list_context(request, papers, filters, candidates) | {
         "period": None,
         "title": "Trending papers",
-        "same_time": [
-            period_around(kind, edition.day if edition else timezone.localdate())
-            for kind in (DAY, WEEK, MONTH)
-        ],
+        "same_time": [period_around(kind, day) for kind in (DAY, WEEK, MONTH)],
         "empty_reason": "" if edition else "No papers yet.",
     }
     return render(request, "pages/paper_list.html", context)
 
 
-def trending_papers(edition: Edition | None, announce_type: str) -> QuerySet[Paper]:
-    candidates = Candidate.objects.filter(edition=edition, is_hidden=False)
-    trend = candidates.filter(paper=OuterRef("pk")).values("trend")[:1]
-    papers = Paper.objects.filter(pk__in=candidates.values("paper"))
-    if announce_type:
-        papers = papers.filter(announce_type__in=ANNOUNCE_TYPES[announce_type][1])
-    return papers.annotate(trend=Subquery(trend))
-
-
 def list_context(
-    request: HttpRequest, papers: QuerySet[Paper], filters: Filters, default_sort: str
+    request: HttpRequest,
+    papers: QuerySet[Paper],
+    filters: Filters,
+    candidates: QuerySet[Candidate] | None,
 ) -> dict[str, Any]:
-    """Return the part of the context that all lists share."""
-    rows = filters.apply(papers, default_sort).defer("vector")
-    page = Paginator(rows, PAPERS_PER_PAGE).get_page(request.GET.get("page"))
+    """Return the context that all lists share; `candidates` hold the trend of the papers."""
+    sorts = {k: v for k, v in SORTS.items() if candidates is not None or k != "trend"}
+    sort = filters.sort if filters.sort in sorts else next(iter(sorts))
+    rows = filters.select(papers).defer("vector")
+    if candidates is not None:
+        trend = candidates.filter(paper=OuterRef("pk")).values("trend")[:1]
+        no_trend = Value(0.0, output_field=FloatField())
+        rows = rows.annotate(trend=Coalesce(Subquery(trend), no_trend))
+    pages = Paginator(rows.order_by(*sorts[sort][1]), PAPERS_PER_PAGE)
+    page = pages.get_page(request.GET.get("page"))
     return {
         "page": page,
         "cards": [card(paper) for paper in page],
         "withdrawn": Recall.objects.withdrawn_among(p.identifier for p in page),
         "filters": filters,
-        "sort": filters.sort or default_sort,
-        "sorts": {name: label for name, (label, _) in SORTS.items()},
+        "sort": sort,
+        "sorts": {name: label for name, (label, _) in sorts.items()},
         "types": {name: label for name, (label, _) in ANNOUNCE_TYPES.items()},
         "categories": category_choices(papers),
     }

@@ -190,6 +190,21 @@ def test_list_is_filtered_and_sorted(client, mixed_day, query, expected):
     assert "<b>\x00" not in body(response)
 
 
+def test_categories_are_offered_with_their_numbers_of_papers(client, mixed_day):
+    page = body(client.get(f"/papers/date/{DAY}?category=cs.LG"))
+
+    assert '<option value="cs.LG" selected>cs.LG (2)</option>' in page
+    assert '<option value="math.GT">math.GT (1)</option>' in page
+
+
+def test_week_and_month_are_sorted_by_votes_and_not_by_trend(client, mixed_day):
+    for path in ("week/2026-W47", "month/2026-11"):
+        response = client.get(f"/papers/{path}?sort=trend")
+
+        assert titles(response) == ["Voted", "Discussed", "Trending", "Crossed"]
+        assert '<option value="trend"' not in body(response)
+
+
 def test_day_counts_new_and_cross_listed_papers(client, mixed_day):
     page = body(client.get(f"/papers/date/{DAY}"))
 
