@@ -61,6 +61,7 @@ def test_dead_worker(heartbeats, minutes, found):
     assert kinds() == found
 
 
+@pytest.mark.django_db(transaction=True)
 def test_beat_stores_its_heartbeat_and_logs_a_dead_worker(caplog):
     record_beat_heartbeat("digest.tasks.send_batches")
     assert not Heartbeat.objects.exists()
@@ -71,6 +72,7 @@ def test_beat_stores_its_heartbeat_and_logs_a_dead_worker(caplog):
     assert "No worker of the queue celery" in caplog.text
 
 
+@pytest.mark.django_db(transaction=True)
 def test_beat_survives_an_unreachable_database(caplog):
     def fail(*_):
         raise OperationalError("no route")
