@@ -64,16 +64,18 @@ def check_proxy(**_: Any) -> list[CheckMessage]:
 
 @register(SETTINGS_TAG)
 def check_embedding_files(**_: Any) -> list[CheckMessage]:
-    return check_embedding_folder("read")
+    return check_embedding_folder("read_folder")
 
 
 @register(SETTINGS_TAG, deploy=True)
 def check_embedding_model(**_: Any) -> list[CheckMessage]:
     """Load the model, which takes a second."""
-    return [] if check_embedding_files() else check_embedding_folder("load")
+    return [] if check_embedding_files() else check_embedding_folder("load_folder")
 
 
-def check_embedding_folder(step: Literal["read", "load"]) -> list[CheckMessage]:
+def check_embedding_folder(
+    step: Literal["read_folder", "load_folder"],
+) -> list[CheckMessage]:
     """Run a step of onnx_model, which imports numpy and scikit-learn, if a folder is set."""
     if not settings.EMBEDDING_FOLDER:
         return []
@@ -81,7 +83,7 @@ def check_embedding_folder(step: Literal["read", "load"]) -> list[CheckMessage]:
 
     try:
         getattr(onnx_model, step)(settings.EMBEDDING_FOLDER)
-    except onnx_model.Unusable as error:
+    except onnx_model.UnusableModel as error:
         text = f"EMBEDDING_FOLDER: {error}"
         return [Error(text, hint=error.hint, id="digest.E005")]
     return []

@@ -5,12 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from digest.models import Candidate, Interest, Paper, Pick, Topic
-from digest.text.tokens import contains_phrase, shared_phrases, spelling_variants
+from digest.text.tokens import is_quotable, shared_phrases
 
 
 @dataclass(frozen=True)
 class Reason:
-    """`kind` is pinned, trend, forgotten or the interest's kind; `text` is the line under a paper."""
+    """`text` is the line under a paper.
+
+    `kind` is pinned, forgotten, the kind of the interest that is claimed, near, trend for a
+    paper with votes or comments, or new for any other that fills the digest.
+    """
 
     kind: str
     text: str
@@ -54,7 +58,7 @@ def explain_pick(number: int, pick: Pick, rows: PickRows) -> ExplainedPick:
         # An interest that nobody follows any more is deleted; digests outlive it.
         reason = Reason("forgotten", "Matched what you followed then")
     else:
-        reason = reason_for(candidate, interest, rows.names, pick.opened)
+        reason = reason_for(candidate, interest, rows.names, pick.opened, pick.near)
     return ExplainedPick(number, candidate, interest, reason)
 
 
@@ -85,64 +89,74 @@ def reason_for(
     interest: Interest | None,
     names: dict[str, str],
     opened: bool = False,
+    near: bool = False,
 ) -> Reason:
-    """Give the reason for a candidate: an editor's pin, else the winning interest, else its trend."""
+    """Give the reason for a candidate: an editor's pin, else the winning interest, else its trend.
+
+    Words in quotation marks stand in the paper. `opened` marks a paper that the reader only
+    opened, `near` an interest that the paper is close to without matching it.
+    """
+    card = candidate.card
     if candidate.pin:
         return Reason("pinned", "Picked by the editors")
     if interest is None:
-        return Reason("trend", trend_text(candidate.card))
-    text = f"{candidate.card['title']}. {candidate.card['abstract']}"
-    return Reason(interest.kind, interest_text(interest, text, names, opened))
+        return trend_reason(card)
+    text = f"{card['title']}. {card['abstract']}"
+    name = names.get(interest.value, interest.value)
+    if near:
+        return Reason("near", near_text(interest, name, text, opened))
+    return Reason(interest.kind, match_text(interest, name, text, opened))
 
 
-def trend_text(card: dict[str, Any]) -> str:
-    """Describe the attention of a paper that no interest claims."""
-    votes, comments = card["votes"], card["comments"]
-    if votes:
-        discussion = f" and {count_text(comments, 'comment')}" if comments else ""
-        return f"Trending: {count_text(votes, 'vote')}{discussion}"
-    return (
-        f"Among the most promising in {card['primary']}"
-        if card["primary"]
-        else "Among the most promising today"
-    )
+def trend_reason(card: dict[str, Any]) -> Reason:
+    """Describe a paper that no interest chose."""
+    counts = [(card["votes"], "vote"), (card["comments"], "comment")]
+    attention = " and ".join(count_text(n, noun) for n, noun in counts if n)
+    if attention:
+        return Reason("trend", f"Trending: {attention}")
+    return Reason("new", f"New in {card['primary']}" if card["primary"] else "New")
 
 
 def count_text(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def interest_text(
-    interest: Interest, text: str, names: dict[str, str], opened: bool = False
-) -> str:
-    """Say how a paper's `text` matches an interest; `opened` marks a paper that the reader only opened."""
-    name = names.get(interest.value, interest.value)
+def match_text(interest: Interest, name: str, text: str, opened: bool = False) -> str:
+    """Say how a paper's `text` matches an interest called `name`."""
     match interest.kind:
         case Interest.Kind.TOPIC | Interest.Kind.CATEGORY:
             return f"Because you follow {name}"
         case Interest.Kind.KEYWORD:
-            return keyword_text(name, text)
+            return f"Matches your keyword{named(name, text)}"
         case Interest.Kind.AUTHOR:
             return f"By {name}, whom you follow"
         case Interest.Kind.PAPER:
-            return f"Similar to “{name}”, which you {'opened' if opened else 'liked'}"
+            return f"Similar to a paper you {opened_or_liked(opened)}: {name}"
         case _:
-            return search_text(name, text)
+            return f"Close to your search{named(name, text)}"
 
 
-def keyword_text(keyword: str, text: str) -> str:
-    if contains_phrase(spelling_variants(text), spelling_variants(keyword)):
-        return f"Matches your keyword “{keyword}”"
-    return f"Has the words of your keyword “{keyword}”, apart"
+def near_text(interest: Interest, name: str, text: str, opened: bool = False) -> str:
+    """Say what a paper that is only close to an interest has to do with it."""
+    match interest.kind:
+        case Interest.Kind.KEYWORD:
+            return f"Mentions your keyword{named(name, text)}"
+        case Interest.Kind.PAPER:
+            return f"Related to a paper you {opened_or_liked(opened)}: {name}"
+        case Interest.Kind.SEARCH:
+            phrases = shared_phrases(name, text)
+            if not phrases:
+                return f"Near your search: {name}"
+            quoted = " and ".join(f"“{phrase}”" for phrase in phrases)
+            return f"Shares {quoted} with your search"
+        case _:
+            return f"Near {name}, which you follow"
 
 
-def search_text(search: str, text: str) -> str:
-    """Name the words that a paper shares with a search, where it lacks some of them."""
-    runs, complete = shared_phrases(search, text)
-    if complete:
-        return f"Close to your search “{search}”"
-    if not runs:
-        return f"Near in meaning to your search “{search}”"
-    quoted = " and ".join(f"“{run}”" for run in runs)
-    words = "word" if len(" ".join(runs).split()) == 1 else "words"
-    return f"Shares the {words} {quoted} with your search"
+def named(phrase: str, text: str) -> str:
+    """Put a phrase in quotation marks only where it stands in the text."""
+    return f" “{phrase}”" if is_quotable(phrase, text) else f": {phrase}"
+
+
+def opened_or_liked(opened: bool) -> str:
+    return "opened" if opened else "liked"

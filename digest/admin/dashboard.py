@@ -73,7 +73,7 @@ def describe_open_edition(edition: Edition) -> dict[str, Any]:
 
 def top_candidates(edition: Edition) -> QuerySet[Candidate]:
     visible = edition.candidates.filter(is_hidden=False).order_by("-trend", "pk")
-    rows = visible.select_related("paper").defer("paper__vector")
+    rows = visible.select_related("paper").defer("paper__vector", "paper__dense_vector")
     return rows[:LISTED_CANDIDATES]
 
 

@@ -295,7 +295,7 @@ class CandidateAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request)
-        unused = ("vector", "abstract", "abstract_raw", "title_raw")
+        unused = ("vector", "dense_vector", "abstract", "abstract_raw", "title_raw")
         return rows.defer(*(f"paper__{name}" for name in unused))
 
     def get_urls(self) -> list[URLPattern]:
@@ -399,7 +399,9 @@ class RecallAdmin(ModelAdmin):
     ordering = ("-created_at",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows: QuerySet[Any] = super().get_queryset(request).defer("paper__vector")
+        rows: QuerySet[Any] = (
+            super().get_queryset(request).defer("paper__vector", "paper__dense_vector")
+        )
         return rows
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:

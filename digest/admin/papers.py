@@ -81,7 +81,9 @@ class PaperAdmin(LargeTableAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows: QuerySet[Any] = super().get_queryset(request).defer("vector")
+        rows: QuerySet[Any] = (
+            super().get_queryset(request).defer("vector", "dense_vector")
+        )
         return rows
 
     def get_search_results(

@@ -139,10 +139,10 @@ def explain_paper(reader: Subscriber, query: QueryDict) -> dict[str, Any]:
     if candidate is None:
         return {**page, "paper": paper, "absent": explain_absence(edition, paper)}
     explanation = explain(edition, reader, candidate, timezone.now())
-    names = load_names(score_lines.interests_of(explanation))
+    names = load_names(score_lines.all_interests(explanation))
     pick = explanation.pick
     why = next(iter(explain_picks([pick])), None) if pick else None
-    breakdown = score_lines.told(explanation, reader, names)
+    breakdown = score_lines.explanation_context(explanation, reader, names)
     return {**page, "paper": paper, "why": why, **breakdown}
 
 

@@ -1,6 +1,6 @@
-"""Breakdown: the numbers of a trend and of a choice as an editor reads them, line by line.
+"""Show an editor the numbers of a trend and of a choice, line by line.
 
-Each line has a number and what it is; the lines above a sum add up to it.
+The lines above a sum add up to it.
 """
 
 import math
@@ -10,24 +10,23 @@ from typing import Any, NamedTuple
 from accounts.models import Subscriber
 from digest.models import Candidate, Follow, Interest
 from digest.ranking.explain import Explanation, Part
-from digest.ranking.selection import CLAIM_THRESHOLD, SCALE, TREND_BONUS
+from digest.ranking.selection import MATCH_THRESHOLD, SCALE, TREND_BONUS
 from digest.ranking.trend import (
     GRAVITY,
-    GROWTH_WEIGHT,
     OFFSET_HOURS,
-    SHRINKAGE,
+    SHRINKAGE_PAPERS,
     WEIGHTS,
 )
 
-NAMED = 3  # papers of a group that are named
-TITLE = 60  # characters of each
-COUNTED = {"upvotes": "votes", "clicks": "clicks of our readers"}
+MAX_NAMED_PAPERS = 3  # of a group
+MAX_TITLE_CHARS = 60
+SAMPLE_NAMES = {"upvotes": "votes", "clicks": "clicks of our readers"}
 
 Names = dict[str, str]
 
 
 class Line(NamedTuple):
-    """A row of a table of numbers; `is_sum`: what stands above it adds up to it."""
+    """A row of a table of numbers; `is_sum`: the lines above add up to it."""
 
     name: str
     number: float
@@ -48,9 +47,9 @@ class InterestLine(NamedTuple):
 
 
 def trend_lines(candidate: Candidate) -> list[Line]:
-    """What the trend was made of when it was ranked."""
+    """The parts of a trend at its last ranking."""
     parts: Mapping[str, float] = candidate.breakdown
-    if "raw" not in parts:  # stored by hand, or before there was a breakdown
+    if "raw" not in parts:  # a candidate that was never ranked
         return [Line("trend", candidate.trend, is_sum=True)]
     attention = list(_attention(parts))
     days = parts["age_hours"] / 24
@@ -67,7 +66,7 @@ def trend_lines(candidate: Candidate) -> list[Line]:
         Line(
             "trend",
             candidate.trend,
-            f"(n · p + {SHRINKAGE:g} · g) / (n + {SHRINKAGE:g}), n = {n:.0f}",
+            f"(n · p + {SHRINKAGE_PAPERS:g} · g) / (n + {SHRINKAGE_PAPERS:g}), n = {n:.0f}",
             is_sum=True,
         ),
     ]
@@ -78,19 +77,17 @@ def _attention(parts: Mapping[str, float]) -> Iterator[Line]:
         if parts[kind] or kind == "upvotes":
             count = _about(math.expm1(parts[kind] / weight))
             words = f"{weight:g} · ln(1 + {count})"
-            yield Line(COUNTED.get(kind, kind), parts[kind], words)
+            yield Line(SAMPLE_NAMES.get(kind, kind), parts[kind], words)
     if parts["growth"]:
-        votes = math.expm1(parts["growth"] / GROWTH_WEIGHT)
-        words = f"{GROWTH_WEIGHT:g} · ln(1 + {votes:.1f} votes a day)"
-        yield Line("growth", parts["growth"], words)
+        yield Line("growth", parts["growth"], "orders papers of equal votes")
     if parts.get("expected"):
-        words = "nobody voted yet: what papers like it and by its authors got"
+        words = "no vote yet: what similar papers and its authors got"
         yield Line("expected", parts["expected"], words)
-    yield Line("every paper", parts["recency"], "so that a new one never has nothing")
+    yield Line("every paper", parts["recency"], "so that a new paper is never at 0")
 
 
 def _about(count: float) -> str:
-    """A count that was kept with four decimals of its logarithm."""
+    """A count from four decimals of its logarithm."""
     digits = max(len(str(round(count))) - 3, 0)
     return f"{round(count, -digits):,.0f}"
 
@@ -99,139 +96,148 @@ def _days(days: float) -> str:
     return f"{days:.0f} day{'' if days == 1 else 's'}"
 
 
-def account_lines(found: Explanation, names: Names) -> list[Line]:
-    """How the paper's score for this reader adds up."""
-    account = found.account
-    lines = list(_claimed(found, names) if account.is_claimed else _trending(found))
-    if account.push:
-        words = "half of its match with what they mute"
-        lines.append(Line("pushed down", -account.push / SCALE, words))
-    return [*lines, Line("score", account.total / SCALE, is_sum=True)]
+def score_lines(explanation: Explanation, names: Names) -> list[Line]:
+    """Add up the paper's score for this reader."""
+    score = explanation.score
+    lines = list(
+        _match_lines(explanation, names)
+        if score.is_match
+        else _trending_lines(explanation)
+    )
+    if score.penalty:
+        words = "half of its relevance to a muted interest"
+        lines.append(Line("pushed down", -score.penalty / SCALE, words))
+    return [*lines, Line("score", score.total / SCALE, is_sum=True)]
 
 
-def _claimed(found: Explanation, names: Names) -> Iterator[Line]:
-    account = found.account
-    best = max(found.parts, key=lambda part: part.claim.match)
-    words = f"weight · relevance of {name_of(best, names)}"
-    yield Line("best match", account.match / SCALE, words)
-    words = f"{TREND_BONUS:g} · {account.trend / SCALE:.4f}{_of_the_week(found)}"
-    yield Line("trend", account.prior / SCALE, words)
+def _match_lines(explanation: Explanation, names: Names) -> Iterator[Line]:
+    score = explanation.score
+    ordering = [part for part in explanation.parts if part.orders]
+    best = max(ordering, key=lambda part: part.score.match)
+    words = f"weight · relevance of {interest_name(best, names)}"
+    yield Line("best match", score.match / SCALE, words)
+    words = f"{TREND_BONUS:g} · {score.trend / SCALE:.4f}{_weekly_note(explanation)}"
+    yield Line("trend", score.trend_bonus / SCALE, words)
 
 
-def _of_the_week(found: Explanation) -> str:
-    """Where a reader's trend is not that of everybody."""
-    own = found.account.trend != round(found.candidate.trend * SCALE)
-    return ", as the papers of their week compare" if own else ""
+def _weekly_note(explanation: Explanation) -> str:
+    """Say where a weekly reader's trend differs from everybody's."""
+    differs = explanation.score.trend != round(explanation.candidate.trend * SCALE)
+    return ", compared within the week" if differs else ""
 
 
-def _trending(found: Explanation) -> Iterator[Line]:
-    account = found.account
-    words = f"no interest claims it{_of_the_week(found)}"
-    yield Line("trend", account.trend / SCALE, words)
-    if account.hint:
-        words = "half of its best match with what they follow, too weak to be claimed"
-        yield Line("nearness", account.hint / SCALE, words)
+def _trending_lines(explanation: Explanation) -> Iterator[Line]:
+    score = explanation.score
+    words = f"no interest matches{_weekly_note(explanation)}"
+    yield Line("trend", score.trend / SCALE, words)
+    if score.hint:
+        words = f"half of its best relevance, below {MATCH_THRESHOLD:g}"
+        yield Line("nearness", score.hint / SCALE, words)
 
 
-def interest_lines(found: Explanation, names: Names) -> list[InterestLine]:
-    """The interests that the paper has to do with."""
+def interest_lines(explanation: Explanation, names: Names) -> list[InterestLine]:
+    """One line for each interest that the paper has to do with."""
     return [
         InterestLine(
-            name_of(part, names),
+            interest_name(part, names),
             part.interests[0].get_kind_display(),
             part.weight,
             part.relevance,
-            _counts(part) / SCALE,
-            _said(part),
+            (part.score.match or -part.score.penalty) / SCALE,
+            _effect(part),
             part.weight < 0,
         )
-        for part in found.parts
+        for part in explanation.parts
         if part.relevance
     ]
 
 
-def name_of(part: Part, names: Names) -> str:
-    """An interest, or the first papers of a group."""
-    shown = [_cut(names.get(one.value, one.value)) for one in part.interests[:NAMED]]
+def interest_name(part: Part, names: Names) -> str:
+    """Name an interest, or the first papers of a group."""
+    shown = part.interests[:MAX_NAMED_PAPERS]
+    titles = "; ".join(_truncate(names.get(i.value, i.value)) for i in shown)
     more = len(part.interests) - len(shown)
-    return "; ".join(shown) + (f"; and {more} more" if more else "")
+    return f"{titles}; and {more} more" if more else titles
 
 
-def _cut(name: str) -> str:
-    return name if len(name) <= TITLE else f"{name[: TITLE - 1].rstrip()}…"
+def _truncate(name: str) -> str:
+    if len(name) <= MAX_TITLE_CHARS:
+        return name
+    return f"{name[: MAX_TITLE_CHARS - 1].rstrip()}…"
 
 
-def _counts(part: Part) -> int:
-    return part.claim.match or -part.claim.push
-
-
-def _said(part: Part) -> str:
-    """What the interest does to the paper."""
-    opened = "opened, not chosen; " if part.opened else ""
+def _effect(part: Part) -> str:
+    """Say what the interest does to the paper."""
     if part.mutes:
-        return f"mutes it: {part.mute_from:g} is enough"
+        return f"mutes it from {part.mute_from:g}"
     if part.weight < 0:
-        return "does not mute it, but pushes it down" if part.claim.push else "nothing"
-    if part.claim.match:
-        return f"{opened}may be claimed"
-    if part.claim.hint:
-        return f"{opened}too weak to be claimed, below {CLAIM_THRESHOLD:g}"
-    return f"{opened}nothing"
+        return "below its mute threshold: pushes down" if part.score.penalty else "none"
+    opened = "opened, not chosen; " if part.opened else ""
+    places = "" if part.orders else "for reserved places only; "
+    if part.is_claimed:
+        return f"{opened}{places}may be claimed"
+    if part.score.match:
+        return f"{opened}{places}near: chosen, but not claimed"
+    return f"{opened}{places}below {MATCH_THRESHOLD:g}: orders trending papers only"
 
 
-def verdict(found: Explanation, reader: Subscriber, names: Names) -> list[str]:
-    """Why the paper is in the reader's next digest or is not, every reason that holds."""
-    if found.place:
-        return [f"Number {found.place} of the digest as it would be chosen now."]
-    kept_out = list(_kept_out(found, names))
-    return kept_out or [_crowded_out(found, reader)]
+def verdict(explanation: Explanation, reader: Subscriber, names: Names) -> list[str]:
+    """Say why the paper is in the reader's next digest or not; every reason that holds."""
+    if explanation.place:
+        return [f"Number {explanation.place} of the digest as it would be chosen now."]
+    return list(_exclusions(explanation, names)) or [_crowded_out(explanation, reader)]
 
 
-def _kept_out(found: Explanation, names: Names) -> Iterator[str]:
-    if found.was_sent:
-        yield "They got it already: a digest of the last 14 editions holds it."
-    if found.stance:
-        yield _own(found.stance)
-    for part in found.parts:
+def _exclusions(explanation: Explanation, names: Names) -> Iterator[str]:
+    if explanation.was_sent:
+        yield "Already sent: a digest of the last 14 editions holds it."
+    if explanation.own_follow:
+        yield _own_follow_text(explanation.own_follow)
+    for part in explanation.parts:
         if part.mutes:
-            yield f"They mute {name_of(part, names)}."
-    if found.candidate.is_hidden:
+            yield f"The reader mutes {interest_name(part, names)}."
+    if explanation.candidate.is_hidden:
         yield "An editor hid it."
-    if found.is_recalled:
+    if explanation.is_recalled:
         yield "It was recalled."
 
 
-def _own(stance: Follow) -> str:
-    """What the reader's stance to the paper itself is."""
-    if stance.weight < 0:
-        return "They asked for less like this very paper."
-    if stance.source == Follow.Source.OPENED:
-        return "They opened it from a digest before."
-    return "It is one of their own examples: they know it."
+def _own_follow_text(follow: Follow) -> str:
+    if follow.weight < 0:
+        return "The reader asked for less like this very paper."
+    if follow.source == Follow.Source.OPENED:
+        return "The reader opened it from an earlier digest."
+    return "It is one of the reader's own example papers."
 
 
-def _crowded_out(found: Explanation, reader: Subscriber) -> str:
-    if found.twin_place:
-        return f"Nearly the same text as number {found.twin_place}, which they get."
-    if found.circle_is_full:
-        return f"The digest has {found.circle} papers of the same group of authors already."
-    own = reader.fill_mode == Subscriber.FillMode.FOLLOWED_ONLY and found.only_followed
-    if own and not found.account.is_claimed:
-        return "No interest claims it, and they want only what they follow."
-    return f"{found.before} of {found.open} papers open to them come before it, and the digest holds {found.length}."
+def _crowded_out(explanation: Explanation, reader: Subscriber) -> str:
+    if explanation.duplicate_place:
+        return f"Nearly the same text as number {explanation.duplicate_place} of the digest."
+    if explanation.author_group_is_full:
+        return f"The digest already has {explanation.author_group_size} papers of the same author group."
+    followed_only = (
+        reader.fill_mode == Subscriber.FillMode.FOLLOWED_ONLY
+        and explanation.only_followed
+    )
+    if followed_only and not explanation.score.is_match:
+        return "No interest matches, and the reader wants only what they follow."
+    return f"{explanation.before} of {explanation.open} available papers score better, and the digest holds {explanation.length}."
 
 
-def told(found: Explanation, reader: Subscriber, names: Names) -> dict[str, Any]:
-    """All that the page shows of one paper and reader."""
+def explanation_context(
+    explanation: Explanation, reader: Subscriber, names: Names
+) -> dict[str, Any]:
+    """Build the template context for one paper and reader."""
+    lines = interest_lines(explanation, names)
     return {
-        "found": found,
-        "verdict": verdict(found, reader, names),
-        "sum": account_lines(found, names),
-        "interests": (lines := interest_lines(found, names)),
-        "silent": len(found.parts) - len(lines),
-        "trend": trend_lines(found.candidate),
+        "found": explanation,
+        "verdict": verdict(explanation, reader, names),
+        "sum": score_lines(explanation, names),
+        "interests": lines,
+        "silent": len(explanation.parts) - len(lines),
+        "trend": trend_lines(explanation.candidate),
     }
 
 
-def interests_of(found: Explanation) -> list[Interest]:
-    return [interest for part in found.parts for interest in part.interests]
+def all_interests(explanation: Explanation) -> list[Interest]:
+    return [interest for part in explanation.parts for interest in part.interests]

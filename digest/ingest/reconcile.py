@@ -11,7 +11,7 @@ from digest.ingest.pg_copy import update_papers
 from digest.ingest.sources import arxiv_calendar
 from digest.ingest.sources.listing import Listing
 from digest.models import IngestRun, Paper
-from digest.models.papers import PaperQuerySet
+from digest.models.papers import WITHOUT_VECTORS, PaperQuerySet
 from digest.text.arxiv_categories import archive_of, normalize_categories
 from digest.text.plain import to_plain_names, to_plain_text
 
@@ -19,7 +19,8 @@ AGREES = "agrees with the feeds"
 NOTHING_TO_COMPARE = "no new papers of the day, in OAI-PMH or in the feeds"
 _CORRECTED_COLUMNS = (
     *("title_raw", "title", "abstract_raw", "abstract", "authors"),
-    *("categories", "primary", "vector", "vector_version", "updated_at"),
+    *("categories", "primary", "updated_at"),
+    *WITHOUT_VECTORS,
 )
 
 
@@ -131,7 +132,7 @@ def _correct_paper(paper: Paper, listing: Listing) -> bool:
         return False
     texts = {**_corrected_title(paper, listing), **_corrected_abstract(paper, listing)}
     if texts:
-        texts |= {"vector": None, "vector_version": ""}
+        texts |= WITHOUT_VECTORS
     changes = {
         **texts,
         **_missing_authors(paper, listing),

@@ -11,6 +11,7 @@ from django.db import transaction
 from digest.ingest.pg_copy import ConcurrentInsert, Row, insert_papers, update_papers
 from digest.ingest.sources.listing import Listing, Measurement, RefusedRecord
 from digest.models import AttentionSample, IngestRun, Paper, Recall
+from digest.models.papers import WITHOUT_VECTORS
 from digest.text.plain import to_plain_names, to_plain_text
 
 # Announce types from the most to the least informative.
@@ -320,7 +321,7 @@ def _set_columns(paper: Paper, values: Row) -> set[str]:
         name: value for name, value in values.items() if getattr(paper, name) != value
     }
     if new.keys() & _EMBEDDED_COLUMNS:
-        new |= {"vector": None, "vector_version": ""}
+        new |= WITHOUT_VECTORS
     for name, value in new.items():
         setattr(paper, name, value)
     return set(new)

@@ -163,6 +163,7 @@ def template_context(
         "day": digest.edition.day,
         "editors_note": sanitize(digest.edition.note),
         "papers": papers,
+        "subject_text": subject_text(papers),
         "sections": group_sections(papers),
         "has_contents": len(papers) > MAX_PAPERS_WITHOUT_CONTENTS,
         "preheader": preheader_text(papers),
@@ -210,12 +211,41 @@ def paper_context(
 
 
 def group_sections(papers: list[PaperContext]) -> list[Section]:
-    """Put followed and pinned papers before those that only trend; a single group has no heading."""
-    trending = [paper for paper in papers if paper.kind == "trend"]
-    matching = [paper for paper in papers if paper.kind != "trend"]
-    if not matching or not trending:
-        return [Section("", papers)]
-    return [Section("", matching), Section("Also trending", trending)]
+    """Group papers by how sure their reason is; a single group, and the first, have no heading."""
+    near = [paper for paper in papers if paper.kind == "near"]
+    fillers = [paper for paper in papers if paper.kind in ("trend", "new")]
+    matching = [paper for paper in papers if paper not in near + fillers]
+    groups = [
+        Section("", matching),
+        Section("Close to what you follow", near),
+        Section(filler_heading(fillers), fillers),
+    ]
+    sections = [section for section in groups if section.papers]
+    return [Section("", sections[0].papers), *sections[1:]] if sections else []
+
+
+def filler_heading(papers: list[PaperContext]) -> str:
+    """Call papers trending only where they are."""
+    kinds = {paper.kind for paper in papers}
+    if kinds == {"trend"}:
+        return "Also trending"
+    return "Also new" if kinds == {"new"} else "Also trending or new"
+
+
+def subject_text(papers: list[PaperContext]) -> str:
+    """Name the first paper, unless it only fills the mail: then say what the papers are."""
+    if not papers:
+        return str(settings.SITE_NAME)
+    count = f"{len(papers)} {{}}paper{'' if len(papers) == 1 else 's'}"
+    match papers[0].kind:
+        case "near":
+            return f"{count.format('')} close to what you follow"
+        case "trend":
+            return f"Trending: {papers[0].title}"
+        case "new":
+            return count.format("new ")
+        case _:
+            return papers[0].title
 
 
 EXTERNAL_LINKS = [
@@ -245,7 +275,7 @@ def dateline(card: dict[str, Any], edition_day: date) -> list[str]:
 
 def engagement(card: dict[str, Any], reason: Reason) -> list[str]:
     """Return the paper's votes and comments; none if its reason states the votes already."""
-    if reason.kind == "trend" and card["votes"]:
+    if reason.kind == "trend":
         return []
     counts = [(card["votes"], "vote"), (card["comments"], "comment")]
     return [f"{n:,} {word}{'' if n == 1 else 's'}" for n, word in counts if n]
@@ -261,7 +291,10 @@ def format_day(day: date, edition_day: date) -> str:
 
 
 def preheader_text(papers: list[PaperContext]) -> str:
-    """Return the line that mailboxes show after the subject, which names the first paper."""
+    """Return the line that mailboxes show after the subject."""
+    if papers and papers[0].kind in ("near", "new"):
+        titles = "; ".join(paper.title for paper in papers[:2])
+        return truncate(titles, MAX_PREHEADER_CHARS)
     others = "; ".join(paper.title for paper in papers[1:3])
     if others:
         return truncate(f"Then: {others}", MAX_PREHEADER_CHARS)
@@ -284,7 +317,8 @@ def why_these_papers(digest: Digest, render_data: RenderData) -> str:
         return (
             "You asked for a short note on days when nothing matches what you follow."
         )
-    matching = [pick for pick in digest.picks if pick.interest]
+    matching = [pick for pick in digest.picks if pick.interest and not pick.near]
+    near = [pick for pick in digest.picks if pick.near]
     followed = sum(not pick.opened for pick in matching)
     candidates = [
         render_data.pick_rows.candidates.get(pick.candidate) for pick in digest.picks
@@ -294,9 +328,13 @@ def why_these_papers(digest: Digest, render_data: RenderData) -> str:
     if matching:
         share = share_phrase(len(matching), len(digest.picks))
         return f"{share} papers you opened before."
+    if near:
+        return "No paper matches what you follow; the first ones are close to it."
     if all(candidate.pin for candidate in candidates if candidate):
         return "The editors picked these papers for all readers."
-    return "These papers are the day's most discussed ones."
+    if any(c.card["votes"] or c.card["comments"] for c in candidates if c):
+        return "The day's most discussed papers come first."
+    return "They are new papers of the last two weeks."
 
 
 def share_phrase(number: int, total: int) -> str:

@@ -139,23 +139,30 @@ class Pick(NamedTuple):
 
     `opened`: the interest is a paper that the reader had opened, not one they chose.
     Stored here because the reader may choose or remove it later, and the reason in a
-    sent mail must not change.
+    sent mail must not change. `near`: the paper is close to the interest, but no mail may
+    claim that it matches.
     """
 
     candidate: int
     interest: int
     opened: bool = False
+    near: bool = False
 
 
-# Two 32-bit ids a pick, the interest's negative where it was opened: 80 bytes a digest
-# of ten. Raises struct.error beyond 2.14e9 interests.
-PICK = struct.Struct("<Ii")
+# Two 32-bit ids and the flags: 90 bytes a digest of ten. Raises struct.error beyond 4.29e9
+# interests.
+PICK = struct.Struct("<IIB")
+OPENED_FLAG, NEAR_FLAG = 1, 2
 
 
 def encode_picks(picks: Iterable[Pick]) -> bytes:
     """Pack picks, in the order of the mail, into one column."""
     return b"".join(
-        PICK.pack(pick.candidate, -pick.interest if pick.opened else pick.interest)
+        PICK.pack(
+            pick.candidate,
+            pick.interest,
+            OPENED_FLAG * pick.opened | NEAR_FLAG * pick.near,
+        )
         for pick in (Pick(*pick) for pick in picks)
     )
 
@@ -163,8 +170,8 @@ def encode_picks(picks: Iterable[Pick]) -> bytes:
 def decode_picks(column: bytes | memoryview) -> list[Pick]:
     """Unpack what encode_picks packed."""
     return [
-        Pick(candidate, abs(interest), interest < 0)
-        for candidate, interest in PICK.iter_unpack(bytes(column))
+        Pick(candidate, interest, bool(flags & OPENED_FLAG), bool(flags & NEAR_FLAG))
+        for candidate, interest, flags in PICK.iter_unpack(bytes(column))
     ]
 
 

@@ -57,6 +57,15 @@ class PaperQuerySet(models.QuerySet["Paper"]):
         return days.values_list("announced_on", flat=True).first()
 
 
+# A paper with other words needs other vectors.
+WITHOUT_VECTORS = {
+    "vector": None,
+    "vector_version": "",
+    "dense_vector": None,
+    "dense_version": "",
+}
+
+
 class Paper(models.Model):
     """One work, with all its sources and versions."""
 
@@ -152,6 +161,10 @@ class Paper(models.Model):
     updated_at = models.DateTimeField(editable=False)
     vector = models.BinaryField(null=True, editable=False)
     vector_version = models.CharField(
+        max_length=16, blank=True, editable=False, db_index=True
+    )
+    dense_vector = models.BinaryField(null=True, editable=False)
+    dense_version = models.CharField(
         max_length=16, blank=True, editable=False, db_index=True
     )
 

@@ -59,6 +59,17 @@ class TermIndex:
         weightiest = sorted(weights.values(), reverse=True)[:FULL_ANSWER_TERMS]
         return np.asarray(self._saturated @ row) / (sum(weightiest) * (BM25_K1 + 1))
 
+    def term_shares(self, query: str) -> Scores:
+        """The share of the idf weight of the query's words that each text has: [n] in [0, 1]."""
+        terms = set(content_words(query))
+        row = np.zeros(self._idf.shape)
+        for word in terms & self._columns.keys():
+            row[self._columns[word]] = self._idf[self._columns[word]]
+        total = sum(map(self._idf_of, terms))
+        if not total:
+            return np.zeros(self.size)
+        return np.asarray((self._saturated > 0) @ row) / total
+
     def centroid_cosine(self, texts: Sequence[str]) -> Scores:
         """Cosine to the centroid of `texts`, the mean of all papers removed: [n] in [-1, 1]."""
         if not texts:

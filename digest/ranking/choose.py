@@ -22,7 +22,7 @@ from digest.ranking import edition_index, reader_profiles
 from digest.ranking.edition_index import EditionIndex
 from digest.ranking.rank_edition import CANDIDATE_DAYS
 from digest.ranking.reader_profiles import Key, ReaderProfiles
-from digest.ranking.relevance import InterestQuery, mute_thresholds
+from digest.ranking.relevance import InterestQuery
 from digest.ranking.selection import Block, Choice, select
 
 FillMode = Subscriber.FillMode
@@ -87,12 +87,30 @@ def _choose_for(
         ],
         [reader.length for reader in readers],
         _trending_bounds(readers),
+        [key.role for key in keys],
     )
-    chosen = _select(index, queries, block)
+    chosen = select(index.slate, index.match(queries), block)
     return {
-        reader.pk: [_pick(choice, reader.pk, index, profiles, keys) for choice in row]
+        reader.pk: [
+            _pick(choice, reader.pk, index, profiles, keys)
+            for choice in in_mail_order(index, row)
+        ]
         for reader, row in zip(readers, chosen, strict=True)
     }
+
+
+def in_mail_order(index: EditionIndex, choices: Sequence[Choice]) -> list[Choice]:
+    """Put pins and claimed papers before near ones, and these before trending ones.
+
+    The first paper names the mail in the inbox, so it must not be a guess.
+    """
+
+    def tier(choice: Choice) -> int:
+        if choice.is_claimed or index.slate.pin[choice.candidate]:
+            return 0
+        return 2 if choice.interest < 0 else 1
+
+    return sorted(choices, key=tier)
 
 
 def is_weekly(reader: Subscriber) -> bool:
@@ -104,13 +122,17 @@ def preview(
     interests: Sequence[Interest],
     length: int = PREVIEW_LENGTH,
     muted: Sequence[Interest] = (),
-) -> list[tuple[Candidate, Interest | None]]:
-    """Choose for a visitor with these interests, stored or not; stores nothing."""
+) -> list[tuple[Candidate, Interest | None, bool]]:
+    """Choose for a visitor with these interests, stored or not; stores nothing.
+
+    True with papers that are only near their interest.
+    """
     columns = [*interests, *muted]
     weights = csr_matrix([[1.0] * len(interests) + [-1.0] * len(muted)])
     index = edition_index.load_index(edition)
     queries = edition_index.build_queries(columns)
-    choices = _select(index, queries, Block(weights, [[]], [length]))[0]
+    block = Block(weights, [[]], [length])
+    choices = select(index.slate, index.match(queries), block)[0]
     rows = Candidate.objects.select_related("paper").in_bulk(
         [index.candidates[choice.candidate] for choice in choices]
     )
@@ -118,8 +140,9 @@ def preview(
         (
             rows[index.candidates[choice.candidate]],
             columns[choice.interest] if choice.interest >= 0 else None,
+            choice.interest >= 0 and not choice.is_claimed,
         )
-        for choice in choices
+        for choice in in_mail_order(index, choices)
     ]
 
 
@@ -191,13 +214,6 @@ def _bounds(reader: Subscriber, follows: bool) -> tuple[int, int]:
             return 0, reader.length
 
 
-def _select(
-    index: EditionIndex, queries: Sequence[InterestQuery], block: Block
-) -> list[list[Choice]]:
-    relevance = index.relevance(queries)
-    return select(index.slate, relevance, mute_thresholds(queries), block)
-
-
 def _pick(
     choice: Choice,
     reader: int,
@@ -210,7 +226,8 @@ def _pick(
         return Pick(candidate, 0)
     row = index.vectors[choice.candidate]
     interest = profiles.nearest_interest(keys[choice.interest], row)
-    return Pick(candidate, interest, interest in profiles.opened.get(reader, ()))
+    opened = interest in profiles.opened.get(reader, ())
+    return Pick(candidate, interest, opened, not choice.is_claimed)
 
 
 def load_excluded_papers(

@@ -10,15 +10,25 @@ import numpy as np
 
 from digest.models import Candidate, Edition, Interest, Paper, Recall, Topic
 from digest.ranking import embeddings, trend
-from digest.ranking.relevance import EditionScorer, InterestQuery, PaperText, Row
-from digest.ranking.selection import Slate, Whole
+from digest.ranking.relevance import (
+    EditionScorer,
+    InterestQuery,
+    Match,
+    PaperText,
+    Row,
+    mute_thresholds,
+)
+from digest.ranking.selection import Matches, Slate, Whole
 
 # Queries whose relevance is cached while their edition is in use: 8 KB each at 2,000
 # candidates.
 MAX_CACHED_QUERIES = 4_096
 # Ids that fit into one query on either database.
 MAX_IDS_PER_QUERY = 5_000
-EXAMPLE_COLUMNS = ("identifier", "title", "abstract", "vector", "vector_version")
+EXAMPLE_COLUMNS = (
+    *("identifier", "title", "abstract"),
+    *("vector", "vector_version", "dense_vector", "dense_version"),
+)
 
 
 @dataclass(frozen=True)
@@ -28,15 +38,16 @@ class EditionIndex:
     slate: Slate
     candidates: list[int]
     papers: list[int]
-    vectors: Row  # of the candidates, [n, d]
-    evaluate: Callable[[InterestQuery], Row]
+    vectors: Row  # centered LSA rows of the candidates, [n, d]
+    evaluate: Callable[[InterestQuery], Match]
 
-    def relevance(self, queries: Sequence[InterestQuery]) -> Row:
-        """Evaluate each query against all candidates: float32 [queries, candidates]."""
-        scores = np.zeros((len(queries), len(self.candidates)), np.float32)
+    def match(self, queries: Sequence[InterestQuery]) -> Matches:
+        """Evaluate each query against all candidates."""
+        shape = len(queries), len(self.candidates)
+        relevance, claimed = np.zeros(shape, np.float32), np.zeros(shape, bool)
         for i, query in enumerate(queries):
-            scores[i] = self.evaluate(query)
-        return scores
+            relevance[i], claimed[i] = self.evaluate(query)
+        return Matches(relevance, claimed, mute_thresholds(queries))
 
 
 def load_index(edition: Edition, weekly: bool = False) -> EditionIndex:
@@ -50,11 +61,12 @@ def load_index(edition: Edition, weekly: bool = False) -> EditionIndex:
         columns += ["breakdown", "paper__primary"]
     rows = list(edition.candidates.order_by("pk").values_list(*columns))
     recalled = set(Recall.objects.values_list("paper_id", flat=True))
-    model = embeddings.current()
+    model, dense = embeddings.current_model(), embeddings.dense_model()
     # Texts change only when the edition is ranked again; titles tell editions with reused
     # ids apart.
     texts = (edition.ranked_at, tuple((row[0], row[6]) for row in rows))
-    index = _text_index(edition.pk, texts, model.version if model else "")
+    versions = tuple(m.version if m else "" for m in (model, dense))
+    index = _text_index(edition.pk, texts, versions)
     return EditionIndex(
         slate=Slate(
             ids=np.array([row[1] for row in rows], np.int64),
@@ -85,29 +97,31 @@ def _trends(rows: Sequence[Sequence[Any]], weekly: bool) -> list[float]:
 class TextIndex:
     """What depends only on the texts of an edition, cached until they change."""
 
-    evaluate: Callable[[InterestQuery], Row]
+    evaluate: Callable[[InterestQuery], Match]
     vectors: Row
     near_duplicate: Whole
     author_group: Whole
 
 
 @lru_cache(maxsize=2)
-def _text_index(edition: int, texts: object, version: str) -> TextIndex:
+def _text_index(edition: int, state: object, versions: object) -> TextIndex:
     rows = (
         Candidate.objects.filter(edition=edition).select_related("paper").order_by("pk")
     )
     rows = rows.defer("breakdown", "paper__title_raw", "paper__abstract_raw")
     papers = [row.paper for row in rows]
-    model = embeddings.current()
-    vectors = (
-        embeddings.rows(papers, model)
-        if model
-        else np.zeros((len(papers), 0), np.float32)
-    )
-    scorer = EditionScorer([_paper_text(row) for row in rows], vectors, model)
+    model = embeddings.current_model()
+    vectors = np.zeros((len(papers), 0), np.float32)
+    if model:
+        vectors = embeddings.rows(papers, model)
+    texts = [_paper_text(row) for row in rows]
+    scorer = EditionScorer(texts, vectors, model, embeddings.dense_rows(papers))
     evaluate = lru_cache(maxsize=MAX_CACHED_QUERIES)(scorer.evaluate)
     return TextIndex(
-        evaluate, vectors, scorer.near_duplicates(), scorer.author_groups()
+        evaluate,
+        model.center(vectors) if model else vectors,
+        scorer.near_duplicates(),
+        scorer.author_groups(),
     )
 
 
@@ -123,15 +137,11 @@ def _paper_text(candidate: Candidate) -> PaperText:
 
 def build_queries(interests: Iterable[Interest]) -> list[InterestQuery]:
     """Expand interests, stored or not, into what they stand for; at most four queries."""
-    rows, model = list(interests), embeddings.current()
-    version = model.version if model else ""
-    topics = _load_topics(
-        [row.value for row in rows if row.kind == Interest.Kind.TOPIC], version
-    )
-    papers = _load_examples(
-        [row.value for row in rows if row.kind == Interest.Kind.PAPER], version
-    )
-    return [_build_query(row, topics, papers) for row in rows]
+    rows = list(interests)
+    topics = _load_topics([r.value for r in rows if r.kind == Interest.Kind.TOPIC])
+    papers = _load_papers([r.value for r in rows if r.kind == Interest.Kind.PAPER])
+    texts = dict(zip(papers, _example_texts(list(papers.values())), strict=True))
+    return [_build_query(row, topics, texts) for row in rows]
 
 
 def _build_query(
@@ -145,42 +155,54 @@ def _build_query(
     return InterestQuery(kind, value)
 
 
-def _load_topics(slugs: Sequence[str], version: str) -> dict[str, InterestQuery]:
+def _load_topics(slugs: Sequence[str]) -> dict[str, InterestQuery]:
     topics = Topic.objects.filter(slug__in=slugs).prefetch_related("examples")
-    return {topic.slug: _topic_query(topic, version) for topic in topics}
+    return {topic.slug: _topic_query(topic) for topic in topics}
 
 
-def _topic_query(topic: Topic, version: str) -> InterestQuery:
+def _topic_query(topic: Topic) -> InterestQuery:
     return InterestQuery(
         kind=Interest.Kind.TOPIC,
         value=topic.name,
         description=topic.description,
         keywords=tuple(topic.keywords),
         categories=tuple(topic.categories),
-        examples=tuple(_example(paper, version) for paper in topic.examples.all()),
+        examples=tuple(_example_texts(list(topic.examples.all()))),
     )
 
 
-def _load_examples(identifiers: Sequence[str], version: str) -> dict[str, PaperText]:
+def _load_papers(identifiers: Iterable[str]) -> dict[str, Paper]:
     papers = Paper.objects.filter(identifier__in=identifiers).only(*EXAMPLE_COLUMNS)
-    return {paper.identifier: _example(paper, version) for paper in papers}
+    return {paper.identifier: paper for paper in papers.order_by("pk")}
 
 
-def _example(paper: Paper, version: str) -> PaperText:
-    stored = paper.vector if paper.vector_version == version else None
-    return PaperText(paper.title, paper.abstract, vector=bytes(stored or b""))
+def _example_texts(papers: Sequence[Paper]) -> list[PaperText]:
+    """Texts with their stored vectors, where these are of the models in use."""
+    model, dense = embeddings.current_model(), embeddings.dense_model()
+    return [
+        PaperText(
+            paper.title,
+            paper.abstract,
+            vector=bytes(paper.vector or b"")
+            if model and paper.vector_version == model.version
+            else b"",
+            dense_vector=bytes(paper.dense_vector or b"")
+            if dense and paper.dense_version == dense.version
+            else b"",
+        )
+        for paper in papers
+    ]
 
 
 def load_interest_vectors(interests: Iterable[Interest]) -> dict[int, Row]:
-    """The vectors of the papers among these interests, by interest id."""
+    """The centered rows of the papers among these interests, by interest id."""
     ids = {i.value: i.pk for i in interests if i.kind == Interest.Kind.PAPER}
-    model = embeddings.current()
+    model = embeddings.current_model()
     if not ids or model is None:
         return {}
-    stored = Paper.objects.filter(identifier__in=ids).order_by("pk")
-    papers = list(stored.only(*EXAMPLE_COLUMNS))
-    rows = embeddings.rows(papers, model)
-    return {ids[p.identifier]: row for p, row in zip(papers, rows, strict=True)}
+    papers = _load_papers(ids)
+    rows = model.center(embeddings.rows(list(papers.values()), model))
+    return {ids[i]: row for i, row in zip(papers, rows, strict=True)}
 
 
 def split_ids(ids: Iterable[int], size: int = MAX_IDS_PER_QUERY) -> Iterable[list[int]]:

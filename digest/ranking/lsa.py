@@ -1,8 +1,8 @@
-"""Vectors: texts become short unit rows, so that likeness of meaning is a product.
+"""LSA: texts become short unit rows, so that similarity of meaning is a product.
 
 TF-IDF on words and word pairs, reduced by a truncated SVD (latent semantic analysis):
-nothing to download, the same rows on every run. A model is plain arrays and words; it is
-kept without pickle, for a row of the database must never be able to run code.
+nothing to download, the same rows on every run. The stored model is arrays and words
+without pickle, because a database row must never be able to run code.
 """
 
 import hashlib
@@ -12,7 +12,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,41 +24,23 @@ from digest.text.tokens import unigrams_and_bigrams
 
 Rows = npt.NDArray[np.float32]
 
-# 256 found no more on the topics set and doubles every row. Never more than half the
-# documents: with as many dimensions as documents nothing is drawn together.
+# 256 gain nothing on the topics set and double every row. Never more than half the
+# documents: with as many dimensions as documents nothing is generalised.
 DIMENSIONS = 128
-MAX_TERMS = 30_000  # most frequent words and pairs; the kept model is then about 8 MB
-RARE = 2  # documents a term must occur in, once there are FEW documents
-FEW = 20
-# The corpus mean is removed in proportion n / (n + 50): with a handful of papers the
-# mean *is* what they are about.
-MEAN_AFTER = 50
+MAX_TERMS = (
+    50_000  # most frequent words and pairs; the stored model is then about 13 MB
+)
+# Documents that a term must occur in, in corpora that are not tiny.
+MIN_DOCUMENTS_PER_TERM = 2
+TINY_CORPUS_DOCUMENTS = 20
+# The corpus mean is removed in proportion n / (n + 50), because the mean of a handful of
+# papers is what they are about.
+MEAN_SHRINKAGE_DOCUMENTS = 50
 
 
-class Model(Protocol):
-    """Whatever turns texts into vectors; equal versions give the same ones."""
-
-    @property
-    def dimensions(self) -> int: ...
-
-    @property
-    def version(self) -> str:
-        """At most 16 characters."""
-
-    @property
-    def documents(self) -> int:
-        """How many it was fitted on."""
-
-    def embed(self, texts: Sequence[str]) -> Rows:
-        """Unit rows, float32 [n, d]; a row of zeros for a text that says nothing to it."""
-
-    def dumps(self) -> bytes:
-        """What its row of the database keeps of it."""
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A model of our own: `terms`, their idf [t], components [d, t] and the mean [d]."""
+@dataclass(frozen=True, eq=False)
+class LsaModel:
+    """`terms`, their idf [t], components [d, t] and the mean of the corpus [d]."""
 
     terms: tuple[str, ...]
     idf: Rows
@@ -72,33 +53,36 @@ class Fitted:
         return int(self.components.shape[0])
 
     @cached_property
-    def _counter(self) -> CountVectorizer:
+    def _vectorizer(self) -> CountVectorizer:
         return CountVectorizer(analyzer=unigrams_and_bigrams, vocabulary=self.terms)
 
     @cached_property
     def version(self) -> str:
         """A digest of the content: equal models, and only those, share it."""
-        seen = hashlib.sha256("\n".join(self.terms).encode())
+        digest = hashlib.sha256("\n".join(self.terms).encode())
         for array in (self.idf, self.components, self.mean):
-            seen.update(array.tobytes())
-        return seen.hexdigest()[:16]
+            digest.update(array.tobytes())
+        return digest.hexdigest()[:16]
 
     def embed(self, texts: Sequence[str]) -> Rows:
         """Unit rows, float32 [n, d]; a row of zeros where no term is known."""
         if not texts:
             return np.zeros((0, self.dimensions), np.float32)
-        known = _weigh(csr_matrix(self._counter.transform(texts)), self.idf)
-        rows = _project(known, self.components)
-        rows -= np.any(rows, axis=1)[:, None] * self.mean
-        return np.asarray(normalize(rows), np.float32)
+        counts = csr_matrix(self._vectorizer.transform(texts))
+        return _project(_weigh(counts, self.idf), self.components)
 
-    def dumps(self) -> bytes:
+    def center(self, rows: Rows) -> Rows:
+        """Remove the corpus mean from unit rows, so that a cosine of 0 is chance."""
+        centered = rows - np.any(rows, axis=1)[:, None] * self.mean
+        return np.asarray(normalize(centered), np.float32)
+
+    def to_bytes(self) -> bytes:
         """The model as an .npz without pickled objects."""
         file = io.BytesIO()
-        words = np.frombuffer(json.dumps(self.terms).encode(), np.uint8)
+        terms = np.frombuffer(json.dumps(self.terms).encode(), np.uint8)
         np.savez_compressed(
             file,
-            terms=words,
+            terms=terms,
             idf=self.idf,
             components=self.components.astype(np.float16),
             mean=self.mean,
@@ -107,69 +91,71 @@ class Fitted:
         return file.getvalue()
 
 
-def loads(data: bytes) -> Fitted:
-    """The model that `dumps` kept; equal to it, version included."""
-    with np.load(io.BytesIO(data), allow_pickle=False) as kept:
-        return Fitted(
-            tuple(json.loads(kept["terms"].tobytes())),
-            kept["idf"],
-            kept["components"].astype(np.float32),
-            kept["mean"],
-            int(kept["documents"]),
+def from_bytes(data: bytes) -> LsaModel:
+    """Load what `to_bytes` wrote; equal to it, version included."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        return LsaModel(
+            tuple(json.loads(arrays["terms"].tobytes())),
+            arrays["idf"],
+            arrays["components"].astype(np.float32),
+            arrays["mean"],
+            int(arrays["documents"]),
         )
 
 
-def fit(texts: Sequence[str]) -> Fitted:
-    """A model of these texts (one or more); the same texts give the same model."""
+def fit_lsa(texts: Sequence[str]) -> LsaModel:
+    """Fit a model to one or more texts; the same texts give the same model."""
     if not texts:
         raise ValueError("a model needs at least one text")
-    terms, counts = _vocabulary(texts)
-    idf = _idf(counts)
-    known = _weigh(counts, idf)
-    components = _components(known)
-    share = len(texts) / (len(texts) + MEAN_AFTER)
-    mean = np.asarray(_project(known, components).mean(axis=0) * share, np.float32)
-    return Fitted(terms, idf, components, mean, len(texts))
+    terms, counts = _count_terms(texts)
+    idf = _smoothed_idf(counts)
+    weights = _weigh(counts, idf)
+    components = _fit_components(weights)
+    share = len(texts) / (len(texts) + MEAN_SHRINKAGE_DOCUMENTS)
+    mean = np.asarray(_project(weights, components).mean(axis=0) * share, np.float32)
+    return LsaModel(terms, idf, components, mean, len(texts))
 
 
-def _vocabulary(texts: Sequence[str]) -> tuple[tuple[str, ...], csr_matrix]:
-    rare = RARE if len(texts) >= FEW else 1
-    counter = CountVectorizer(
-        analyzer=unigrams_and_bigrams, min_df=rare, max_features=MAX_TERMS
+def _count_terms(texts: Sequence[str]) -> tuple[tuple[str, ...], csr_matrix]:
+    is_tiny = len(texts) < TINY_CORPUS_DOCUMENTS
+    vectorizer = CountVectorizer(
+        analyzer=unigrams_and_bigrams,
+        min_df=1 if is_tiny else MIN_DOCUMENTS_PER_TERM,
+        max_features=MAX_TERMS,
     )
     try:
-        counts = counter.fit_transform(texts)
-    except ValueError:  # not one word among them: a model that knows nothing
+        counts = vectorizer.fit_transform(texts)
+    except ValueError:  # no text has a word: a model without terms
         return ("",), csr_matrix(np.zeros((len(texts), 1), np.int64))
-    return tuple(counter.get_feature_names_out()), csr_matrix(counts)
+    return tuple(vectorizer.get_feature_names_out()), csr_matrix(counts)
 
 
-def _idf(counts: csr_matrix) -> Rows:
+def _smoothed_idf(counts: csr_matrix) -> Rows:
     """ln((1 + n) / (1 + documents with the term)) + 1, as scikit-learn smooths it."""
     n = counts.shape[0]
-    found = np.bincount(counts.indices, minlength=counts.shape[1])
-    return np.asarray(np.log((1 + n) / (1 + found)) + 1, np.float32)
+    frequencies = np.bincount(counts.indices, minlength=counts.shape[1])
+    return np.asarray(np.log((1 + n) / (1 + frequencies)) + 1, np.float32)
 
 
 def _weigh(counts: csr_matrix, idf: Rows) -> csr_matrix:
     """Sublinear TF-IDF with unit rows."""
-    weighed = counts.astype(np.float32)
-    weighed.data = np.log(weighed.data) + 1
-    weighed.data *= idf[weighed.indices]
-    return csr_matrix(normalize(weighed))
+    weights = counts.astype(np.float32)
+    weights.data = np.log(weights.data) + 1
+    weights.data *= idf[weights.indices]
+    return csr_matrix(normalize(weights))
 
 
-def _project(known: csr_matrix, components: Rows) -> Rows:
+def _project(weights: csr_matrix, components: Rows) -> Rows:
     """Unit rows in the reduced space [n, d].
 
-    Of unit length before the mean is removed: of a text of rare words little is left
-    after the projection, and less the mean all such texts would be alike.
+    Of unit length before a mean is removed: the projection of a text of rare words is
+    short, and minus the mean all such texts would be alike.
     """
-    return np.asarray(normalize(known @ components.T), np.float32)
+    return np.asarray(normalize(weights @ components.T), np.float32)
 
 
-def _components(known: csr_matrix) -> Rows:
-    """The leading right singular vectors [d, t], rounded to what `dumps` keeps."""
-    size = min(DIMENSIONS, math.ceil(known.shape[0] / 2), known.shape[1])
-    _, _, components = randomized_svd(known, size, random_state=0)
+def _fit_components(weights: csr_matrix) -> Rows:
+    """The leading right singular vectors [d, t], rounded to what `to_bytes` stores."""
+    size = min(DIMENSIONS, math.ceil(weights.shape[0] / 2), weights.shape[1])
+    _, _, components = randomized_svd(weights, size, random_state=0)
     return np.asarray(components, np.float16).astype(np.float32)

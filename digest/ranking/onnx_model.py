@@ -1,14 +1,13 @@
-"""Transformer: vectors of a sentence-transformers model in a local folder.
+"""Sentence-transformers: vectors of a model in a local folder, beside LSA.
 
-Optional: ONNX Runtime and tokenizers are imported only where a folder is given, and
-nothing is ever downloaded. The folder is read as sentence-transformers writes it
-(modules.json and what it names), with the graph that its ONNX export adds. Texts go
-through it one at a time: on one core a batch is slower, for it pads, and so a text's row
-does not depend on its neighbours.
+Optional: ONNX Runtime and tokenizers are imported only where a folder is configured, and
+nothing is downloaded. The folder is read as sentence-transformers writes it (modules.json
+and what it names), with the graph that its ONNX export adds. Texts are embedded one at a
+time: on one core a padded batch is slower, and a text's row must not depend on its
+neighbours.
 """
 
 import hashlib
-import io
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -23,30 +22,28 @@ import numpy.typing as npt
 
 from digest.ranking.lsa import Rows
 
-# All its rows lean in a direction of the model's own, whatever the papers are about, so the
-# mean goes nearly whole from a few papers on: a fifth of it that stayed could outweigh all
-# that tells papers apart. It hardly moves after the first hundreds.
-MEAN_AFTER = 1  # papers; the mean is removed in proportion n / (n + 1)
-FIT_ON = 500  # papers
 # An abstract has about 250 tokens; some models would read 8,192, for seconds each.
-MOST_TOKENS = 512
+MAX_TOKENS = 512
 
 PACKAGES = ("onnxruntime", "tokenizers")
-# Parts of a model, as modules.json names them after their module's path.
-NEEDED, KNOWN = {"Transformer", "Pooling"}, {"Transformer", "Pooling", "Normalize"}
-OUTPUTS = ("last_hidden_state", "token_embeddings")
+# Modules of a model, as modules.json names them.
+REQUIRED_MODULES, KNOWN_MODULES = (
+    {"Transformer", "Pooling"},
+    {"Transformer", "Pooling", "Normalize"},
+)
+OUTPUT_NAMES = ("last_hidden_state", "token_embeddings")
 
-# What to do.
-CHOOSE = (
+# Hints of a failed check.
+HINT_CHOOSE = (
     "Name the folder of a sentence-transformers model, or leave EMBEDDING_FOLDER empty."
 )
-COMPLETE = "Download the model whole: hf download NAME --local-dir FOLDER."
-EXPORT = (
+HINT_COMPLETE = "Download the model whole: hf download NAME --local-dir FOLDER."
+HINT_EXPORT = (
     "Where sentence-transformers[onnx] is installed, load the model with"
     ' backend="onnx" and save_pretrained(FOLDER): that writes onnx/model.onnx.'
 )
-INSTALL = f"pip install {' '.join(PACKAGES)}"
-OTHER = (
+HINT_INSTALL = f"pip install {' '.join(PACKAGES)}"
+HINT_OTHER = (
     "Choose a model of a Transformer, a Pooling and perhaps a Normalize,"
     " as all-MiniLM-L6-v2 is."
 )
@@ -54,7 +51,7 @@ OTHER = (
 Json = dict[str, Any]
 Tokens = npt.NDArray[np.float32]  # those of one text, [n, d]
 
-# Of one text without padding, what sentence-transformers does to a batch with it.
+# Pooling of one text without padding, as sentence-transformers pools a padded batch.
 POOLING: dict[str, Callable[[Tokens], Tokens]] = {
     "cls": lambda tokens: tokens[0],
     "max": lambda tokens: tokens.max(axis=0),
@@ -65,8 +62,8 @@ POOLING: dict[str, Callable[[Tokens], Tokens]] = {
     ),
     "lasttoken": lambda tokens: tokens[-1],
 }
-# Their names in older folders, in the order in which several are joined.
-POOLING_BEFORE = {
+# Names in older folders, in the order in which several are joined.
+OLD_POOLING_NAMES = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
     "pooling_mode_mean_tokens": "mean",
@@ -76,8 +73,8 @@ POOLING_BEFORE = {
 }
 
 
-class Unusable(Exception):
-    """The folder cannot be used as it is; `hint` says what to do."""
+class UnusableModel(Exception):
+    """The folder cannot be used; `hint` says what to do."""
 
     def __init__(self, what: str, hint: str) -> None:
         super().__init__(what)
@@ -85,39 +82,39 @@ class Unusable(Exception):
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What the small files of a folder say: how texts are read and tokens become a row."""
+class ModelConfig:
+    """How a folder reads texts and pools tokens into a row."""
 
     graph: Path
     tokenizer: Path
     pooling: tuple[str, ...]
-    tokens: int  # so many of a text are read
-    prompt: str  # before every text; both sides of a comparison are documents here
+    tokens: int  # read of a text at most
+    prompt: str  # before every text: both sides of a comparison are documents
     lower: bool
 
     def files(self) -> list[Path]:
-        """The large ones; a graph may keep its weights beside it, as model.onnx_data."""
+        """The large files; a graph may have its weights beside it, as model.onnx_data."""
         graph = self.graph
         return [self.tokenizer, *sorted(graph.parent.glob(f"{graph.name}*"))]
 
 
 @dataclass(frozen=True, eq=False)
-class Folder:
-    """A folder that is loaded: texts become rows, the mean still in them."""
+class SentenceTransformer:
+    """A loaded model."""
 
-    mark: str  # versions of its models begin with it
-    recipe: Recipe
+    version: str
+    config: ModelConfig
     tokenizer: Any
     session: Any
 
-    def rows(self, texts: Sequence[str]) -> Rows:
+    def embed(self, texts: Sequence[str]) -> Rows:
         """Unit rows [n, d]; of zeros for a text of blanks."""
         rows = np.zeros((len(texts), self.dimensions), np.float32)
         for i, text in enumerate(texts):
             if text.strip():
                 rows[i] = self._row(text)
-        # A graph of half precision may overflow: one such paper must not end a ranking.
-        return _unit(np.nan_to_num(rows, posinf=0, neginf=0))
+        # A half-precision graph may overflow, which must not end a ranking.
+        return _to_unit(np.nan_to_num(rows, posinf=0, neginf=0))
 
     @cached_property
     def dimensions(self) -> int:
@@ -125,8 +122,8 @@ class Folder:
 
     def _row(self, text: str) -> Tokens:
         # A query comes as a text without a title: ". words".
-        text = self.recipe.prompt + text.lstrip(". ")
-        ids = self.tokenizer.encode(text.lower() if self.recipe.lower else text).ids
+        text = self.config.prompt + text.lstrip(". ")
+        ids = self.tokenizer.encode(text.lower() if self.config.lower else text).ids
         row = {
             "input_ids": ids,
             "attention_mask": [1] * len(ids),
@@ -134,7 +131,7 @@ class Folder:
         }
         given = {name: np.array([row[name]], np.int64) for name in self._inputs}
         tokens = self.session.run([self._output], given)[0][0].astype(np.float32)
-        return np.concatenate([POOLING[mode](tokens) for mode in self.recipe.pooling])
+        return np.concatenate([POOLING[mode](tokens) for mode in self.config.pooling])
 
     @cached_property
     def _inputs(self) -> list[str]:
@@ -143,165 +140,119 @@ class Folder:
     @cached_property
     def _output(self) -> str:
         names = [node.name for node in self.session.get_outputs()]
-        return next((name for name in OUTPUTS if name in names), names[0])
+        return next((name for name in OUTPUT_NAMES if name in names), names[0])
 
 
-@dataclass(frozen=True)
-class Model:
-    """A folder and the mean [d] that is taken from its rows; a vectors.Model."""
-
-    folder: Folder
-    mean: Rows
-    documents: int
-
-    @property
-    def dimensions(self) -> int:
-        return self.mean.size
-
-    @property
-    def version(self) -> str:
-        """The folder's mark, and how many papers gave the mean.
-
-        Not a digest of the mean, whose last digits differ between machines.
-        """
-        return f"{self.folder.mark}{self.documents}"
-
-    def embed(self, texts: Sequence[str]) -> Rows:
-        """Unit rows, float32 [n, d]; a row of zeros for a text of blanks."""
-        rows = self.folder.rows(texts)
-        rows -= np.any(rows, axis=1)[:, None] * self.mean
-        return _unit(rows)
-
-    def dumps(self) -> bytes:
-        """The mean as an .npz; the folder stays where it is."""
-        file = io.BytesIO()
-        np.savez(file, mean=self.mean, documents=np.int64(self.documents))
-        return file.getvalue()
+def load_folder(path: Path) -> SentenceTransformer:
+    """Load the folder, once until its content changes. Raises UnusableModel."""
+    config = read_folder(path)
+    stats = [file.stat() for file in config.files()]
+    loaded = _load_cached(
+        config, tuple((stat.st_mtime_ns, stat.st_size) for stat in stats)
+    )
+    if isinstance(loaded, UnusableModel):
+        raise loaded
+    return loaded
 
 
-def loads(folder: Folder, data: bytes) -> Model:
-    """The model that `dumps` kept, of the same folder."""
-    with np.load(io.BytesIO(data), allow_pickle=False) as kept:
-        return Model(folder, kept["mean"], int(kept["documents"]))
-
-
-def fit(folder: Folder, texts: Sequence[str]) -> Model:
-    """The folder's model, with the mean of these texts (one or more; FIT_ON are enough)."""
-    if not texts:
-        raise ValueError("a model needs at least one text")
-    share = len(texts) / (len(texts) + MEAN_AFTER)
-    mean = np.asarray(folder.rows(texts).mean(axis=0) * share, np.float32)
-    return Model(folder, mean, len(texts))
-
-
-def of_a_folder(version: str) -> bool:
-    """Whether a version is one of these; a fitted model's has no hyphen."""
-    return "-" in version
-
-
-def load(path: Path) -> Folder:
-    """The folder, ready to embed: loaded once, and again when its content has changed.
-
-    Raises Unusable.
-    """
-    recipe = read(path)
-    stats = [file.stat() for file in recipe.files()]
-    found = _load(recipe, tuple((stat.st_mtime_ns, stat.st_size) for stat in stats))
-    if isinstance(found, Unusable):
-        raise found
-    return found
-
-
-def read(path: Path) -> Recipe:
-    """What the small files ask for, and whether the large ones are there; raises Unusable."""
+def read_folder(path: Path) -> ModelConfig:
+    """Read the small files and check that the large ones exist. Raises UnusableModel."""
     for package in PACKAGES:
         if find_spec(package) is None:
-            raise Unusable(f"The package {package} is not installed.", INSTALL)
+            raise UnusableModel(
+                f"The package {package} is not installed.", HINT_INSTALL
+            )
     try:
-        return _recipe(path)
+        return _read_config(path)
     except OSError as error:
-        raise Unusable(f"{path} cannot be read: {error}", CHOOSE) from error
+        raise UnusableModel(f"{path} cannot be read: {error}", HINT_CHOOSE) from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         what = f"{path} is not what sentence-transformers writes: {error!r}."
-        raise Unusable(what, COMPLETE) from error
+        raise UnusableModel(what, HINT_COMPLETE) from error
 
 
-def _unit(rows: Rows) -> Rows:
+def _to_unit(rows: Rows) -> Rows:
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(rows / np.where(lengths > 0, lengths, 1), np.float32)
 
 
-def _recipe(path: Path) -> Recipe:
+def _read_config(path: Path) -> ModelConfig:
     if not path.is_dir():
-        raise Unusable(f"{path} is not a folder.", CHOOSE)
-    parts = _parts(path)
+        raise UnusableModel(f"{path} is not a folder.", HINT_CHOOSE)
+    parts = _read_modules(path)
     inner = path / parts["Transformer"]
-    config = _json(inner / "config.json")
-    how = _json(inner / "sentence_bert_config.json", optional=True)
-    limits = _json(inner / "tokenizer_config.json", optional=True)
-    about = _json(path / "config_sentence_transformers.json", optional=True)
-    return Recipe(
-        graph=_whole(inner / "onnx" / "model.onnx", EXPORT),
-        tokenizer=_whole(inner / "tokenizer.json", COMPLETE),
-        pooling=_pooling(path / parts["Pooling"] / "config.json"),
-        tokens=_tokens(how, limits, config),
-        prompt=_prompt(about),
+    config = _read_json(inner / "config.json")
+    how = _read_json(inner / "sentence_bert_config.json", optional=True)
+    limits = _read_json(inner / "tokenizer_config.json", optional=True)
+    about = _read_json(path / "config_sentence_transformers.json", optional=True)
+    return ModelConfig(
+        graph=_require_file(inner / "onnx" / "model.onnx", HINT_EXPORT),
+        tokenizer=_require_file(inner / "tokenizer.json", HINT_COMPLETE),
+        pooling=_read_pooling(path / parts["Pooling"] / "config.json"),
+        tokens=_max_tokens(how, limits, config),
+        prompt=_document_prompt(about),
         lower=bool(how.get("do_lower_case")),
     )
 
 
-def _parts(path: Path) -> dict[str, str]:
-    """The parts of the model, by kind, and their folders."""
-    parts = _json(path / "modules.json")
-    found = {str(part["type"]).rpartition(".")[2]: str(part["path"]) for part in parts}
-    if not NEEDED <= set(found) <= KNOWN:
-        raise Unusable(f"{path} is made of {', '.join(found) or 'nothing'}.", OTHER)
-    return found
+def _read_modules(path: Path) -> dict[str, str]:
+    """The folder of each module of the model."""
+    parts = _read_json(path / "modules.json")
+    modules = {
+        str(part["type"]).rpartition(".")[2]: str(part["path"]) for part in parts
+    }
+    if not REQUIRED_MODULES <= set(modules) <= KNOWN_MODULES:
+        raise UnusableModel(
+            f"{path} is made of {', '.join(modules) or 'nothing'}.", HINT_OTHER
+        )
+    return modules
 
 
-def _json(path: Path, optional: bool = False) -> Any:
+def _read_json(path: Path, optional: bool = False) -> Any:
     if not path.is_file():
         if optional:
             return {}
-        raise Unusable(f"{path} is missing.", COMPLETE)
+        raise UnusableModel(f"{path} is missing.", HINT_COMPLETE)
     try:
         return json.loads(path.read_bytes())
     except ValueError as error:
-        raise Unusable(f"{path} is not JSON: {error}.", COMPLETE) from error
+        raise UnusableModel(f"{path} is not JSON: {error}.", HINT_COMPLETE) from error
 
 
-def _whole(path: Path, hint: str) -> Path:
+def _require_file(path: Path, hint: str) -> Path:
     if not path.is_file():
-        raise Unusable(f"{path} is missing.", hint)
+        raise UnusableModel(f"{path} is missing.", hint)
     with path.open("rb") as file:
         if file.read(8) == b"version ":
             what = f"{path} is a pointer of Git LFS, not the file itself."
-            raise Unusable(what, "git lfs pull")
+            raise UnusableModel(what, "git lfs pull")
     return path
 
 
-def _pooling(path: Path) -> tuple[str, ...]:
-    config = _json(path)
-    before = [new for old, new in POOLING_BEFORE.items() if config.get(old)]
-    modes = config.get("pooling_mode") or before or "mean"
+def _read_pooling(path: Path) -> tuple[str, ...]:
+    config = _read_json(path)
+    old_modes = [new for old, new in OLD_POOLING_NAMES.items() if config.get(old)]
+    modes = config.get("pooling_mode") or old_modes or "mean"
     modes = (modes,) if isinstance(modes, str) else tuple(modes)
     if unknown := set(modes) - set(POOLING):
-        raise Unusable(f"{path} pools by {', '.join(sorted(unknown))}.", OTHER)
+        raise UnusableModel(
+            f"{path} pools by {', '.join(sorted(unknown))}.", HINT_OTHER
+        )
     if config.get("include_prompt") is False:
-        raise Unusable(f"{path} leaves the prompt out of the pooling.", OTHER)
+        raise UnusableModel(f"{path} leaves the prompt out of the pooling.", HINT_OTHER)
     return modes
 
 
-def _tokens(how: Json, limits: Json, config: Json) -> int:
-    """How many tokens of a text the model was made to read, as sentence-transformers finds it."""
-    if said := how.get("max_seq_length"):
-        return min(int(said), MOST_TOKENS)
-    said = [limits.get("model_max_length"), config.get("max_position_embeddings")]
-    return int(min([n for n in said if n and n > 0] + [MOST_TOKENS]))
+def _max_tokens(how: Json, limits: Json, config: Json) -> int:
+    """How many tokens of a text the model reads, found as sentence-transformers does."""
+    if limit := how.get("max_seq_length"):
+        return min(int(limit), MAX_TOKENS)
+    maxima = [limits.get("model_max_length"), config.get("max_position_embeddings")]
+    return int(min([n for n in maxima if n and n > 0] + [MAX_TOKENS]))
 
 
-def _prompt(about: Json) -> str:
-    """What the model wants before a document: its prompt for one, or for everything."""
+def _document_prompt(about: Json) -> str:
+    """The model's prompt for a document, or for everything."""
     prompts = about.get("prompts") or {}
     names = [name for name in ("document", "passage", "corpus") if name in prompts]
     name = names[0] if names else about.get("default_prompt_name")
@@ -309,46 +260,51 @@ def _prompt(about: Json) -> str:
 
 
 @lru_cache(maxsize=1)
-def _load(recipe: Recipe, stamp: object) -> Folder | Unusable:
-    """The folder, once it has shown that it works; `stamp` tells contents apart.
+def _load_cached(
+    config: ModelConfig, stamp: object
+) -> SentenceTransformer | UnusableModel:
+    """Load and probe a model; `stamp` tells contents apart.
 
-    What does not work is remembered too: to find out can take a second, for each batch.
+    Failures are cached too, because a probe can take a second for each batch.
     """
     try:
-        folder = Folder(
-            _mark(recipe), recipe, _tokenizer(recipe), _session(recipe.graph)
+        folder = SentenceTransformer(
+            _version_of(config),
+            config,
+            _load_tokenizer(config),
+            _load_session(config.graph),
         )
-        works = folder.rows(["a probe"]).any()
-    except Exception as error:  # neither library says what its own may be
-        return Unusable(f"{recipe.graph} does not work: {error}", EXPORT)
+        works = folder.embed(["a probe"]).any()
+    except Exception as error:  # neither library documents its exceptions
+        return UnusableModel(f"{config.graph} does not work: {error}", HINT_EXPORT)
     if not works:
-        return Unusable(f"{recipe.graph} answers with no numbers.", EXPORT)
+        return UnusableModel(f"{config.graph} answers with no numbers.", HINT_EXPORT)
     return folder
 
 
-def _mark(recipe: Recipe) -> str:
-    """Twelve hexadecimal digits of all that decides about the rows, and a hyphen."""
-    read_as = (recipe.pooling, recipe.tokens, recipe.prompt, recipe.lower)
-    seen = hashlib.sha256(repr(read_as).encode())
-    for path in recipe.files():
+def _version_of(config: ModelConfig) -> str:
+    """A digest of all that decides about the rows."""
+    settings = (config.pooling, config.tokens, config.prompt, config.lower)
+    digest = hashlib.sha256(repr(settings).encode())
+    for path in config.files():
         with path.open("rb") as file:
-            seen.update(hashlib.file_digest(file, "sha256").digest())
-    return f"{seen.hexdigest()[:12]}-"
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
 
 
-def _tokenizer(recipe: Recipe) -> Any:
+def _load_tokenizer(config: ModelConfig) -> Any:
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(recipe.tokenizer))
+    tokenizer = Tokenizer.from_file(str(config.tokenizer))
     tokenizer.no_padding()  # the file may pad every text to its longest
-    tokenizer.enable_truncation(recipe.tokens)
+    tokenizer.enable_truncation(config.tokens)
     return tokenizer
 
 
-def _session(graph: Path) -> Any:
-    """The graph on one thread, as the BLAS of every process here."""
-    # From 1.29 on ONNX Runtime tells its makers about every model that is loaded, unless
-    # this stands in the environment when it is imported. Nothing leaves this machine.
+def _load_session(graph: Path) -> Any:
+    """Load the graph on one thread, like the BLAS of every process here."""
+    # ONNX Runtime 1.29 and later report every loaded model to its vendor unless this is set
+    # when it is imported.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     from onnxruntime import InferenceSession, SessionOptions
 

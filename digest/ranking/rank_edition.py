@@ -77,7 +77,7 @@ def eligible_papers(day: date) -> QuerySet[Paper]:
     """The papers that an edition of this day may hold."""
     first = day - timedelta(days=CANDIDATE_DAYS - 1)
     papers = Paper.objects.announced_between(first, day)
-    return papers.defer("title_raw", "abstract_raw", "vector")
+    return papers.defer("title_raw", "abstract_raw", "vector", "dense_vector")
 
 
 def _predict_attention(day: date, version: str) -> dict[int, float]:

@@ -18,6 +18,7 @@ from accounts.models import Subscriber
 from digest.models import Follow, Interest
 from digest.ranking import clustering, edition_index
 from digest.ranking.relevance import InterestQuery, Row
+from digest.ranking.selection import Role
 
 # "More like this" says what a reader liked that day; what they chose, and what they want
 # no more of, holds until they change it.
@@ -33,10 +34,10 @@ MAX_OPENED_GROUP_SIZE = 10
 
 
 class Key(NamedTuple):
-    """Ids of the interests of one column, ascending; `context`: all papers that the reader follows, where these are one group of several."""
+    """Ids of the interests of one column, ascending, and what the column is used for."""
 
     interests: tuple[int, ...]
-    context: tuple[int, ...] = ()
+    role: Role = Role.ORDER_AND_PLACES
 
 
 Profile = dict[Key, float]
@@ -64,7 +65,7 @@ class ReaderProfiles:
         return sorted({key for profile in self.profiles.values() for key in profile})
 
     def build_queries(self, keys: Sequence[Key]) -> list[InterestQuery]:
-        ids = {pk for key in keys for pk in (*key.interests, *key.context)}
+        ids = {pk for key in keys for pk in key.interests}
         rows = [self.interests[pk] for pk in sorted(ids)]
         queries = edition_index.build_queries(rows)
         by_id = {row.pk: query for row, query in zip(rows, queries, strict=True)}
@@ -137,16 +138,18 @@ def _load_interests(ids: set[int]) -> dict[int, Interest]:
 
 
 def _group_liked(weights: Mapping[int, float], vectors: Mapping[int, Row]) -> Profile:
-    """Group the reader's liked papers, each group as heavy as its heaviest paper."""
+    """One column for all liked papers, and one for each group, as heavy as its heaviest paper."""
     liked = sorted(pk for pk, weight in weights.items() if weight > 0 and pk in vectors)
     profile = {Key((pk,)): w for pk, w in weights.items() if pk not in liked}
     if liked:
         groups = clustering.group_examples(np.stack([vectors[pk] for pk in liked]))
-        context = tuple(liked) if len(groups) > 1 else ()
+        is_split = len(groups) > 1
+        if is_split:
+            profile[Key(tuple(liked), Role.ORDER)] = max(weights[pk] for pk in liked)
         for group, share in zip(groups, clustering.group_weights(groups), strict=True):
             members = tuple(liked[i] for i in group)
-            weight = share * max(weights[pk] for pk in members)
-            profile[Key(members, context)] = weight
+            role = Role.PLACES if is_split else Role.ORDER_AND_PLACES
+            profile[Key(members, role)] = share * max(weights[pk] for pk in members)
     return profile
 
 
@@ -166,12 +169,11 @@ def _group_opened(opened: Mapping[int, float], vectors: Mapping[int, Row]) -> Pr
 
 
 def _join_queries(key: Key, queries: Mapping[int, InterestQuery]) -> InterestQuery:
-    if len(key.interests) == 1 and not key.context:
+    if len(key.interests) == 1:
         return queries[key.interests[0]]
     members = [queries[pk] for pk in key.interests]
     return InterestQuery(
         members[0].kind,
         " ".join(query.value for query in members),
         examples=tuple(example for query in members for example in query.examples),
-        context=tuple(e for pk in key.context for e in queries[pk].examples),
     )

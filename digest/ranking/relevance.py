@@ -1,7 +1,8 @@
-"""Relevance: one interest against all candidates of an edition, in [0, 1].
+"""Relevance of every candidate of an edition to one interest, and whether it may be claimed.
 
-The kinds are made comparable by hand: 1.0 is a phrase in the title, an author's full name
-or the paper itself; 0.5 is a paper that clearly belongs; below FLOOR is chance, and 0.
+Relevance orders: it is in [0, 1], comparable between kinds of interests, and has no floor.
+A claim is what a mail says ("because you follow …"), so its rules are stricter and do not
+change the order.
 """
 
 import math
@@ -9,30 +10,30 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
+from sklearn.preprocessing import normalize
 
 from digest.ranking.bm25 import MAX_CACHED_TEXTS, Scores, TermIndex
-from digest.ranking.lsa import Model
-from digest.ranking.selection import CLAIM_THRESHOLD
+from digest.ranking.lsa import LsaModel
 from digest.text.arxiv_categories import category_matcher
 from digest.text.authors import NameMatch, match_names, name_parts
-from digest.text.tokens import contains_phrase, spelling_variants, tokenize
+from digest.text.tokens import contains_phrase, count_phrase, spelling_variants
 
 Row = npt.NDArray[np.float32]
+Flags = npt.NDArray[np.bool_]
 Whole = npt.NDArray[np.int64]
 
-FLOOR = 0.02
-
 # A category holds hundreds of papers a day, so it says less than a word of the title.
-PRIMARY, CROSS_LISTED = 0.6, 0.5
-ARCHIVE_PRIMARY, ARCHIVE_CROSS_LISTED = 0.4, 0.3
+PRIMARY_CATEGORY, CROSS_LISTED_CATEGORY = 0.6, 0.5
+PRIMARY_ARCHIVE, CROSS_LISTED_ARCHIVE = 0.4, 0.3
 
-IN_TITLE, IN_ABSTRACT = 1.0, 0.8
-ALL_WORDS = 0.35  # every word of a phrase, but not together
+# A phrase: in the title, several times in the abstract, or mentioned once.
+IN_TITLE, IN_ABSTRACT, MENTIONED = 1.0, 0.8, 0.4
 
 SAME_NAME = 0.9
 NAME_SCORES = {
@@ -43,57 +44,77 @@ NAME_SCORES = {
     NameMatch.NONE: 0.0,
 }
 
-# Likeness of texts, in spreads above what candidates have with the example by chance: of
-# words, of meaning (recall@50 of the libraries set: .459 and .483 alone, .495 together),
-# and of titles, which say most in fewest words. Ten spreads are likeness 1; papers that the keepers of
-# topics chose lie about five above. Spreads are those of an edition, shrunk towards the
-# recorded ones until it has more than SPREAD_AFTER candidates.
-WORDS_SPREAD, MEANING_SPREAD, TITLES_SPREAD = 0.03, 0.12, 0.03
+# Likeness to examples is the mean of z-scores over the edition: of words, of the LSA
+# centroid, of the nearest example's LSA cosine and, where there is one, of a
+# sentence-transformer's centroid. Equal weights, and 2 for the last, chosen on reviewers,
+# libraries, interests_multi, topics and two sets built from arXiv metadata.
+DENSE_WEIGHT = 2.0
+# Mean and spread that each part has on the recorded editions; an edition's own count more
+# and more from SPREAD_AFTER candidates on.
+WORDS_SPREAD, CENTROID_SPREAD = (0.0, 0.03), (0.0, 0.12)
+NEAREST_SPREAD, DENSE_SPREAD = (0.35, 0.12), (0.0, 0.13)
 SPREAD_AFTER = 200
-WORDS, MEANING, TITLES = 1.0, 1.0, 0.25
-SURE = 10.0
-QUERY_MEANING_SCALE = 0.8  # cosine of the reduced vectors that fully answers a query
-HALF = 0.45  # raw likeness of a paper that clearly belongs: relevance .5
-# Of a topic with examples so much is left to its words; .3 costs .013 of ap.
-NAMED = 0.1
-# Of what lacks to 1, a phrase in the title gives so much to a search or a topic without
-# examples: broad topics have only words that BM25 thinks little of. Where there are
-# examples it costs .006 of ap.
-VERBATIM = 0.3
+# The mean row of an edition is removed in proportion n / (n + 50).
+MEAN_SHRINKAGE = 50
+# Likeness that is relevance one half, and how fast relevance grows around it.
+HALF_LIKENESS, LIKENESS_WIDTH = 4.5, 2.5
+# Of a topic with examples, the weight of its words beside the parts of likeness.
+TOPIC_WORDS_WEIGHT = 0.5
+
+# Answers to a search or to a topic without examples; chosen on the words-only topics.
+BM25_SHARE = 0.75  # the rest is LSA cosine
+FULL_ANSWER_COSINE = 0.8
+HALF_ANSWER = 0.45
+# Share of the missing relevance that a phrase in the title gives: broad topics have only
+# words that BM25 weighs little.
+PHRASE_BONUS = 0.3
 # A topic repeats a word in many phrases and means it little more for that: five times count
-# as 1.4, and no number as more than 1.5 (BM25's k3 of a half; as often as named costs words
-# only .013 of ap, once is as good).
-SATED = 2 / 3
-OUTSIDE = 0.8  # of the relevance is left outside the categories that a topic names
-# What the best matches have in common says more of an interest than its few words or
-# examples do: one round of feedback (Rocchio 1971, from pseudo-relevance), each match as
-# heavy as the square of its relevance. They count as much as so many examples do.
-LEADERS = 10  # twice as many cost the words-only topics .01 of ap and gain nothing
-LEARNED = 20.0  # examples; from 5 to 20 the sets do not differ, without end is too much
-# Feedback makes likeness to examples surer everywhere; with this power as many papers are
-# claimed as without it, and as often rightly (.55 for .53 of them in the keepers' lists).
-TEMPERED = 1.4
+# as 1.4, and no number as more than 1.5 (BM25's k3 of a half).
+TERM_SATURATION = 2 / 3
+OUTSIDE_CATEGORIES = 0.8  # factor outside the categories that a topic names
+# One round of pseudo-relevance feedback (Rocchio 1971) for words alone, where it gains
+# .012 of ap in development and .018 on other topics.
+FEEDBACK_DOCUMENTS = 10
+
+# Claims, calibrated on `claims` (three readers of June 2026) and on replayed days: from
+# 4 to 6.5 the shares of right and of missed claims do not change.
+MIN_CLAIM_WORDS = 6.5  # z of BM25 + z of LSA
+MIN_CLAIM_TERM_SHARE = 2 / 3  # of the idf weight of a search that the paper has
+MIN_CLAIM_LIKENESS, MIN_CLAIM_COSINE = 4.0, 0.4
+MIN_CLAIM_MENTIONS = 2  # outside the title; one may be in passing
+
 SIMILAR_AT_MOST = 0.85  # above it only the paper itself and near-duplicates
-DUPLICATE = (0.45, 0.65)  # TF-IDF cosine where a near-duplicate begins and is certain
+DUPLICATE_COSINES = (0.45, 0.65)  # TF-IDF: where a duplicate begins and is certain
+# Two candidates of one mail are near-duplicates from here: a paper and its second part are
+# near in meaning, but only a text reworked for another venue shares most of its words.
+DUPLICATE_MEANING, DUPLICATE_WORDS = 0.9, 0.6
 
-
-# Two candidates of one mail are one too many from here: a paper and its second part are
-# near in meaning, but only a text reworked for another place shares most of its words.
-TWIN_MEANING, TWIN_WORDS = 0.9, 0.6
+# The relevance from which a negative weight mutes. A phrase must be there, a name be the
+# name, a paper be primary in a category; of papers only the paper itself and its
+# near-duplicates are muted.
+MUTE_FROM = {
+    "topic": 0.5,
+    "category": PRIMARY_CATEGORY,
+    "keyword": MENTIONED,
+    "author": SAME_NAME,
+    "paper": 0.9,
+    "search": 0.5,
+}
 
 
 @dataclass(frozen=True)
 class PaperText:
     """What relevance reads of a paper; the first category is the primary one.
 
-    An example may bring its stored `vector`, float32 under the field's model.
+    Stored vectors are float32; missing ones are computed where that is cheap.
     """
 
     title: str
     abstract: str
     authors: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
-    vector: bytes = field(default=b"", compare=False, repr=False)  # where it is known
+    vector: bytes = field(default=b"", compare=False, repr=False)
+    dense_vector: bytes = field(default=b"", compare=False, repr=False)
 
     @property
     def text(self) -> str:
@@ -104,9 +125,8 @@ class PaperText:
 class InterestQuery:
     """One interest with all that it stands for.
 
-    `kind` and `value` are those of the Interest row; a topic brings its words, keywords,
-    categories and its examples; a paper itself as the one example, or with the others of
-    its group where a reader follows several that are alike.
+    `kind` and `value` are those of the Interest row; a topic has keywords, categories and
+    examples; a paper has itself, or its group, as examples.
     """
 
     kind: str
@@ -115,20 +135,17 @@ class InterestQuery:
     keywords: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     examples: tuple[PaperText, ...] = ()
-    context: tuple[PaperText, ...] = ()
+
+    @property
+    def text(self) -> str:
+        return " ".join([self.value, *self.keywords, self.description])
 
 
-# From which relevance a negative weight mutes, kind by kind; below it, it pushes down.
-# A phrase must be there, a name be the name, a paper be primary in a category; of papers
-# only the paper itself and its near-duplicates go.
-MUTE_FROM = {
-    "topic": 0.5,
-    "category": PRIMARY,
-    "keyword": IN_ABSTRACT,
-    "author": SAME_NAME,
-    "paper": 0.9,
-    "search": 0.5,
-}
+class Match(NamedTuple):
+    """Relevance [n] in [0, 1], and the candidates for which the interest may be claimed [n]."""
+
+    relevance: Row
+    claimed: Flags
 
 
 def mute_thresholds(queries: Iterable[InterestQuery]) -> list[float]:
@@ -139,95 +156,176 @@ def mute_thresholds(queries: Iterable[InterestQuery]) -> list[float]:
 class EditionScorer:
     """The n candidates of an edition, prepared so that any interest is evaluated fast.
 
-    `vectors` are their rows [n, d] under `model`; without a model words alone decide.
+    `vectors` are their LSA rows [n, d] under `model`; without a model words alone decide.
+    `dense` are rows of a sentence-transformer [n, e], of zeros where missing; none at all
+    where no such model is used.
     """
 
     def __init__(
-        self, papers: Sequence[PaperText], vectors: Row, model: Model | None
+        self,
+        papers: Sequence[PaperText],
+        vectors: Row,
+        model: LsaModel | None,
+        dense: Row | None = None,
     ) -> None:
-        self.papers = papers
-        self._vectors, self.model = vectors, model
-        self._lexicon = TermIndex([paper.text for paper in papers] or [""])
-        self._headings = TermIndex([paper.title for paper in papers] or [""])
+        self.papers, self.model = papers, model
+        self._rows, self._centered, self._mean = _center(vectors)
+        self._dense_mean = None
+        if dense is not None and dense.any():
+            _, self._dense, self._dense_mean = _center(dense)
+        self._terms = TermIndex([paper.text for paper in papers] or [""])
         self._titles = [spelling_variants(paper.title) for paper in papers]
         self._abstracts = [spelling_variants(paper.abstract) for paper in papers]
-        self._holders = _by_word(zip(self._titles, self._abstracts, strict=True))
-        self._names = _by_name(papers)
-        self._place = {paper.text: i for i, paper in enumerate(papers)}
-        self._vector = lru_cache(MAX_CACHED_TEXTS)(self._embed)
+        self._papers_by_word = _index_words(
+            zip(self._titles, self._abstracts, strict=True)
+        )
+        self._papers_by_name = _index_names(papers)
+        self._embed_cached = lru_cache(MAX_CACHED_TEXTS)(self._embed)
 
-    def evaluate(self, query: InterestQuery) -> Row:
-        """The relevance of every candidate to one interest: float32 [n] in [0, 1]."""
+    def evaluate(self, query: InterestQuery) -> Match:
+        """Evaluate one interest against every candidate."""
         if not self.papers:
-            return np.zeros(0, np.float32)
-        found = _KINDS[query.kind](self, query)
-        return np.where(found >= FLOOR, np.minimum(found, 1.0), 0.0).astype(np.float32)
+            return Match(np.zeros(0, np.float32), np.zeros(0, bool))
+        relevance, claimed = _EVALUATORS[query.kind](self, query)
+        return Match(np.clip(relevance, 0, 1).astype(np.float32), claimed)
 
     def near_duplicates(self) -> Whole:
-        """The same number for candidates that are nearly the same text: int64 [n].
+        """The same number for candidates with nearly the same text: int64 [n].
 
-        Looked for among those near in meaning, so without a model nobody has a twin.
+        Searched among those near in meaning, so without a model none are found.
         """
-        near = np.argwhere(np.triu(self._vectors @ self._vectors.T >= TWIN_MEANING, 1))
-        likeness = self._lexicon.pair_cosine(near[:, 0], near[:, 1])
-        pairs = near[likeness >= TWIN_WORDS]
+        cosines = self._centered @ self._centered.T
+        near = np.argwhere(np.triu(cosines >= DUPLICATE_MEANING, 1))
+        cosines = self._terms.pair_cosine(near[:, 0], near[:, 1])
+        pairs = near[cosines >= DUPLICATE_WORDS]
         n = len(self.papers)
         links = csr_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (n, n))
         return np.asarray(connected_components(links, directed=False)[1], np.int64)
 
     def author_groups(self) -> Whole:
-        """The same number for candidates whose last author, the head of most groups, is one."""
-        heads = [p.authors[-1:] or (f"nobody {i}",) for i, p in enumerate(self.papers)]
-        known = {head: i for i, head in enumerate(heads)}
-        return np.array([known[head] for head in heads], np.int64)
+        """The same number for candidates with the same last author, who heads most groups."""
+        heads = [
+            p.authors[-1:] or (f"anonymous {i}",) for i, p in enumerate(self.papers)
+        ]
+        numbers = {head: i for i, head in enumerate(heads)}
+        return np.array([numbers[head] for head in heads], np.int64)
 
-    def topic(self, query: InterestQuery) -> Scores:
+    def _topic(self, query: InterestQuery) -> tuple[Scores, Flags]:
         """Likeness to its examples, or its words and keywords; less outside its categories."""
-        asked = " ".join([query.value, *query.keywords, query.description])
+        phrases = [query.value, *query.keywords]
+        words = self._terms.bm25_scores(query.text, TERM_SATURATION)
+        claimed = self._mentions(phrases) & self._answers(query.text)
         if query.examples:
-            words = NAMED * self._lexicon.bm25_scores(asked, SATED)
-            found = _relevance((1 - NAMED) * self._like(query.examples) + words)
+            parts = self._likeness_parts(query.examples)
+            likeness = _weighted_mean(
+                [*parts, (TOPIC_WORDS_WEIGHT, _standardize(words))]
+            )
+            relevance = _likeness_relevance(likeness)
+            claimed |= self._resembles(query.examples, likeness)
         else:
-            verbatim = VERBATIM * self._verbatim([query.value, *query.keywords])
-            found = _surer(_relevance(self._answer(asked)), verbatim)
-        found = _lifted(found, self._feedback(found, query.examples))
-        return found * self._inside(query.categories)
+            bonus = PHRASE_BONUS * self._phrase_scores(phrases)
+            relevance = self._answer_relevance(query.text, bonus)
+        return relevance * self._category_factor(query.categories), claimed
 
-    def category(self, query: InterestQuery) -> Scores:
+    def _search(self, query: InterestQuery) -> tuple[Scores, Flags]:
+        """Words and meaning of a query; more where it stands verbatim."""
+        bonus = PHRASE_BONUS * self._phrase_scores([query.value])
+        relevance = self._answer_relevance(query.value, bonus)
+        shares = self._terms.term_shares(query.value)
+        return relevance, (shares >= MIN_CLAIM_TERM_SHARE) & self._answers(query.value)
+
+    def _category(self, query: InterestQuery) -> tuple[Scores, Flags]:
         """The category itself, or with `cs` or `cs.*` everything of the archive."""
-        archive = query.value.removesuffix(".*")
-        return np.array([_category(paper.categories, archive) for paper in self.papers])
+        wanted = query.value.removesuffix(".*")
+        relevance = np.array(
+            [_category_level(p.categories, wanted) for p in self.papers]
+        )
+        return relevance, relevance > 0
 
-    def keyword(self, query: InterestQuery) -> Scores:
+    def _keyword(self, query: InterestQuery) -> tuple[Scores, Flags]:
         """A word or phrase as whole words, hyphens and simple plurals aside."""
-        phrase = spelling_variants(query.value)
-        apart = [f" {word} " for word in tokenize(query.value)]
-        return self._phrases([phrase], apart)
+        relevance = self._phrase_scores([query.value])
+        return relevance, relevance > MENTIONED
 
-    def author(self, query: InterestQuery) -> Scores:
+    def _author(self, query: InterestQuery) -> tuple[Scores, Flags]:
         """Authors by name: accents and case aside, initials count less."""
-        found = np.zeros(len(self.papers))
+        relevance = np.zeros(len(self.papers))
         wanted = name_parts(query.value)
         for part in wanted:
-            for i, name in self._names.get(part, ()):
-                found[i] = max(found[i], NAME_SCORES[match_names(wanted, name)])
-        return found
+            for i, name in self._papers_by_name.get(part, ()):
+                relevance[i] = max(relevance[i], NAME_SCORES[match_names(wanted, name)])
+        return relevance, relevance > 0
 
-    def paper(self, query: InterestQuery) -> Scores:
+    def _paper(self, query: InterestQuery) -> tuple[Scores, Flags]:
         """Likeness to one paper or a group; only themselves and near-duplicates near 1.0."""
+        n = len(self.papers)
         if not query.examples:
-            return np.zeros(len(self.papers))
-        found = _relevance(self._like(query.examples))
-        found = _surer(found, self._feedback(found, query.examples)) ** TEMPERED
+            return np.zeros(n), np.zeros(n, bool)
+        likeness = _weighted_mean(self._likeness_parts(query.examples))
         texts = [example.text for example in query.examples]
-        same = self._lexicon.nearest_cosine(texts, DUPLICATE[0])
-        return np.maximum(found * SIMILAR_AT_MOST, _ramp(same, *DUPLICATE))
+        cosines = self._terms.nearest_cosine(texts, DUPLICATE_COSINES[0])
+        duplicate = _ramp(cosines, *DUPLICATE_COSINES)
+        relevance = SIMILAR_AT_MOST * _likeness_relevance(likeness)
+        claimed = self._resembles(query.examples, likeness) | (duplicate >= 0.5)
+        return np.maximum(relevance, duplicate), claimed
 
-    def search(self, query: InterestQuery) -> Scores:
-        """Words and meaning of a query; surer where it stands verbatim."""
-        verbatim = VERBATIM * self.keyword(query)
-        found = _surer(_relevance(self._answer(query.value)), verbatim)
-        return _lifted(found, self._feedback(found))
+    def _likeness_parts(
+        self, examples: Sequence[PaperText]
+    ) -> list[tuple[float, Scores]]:
+        """Weights and z-scores of the kinds of likeness to examples."""
+        words = self._terms.centroid_cosine([example.text for example in examples])
+        parts = [(1.0, _standardize(words, *WORDS_SPREAD))]
+        if self.model is not None:
+            rows = np.stack([self._embed_cached(example) for example in examples])
+            centroid = normalize(rows - self._mean).mean(axis=0)
+            nearest = (self._rows @ rows.T).max(axis=1)
+            parts += [
+                (1.0, _standardize(self._centroid_cosine(centroid), *CENTROID_SPREAD)),
+                (1.0, _standardize(nearest, *NEAREST_SPREAD)),
+            ]
+        if self._dense_mean is not None:
+            vectors = [np.frombuffer(e.dense_vector, np.float32) for e in examples]
+            if known := [vector for vector in vectors if vector.size]:
+                centroid = normalize(np.stack(known) - self._dense_mean).mean(axis=0)
+                cosines = _cosine_to(self._dense, centroid)
+                parts.append((DENSE_WEIGHT, _standardize(cosines, *DENSE_SPREAD)))
+        return parts
+
+    def _resembles(self, examples: Sequence[PaperText], likeness: Scores) -> Flags:
+        """The candidates that are surely like the examples."""
+        if self.model is None:
+            return np.zeros(len(self.papers), bool)
+        rows = np.stack([self._embed_cached(example) for example in examples])
+        cosines = self._centroid_cosine(normalize(rows - self._mean).mean(axis=0))
+        return (likeness >= MIN_CLAIM_LIKENESS) & (cosines >= MIN_CLAIM_COSINE)
+
+    def _answers(self, query: str) -> Flags:
+        """The candidates whose words and meaning stand out as an answer to a query."""
+        words = _standardize(self._terms.bm25_scores(query, 1.0), 0.02, 0.04)
+        meaning = _standardize(self._query_cosine(query), *CENTROID_SPREAD)
+        return words + meaning >= MIN_CLAIM_WORDS
+
+    def _answer_relevance(self, query: str, bonus: Scores) -> Scores:
+        words = self._terms.bm25_scores(query, TERM_SATURATION)
+        meaning = np.maximum(self._query_cosine(query), 0) / FULL_ANSWER_COSINE
+        answer = BM25_SHARE * words + (1 - BM25_SHARE) * meaning
+        relevance = _noisy_or(1 - np.exp2(-((answer / HALF_ANSWER) ** 2)), bonus)
+        return _noisy_or(relevance, self._feedback(relevance))
+
+    def _feedback(self, relevance: Scores) -> Scores:
+        """Relevance to what the best matches have in common, as far as they are relevant."""
+        last = min(FEEDBACK_DOCUMENTS, relevance.size) - 1
+        best = np.argpartition(-relevance, last)[: last + 1]
+        weights = relevance[best] ** 2
+        if not weights.any():
+            return np.zeros(len(self.papers))
+        trust = weights.sum() / relevance[best].sum()
+        words = self._terms.row_centroid_cosine(best, weights)
+        parts = [(1.0, _standardize(words, *WORDS_SPREAD))]
+        if self.model is not None:
+            cosines = self._centroid_cosine(weights @ self._centered[best])
+            parts.append((1.0, _standardize(cosines, *CENTROID_SPREAD)))
+        return np.asarray(trust * _likeness_relevance(_weighted_mean(parts)))
 
     def _embed(self, example: PaperText) -> Row:
         if example.vector:
@@ -236,179 +334,148 @@ class EditionScorer:
         row: Row = self.model.embed([example.text])[0]
         return row
 
-    def _verbatim(self, phrases: Sequence[str]) -> Scores:
-        """The best verbatim occurrence of any of the phrases: float64 [n]."""
-        return self._phrases([spelling_variants(phrase) for phrase in phrases])
-
-    def _phrases(
-        self, phrases: Sequence[tuple[str, ...]], apart: Sequence[str] = ()
-    ) -> Scores:
-        """The best of the phrases in each candidate that has all words of one: [n]."""
-        found = np.zeros(len(self.papers))
-        for phrase in phrases:
-            for i in self._holding(phrase):
-                here = _phrase(phrase, apart, self._titles[i], self._abstracts[i])
-                found[i] = max(found[i], here)
-        return found
-
-    def _holding(self, phrase: tuple[str, ...]) -> set[int]:
-        """The candidates with every word of one of the spellings; few of all, mostly."""
-        runs = [spelling.split() for spelling in phrase if spelling.strip()]
-        held = [
-            set.intersection(*(set(self._holders.get(word, ())) for word in run))
-            for run in runs
-        ]
-        return set().union(*held)
-
-    def _answer(self, query: str) -> Scores:
-        answers = self._lexicon.bm25_scores(query, SATED)
-        meaning = np.maximum(self._means([PaperText("", query)]), 0)
-        return 0.75 * answers + 0.25 * meaning / QUERY_MEANING_SCALE
-
-    def _like(self, examples: Sequence[PaperText]) -> Scores:
-        """Likeness to the centre of the examples; 1.0 is beyond doubt, 0 is chance."""
-        words = self._lexicon.centroid_cosine([example.text for example in examples])
-        titles = self._headings.centroid_cosine([example.title for example in examples])
-        return self._likeness(words, titles, self._means(examples))
-
-    def _feedback(self, found: Scores, examples: Sequence[PaperText] = ()) -> Scores:
-        """How like the best matches each candidate is, as far as these are to be trusted.
-
-        They are the less to be trusted the less relevant they are themselves, and the
-        more examples a reader has given; those examples are none of them.
-        """
-        others = found.copy()
-        others[[self._place[e.text] for e in examples if e.text in self._place]] = 0
-        last = min(LEADERS, others.size) - 1
-        best = np.argpartition(-others, last)[: last + 1]
-        weights = others[best] ** 2
-        if not weights.any():
-            return np.zeros(len(self.papers))
-        sure = weights.sum() / others[best].sum() * LEARNED / (LEARNED + len(examples))
-        words = self._lexicon.row_centroid_cosine(best, weights)
-        titles = self._headings.row_centroid_cosine(best, weights)
-        meaning = self._towards(weights @ self._vectors[best])
-        return np.asarray(sure * _relevance(self._likeness(words, titles, meaning)))
-
-    def _likeness(self, words: Scores, titles: Scores, meaning: Scores) -> Scores:
-        """Three cosines as one likeness."""
-        found = WORDS * _spreads(words, WORDS_SPREAD)
-        found += TITLES * _spreads(titles, TITLES_SPREAD)
-        if self.model is None:
-            return found / (WORDS + TITLES) / SURE
-        found += MEANING * _spreads(meaning, MEANING_SPREAD)
-        return found / (WORDS + MEANING + TITLES) / SURE
-
-    def _means(self, examples: Sequence[PaperText]) -> Scores:
-        """Cosine of the vectors to the centre of the examples' vectors: [n]."""
+    def _query_cosine(self, query: str) -> Scores:
         if self.model is None:
             return np.zeros(len(self.papers))
-        return self._towards(
-            np.mean([self._vector(example) for example in examples], axis=0)
+        row = self._embed_cached(PaperText("", query))
+        return self._centroid_cosine(row - self._mean if row.any() else row)
+
+    def _centroid_cosine(self, centroid: npt.NDArray[np.floating]) -> Scores:
+        return _cosine_to(self._centered, centroid)
+
+    def _mentions(self, phrases: Sequence[str]) -> Flags:
+        """The candidates that are about one of the phrases: in the title, or several times."""
+        counts = np.zeros(len(self.papers))
+        for phrase in map(spelling_variants, phrases):
+            for i in self._papers_with_words(phrase):
+                if contains_phrase(self._titles[i], phrase):
+                    counts[i] += MIN_CLAIM_MENTIONS
+                counts[i] += count_phrase(self._abstracts[i], phrase)
+        return np.asarray(counts >= MIN_CLAIM_MENTIONS)
+
+    def _phrase_scores(self, phrases: Sequence[str]) -> Scores:
+        """The best occurrence of any of the phrases in each candidate: [n]."""
+        scores = np.zeros(len(self.papers))
+        for phrase in map(spelling_variants, phrases):
+            for i in self._papers_with_words(phrase):
+                level = _phrase_level(phrase, self._titles[i], self._abstracts[i])
+                scores[i] = max(scores[i], level)
+        return scores
+
+    def _papers_with_words(self, phrase: tuple[str, ...]) -> set[int]:
+        """The candidates with every word of one spelling of the phrase."""
+        runs = [variant.split() for variant in phrase if variant.strip()]
+        return set().union(
+            *(
+                set.intersection(
+                    *(set(self._papers_by_word.get(word, ())) for word in run)
+                )
+                for run in runs
+            )
         )
 
-    def _towards(self, centre: npt.NDArray[np.floating]) -> Scores:
-        """Cosine of the vectors to a centre, which need not be of unit length: [n]."""
-        length = float(np.linalg.norm(centre))
-        if not length:
-            return np.zeros(len(self.papers))
-        return np.asarray(self._vectors @ (centre / length), np.float64)
-
-    def _inside(self, categories: Sequence[str]) -> Scores:
+    def _category_factor(self, categories: Sequence[str]) -> Scores:
         if not categories:
             return np.ones(len(self.papers))
         matches = category_matcher(categories)
         inside = [matches(paper.categories) for paper in self.papers]
-        return np.where(inside, 1.0, OUTSIDE)
+        return np.where(inside, 1.0, OUTSIDE_CATEGORIES)
 
 
-_KINDS = {
-    "topic": EditionScorer.topic,
-    "category": EditionScorer.category,
-    "keyword": EditionScorer.keyword,
-    "author": EditionScorer.author,
-    "paper": EditionScorer.paper,
-    "search": EditionScorer.search,
+_EVALUATORS = {
+    "topic": EditionScorer._topic,
+    "category": EditionScorer._category,
+    "keyword": EditionScorer._keyword,
+    "author": EditionScorer._author,
+    "paper": EditionScorer._paper,
+    "search": EditionScorer._search,
 }
 
 
-def _spreads(values: Scores, expected: float) -> Scores:
-    """How many spreads each value lies above the mean of all."""
+def _center(rows: Row) -> tuple[Row, Row, Row]:
+    """Rows, unit rows with their mean removed, and the mean, shrunk for few rows."""
+    known = np.any(rows, axis=1)
+    count = int(known.sum())
+    mean = rows.sum(axis=0) / (count + MEAN_SHRINKAGE)
+    centered = normalize(rows - known[:, None] * mean) if rows.size else rows
+    return rows, np.asarray(centered, np.float32), np.asarray(mean, np.float32)
+
+
+def _cosine_to(rows: Row, centroid: npt.NDArray[np.floating]) -> Scores:
+    """Cosine of unit rows to a centroid of any length: [n]."""
+    length = float(np.linalg.norm(centroid))
+    if not length:
+        return np.zeros(len(rows))
+    return np.asarray(rows @ (centroid / length), np.float64)
+
+
+def _standardize(values: Scores, mean: float = 0.0, spread: float = 0.04) -> Scores:
+    """z-scores over the edition; mean and spread are the recorded ones in a small edition."""
     n = values.size
-    above = values - values.mean() * n / (n + SPREAD_AFTER)
-    variance = (n * values.var() + SPREAD_AFTER * expected**2) / (n + SPREAD_AFTER)
-    return np.asarray(above / math.sqrt(variance))
+    prior = SPREAD_AFTER / (n + SPREAD_AFTER)
+    center = (1 - prior) * values.mean() + prior * mean
+    variance = (1 - prior) * values.var() + prior * spread**2
+    return np.asarray((values - center) / math.sqrt(variance))
 
 
-def _relevance(likeness: Scores) -> Scores:
-    """From raw likeness to [0, 1), order kept: 1 - 2^-(likeness / .45)^2.
-
-    The square keeps what is likeness by chance, up to .15, below .08.
-    """
-    return np.asarray(1 - np.exp2(-((np.maximum(likeness, 0) / HALF) ** 2)))
+def _weighted_mean(parts: Sequence[tuple[float, Scores]]) -> Scores:
+    total: Scores = sum(weight * scores for weight, scores in parts)  # type: ignore[assignment]
+    return total / sum(weight for weight, _ in parts)
 
 
-def _surer(relevance: Scores, share: Scores) -> Scores:
+def _likeness_relevance(likeness: Scores) -> Scores:
+    """Map likeness to (0, 1), strictly increasing, so that no two papers tie by rounding."""
+    x = (likeness - HALF_LIKENESS) / LIKENESS_WIDTH
+    return np.asarray((1 + x / np.sqrt(1 + x**2)) / 2)
+
+
+def _noisy_or(relevance: Scores, share: Scores) -> Scores:
     """The relevance, nearer to 1 by a share of what lacks to it."""
     return np.asarray(1 - (1 - relevance) * (1 - share))
-
-
-def _lifted(relevance: Scores, share: Scores) -> Scores:
-    """Like `_surer`, but nothing is lifted to where it would be claimed.
-
-    That a paper is about some words, the words have to say themselves. What they do not
-    claim keeps the order of `_surer`, drawn together below: small values stay, 1 is the claim.
-    """
-    surer = _surer(relevance, share)
-    below = CLAIM_THRESHOLD * surer / (CLAIM_THRESHOLD + (1 - CLAIM_THRESHOLD) * surer)
-    return np.where(relevance < CLAIM_THRESHOLD, below, surer)
 
 
 def _ramp(values: Scores, low: float, high: float) -> Scores:
     return np.clip((values - low) / (high - low), 0.0, 1.0)
 
 
-def _category(categories: Sequence[str], wanted: str) -> float:
+def _category_level(categories: Sequence[str], wanted: str) -> float:
     if wanted in categories:
-        return PRIMARY if categories[0] == wanted else CROSS_LISTED
+        return PRIMARY_CATEGORY if categories[0] == wanted else CROSS_LISTED_CATEGORY
     inside = [category.startswith(f"{wanted}.") for category in categories]
     if not any(inside):
         return 0.0
-    return ARCHIVE_PRIMARY if inside[0] else ARCHIVE_CROSS_LISTED
+    return PRIMARY_ARCHIVE if inside[0] else CROSS_LISTED_ARCHIVE
 
 
-def _phrase(
-    phrase: tuple[str, ...],
-    apart: Sequence[str],
-    title: tuple[str, ...],
-    abstract: tuple[str, ...],
+def _phrase_level(
+    phrase: tuple[str, ...], title: tuple[str, ...], abstract: tuple[str, ...]
 ) -> float:
     if contains_phrase(title, phrase):
         return IN_TITLE
-    if contains_phrase(abstract, phrase):
-        return IN_ABSTRACT
-    whole = title[0] + abstract[0]
-    return ALL_WORDS if len(apart) > 1 and all(w in whole for w in apart) else 0.0
+    count = count_phrase(abstract, phrase)
+    if count:
+        return IN_ABSTRACT if count >= MIN_CLAIM_MENTIONS else MENTIONED
+    return 0.0
 
 
-def _by_word(
+def _index_words(
     texts: Iterable[tuple[tuple[str, ...], tuple[str, ...]]],
 ) -> dict[str, list[int]]:
-    """Where each word occurs, in whatever spelling: the places of titles and abstracts."""
-    found = defaultdict(list)
+    """The papers in which each word occurs, in any spelling."""
+    index = defaultdict(list)
     for i, (title, abstract) in enumerate(texts):
         for word in set(" ".join([*title, *abstract]).split()):
-            found[word].append(i)
-    return dict(found)
+            index[word].append(i)
+    return dict(index)
 
 
-def _by_name(
+def _index_names(
     papers: Sequence[PaperText],
 ) -> dict[str, list[tuple[int, tuple[str, ...]]]]:
-    """Where each part of a name occurs: (paper, the whole name)."""
-    found = defaultdict(list)
+    """The papers in which each part of a name occurs, with the whole name."""
+    index = defaultdict(list)
     for i, paper in enumerate(papers):
         for name in map(name_parts, paper.authors):
             for part in set(name):
-                found[part].append((i, name))
-    return dict(found)
+                index[part].append((i, name))
+    return dict(index)

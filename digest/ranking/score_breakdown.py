@@ -1,16 +1,17 @@
-"""Account: what selection makes of one paper for one reader, number by number.
+"""Score one paper for one reader in plain numbers.
 
-The same arithmetic as `selection`, written out for a single paper, so that an editor can
-add it up. Selection sorts by `order`; that a digest's places differ is the work of its
-pins, of the places that each interest has, and of near-duplicates and groups of authors.
+`selection` computes the same for a whole block with arrays; the explanation in the admin
+and the tests that check the fast path use these functions. All scores but the boost are
+whole steps of SCALE, so that both agree exactly. A digest's order differs from `order` only
+by pins, by the places that each interest has, and by near-duplicates and author groups.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from digest.ranking.selection import (
-    CLAIM_THRESHOLD,
     HINT_WEIGHT,
+    MATCH_THRESHOLD,
     MUTE_PENALTY,
     SCALE,
     TREND_BONUS,
@@ -18,68 +19,72 @@ from digest.ranking.selection import (
 
 
 @dataclass(frozen=True)
-class Claim:
-    """What one interest says of the paper; whole steps of selection's SCALE, all but the boost.
+class InterestScore:
+    """What one interest says of a paper.
 
-    `match` counts where the interest may be claimed as the reason, `hint` where the paper
-    comes for its trend, and `push` is how far a mute that does not reach pushes it down.
+    `match` counts where the paper is relevant to the interest, `hint` where it comes for
+    its trend, and `penalty` is what a mute below its threshold takes away.
     """
 
     match: int
     hint: int
-    push: int
+    penalty: int
 
 
 @dataclass(frozen=True)
-class Account:
-    """The best of a reader's claims on a paper, and what is added to it."""
+class PaperScore:
+    """The best of a reader's interests for a paper, and what is added to it."""
 
     match: int
     hint: int
-    push: int
+    penalty: int
     trend: int
-    prior: int
+    trend_bonus: int
     boost: int
 
     @property
-    def is_claimed(self) -> bool:
+    def is_match(self) -> bool:
         """Whether an interest is the reason, rather than the trend."""
-        return self.match > self.push
+        return self.match > self.penalty
 
     @property
     def total(self) -> int:
-        if self.is_claimed:
-            return self.match + self.prior - self.push
-        return self.trend + self.hint - self.push
+        if self.is_match:
+            return self.match + self.trend_bonus - self.penalty
+        return self.trend + self.hint - self.penalty
 
     @property
     def order(self) -> tuple[bool, int, int]:
-        """Lower comes first: claimed papers, then by boost, then by total."""
-        return not self.is_claimed, -self.boost, -self.total
+        """Lower comes first: matches, then by boost, then by total."""
+        return not self.is_match, -self.boost, -self.total
 
 
-def claim(weight: float, relevance: float) -> Claim:
-    """What an interest of this weight makes of a paper that is so relevant to it."""
+def score_interest(weight: float, relevance: float) -> InterestScore:
+    matches = relevance >= MATCH_THRESHOLD
     if weight < 0:
-        pushes = (
-            relevance >= CLAIM_THRESHOLD
-        )  # what is hardly alike may be so by chance
-        return Claim(0, 0, _whole(relevance * -weight * MUTE_PENALTY) if pushes else 0)
-    raw = _whole(relevance * weight)
-    return Claim(raw if relevance >= CLAIM_THRESHOLD else 0, int(raw * HINT_WEIGHT), 0)
+        penalty = to_steps(relevance * -weight * MUTE_PENALTY)
+        return InterestScore(0, 0, penalty if matches else 0)
+    score = to_steps(relevance * weight)
+    return InterestScore(score if matches else 0, int(score * HINT_WEIGHT), 0)
 
 
-def account(claims: Sequence[Claim], trend: float, boost: int) -> Account:
-    """All claims of a reader on one paper, whose trend is in [0, 1]."""
-    return Account(
-        max((one.match for one in claims), default=0),
-        max((one.hint for one in claims), default=0),
-        max((one.push for one in claims), default=0),
-        _whole(trend),
-        _whole(trend * TREND_BONUS),
+def score_paper(
+    interests: Sequence[InterestScore], trend: float, boost: int
+) -> PaperScore:
+    """Combine all interests of a reader for one paper, whose trend is in [0, 1]."""
+    return PaperScore(
+        max((score.match for score in interests), default=0),
+        max((score.hint for score in interests), default=0),
+        max((score.penalty for score in interests), default=0),
+        to_steps(trend),
+        to_steps(trend * TREND_BONUS),
         boost,
     )
 
 
-def _whole(score: float) -> int:
+def is_muted(weight: float, relevance: float, threshold: float) -> bool:
+    return weight < 0 and to_steps(relevance) >= to_steps(threshold)
+
+
+def to_steps(score: float) -> int:
     return round(score * SCALE)  # half to even, as numpy does

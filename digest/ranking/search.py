@@ -13,7 +13,7 @@ from accounts.models import Subscriber
 from digest.models import Follow, Interest, Paper
 from digest.ranking import co_readership, embeddings
 from digest.ranking.co_readership import CoReadership
-from digest.ranking.lsa import Model, Rows
+from digest.ranking.lsa import LsaModel, Rows
 
 # Cosine below which two texts have nothing to do with each other.
 MIN_SEARCH_COSINE = 0.1
@@ -32,10 +32,10 @@ def search(query: str, limit: int = 120) -> list[tuple[Paper, float]]:
     The model has no vector for a query of unknown words: such a query finds them in
     titles, the newest first, with a cosine of 0.
     """
-    model = embeddings.current()
+    model = embeddings.current_model()
     if not query.strip() or model is None:
         return []
-    row = model.embed([query])[0]
+    row = model.center(model.embed([query]))[0]
     if row.any():
         return _find_nearest(model, row, limit)
     by_title = Paper.objects.filter(title__icontains=query.strip())
@@ -53,15 +53,14 @@ def related(
     True with each that enough readers follow who also follow one of `papers`. Follows are
     read once an hour.
     """
-    model = embeddings.current()
+    model = embeddings.current_model()
     if model is None or not papers:
         return []
     ids, rows = _index(model)
     shared = _co_readership_scores([paper.identifier for paper in papers], now)
     co_scores = np.array([shared.get(pk, 0.0) for pk in ids.tolist()])
-    scores = co_readership.score_related(
-        rows, embeddings.rows(papers, model), co_scores
-    )
+    followed = model.center(embeddings.rows(papers, model))
+    scores = co_readership.score_related(rows, followed, co_scores)
     excluded = Paper.objects.filter(identifier__in=exclude).values_list("pk", flat=True)
     scores[np.isin(ids, [*excluded, *(paper.pk for paper in papers)])] = 0
     best = _load_best(ids, scores, limit, MIN_RELATED_SCORE)
@@ -69,7 +68,7 @@ def related(
 
 
 def _find_nearest(
-    model: Model, row: npt.NDArray[np.float32], limit: int
+    model: LsaModel, row: npt.NDArray[np.float32], limit: int
 ) -> list[tuple[Paper, float]]:
     ids, rows = _index(model)
     # Rounded, so that equal papers tie on every machine and go by their ids.
@@ -85,30 +84,30 @@ def _load_best(
 ) -> list[tuple[Paper, float]]:
     order = np.lexsort((ids, -scores))[:limit]
     best = [(int(ids[i]), float(scores[i])) for i in order if scores[i] >= minimum]
-    papers = Paper.objects.defer("title_raw", "abstract_raw", "vector").in_bulk(
-        [pk for pk, _ in best]
-    )
+    papers = Paper.objects.defer(
+        "title_raw", "abstract_raw", "vector", "dense_vector"
+    ).in_bulk([pk for pk, _ in best])
     return [(papers[pk], score) for pk, score in best if pk in papers]
 
 
-def _index(model: Model) -> Index:
-    """The vectors of all papers under this model, read again when any has changed."""
+def _index(model: LsaModel) -> Index:
+    """The centered rows of all papers under this model, read again when any has changed."""
     state = _embedded(model.version).aggregate(
         n=Count("pk"), last=Max("pk"), at=Max("updated_at")
     )
-    return _read_index(
-        model.version, model.dimensions, state["n"], state["last"], state["at"]
-    )
+    return _read_index(model, state["n"], state["last"], state["at"])
 
 
 @lru_cache(maxsize=1)
 def _read_index(
-    version: str, size: int, count: int, last: int | None, changed: datetime | None
+    model: LsaModel, count: int, last: int | None, changed: datetime | None
 ) -> Index:
-    pairs = list(_embedded(version).order_by("pk").values_list("pk", "vector"))
+    stored = _embedded(model.version).order_by("pk")
+    pairs = list(stored.values_list("pk", "vector"))
     ids = np.array([pk for pk, _ in pairs], np.int64)
     vectors = b"".join(bytes(vector or b"") for _, vector in pairs)
-    return ids, np.frombuffer(vectors, np.float32).reshape(len(pairs), size)
+    rows = np.frombuffer(vectors, np.float32).reshape(len(pairs), model.dimensions)
+    return ids, model.center(rows)
 
 
 def _embedded(version: str) -> QuerySet[Paper]:

@@ -1,17 +1,21 @@
-"""Selection: which papers each reader of a block gets, and the interest each is for.
+"""Select which papers each reader of a block gets, and the interest each is for.
 
 Precedence: already sent > reader's mute > hide > pin > boost > score. A paper's score is
 the best of the reader's interests, not their sum: a paper that is exactly one of them is
-worth more than one that is a little of each, and the best one is also the reason.
-Every interest has places of its own, by its weight; near-duplicates and one group of
-authors do not fill the rest while there is anything else. How many papers come for their
-trend alone is the reader's to say. Scores are whole numbers before they are compared, ties
-go by (trend, id), and a row is computed from its reader alone, so that nobody's picks
-depend on who else is in the block.
+worth more than one that is a little of each, and the best one is also the reason. Every
+interest has places of its own, by its weight; near-duplicates and one author group do not
+fill the rest while there is anything else. The reader bounds how many papers come for
+their trend alone.
+
+Scores are whole numbers before they are compared, ties go by (trend, id), and a row is
+computed from its reader alone, so that picks never depend on the other readers of a block.
+`score_breakdown` has the same arithmetic for one paper; the tests compare both.
 """
 
+import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from itertools import chain, pairwise
 from operator import itemgetter
 from typing import NamedTuple
@@ -25,49 +29,60 @@ Reals = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 Relevance = npt.NDArray[np.float32]
 
-SCALE = 10_000  # steps of a score from 0 to 1; finer differences are noise
-# A match below it may be chance: the paper may still come for its trend, but no mail
-# claims an interest for it. Read by hand over the shipped sample (six topics and three
-# searches): 22 of 23 matches from here up were right, one of three just below it.
-CLAIM_THRESHOLD = 0.28
+SCALE = 1_000_000  # steps of a score from 0 to 1; fewer would tie distant papers
+# Relevance from which a paper is chosen for an interest before any trending paper. Whether
+# a mail claims the interest is decided apart from the order, in `relevance`.
+MATCH_THRESHOLD = 0.2
 TREND_BONUS = 0.15  # what the most trending paper gains on an equally relevant one
-# Of the best match too weak to be claimed, what it adds to the trend of a paper that
+# Share of the relevance below the threshold that is added to the trend of a paper that
 # fills the mail: the trending papers nearest to the reader come first.
 HINT_WEIGHT = 0.5
-# Of the match with a muted interest, where it is enough to be claimed but not to mute.
+# Share of the relevance to a muted interest that is taken away below its mute threshold.
 MUTE_PENALTY = 0.5
 MAX_PINS = 3
-# Places of an interest's own: its share of the digest by weight, at least one, and no more
-# than this; else one that matches thirty papers would leave no place for a rarer one.
+# An interest's places are its share of the digest by weight, at least one and at most this
+# many, so that one that matches thirty papers leaves places for a rarer one.
 MAX_PLACES_PER_INTEREST = 3
-MAX_PER_AUTHOR_GROUP = 3  # papers of one group of authors, pins included
-BARS = GROUP_AND_DUPLICATE, DUPLICATE, NONE = range(
-    3
-)  # what keeps a paper out, in turn
-TRENDING = -1  # in the place of an interest: picked for its trend, or pinned
+MAX_PER_AUTHOR_GROUP = 3  # pins included
+# What keeps a paper out, relaxed in turn.
+DIVERSITY_LEVELS = GROUP_AND_DUPLICATE, DUPLICATE, NO_LIMIT = range(3)
+TRENDING = -1  # instead of an interest: picked for its trend, or pinned
 
-# A key is one whole number to sort by: claimed before trending, then boost, then score.
-BOOST = 4 * SCALE  # what a step of boost adds: more than any score
-TIER = 8 * BOOST  # what being claimed adds: more than all boosts
-TOP = BLOCKED = 2 * TIER  # more than any key, and than any push
+# A key is one whole number to sort by: matches before trending papers, then boost, then
+# score.
+BOOST_STEP = 4 * SCALE  # more than any score
+MATCH_STEP = 8 * BOOST_STEP  # more than all boosts
+MAX_KEY = BLOCKED = 2 * MATCH_STEP  # more than any key, and than any penalty
 FIRST_PASS = 400  # trending papers looked at first
-# More than a hint adds to the trend of a paper that no interest claims.
-MAX_HINT = int(CLAIM_THRESHOLD * SCALE * HINT_WEIGHT) + 1
+MAX_HINT = int(MATCH_THRESHOLD * SCALE * HINT_WEIGHT) + 1
+
+
+class Role(IntEnum):
+    """What an interest is used for.
+
+    A reader's example papers are one interest that orders, and groups of them that have
+    places: a wrong split then costs a few places, not the order.
+    """
+
+    ORDER_AND_PLACES = 0
+    ORDER = 1
+    PLACES = 2
 
 
 class Choice(NamedTuple):
-    """A candidate's index, and the index of the interest it is for, or TRENDING."""
+    """A candidate's index, the index of the interest it is for, or TRENDING, and whether that interest may be claimed."""
 
     candidate: int
     interest: int
+    is_claimed: bool = False
 
 
 @dataclass(frozen=True)
 class Slate:
     """The n candidates of an edition: arrays [n]; `pin` is 0 where there is none.
 
-    Candidates with the same `near_duplicate` are nearly the same text, those with the same `author_group`
-    come from one group of authors; both are any whole numbers.
+    Candidates with the same `near_duplicate` have nearly the same text, those with the same
+    `author_group` share their senior author; both are any whole numbers.
     """
 
     ids: Whole
@@ -80,55 +95,71 @@ class Slate:
 
 
 @dataclass(frozen=True)
+class Matches:
+    """What I interests make of n candidates.
+
+    `relevance` [I, n] in [0, 1]; `claimed` [I, n]: whether a mail may claim the interest;
+    `mute_from` [I]: the relevance from which a negative weight mutes, MATCH_THRESHOLD at
+    least.
+    """
+
+    relevance: Relevance
+    claimed: Flags
+    mute_from: Sequence[float]
+
+
+@dataclass(frozen=True)
 class Block:
     """R readers and the I interests that any of them has, in the order of their ids.
 
     `weights` [R, I] in [-1, 1]: positive follows, negative mutes. `sent`: per reader the
-    indices of candidates that were mailed already. `lengths`: at most so many picks.
-    `trending`: per reader the least and the most of them that no interest claims, pins
-    not counted; none given is (0, length) for everybody.
+    indices of candidates that were mailed already. `lengths`: the most picks. `trending`:
+    per reader the least and the most trending picks, pins not counted; (0, length) for all
+    where empty. `roles` [I]: ORDER_AND_PLACES for all where empty.
 
     The least is kept free for the best trending papers; pins take their places from both
-    sides alike. Where one side has too few papers the other fills the mail, but never
-    with more trending papers than the most: with (0, 0) it holds what the reader follows
-    and pins, or nothing.
+    sides alike. Where one side has too few papers the other fills the mail, but never with
+    more trending papers than the most: with (0, 0) it holds what the reader follows and
+    pins, or nothing.
     """
 
     weights: csr_matrix
     sent: Sequence[Sequence[int]]
     lengths: Sequence[int]
     trending: Sequence[tuple[int, int]] = ()
+    roles: Sequence[Role] = ()
 
 
-def select(
-    slate: Slate, relevance: Relevance, mute_from: Sequence[float], block: Block
-) -> list[list[Choice]]:
-    """The picks of every reader, in the order of the mail.
+def select(slate: Slate, matches: Matches, block: Block) -> list[list[Choice]]:
+    """Select the picks of every reader, in the order of the mail.
 
-    `relevance` is [I, n] in [0, 1]; `mute_from` [I] says from which relevance a negative
-    weight takes a paper away, CLAIM_THRESHOLD at least. Pins lead; then the reader's relevant
-    papers; the trending ones fill what is left.
+    Pins lead; then the reader's relevant papers; the trending ones fill what is left.
     """
-    table = _Table(slate, relevance, np.asarray(mute_from, np.float64))
-    follows = _follows(block.weights)
-    offers = _offers(table, {each for own in follows for each in own if each[1] > 0})
-    mutes = _mutes(table, {each for own in follows for each in own if each[1] < 0})
-    trending = block.trending or [(0, length) for length in block.lengths]
-    rows = zip(follows, block.sent, block.lengths, trending, strict=True)
-    return [_choose(table, _reader(table, offers, mutes, *row)) for row in rows]
+    table = _Table(slate, matches)
+    weights = _weights_by_reader(block.weights)
+    every = {pair for row in weights for pair in row}
+    offers = _rank_offers(table, {pair for pair in every if pair[1] > 0})
+    penalties = _compute_penalties(table, {pair for pair in every if pair[1] < 0})
+    bounds = block.trending or [(0, length) for length in block.lengths]
+    roles = block.roles or [Role.ORDER_AND_PLACES] * len(matches.relevance)
+    rows = zip(weights, block.sent, block.lengths, bounds, strict=True)
+    return [
+        _choose(table, _reader(table, offers, penalties, roles, *row)) for row in rows
+    ]
 
 
-_Stance = tuple[int, float]  # an interest and its weight; many readers share one
-_Offer = dict[int, int]  # the columns that a stance claims and their ranks, best first
-_Push = dict[
+_Weight = tuple[int, float]  # an interest and its weight; many readers share one
+_Offer = dict[
     int, int
-]  # how far mutes push down columns; BLOCKED where they take one away
+]  # the columns that match an interest and their ranks, best first
+_Penalties = dict[int, int]  # by column; BLOCKED where a mute takes it away
 
 
 class _Reader(NamedTuple):
-    liked: list[_Stance]  # their interests ascend
+    ordering: list[_Weight]  # by interest
     offers: list[_Offer]  # of each of them
-    push: _Push
+    with_places: list[tuple[float, _Offer]]  # weights and offers of interests
+    penalties: _Penalties
     closed: set[int]  # columns that were sent or are muted
     length: int
     trending: tuple[int, int]
@@ -141,48 +172,52 @@ class _Table:
     best: the highest key, then the earliest column, then the first interest.
     """
 
-    def __init__(self, slate: Slate, relevance: Relevance, mute_from: Reals) -> None:
-        trend = whole(slate.trend)
+    def __init__(self, slate: Slate, matches: Matches) -> None:
+        trend = to_steps(slate.trend)
         order = np.lexsort((slate.ids, -trend, -slate.boost, slate.hidden))
         self.order, self.candidates = order, order.tolist()
         self.place = np.argsort(order)
         self.columns = self.place.tolist()
         self.shown = int(np.count_nonzero(~slate.hidden))
-        boosted = (slate.boost + 2) * BOOST + SCALE  # above 0 however far pushed down
-        prior = whole(slate.trend * TREND_BONUS)
-        self.if_claimed = (prior + boosted + TIER)[order]
-        self.if_trending = (trend + boosted)[order[: self.shown]]
+        # Above 0 whatever the penalty.
+        boosted = (slate.boost + 2) * BOOST_STEP + SCALE
+        bonus = to_steps(slate.trend * TREND_BONUS)
+        self.key_of_match = (bonus + boosted + MATCH_STEP)[order]
+        self.key_of_trend = (trend + boosted)[order[: self.shown]]
         self.near_duplicate = slate.near_duplicate[order].tolist()
         self.author_group = slate.author_group[order].tolist()
-        self.relevance, self.mute_from = relevance, whole(mute_from)
-        self.size, self.interests = max(order.size, 1), max(len(relevance), 1)
-        self.claims = self._claims()
-        pins = _pins(slate.pin[order[: self.shown]])
-        self.pins = [(TOP * self.size + column) * self.interests for column in pins]
-        self.unclaimed = (TOP - TIER) * self.size * self.interests  # from this rank
+        self.relevance, self.claimed = matches.relevance, matches.claimed
+        self.mute_from = to_steps(np.asarray(matches.mute_from, np.float64))
+        self.size, self.interests = max(order.size, 1), max(len(self.relevance), 1)
+        self.cells = self._matching_cells()
+        pins = _pinned_columns(slate.pin[order[: self.shown]])
+        self.pins = [(MAX_KEY * self.size + column) * self.interests for column in pins]
+        # Ranks from here on are trending papers.
+        self.first_trending = (MAX_KEY - MATCH_STEP) * self.size * self.interests
 
     def ranks(self, keys: Whole, columns: Whole) -> Whole:
-        """Ranks that lack their interest yet."""
-        return (TOP - keys) * self.size + columns
+        """Ranks without their interest."""
+        return (MAX_KEY - keys) * self.size + columns
 
     def column(self, rank: int) -> int:
         return rank // self.interests % self.size
 
-    def choice(self, rank: int) -> Choice:
-        interest = TRENDING if rank >= self.unclaimed else rank % self.interests
-        return Choice(self.candidates[self.column(rank)], interest)
+    def interest(self, rank: int) -> int:
+        return TRENDING if rank >= self.first_trending else rank % self.interests
 
-    def _claims(self) -> csr_matrix:
+    def is_claimed(self, interest: int, column: int) -> bool:
+        return bool(self.claimed[interest, self.candidates[column]])
+
+    def _matching_cells(self) -> csr_matrix:
         """The relevance of every interest, where that is enough and the paper is shown."""
-        cells = np.flatnonzero(self.relevance >= np.float32(CLAIM_THRESHOLD))
+        cells = np.flatnonzero(self.relevance >= np.float32(MATCH_THRESHOLD))
         columns = self.place[cells % self.size]
         starts = np.searchsorted(cells, np.arange(len(self.relevance) + 1) * self.size)
-        found = self.relevance.ravel()[cells] * (columns < self.shown)
-        return csr_matrix((found, columns, starts), shape=self.relevance.shape)
+        values = self.relevance.ravel()[cells] * (columns < self.shown)
+        return csr_matrix((values, columns, starts), shape=self.relevance.shape)
 
 
-def _follows(weights: csr_matrix) -> list[list[_Stance]]:
-    """What each reader follows and mutes, by interest."""
+def _weights_by_reader(weights: csr_matrix) -> list[list[_Weight]]:
     rows = csr_matrix(weights)
     rows.sort_indices()
     cells = list(zip(rows.indices.tolist(), rows.data.tolist(), strict=True))
@@ -190,113 +225,165 @@ def _follows(weights: csr_matrix) -> list[list[_Stance]]:
 
 
 class _Cells:
-    """What stances' interests claim, cell by cell: its stance, column and relevance."""
+    """The matching cells of weighted interests: their number, column and relevance."""
 
-    def __init__(self, table: _Table, stances: Iterable[_Stance]) -> None:
-        self.stances = sorted(stances)
-        self.interests = np.array([interest for interest, _ in self.stances], np.int64)
-        claims = table.claims[self.interests]
-        self.number = np.repeat(np.arange(self.interests.size), np.diff(claims.indptr))
-        self.columns, self.found = claims.indices.astype(np.int64), claims.data
-        weights = np.array([weight for _, weight in self.stances], np.float64)
-        self.score = self.found * weights[self.number]
+    def __init__(self, table: _Table, weights: Iterable[_Weight]) -> None:
+        self.weights = sorted(weights)
+        self.interests = np.array([interest for interest, _ in self.weights], np.int64)
+        rows = table.cells[self.interests]
+        self.number = np.repeat(np.arange(self.interests.size), np.diff(rows.indptr))
+        self.columns, self.relevance = rows.indices.astype(np.int64), rows.data
+        values = np.array([weight for _, weight in self.weights], np.float64)
+        self.score = self.relevance * values[self.number]
 
-    def by_stance(
+    def by_weight(
         self, number: Whole, columns: Whole, values: Whole
-    ) -> dict[_Stance, dict[int, int]]:
-        """Of each stance its columns and their values, in their order."""
-        ends = np.searchsorted(number, np.arange(len(self.stances) + 1)).tolist()
+    ) -> dict[_Weight, dict[int, int]]:
+        """The columns of each weighted interest and their values, in their order."""
+        ends = np.searchsorted(number, np.arange(len(self.weights) + 1)).tolist()
         cells = columns.tolist(), values.tolist()
         return {
-            stance: dict(zip(*(part[start:end] for part in cells), strict=True))
-            for stance, (start, end) in zip(self.stances, pairwise(ends), strict=True)
+            weight: dict(zip(*(part[start:end] for part in cells), strict=True))
+            for weight, (start, end) in zip(self.weights, pairwise(ends), strict=True)
         }
 
 
-def _offers(table: _Table, stances: set[_Stance]) -> dict[_Stance, _Offer]:
-    """What each stance claims: one sort for all, each behind a number of its own."""
-    cells, span = _Cells(table, stances), TOP * table.size  # more than any rank here
-    match = whole(cells.score)
-    ranks = table.ranks(match + table.if_claimed[cells.columns], cells.columns)
+def _rank_offers(table: _Table, weights: set[_Weight]) -> dict[_Weight, _Offer]:
+    """Rank what each weighted interest offers, in one sort for all of them."""
+    cells, span = _Cells(table, weights), MAX_KEY * table.size  # more than any rank
+    match = to_steps(cells.score)
+    ranks = table.ranks(match + table.key_of_match[cells.columns], cells.columns)
     ordered = np.sort((cells.number * span + ranks)[match > 0])
     number, ranks = np.divmod(ordered, span)
-    full = ranks * table.interests + cells.interests[number]
-    return cells.by_stance(number, ranks % table.size, full)
+    full_ranks = ranks * table.interests + cells.interests[number]
+    return cells.by_weight(number, ranks % table.size, full_ranks)
 
 
-def _mutes(table: _Table, stances: set[_Stance]) -> dict[_Stance, _Push]:
-    """How far each muting stance pushes down what it claims."""
-    cells = _Cells(table, stances)
-    push = whole(cells.score * -MUTE_PENALTY)
-    limits = table.mute_from[cells.interests[cells.number]]
-    push[whole(cells.found) >= limits] = BLOCKED
-    return cells.by_stance(cells.number, cells.columns, push)
+def _compute_penalties(
+    table: _Table, weights: set[_Weight]
+) -> dict[_Weight, _Penalties]:
+    cells = _Cells(table, weights)
+    penalties = to_steps(cells.score * -MUTE_PENALTY)
+    thresholds = table.mute_from[cells.interests[cells.number]]
+    penalties[to_steps(cells.relevance) >= thresholds] = BLOCKED
+    return cells.by_weight(cells.number, cells.columns, penalties)
 
 
 def _reader(
     table: _Table,
-    offers: dict[_Stance, _Offer],
-    mutes: dict[_Stance, _Push],
-    follows: Sequence[_Stance],
+    offers: dict[_Weight, _Offer],
+    penalties: dict[_Weight, _Penalties],
+    roles: Sequence[Role],
+    weights: Sequence[_Weight],
     sent: Sequence[int],
     length: int,
     trending: tuple[int, int],
 ) -> _Reader:
-    liked = [stance for stance in follows if stance[1] > 0]
-    muted = [stance for stance in follows if stance[1] < 0]
-    own = [offers[stance] for stance in liked]
-    closed, push = set(map(table.columns.__getitem__, sent)), _Push()
-    for column, by in chain.from_iterable(mutes[stance].items() for stance in muted):
-        push[column] = max(by, push.get(column, 0))
-    if push:
-        own = [_pushed(table, offer, push) for offer in own]
-        closed.update(column for column, by in push.items() if by == BLOCKED)
-    return _Reader(liked, own, push, closed, length, trending)
+    followed = [weight for weight in weights if weight[1] > 0]
+    muted = [weight for weight in weights if weight[1] < 0]
+    closed, total = set(map(table.columns.__getitem__, sent)), _Penalties()
+    for column, penalty in chain.from_iterable(penalties[w].items() for w in muted):
+        total[column] = max(penalty, total.get(column, 0))
+    own = {weight: offers[weight] for weight in followed}
+    if total:
+        own = {w: _apply_penalties(table, offer, total) for w, offer in own.items()}
+        closed.update(column for column, p in total.items() if p == BLOCKED)
+    ordering = [w for w in followed if roles[w[0]] != Role.PLACES]
+    with_places = [(w[1], own[w]) for w in followed if roles[w[0]] != Role.ORDER]
+    return _Reader(
+        ordering,
+        [own[weight] for weight in ordering],
+        with_places,
+        total,
+        closed,
+        length,
+        trending,
+    )
 
 
-def _pushed(table: _Table, offer: _Offer, push: _Push) -> _Offer:
-    """What is left of an offer where the reader's mutes push down, or away."""
-    met = push.keys() & offer.keys()
-    if not met:
+def _apply_penalties(table: _Table, offer: _Offer, penalties: _Penalties) -> _Offer:
+    affected = penalties.keys() & offer.keys()
+    if not affected:
         return offer
-    left, step = dict(offer), table.size * table.interests
-    for column in met:
-        match = TOP - left[column] // step - table.if_claimed[column]
-        left[column] += push[column] * step
-        if match <= push[column]:
-            del left[column]
-    return dict(sorted(left.items(), key=itemgetter(1)))
+    ranks, step = dict(offer), table.size * table.interests
+    for column in affected:
+        match = MAX_KEY - ranks[column] // step - table.key_of_match[column]
+        ranks[column] += penalties[column] * step
+        if match <= penalties[column]:
+            del ranks[column]
+    return dict(sorted(ranks.items(), key=itemgetter(1)))
 
 
 def _choose(table: _Table, reader: _Reader) -> list[Choice]:
     picked = _Picked(table, reader)
-    pinned = picked.take_all(table.pins, bar=NONE)
-    kept = reader.trending[0] * picked.room // max(reader.length, 1)
+    pinned = picked.take_all(table.pins, diversity=NO_LIMIT)
+    kept = reader.trending[0] * picked.places // max(reader.length, 1)
     _represent(reader, picked, kept)
-    if picked.room:
+    if picked.places:
         _fill(table, reader, picked, kept)
-    best = _best(reader, picked.ranks)
-    return [table.choice(rank) for rank in best[:pinned] + sorted(best[pinned:])]
+    columns = list(picked.ranks)
+    best = _best_ranks(table, reader, picked.ranks)
+    rest = sorted(columns[pinned:], key=best.__getitem__)
+    return [
+        _choice(table, reader, column, best[column])
+        for column in [*columns[:pinned], *rest]
+    ]
 
 
-def _best(reader: _Reader, picked: dict[int, int]) -> list[int]:
-    """The best rank of each picked column, whatever interest it was picked for."""
-    ranks = dict(picked)
+def _best_ranks(
+    table: _Table, reader: _Reader, picked: dict[int, int]
+) -> dict[int, int]:
+    """The best rank of each picked column among the interests that order."""
+    best: dict[int, int] = {}
     for offer in reader.offers:
-        for column in ranks.keys() & offer.keys():
-            ranks[column] = min(ranks[column], offer[column])
-    return list(ranks.values())
+        for column in picked.keys() & offer.keys():
+            rank = offer[column]
+            best[column] = min(best.get(column, rank), rank)
+    for column in picked.keys() - best.keys():
+        is_trending = picked[column] >= table.first_trending
+        best[column] = (
+            picked[column] if is_trending else _order_rank(table, reader, column)
+        )
+    return best
+
+
+def _order_rank(table: _Table, reader: _Reader, column: int) -> int:
+    """The rank, among the interests that order, of a column that only a place was given to."""
+    candidate = table.candidates[column]
+    score, interest = max(
+        (
+            int(to_steps(table.relevance[interest, candidate] * np.float64(weight))),
+            -interest,
+        )
+        for interest, weight in reader.ordering
+    )
+    key = table.key_of_match[column] + score - reader.penalties.get(column, 0)
+    return int(((MAX_KEY - key) * table.size + column) * table.interests - interest)
+
+
+def _choice(table: _Table, reader: _Reader, column: int, rank: int) -> Choice:
+    """Name the interest of the best rank, or the best one that may be claimed."""
+    candidate, interest = table.candidates[column], table.interest(rank)
+    if interest == TRENDING or table.is_claimed(interest, column):
+        return Choice(candidate, interest, interest != TRENDING)
+    offers = [*reader.offers, *(offer for _, offer in reader.with_places)]
+    ranks = sorted(offer[column] for offer in offers if column in offer)
+    for other in map(table.interest, ranks):
+        if table.is_claimed(other, column):
+            return Choice(candidate, other, True)
+    return Choice(candidate, interest)
 
 
 def _places(reader: _Reader) -> list[int]:
-    """Of each interest, the places that are its own; no more than MAX_PLACES_PER_INTEREST are used."""
-    weights = [weight for _, weight in reader.liked]
-    total, length = sum(weights), reader.length - reader.trending[0]
-    return [max(int(weight / total * length + 1e-9), 1) for weight in weights]
+    """How many places each interest has; MAX_PLACES_PER_INTEREST of them are used."""
+    total = sum(weight for weight, _ in reader.with_places)
+    length = reader.length - reader.trending[0]
+    return [
+        max(int(weight / total * length + 1e-9), 1) for weight, _ in reader.with_places
+    ]
 
 
-def _first(offer: _Offer, closed: set[int]) -> int | None:
-    """The best rank in an offer that is not closed."""
+def _first_open_rank(offer: _Offer, closed: set[int]) -> int | None:
     for column, rank in offer.items():
         if column not in closed:
             return rank
@@ -304,64 +391,71 @@ def _first(offer: _Offer, closed: set[int]) -> int | None:
 
 
 def _represent(reader: _Reader, picked: "_Picked", kept: int) -> None:
-    """The first papers of each interest in turn, the interest of the best paper first.
+    """Pick the first papers of each interest in turn, the interest of the best paper first.
 
     A paper that came for another interest counts for this one too.
     """
-    both = zip(reader.offers, _places(reader), strict=True)
+    both = zip(reader.with_places, _places(reader), strict=True)
     served = sorted(
-        (first, own, iter(offer.values()))
-        for offer, own in both
-        if (first := _first(offer, reader.closed)) is not None
+        (first, places, iter(offer.values()))
+        for (_, offer), places in both
+        if (first := _first_open_rank(offer, reader.closed)) is not None
     )
     for turn in range(MAX_PLACES_PER_INTEREST):
-        for _, own, ranks in served:
-            if own > turn and picked.room > kept:
+        for _, places, ranks in served:
+            if places > turn and picked.places > kept:
                 any(map(picked.take, ranks))
 
 
 def _fill(table: _Table, reader: _Reader, picked: "_Picked", kept: int) -> None:
     """Fill the digest with the best that is left."""
     most = reader.trending[1]
-    picked.take_all(_claimed(reader), kept)
-    most -= picked.take_all(_trending(table, reader), picked.room - most)
-    for bar in BARS if reader.trending[1] >= reader.length else BARS[:-1]:
-        picked.take_all(_claimed(reader), 0, bar)
-        most -= picked.take_all(_trending(table, reader), picked.room - most, bar)
+    picked.take_all(_matching_ranks(reader), kept)
+    most -= picked.take_all(_trending_ranks(table, reader), picked.places - most)
+    full = reader.trending[1] >= reader.length
+    for diversity in DIVERSITY_LEVELS if full else DIVERSITY_LEVELS[:-1]:
+        picked.take_all(_matching_ranks(reader), 0, diversity)
+        trending = _trending_ranks(table, reader)
+        most -= picked.take_all(trending, picked.places - most, diversity)
 
 
-def _claimed(reader: _Reader) -> Iterator[int]:
-    """The ranks of what an interest claims, best first."""
-    yield from sorted(chain.from_iterable(offer.values() for offer in reader.offers))
+def _matching_ranks(reader: _Reader) -> Iterator[int]:
+    """The ranks of what matches an interest, best first; what matches only a group last."""
+    groups = (offer.values() for _, offer in reader.with_places)
+    return chain(
+        heapq.merge(*(offer.values() for offer in reader.offers)),
+        heapq.merge(*groups),
+    )
 
 
-def _trending(table: _Table, reader: _Reader) -> Iterator[int]:
-    """The ranks of what no interest claims, best first; some come twice.
+def _trending_ranks(table: _Table, reader: _Reader) -> Iterator[int]:
+    """The ranks of what matches no interest, best first; some come twice.
 
     The first columns are looked at first, as far as no later one can surpass them: most
     digests are full then.
     """
-    claimed: set[int] = set().union(*reader.offers)
+    offers = [*reader.offers, *(offer for _, offer in reader.with_places)]
+    matching: set[int] = set().union(*offers)
     for look in (FIRST_PASS, table.shown):
-        keys = table.if_trending[:look] + _hints(table, reader, min(look, table.shown))
-        later = table.if_trending[look] + MAX_HINT if look < table.shown else 0
+        keys = table.key_of_trend[:look] + _hints(table, reader, min(look, table.shown))
+        later = table.key_of_trend[look] + MAX_HINT if look < table.shown else 0
         columns = np.flatnonzero(keys >= later)
         for rank in np.sort(table.ranks(keys[columns], columns)).tolist():
-            if rank % table.size not in claimed:
+            if rank % table.size not in matching:
                 yield rank * table.interests
 
 
 def _hints(table: _Table, reader: _Reader, look: int) -> Whole:
-    """What a reader's likes and mutes add to the trend of the first columns."""
+    """What a reader's interests and mutes add to the trend of the first columns."""
     hints = np.zeros(look, np.int64)
-    if reader.liked:
-        interests, weights = map(np.array, zip(*reader.liked, strict=True))
-        found = np.take(table.relevance[interests], table.order[:look], axis=1)
-        score = whole((found * weights[:, None]).max(axis=0))
-        hints = (score * HINT_WEIGHT).astype(np.int64)
-    for column, by in reader.push.items():
+    if reader.ordering:
+        interests, weights = map(np.array, zip(*reader.ordering, strict=True))
+        rows = np.take(table.relevance[interests], table.order[:look], axis=1)
+        scores = to_steps((rows * weights[:, None]).max(axis=0))
+        hints = (scores * HINT_WEIGHT).astype(np.int64)
+    for column, penalty in reader.penalties.items():
         if column < look:
-            hints[column] -= by
+            hints[column] -= penalty
     return hints
 
 
@@ -370,15 +464,15 @@ class _Picked:
 
     def __init__(self, table: _Table, reader: _Reader) -> None:
         self.ranks: dict[int, int] = {}  # in the order they came
-        self.room = reader.length
+        self.places = reader.length
         self._table, self._closed = table, reader.closed
         self._near_duplicates: set[int] = set()
         self._author_groups: dict[int, int] = {}
 
-    def take(self, rank: int, bar: int = GROUP_AND_DUPLICATE) -> bool:
+    def take(self, rank: int, diversity: int = GROUP_AND_DUPLICATE) -> bool:
         """Whether the column is among the picks now: it was, or it fits beside them.
 
-        There must be room.
+        A place must be free.
         """
         table = self._table
         column = rank // table.interests % table.size
@@ -386,36 +480,36 @@ class _Picked:
             return True
         if column in self._closed:
             return False
-        near_duplicate, author_group = (
-            table.near_duplicate[column],
-            table.author_group[column],
-        )
-        met = self._author_groups.get(author_group, 0)
-        if bar <= DUPLICATE and near_duplicate in self._near_duplicates:
+        duplicate, group = table.near_duplicate[column], table.author_group[column]
+        count = self._author_groups.get(group, 0)
+        if diversity <= DUPLICATE and duplicate in self._near_duplicates:
             return False
-        if bar <= GROUP_AND_DUPLICATE and met >= MAX_PER_AUTHOR_GROUP:
+        if diversity <= GROUP_AND_DUPLICATE and count >= MAX_PER_AUTHOR_GROUP:
             return False
         self.ranks[column] = rank
-        self.room -= 1
-        self._near_duplicates.add(near_duplicate)
-        self._author_groups[author_group] = met + 1
+        self.places -= 1
+        self._near_duplicates.add(duplicate)
+        self._author_groups[group] = count + 1
         return True
 
     def take_all(
-        self, ranks: Iterable[int], left: int = 0, bar: int = GROUP_AND_DUPLICATE
+        self,
+        ranks: Iterable[int],
+        left: int = 0,
+        diversity: int = GROUP_AND_DUPLICATE,
     ) -> int:
-        """Take what fits of these until so much room is left; how many were taken."""
-        before, rest = self.room, iter(ranks)
-        while self.room > max(left, 0) and (rank := next(rest, None)) is not None:
-            self.take(rank, bar)
-        return before - self.room
+        """Take what fits of these until so many places are left; return how many were taken."""
+        before, rest = self.places, iter(ranks)
+        while self.places > max(left, 0) and (rank := next(rest, None)) is not None:
+            self.take(rank, diversity)
+        return before - self.places
 
 
-def whole(values: npt.NDArray[np.floating]) -> Whole:
+def to_steps(values: npt.NDArray[np.floating]) -> Whole:
     """Scores as whole numbers of SCALE steps."""
     return np.asarray(np.rint(values * SCALE), np.int64)
 
 
-def _pins(pin: Whole) -> list[int]:
+def _pinned_columns(pin: Whole) -> list[int]:
     """The pinned columns in the order of their pins."""
     return sorted(np.flatnonzero(pin).tolist(), key=lambda c: (pin[c], c))[:MAX_PINS]

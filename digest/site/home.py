@@ -56,8 +56,8 @@ def split_matches(rows: list[PaperRow]) -> tuple[list[PaperRow], list[PaperRow]]
     """Split rows into matches with editors' picks, and trending ones; all are trending where nothing matches."""
     if not any(row.interest for row in rows):
         return [], rows
-    matches = [row for row in rows if row.kind != "trend"]
-    return matches, [row for row in rows if row.kind == "trend"]
+    matches = [row for row in rows if row.kind not in ("trend", "new")]
+    return matches, [row for row in rows if row.kind in ("trend", "new")]
 
 
 def requested_names(interests: list[Interest]) -> str:

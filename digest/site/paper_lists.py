@@ -178,7 +178,7 @@ def list_context(
     """Return the context that all lists share; `candidates` hold the trend of the papers."""
     sorts = {k: v for k, v in SORTS.items() if candidates is not None or k != "trend"}
     sort = filters.sort if filters.sort in sorts else next(iter(sorts))
-    rows = filters.select(papers).defer("vector")
+    rows = filters.select(papers).defer("vector", "dense_vector")
     if candidates is not None:
         trend = candidates.filter(paper=OuterRef("pk")).values("trend")[:1]
         no_trend = Value(0.0, output_field=FloatField())

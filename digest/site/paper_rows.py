@@ -24,7 +24,7 @@ class PaperRow:
 
     @property
     def reason_has_votes(self) -> bool:
-        return self.kind == "trend" and bool(self.card["votes"])
+        return self.kind == "trend"
 
 
 def newest_edition() -> Edition | None:
@@ -40,10 +40,10 @@ def preview_rows(
     if edition is None:
         return []
     chosen = choose.preview(edition, interests, length=length)
-    names = load_names([interest for _, interest in chosen if interest])
+    names = load_names([interest for _, interest, _ in chosen if interest])
     return [
-        as_row(candidate, interest, reason_for(candidate, interest, names))
-        for candidate, interest in chosen
+        as_row(candidate, interest, reason_for(candidate, interest, names, near=near))
+        for candidate, interest, near in chosen
     ]
 
 

@@ -89,23 +89,47 @@ def contains_phrase(text: tuple[str, ...], phrase: tuple[str, ...]) -> bool:
     )
 
 
-def shared_phrases(query: str, text: str) -> tuple[list[str], bool]:
-    """Return the query's runs of words that the text has, and whether it has all.
+def count_phrase(text: tuple[str, ...], phrase: tuple[str, ...]) -> int:
+    """Count how often the text contains the phrase; both are `spelling_variants`."""
+    # Doubled, because neighbouring occurrences would share a space.
+    texts = [variant.replace(" ", "  ") for variant in text]
+    phrases = [f" {variant.strip()} ".replace(" ", "  ")[1:-1] for variant in phrase]
+    return max(
+        (text.count(phrase) for text in texts for phrase in phrases if phrase.strip()),
+        default=0,
+    )
 
-    Stop words stay in a run where they join two words of it.
+
+def is_quotable(phrase: str, text: str) -> bool:
+    """Decide whether the words of a phrase stand in the text, one right after the other.
+
+    Stricter than `contains_phrase`: only spaces and hyphens may stand between them.
     """
-    text_tokens = {token for run in spelling_variants(text) for token in run.split()}
-    runs: list[list[str]] = [[]]
-    stop_words, is_complete = list[str](), True
-    for word in (word.strip(_PUNCTUATION) for word in query.split()):
-        if not content_words(word):
-            stop_words.append(word)
-        elif any(
-            text_tokens.issuperset(run.split()) for run in spelling_variants(word)
-        ):
-            runs[-1] += [*stop_words, word] if runs[-1] else [word]
-            stop_words = []
-        else:
-            runs.append([])
-            stop_words, is_complete = [], False
-    return [" ".join(run) for run in runs if run], is_complete
+    words = [strip_plural(word) for word in _WORD.findall(fold_text(phrase))]
+    if not words:
+        return False
+    pattern = r"[\s\u2010\u2011-]*".join(map(_with_plural, words))
+    return bool(re.search(rf"(?<![^\W_]){pattern}(?![^\W_])", fold_text(text)))
+
+
+def _with_plural(word: str) -> str:
+    if word.endswith("y"):
+        return rf"{re.escape(word[:-1])}(?:ys?|ies)"
+    return rf"{re.escape(word)}s?"
+
+
+def shared_phrases(query: str, text: str) -> list[str]:
+    """Return the runs of at least two content words of the query that the text quotes."""
+    words = [word.strip(_PUNCTUATION) for word in query.split()]
+    phrases, start = list[str](), 0
+    while start < len(words):
+        for end in range(len(words), start, -1):
+            phrase = " ".join(words[start:end])
+            bounded = content_words(words[start]) and content_words(words[end - 1])
+            enough = bounded and len(content_words(phrase)) >= 2
+            if enough and is_quotable(phrase, text):
+                phrases.append(phrase)
+                start = end - 1
+                break
+        start += 1
+    return phrases

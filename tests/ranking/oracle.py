@@ -1,115 +1,139 @@
-"""The selection written out reader by reader in plain Python: slow, and plainly right."""
+"""The selection written out reader by reader in plain Python: slow, and plainly right.
+
+Scores come from `score_breakdown`, which the explanation in the admin shares.
+"""
 
 import math
 
+from digest.ranking.score_breakdown import (
+    is_muted,
+    score_interest,
+    score_paper,
+    to_steps,
+)
 from digest.ranking.selection import (
-    CLAIM_THRESHOLD,
-    HINT_WEIGHT,
     MAX_PER_AUTHOR_GROUP,
     MAX_PINS,
     MAX_PLACES_PER_INTEREST,
-    MUTE_PENALTY,
-    SCALE,
-    TREND_BONUS,
     TRENDING,
     Choice,
+    Role,
 )
 
 
-def whole(score):
-    return round(score * SCALE)  # half to even, as numpy's rint
-
-
-def choose(slate, relevance, mute_from, follows, sent, length, trending):
+def choose(slate, matches, follows, sent, length, trending, roles=()):
     """The picks of one reader; `follows` maps an interest's index to its weight.
 
-    `trending`: the least and the most picks that no interest claims.
+    `trending`: the least and the most picks that match no interest.
     """
-    liked = [i for i in sorted(follows) if follows[i] > 0]
+    candidates = range(len(slate.ids))
+    followed = [i for i in sorted(follows) if follows[i] > 0]
     muted = [i for i in sorted(follows) if follows[i] < 0]
-    everything = range(len(slate.ids))
+    roles = roles or [Role.ORDER_AND_PLACES] * len(matches.relevance)
+    ordering = [i for i in followed if roles[i] != Role.PLACES]
+    with_places = [i for i in followed if roles[i] != Role.ORDER]
 
-    def raw(i, c):
-        return whole(float(relevance[i][c]) * follows[i])
+    def relevance(i, c):
+        return float(matches.relevance[i][c])
+
+    def score(c, interests):
+        scores = [score_interest(follows[i], relevance(i, c)) for i in interests]
+        return score_paper(scores, float(slate.trend[c]), int(slate.boost[c]))
+
+    def penalty(c):
+        return score(c, muted).penalty
 
     def match(i, c):
-        return raw(i, c) if float(relevance[i][c]) >= CLAIM_THRESHOLD else 0
-
-    def push(c):
-        like = [i for i in muted if float(relevance[i][c]) >= CLAIM_THRESHOLD]
-        return max(
-            [whole(float(relevance[i][c]) * -follows[i] * MUTE_PENALTY) for i in like]
-            + [0]
-        )
+        return score_interest(follows[i], relevance(i, c)).match
 
     def tie(c):
-        return (-whole(float(slate.trend[c])), int(slate.ids[c]))
+        return (-to_steps(float(slate.trend[c])), int(slate.ids[c]))
 
     def order(c, interests):
         """Sorts the better paper first, for a reader who has only these interests."""
-        matched = max([match(i, c) for i in interests] + [0])
-        boost, trend = -int(slate.boost[c]), float(slate.trend[c])
-        if matched > push(c):
-            return (0, boost, -(matched + whole(trend * TREND_BONUS) - push(c)), tie(c))
-        hint = max([int(raw(i, c) * HINT_WEIGHT) for i in interests] + [0])
-        return (1, boost, -(whole(trend) + hint - push(c)), tie(c))
+        return (*score(c, [*interests, *muted]).order, tie(c))
+
+    def final_order(c):
+        """As `order`, and a paper that only a group gave a place is a match too."""
+        is_match, *rest = order(c, ordering)
+        if is_match and any(match(i, c) > penalty(c) for i in with_places):
+            raw = max(to_steps(relevance(i, c) * follows[i]) for i in ordering)
+            own = score(c, [])
+            total = raw + own.trend_bonus - penalty(c)
+            return (False, -own.boost, -total, tie(c))
+        return (is_match, *rest)
 
     def allowed(c):
         if c in sent or slate.hidden[c]:
             return False
         return not any(
-            whole(float(relevance[i][c])) >= whole(mute_from[i]) for i in muted
+            is_muted(follows[i], relevance(i, c), matches.mute_from[i]) for i in muted
         )
 
-    def reason(c):
-        best = max([match(i, c) for i in liked] + [0])
-        if best <= push(c):
+    def interest(c):
+        """The best interest that matches, if possible one that may be claimed."""
+        matching = [i for i in followed if match(i, c) > penalty(c)]
+        if not matching:
             return TRENDING
-        return min(i for i in liked if match(i, c) == best)
+        best = max([match(i, c) for i in ordering])
+        first = min(
+            (i for i in ordering if match(i, c) == best and best > penalty(c)),
+            default=None,
+        )
+        if first is None:
+            raw = {i: to_steps(relevance(i, c) * follows[i]) for i in ordering}
+            first = min(i for i in ordering if raw[i] == max(raw.values()))
+        if matches.claimed[first][c]:
+            return first
+        claimed = [i for i in matching if matches.claimed[i][c]]
+        return min(claimed, key=lambda i: (-match(i, c), i), default=first)
+
+    def is_trending(c):
+        return not any(match(i, c) > penalty(c) for i in followed)
 
     picked = []
 
-    def open_to(c, places):
+    def is_open(c, places):
         return allowed(c) and c not in picked and len(picked) < places
 
-    def of_a_full_circle(c):
-        circle = [p for p in picked if slate.author_group[p] == slate.author_group[c]]
-        return len(circle) >= MAX_PER_AUTHOR_GROUP
+    def group_is_full(c):
+        group = [p for p in picked if slate.author_group[p] == slate.author_group[c]]
+        return len(group) >= MAX_PER_AUTHOR_GROUP
 
-    def has_a_twin(c):
+    def has_duplicate(c):
         return any(slate.near_duplicate[p] == slate.near_duplicate[c] for p in picked)
 
     pinned = sorted(
-        (c for c in everything if slate.pin[c] and not slate.hidden[c]),
+        (c for c in candidates if slate.pin[c] and not slate.hidden[c]),
         key=lambda c: (slate.pin[c], tie(c)),
     )
     for c in pinned[:MAX_PINS]:
-        if open_to(c, length):
+        if is_open(c, length):
             picked.append(c)
     leading = list(picked)
 
-    def different(c):
-        return not has_a_twin(c) and not of_a_full_circle(c)
+    def is_different(c):
+        return not has_duplicate(c) and not group_is_full(c)
 
     def take(c, places):
-        if open_to(c, places) and different(c):
+        if is_open(c, places) and is_different(c):
             picked.append(c)
         return c in picked
 
     least, most = trending
     kept = least * (length - len(leading)) // length if length else 0
 
-    claimed = {
-        i: [c for c in everything if match(i, c) > push(c) and allowed(c)]
-        for i in liked
+    matching = {
+        i: [c for c in candidates if match(i, c) > penalty(c) and allowed(c)]
+        for i in with_places
     }
     lists = {
-        i: sorted(found, key=lambda c: order(c, [i]))
-        for i, found in claimed.items()
-        if found
+        i: sorted(columns, key=lambda c: order(c, [i]))
+        for i, columns in matching.items()
+        if columns
     }
     served = sorted(lists, key=lambda i: order(lists[i][0], [i]))
-    total = sum(follows[i] for i in liked)
+    total = sum(follows[i] for i in with_places)
     for turn in range(MAX_PLACES_PER_INTEREST):
         for i in served:
             share = math.floor(follows[i] / total * (length - least) + 1e-9)
@@ -117,31 +141,38 @@ def choose(slate, relevance, mute_from, follows, sent, length, trending):
                 while lists[i] and not take(lists[i].pop(0), length - kept):
                     pass
 
-    best_first = sorted(everything, key=lambda c: order(c, liked))
-    followed = [c for c in best_first if reason(c) != TRENDING]
-    others = [c for c in best_first if reason(c) == TRENDING]
+    best_first = sorted(candidates, key=lambda c: order(c, ordering))
+    matched = [c for c in best_first if score(c, [*ordering, *muted]).is_match]
+    by_group = sorted(candidates, key=lambda c: order(c, with_places))
+    matched += [c for c in by_group if score(c, [*with_places, *muted]).is_match]
+    others = [c for c in best_first if is_trending(c)]
     came = []  # for their trend
 
     def take_trending(allow):
         for c in others:
-            if len(came) < most and open_to(c, length) and allow(c):
+            if len(came) < most and is_open(c, length) and allow(c):
                 picked.append(c)
                 came.append(c)
 
-    def take_followed(allow, places):
-        for c in followed:
-            if open_to(c, places) and allow(c):
+    def take_matched(allow, places):
+        for c in matched:
+            if is_open(c, places) and allow(c):
                 picked.append(c)
 
-    take_followed(different, length - kept)
-    take_trending(different)
-    take_followed(different, length)
-    take_followed(lambda c: not has_a_twin(c), length)
-    take_trending(lambda c: not has_a_twin(c))
+    take_matched(is_different, length - kept)
+    take_trending(is_different)
+    take_matched(is_different, length)
+    take_matched(lambda c: not has_duplicate(c), length)
+    take_trending(lambda c: not has_duplicate(c))
     if most >= length:
-        take_followed(lambda c: True, length)
+        take_matched(lambda c: True, length)
         take_trending(lambda c: True)
 
     rest = [c for c in picked if c not in leading]
-    picked = leading + sorted(rest, key=lambda c: order(c, liked))
-    return [Choice(c, reason(c)) for c in picked]
+    picked = leading + sorted(rest, key=final_order)
+    return [_choice(c, interest(c), matches) for c in picked]
+
+
+def _choice(candidate, interest, matches):
+    claimed = interest != TRENDING and bool(matches.claimed[interest][candidate])
+    return Choice(candidate, interest, claimed)

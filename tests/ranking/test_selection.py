@@ -9,15 +9,17 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
 from digest.ranking.selection import (
-    CLAIM_THRESHOLD,
     FIRST_PASS,
+    MATCH_THRESHOLD,
     MAX_PINS,
     TRENDING,
     Block,
     Choice,
+    Matches,
+    Role,
     Slate,
     select,
-    whole,
+    to_steps,
 )
 from tests.ranking import oracle
 
@@ -47,7 +49,16 @@ def pick(slate, relevance, follows, sent=(), length=10, mute_from=0.8, trending=
         weights[0, interest] = weight
     bounds = [trending] if trending else ()
     block = Block(csr_matrix(weights), [sent], [length], bounds)
-    return select(slate, relevance, [mute_from] * len(relevance), block)[0]
+    return select(slate, claim_all(relevance, [mute_from] * len(relevance)), block)[0]
+
+
+def claim_all(relevance, mute_from):
+    """Matches whose every interest may be claimed."""
+    return Matches(relevance, np.ones(relevance.shape, bool), mute_from)
+
+
+def pairs(choices):
+    return [(choice.candidate, choice.interest) for choice in choices]
 
 
 def papers(choices):
@@ -86,14 +97,16 @@ def worlds(draw):
     weights = np.array(row(WEIGHTS, readers * kinds)).reshape(readers, kinds)
     seen = st.sets(st.integers(0, n - 1)).map(sorted) if n else st.just([])
     lengths = row(st.integers(0, 12), readers)
-    return (
-        made,
-        relevance,
-        np.array(row(LEVELS.filter(lambda x: x >= CLAIM_THRESHOLD), kinds)),
-        Block(
-            csr_matrix(weights), row(seen, readers), lengths, trending(draw, lengths)
-        ),
-    )
+    claimed = np.array(row(st.booleans(), kinds * n), bool).reshape(kinds, n)
+    mute_from = row(LEVELS.filter(lambda x: x >= MATCH_THRESHOLD), kinds)
+    roles = ()
+    if kinds > 1 and draw(st.booleans()):
+        roles = [Role.PLACES] * draw(st.integers(1, kinds - 1))
+        roles += [Role.ORDER_AND_PLACES] * (kinds - 1 - len(roles)) + [Role.ORDER]
+        weights[:, -1] = 1.0
+    bounds = trending(draw, lengths)
+    block = Block(csr_matrix(weights), row(seen, readers), lengths, bounds, roles)
+    return made, Matches(relevance, claimed, mute_from), block
 
 
 def trending(draw, lengths):
@@ -122,24 +135,25 @@ def follows(block):
 
 def is_free(world, reader):
     """Of each candidate, whether nothing forbids to send it to the reader."""
-    slate, relevance, mute_from, block = world
+    slate, matches, block = world
     free = ~slate.hidden
     free[block.sent[reader]] = False
     for i in np.flatnonzero(follows(block)[reader] < 0):
-        free &= whole(relevance[i]) < whole(mute_from[i])
+        threshold = np.float64(matches.mute_from[i])
+        free &= to_steps(matches.relevance[i]) < to_steps(threshold)
     return free
 
 
-def is_claimed(world, reader):
-    """Of each candidate, whether an interest claims it; the reader mutes nothing."""
-    _, relevance, _, block = world
+def is_match(world, reader):
+    """Whether each candidate matches an interest; the reader mutes nothing."""
+    _, matches, block = world
     liked = follows(block)[reader] > 0
-    return (relevance[liked] >= np.float32(CLAIM_THRESHOLD)).any(axis=0)
+    return (matches.relevance[liked] >= np.float32(MATCH_THRESHOLD)).any(axis=0)
 
 
 def without_mutes(world):
-    slate, relevance, mute_from, block = world
-    return slate, relevance, mute_from, replace(block, weights=abs(block.weights))
+    slate, matches, block = world
+    return slate, matches, replace(block, weights=abs(block.weights))
 
 
 def all_different(world):
@@ -153,11 +167,11 @@ def without_pins(world):
     return replace(slate, pin=0 * slate.pin), *rest
 
 
-def plain(slate, relevance, mute_from, block):
+def plain(slate, matches, block):
     """What the oracle gives each reader."""
     readers = zip(follows(block), block.sent, block.lengths, bounds(block), strict=True)
     return [
-        oracle.choose(slate, relevance, mute_from, dict(enumerate(row)), *rest)
+        oracle.choose(slate, matches, dict(enumerate(row)), *rest, roles=block.roles)
         for row, *rest in readers
     ]
 
@@ -184,7 +198,7 @@ def long_world(chance):
         near_duplicate=chance.integers(0, n, n),
         author_group=chance.integers(0, n // 3, n),
     )
-    weak = chance.random((kinds, n)).round(2) * CLAIM_THRESHOLD
+    weak = chance.random((kinds, n)).round(2) * MATCH_THRESHOLD
     relevance = np.where(chance.random((kinds, n)) < 0.01, 0.6, weak)
     weights = chance.choice([-0.5, 0.0, 0.5, 1.0], (readers, kinds))
     weights[0] = weights[5] = 0
@@ -194,7 +208,7 @@ def long_world(chance):
     sent.append(boosted[:-1].tolist())  # one is left that leads for its boost alone
     bounds = [(0, 10), (3, 3), (2, 3), (1, 2), (0, 4), (0, 2)]
     block = Block(csr_matrix(weights), sent, [10, 3, 3, 2, 4, 2], bounds)
-    return made, relevance.astype(np.float32), np.full(kinds, 0.5), block
+    return made, claim_all(relevance.astype(np.float32), [0.5] * kinds), block
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -208,16 +222,25 @@ def test_a_long_edition_agrees_too(seed):
 
 @given(worlds())
 def test_nobody_depends_on_who_else_is_in_the_block(world):
-    slate, relevance, mute_from, block = world
+    slate, matches, block = world
 
     together = select(*world)
 
     own = np.flatnonzero(follows(block)[0])
     one = Block(
-        block.weights[:1, own], block.sent[:1], block.lengths[:1], block.trending[:1]
+        block.weights[:1, own],
+        block.sent[:1],
+        block.lengths[:1],
+        block.trending[:1],
+        [block.roles[i] for i in own] if block.roles else (),
     )
-    alone = select(slate, relevance[own], mute_from[own], one)
-    named = [Choice(c, int(own[i]) if i >= 0 else TRENDING) for c, i in alone[0]]
+    thresholds = [matches.mute_from[i] for i in own]
+    part = Matches(matches.relevance[own], matches.claimed[own], thresholds)
+    alone = select(slate, part, one)[0]
+    named = [
+        c._replace(interest=int(own[c.interest])) if c.interest >= 0 else c
+        for c in alone
+    ]
     assert named == together[0]
 
 
@@ -251,7 +274,7 @@ def test_no_more_papers_come_for_their_trend_than_the_reader_allows(world):
     found = select(*world)
 
     for picked, (_, most) in zip(found, bounds(world[-1]), strict=True):
-        came = [c for c, interest in picked if interest == TRENDING]
+        came = [c for c, interest, _ in picked if interest == TRENDING]
         assert np.count_nonzero(slate.pin[came] == 0) <= most
 
 
@@ -262,10 +285,10 @@ def test_the_reader_says_how_many_papers_come_for_their_trend(world):
     found = select(*world)
 
     for reader, (least, most) in enumerate(bounds(world[-1])):
-        free, claimed = is_free(world, reader), is_claimed(world, reader)
+        free, claimed = is_free(world, reader), is_match(world, reader)
         ours, others = np.sum(free & claimed), np.sum(free & ~claimed)
         for_us = min(ours, lengths[reader] - least)
-        came = [c for c, interest in found[reader] if interest == TRENDING]
+        came = [c for c, interest, _ in found[reader] if interest == TRENDING]
         assert len(came) == min(others, most, lengths[reader] - for_us)
         assert len(found[reader]) - len(came) == min(ours, lengths[reader] - len(came))
 
@@ -288,12 +311,12 @@ def contests(draw):
     order = np.array(draw(st.permutations(range(1, owner.size + 1))))
     made = slate(owner.size, ids=order, trend=order / order.size)
     block = Block(csr_matrix([weights]), [[]], [length], [(least, length)])
-    return made, relevance.astype(np.float32), [1.0] * kinds, block
+    return made, claim_all(relevance.astype(np.float32), [1.0] * kinds), block
 
 
 @given(contests())
 def test_another_interest_never_removes_the_last_paper_of_one(world):
-    *_, relevance, _, block = world
+    _, matches, block = world
     fewer = block.weights.copy()
     fewer[0, -1] = 0
     fewer.eliminate_zeros()
@@ -303,18 +326,18 @@ def test_another_interest_never_removes_the_last_paper_of_one(world):
         for weights in (fewer, block.weights)
     )
 
-    assert {i for _, i in before} - {i for _, i in after} == set()
-    assert {i for _, i in after} >= set(range(len(relevance)))
+    assert {c.interest for c in before} - {c.interest for c in after} == set()
+    assert {c.interest for c in after} >= set(range(len(matches.relevance)))
 
 
 @given(worlds())
 def test_a_pin_is_there_unless_it_was_sent_or_muted_or_hidden(world):
-    slate, relevance, mute_from, block = world
+    slate, matches, block = world
     places = [12] * len(block.lengths)
 
-    found = select(slate, relevance, mute_from, replace(block, lengths=places))
+    found = select(slate, matches, replace(block, lengths=places))
 
-    tie = np.lexsort((slate.ids, -whole(slate.trend), slate.pin))
+    tie = np.lexsort((slate.ids, -to_steps(slate.trend), slate.pin))
     first = [c for c in tie if slate.pin[c] and not slate.hidden[c]][:MAX_PINS]
     for reader, picked in enumerate(map(papers, found)):
         there = is_free(world, reader)
@@ -364,21 +387,21 @@ def test_no_place_is_lost_to_rounding():
 
 
 def test_what_fills_the_mail_is_nearer_to_the_reader():
-    found = pick(slate(2, trend=[0.52, 0.5]), [0, 0.2], {0: 1})
+    found = pick(slate(2, trend=[0.52, 0.5]), [0, 0.15], {0: 1})
 
-    assert found == [(1, TRENDING), (0, TRENDING)]
+    assert pairs(found) == [(1, TRENDING), (0, TRENDING)]
 
 
 def test_a_reader_without_interests_gets_the_trending_papers():
     found = pick(slate(5), [], {}, length=3)
 
-    assert found == [(0, TRENDING), (1, TRENDING), (2, TRENDING)]
+    assert pairs(found) == [(0, TRENDING), (1, TRENDING), (2, TRENDING)]
 
 
 def test_relevant_papers_come_first_and_trending_ones_fill_the_rest():
     found = pick(slate(5), [0, 0, 0, 0.4, 0.9], {0: 1}, length=4)
 
-    assert found == [(4, 0), (3, 0), (0, TRENDING), (1, TRENDING)]
+    assert pairs(found) == [(4, 0), (3, 0), (0, TRENDING), (1, TRENDING)]
 
 
 def test_among_equally_relevant_papers_the_trending_one_leads():
@@ -422,7 +445,7 @@ def test_the_winning_interest_is_the_reason():
 def test_of_equal_interests_the_older_one_is_the_reason():
     found = pick(slate(1), [[0.7], [0.7]], {0: 1, 1: 1})
 
-    assert found == [(0, 0)]
+    assert pairs(found) == [(0, 0)]
 
 
 def test_a_rare_interest_is_represented_beside_a_broad_one():
@@ -440,11 +463,11 @@ def test_the_interest_of_the_best_paper_that_may_come_is_served_first():
 
     found = pick(slate(3), [known, fresh], {0: 1, 1: 1}, sent=[0], length=1)
 
-    assert found == [(2, 1)]
+    assert pairs(found) == [(2, 1)]
 
 
 def test_a_match_by_chance_takes_no_place_from_a_good_one():
-    good, chance = [1.0] * 12 + [0.0], [0.0] * 12 + [0.2]
+    good, chance = [1.0] * 12 + [0.0], [0.0] * 12 + [0.15]
 
     found = pick(slate(13), [good, chance], {0: 1, 1: 1}, length=10)
 
@@ -514,11 +537,11 @@ def test_what_is_pushed_down_is_no_longer_the_first_of_its_interest():
 def test_a_trending_paper_like_a_muted_one_is_pushed_down_but_kept():
     found = pick(slate(2, trend=[0.6, 0.5]), [0.5, 0.0], {0: -1})
 
-    assert found == [(1, TRENDING), (0, TRENDING)]
+    assert pairs(found) == [(1, TRENDING), (0, TRENDING)]
 
 
 def test_what_is_hardly_like_a_muted_paper_is_not_pushed_down():
-    liked, disliked = [0.8, 0.75], [CLAIM_THRESHOLD - 0.01, 0.0]
+    liked, disliked = [0.8, 0.75], [MATCH_THRESHOLD - 0.01, 0.0]
 
     found = pick(slate(2), [liked, disliked], {0: 1, 1: -1})
 
@@ -543,12 +566,12 @@ def test_an_edition_without_papers_gives_nobody_anything():
 
 
 def test_a_paper_that_hardly_matches_comes_for_its_trend_and_says_so():
-    relevance = np.array([[CLAIM_THRESHOLD - 0.01, CLAIM_THRESHOLD]], np.float32)
+    relevance = np.array([[MATCH_THRESHOLD - 0.01, MATCH_THRESHOLD]], np.float32)
     block = Block(csr_matrix([[1.0]]), [[]], [2])
 
-    picks = select(slate(2), relevance, [0.5], block)[0]
+    picks = select(slate(2), claim_all(relevance, [0.5]), block)[0]
 
-    assert picks == [Choice(1, 0), Choice(0, TRENDING)]
+    assert picks == [Choice(1, 0, True), Choice(0, TRENDING)]
 
 
 HALF, ONLY_MINE = (2, 4), (0, 0)
@@ -557,41 +580,41 @@ HALF, ONLY_MINE = (2, 4), (0, 0)
 def test_half_of_the_mail_is_trending_for_a_reader_who_asks_for_it():
     found = pick(slate(8), [0] * 4 + [0.9] * 4, {0: 1}, length=4, trending=HALF)
 
-    assert found == [(4, 0), (5, 0), (0, TRENDING), (1, TRENDING)]
+    assert pairs(found) == [(4, 0), (5, 0), (0, TRENDING), (1, TRENDING)]
 
 
 def test_kept_places_go_to_the_trending_papers_nearest_to_the_reader():
     world = slate(3, trend=[0.52, 0.5, 0.1])
 
-    found = pick(world, [0, 0.2, 0.9], {0: 1}, length=2, trending=(1, 2))
+    found = pick(world, [0, 0.15, 0.9], {0: 1}, length=2, trending=(1, 2))
 
-    assert found == [(2, 0), (1, TRENDING)]
+    assert pairs(found) == [(2, 0), (1, TRENDING)]
 
 
 def test_a_paper_that_an_interest_claims_does_not_come_for_its_trend():
     found = pick(slate(3), [0.9, 0.9, 0], {0: 1}, length=2, trending=(1, 2))
 
-    assert found == [(0, 0), (2, TRENDING)]
+    assert pairs(found) == [(0, 0), (2, TRENDING)]
 
 
 def test_kept_places_that_no_trending_paper_takes_go_to_what_the_reader_follows():
     found = pick(slate(4), [0, 0.9, 0.8, 0.7], {0: 1}, length=4, trending=HALF)
 
-    assert found == [(1, 0), (2, 0), (3, 0), (0, TRENDING)]
+    assert pairs(found) == [(1, 0), (2, 0), (3, 0), (0, TRENDING)]
 
 
 def test_a_reader_who_wants_only_their_own_gets_fewer_papers_or_none():
-    found = pick(slate(3), [0.9, 0, 0.2], {0: 1}, trending=ONLY_MINE)
-    nothing = pick(slate(3), [0, 0, 0.2], {0: 1}, trending=ONLY_MINE)
+    found = pick(slate(3), [0.9, 0, 0.15], {0: 1}, trending=ONLY_MINE)
+    nothing = pick(slate(3), [0, 0, 0.15], {0: 1}, trending=ONLY_MINE)
 
-    assert found == [(0, 0)]
+    assert pairs(found) == [(0, 0)]
     assert nothing == []
 
 
 def test_a_pin_comes_also_to_a_reader_who_wants_only_their_own():
     found = pick(slate(2, pin=[0, 1]), [0, 0], {0: 1}, trending=ONLY_MINE)
 
-    assert found == [(1, TRENDING)]
+    assert pairs(found) == [(1, TRENDING)]
 
 
 def test_pins_take_places_from_both_halves():
@@ -599,7 +622,7 @@ def test_pins_take_places_from_both_halves():
 
     found = pick(world, [0] * 5 + [0.9] * 4, {0: 1}, length=6, trending=(3, 6))
 
-    assert found == [(0, -1), (1, -1), (5, 0), (6, 0), (2, -1), (3, -1)]
+    assert pairs(found) == [(0, -1), (1, -1), (5, 0), (6, 0), (2, -1), (3, -1)]
 
 
 def test_kept_places_are_divided_before_interests_share_the_rest():

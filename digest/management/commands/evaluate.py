@@ -1,4 +1,4 @@
-"""The door of evaluation: the production ranking on recorded sets, beside baselines."""
+"""Evaluate the production ranking on recorded sets, beside baselines."""
 
 import json
 from argparse import ArgumentParser
@@ -10,13 +10,23 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.table import Table
 
-from digest.ranking import lsa, onnx_model
+from digest.ranking import onnx_model
 from digest.ranking.co_readership import MIN_SHARED_READERS
-from digest.ranking.evaluation import BEHIND, Fit, Found, behind, evaluate
+from digest.ranking.evaluation import (
+    BEHIND,
+    LOWER_IS_BETTER,
+    Embed,
+    Evaluation,
+    count_behind,
+    evaluate,
+)
+from digest.ranking.relevance import InterestQuery
+
+TOPICS = Path(__file__).resolve().parents[2] / "fixtures" / "topics.json"
 
 
 class Command(BaseCommand):
-    help = "Measure the ranking on recorded sets of readers or days, beside baselines. Needs no database; EMBEDDING_FOLDER counts."
+    help = "Measure the ranking on recorded sets of readers, days or claims, beside baselines. Needs no database; EMBEDDING_FOLDER is used."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -29,7 +39,7 @@ class Command(BaseCommand):
             type=int,
             default=0,
             metavar="COUNT",
-            help=f"Rank as the pages find related papers, by text and by pairs of papers that at least so many readers of the set follow. The service says {MIN_SHARED_READERS}.",
+            help=f"Rank as the pages find related papers, by text and by pairs of papers that at least this many readers of the set follow. Pages use {MIN_SHARED_READERS}.",
         )
         parser.add_argument(
             "--rankings", type=Path, help="Write every ranking here, one a line."
@@ -37,43 +47,59 @@ class Command(BaseCommand):
         parser.add_argument("--json", type=Path, help="Write the measures here.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        results = {}
+        summaries = {}
         lines = []
-        fit = fit_of_production()
+        embed, min_shared = load_embed(), options["others"]
         for path in options["path"]:
             try:
-                about, found = evaluate(
-                    path, options["readers"], fit, options["others"]
+                about, results = evaluate(
+                    path, options["readers"], embed, min_shared, load_topics()
                 )
             except (OSError, ValueError, KeyError) as problem:
                 raise CommandError(f"{path} is not a set: {problem!r}") from problem
             key = "day" if (path / "days.jsonl").exists() else "reader"
-            if (count := options["others"]) and key == "reader":
+            if min_shared and key == "reader":
                 name = about.get("name", path)
-                about["name"] = f"{name}, related papers, pairs of {count}+ readers"
-            show(self.stdout, path, about, found)
-            results[str(path)] = summaries(about, found)
-            rankings = found["production"].rankings.items()
+                about["name"] = (
+                    f"{name}, related papers, pairs of {min_shared}+ readers"
+                )
+            print_table(self.stdout, path, about, results)
+            summaries[str(path)] = summarize(about, results)
+            rankings = results["production"].rankings.items()
             lines += [json.dumps({key: n, "ranking": ids}) for n, ids in rankings]
         if options["rankings"]:
             options["rankings"].write_text("".join(f"{line}\n" for line in lines))
         if options["json"]:
-            options["json"].write_text(json.dumps(results, indent=2) + "\n")
+            options["json"].write_text(json.dumps(summaries, indent=2) + "\n")
 
 
-def fit_of_production() -> Fit:
-    """What makes the vectors here: the folder of the settings, else a fit of our own."""
+def load_embed() -> Embed | None:
+    """Load the sentence-transformer of the settings, where they name one."""
     if not settings.EMBEDDING_FOLDER:
-        return lsa.fit
+        return None
     try:
-        folder = onnx_model.load(settings.EMBEDDING_FOLDER)
-    except onnx_model.Unusable as problem:
+        return onnx_model.load_folder(settings.EMBEDDING_FOLDER).embed
+    except onnx_model.UnusableModel as problem:
         raise CommandError(f"{problem} {problem.hint}") from problem
-    return lambda texts: onnx_model.fit(folder, texts[: onnx_model.FIT_ON])
 
 
-def summaries(about: dict[str, Any], found: dict[str, Found]) -> dict[str, Any]:
-    """What a machine reads: mean and 95 % interval of each measure of each ranker."""
+def load_topics() -> dict[str, InterestQuery]:
+    """Read the shipped topics, which the set of claims names by slug."""
+    rows = [row["fields"] for row in json.loads(TOPICS.read_text())]
+    return {
+        row["slug"]: InterestQuery(
+            "topic",
+            row["name"],
+            row["description"],
+            tuple(row["keywords"]),
+            tuple(row["categories"]),
+        )
+        for row in rows
+    }
+
+
+def summarize(about: dict[str, Any], results: dict[str, Evaluation]) -> dict[str, Any]:
+    """The mean and 95 % interval of each measure of each ranker, for machines."""
     rankers = {
         name: {
             measure: {
@@ -81,38 +107,45 @@ def summaries(about: dict[str, Any], found: dict[str, Found]) -> dict[str, Any]:
                 "low": round(low, 4),
                 "high": round(high, 4),
             }
-            for measure, (mean, low, high) in one.summary().items()
+            for measure, (mean, low, high) in result.summary().items()
         }
-        for name, one in found.items()
+        for name, result in results.items()
     }
-    counted = len(found["production"].rankings)
     return {
         "name": about.get("name"),
         "metric": about.get("metric"),
-        "count": counted,
+        "count": len(results["production"].rankings),
         "rankers": rankers,
     }
 
 
-def show(out: Any, path: Path, about: dict[str, Any], found: dict[str, Found]) -> None:
-    """A table: a ranker a row, the main measure first."""
-    rows = {name: one.summary() for name, one in found.items()}
-    names = list(next(iter(rows.values())))
+def print_table(
+    out: Any, path: Path, about: dict[str, Any], results: dict[str, Evaluation]
+) -> None:
+    """Print a ranker a row, the main measure first."""
+    summaries = {name: result.summary() for name, result in results.items()}
+    names = list(next(iter(summaries.values())))
     names.sort(key=lambda name: (name != about.get("metric"), name))
-    count = len(found["production"].rankings)
+    count = len(results["production"].rankings)
     table = Table("ranker", *names, title=f"{about.get('name', path)}: {count}")
-    for ranker, summary in rows.items():
-        table.add_row(ranker, *(cell(summary[name]) for name in names))
-    measure = "ap" if "ap" in names else "top5"
-    fewer, of = behind(found, measure)
-    table.caption = (
-        f"production is more than {BEHIND} of {measure} below the best of the others "
-        f"for {fewer} of {of}"
-    )
+    for ranker, summary in summaries.items():
+        cells = [
+            format_cell(summary[name]) if name in summary else "" for name in names
+        ]
+        table.add_row(ranker, *cells)
+    measure = next((name for name in ("ap", "top5") if name in names), "")
+    if measure:
+        behind, known = count_behind(results, measure)
+        table.caption = (
+            f"production is more than {BEHIND} of {measure} below the best of the others"
+            f" for {behind} of {known}"
+        )
+    elif names and names[0] in LOWER_IS_BETTER:
+        table.caption = f"{names[0]}: lower is better"
     stream: TextIO = out
     Console(file=stream, width=150).print(table)
 
 
-def cell(summary: tuple[float, float, float]) -> str:
+def format_cell(summary: tuple[float, float, float]) -> str:
     mean, low, high = summary
     return f"{mean:.3f} ({low:.3f}-{high:.3f})"
