@@ -14,18 +14,18 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
-from digest.ranking import clustering, lsa
+from digest.ranking import clustering
 from digest.ranking.evaluation import (
-    LENGTH,
-    Papers,
-    Reader,
-    judge_of,
+    DIGEST_LENGTH,
+    RecordedPapers,
+    RecordedReader,
+    build_judge,
     ndcg,
-    reader_of,
-    rows,
+    read_reader,
+    read_rows,
 )
 from digest.ranking.lsa import Rows
-from digest.ranking.relevance import MUTE_FROM, InterestQuery
+from digest.ranking.relevance import InterestQuery
 from digest.ranking.selection import Block, Slate, select
 
 Groups = list[list[int]]
@@ -56,44 +56,48 @@ WAYS: dict[str, Callable[[Rows], Groups]] = {
 }
 
 
-def read(folder: Path) -> Papers:
-    return Papers(list(rows(folder / "papers.jsonl.gz")), lsa.fit)
+def read(folder: Path) -> RecordedPapers:
+    return RecordedPapers(list(read_rows(folder / "papers.jsonl.gz")))
 
 
 def measure(
-    folder: Path, papers: Papers, stray: int, way: Callable[[Rows], Groups]
+    folder: Path, papers: RecordedPapers, stray: int, way: Callable[[Rows], Groups]
 ) -> tuple[float, float]:
     """Means over the set's readers: coverage@10, and ndcg@10."""
     chance, slate = np.random.default_rng(0), papers.slate()
     covered, gained = [], []
-    for recorded in rows(folder / "readers.jsonl"):
-        reader, judge = reader_of(papers, recorded), judge_of(papers, recorded)
+    for recorded in read_rows(folder / "readers.jsonl"):
+        reader, judge = read_reader(papers, recorded), build_judge(papers, recorded)
         drawn = chance.choice(len(papers.ids), stray, replace=False)
         seen = np.array([*reader.follows, *drawn], np.int64)
-        ten = _ten(papers, slate, reader, seen, way(papers.rows[seen]))
+        ten = _ten(papers, slate, reader, seen, way(papers.centered[seen]))
         covered.append(np.mean([bool(one & set(ten)) for one in judge.interests]))
         rest = np.setdiff1d(np.flatnonzero(reader.open), ten)
         grades = judge.grades[np.array([*ten, *rest], np.int64)]
-        gained.append(ndcg(2**grades - 1, LENGTH))
+        gained.append(ndcg(2**grades - 1, DIGEST_LENGTH))
     return float(np.mean(covered)), float(np.mean(gained))
 
 
 def _ten(
-    papers: Papers, slate: Slate, reader: Reader, seen: Whole, groups: Groups
+    papers: RecordedPapers,
+    slate: Slate,
+    reader: RecordedReader,
+    seen: Whole,
+    groups: Groups,
 ) -> list[int]:
     """The digest of a reader of whom nothing else is known."""
-    requested_interests = [
+    queries = [
         InterestQuery(
             "paper", str(i), examples=tuple(papers.texts[seen[k]] for k in group)
         )
         for i, group in enumerate(groups)
     ]
-    relevance = papers.relevance(requested_interests)
+    matches = papers.match(queries)
     closed = np.flatnonzero(~reader.open).tolist()
-    block = Block(csr_matrix([clustering.group_weights(groups)]), [closed], [LENGTH])
-    picks = select(
-        slate, relevance, [MUTE_FROM["paper"]] * len(requested_interests), block
-    )[0]
+    block = Block(
+        csr_matrix([clustering.group_weights(groups)]), [closed], [DIGEST_LENGTH]
+    )
+    picks = select(slate, matches, block)[0]
     return [pick.candidate for pick in picks]
 
 

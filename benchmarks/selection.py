@@ -18,8 +18,14 @@ from scipy.sparse import csr_matrix
 from sklearn.svm import LinearSVC
 
 from digest.ranking import lsa
-from digest.ranking.relevance import MUTE_FROM, EditionScorer, InterestQuery, PaperText
-from digest.ranking.selection import CLAIM_THRESHOLD, Block, Relevance, Slate, select
+from digest.ranking.relevance import (
+    EditionScorer,
+    InterestQuery,
+    Match,
+    PaperText,
+    mute_thresholds,
+)
+from digest.ranking.selection import MATCH_THRESHOLD, Block, Matches, Slate, select
 
 CANDIDATES = 1_500
 READERS = 250  # a batch
@@ -42,19 +48,19 @@ def measure() -> dict[str, Result]:
     """Seconds and microseconds of one core's time."""
     chance = np.random.default_rng(0)
     papers = [_paper(chance, number % SUBJECTS) for number in range(CANDIDATES)]
-    model, fit = _timed(lambda: lsa.fit([paper.text for paper in papers]))
+    model, fit = _timed(lambda: lsa.fit_lsa([paper.text for paper in papers]))
     rows, embed = _timed(lambda: model.embed([paper.text for paper in papers]))
-    field, prepare = _timed(lambda: EditionScorer(papers, rows, model))
+    scorer, prepare = _timed(lambda: EditionScorer(papers, rows, model))
     papers = [
         replace(paper, vector=row.tobytes())  # as stored papers have theirs
         for paper, row in zip(papers, rows, strict=True)
     ]
     shared = [_wish(chance, papers, n) for n in range(SHARED)]
-    found, evaluate = _timed(lambda: np.array([field.evaluate(w) for w in shared]))
+    found, evaluate = _timed(lambda: [scorer.evaluate(query) for query in shared])
     tastes = [_taste(chance, papers) for _ in range(READERS * TASTES)]
-    liked, profile = _timed(lambda: np.array([field.evaluate(w) for w in tastes]))
-    relevance = np.vstack([found, liked])
-    chosen = _choosing(chance, relevance)
+    liked, profile = _timed(lambda: [scorer.evaluate(query) for query in tastes])
+    matches = _stack(shared + tastes, found + liked)
+    chosen = _choosing(chance, matches)
     per_reader = chosen["cpu_us_per_subscriber"] / 1e6 + profile / READERS
     return {
         "selection": {
@@ -70,26 +76,32 @@ def measure() -> dict[str, Result]:
     }
 
 
-def _choosing(chance: np.random.Generator, relevance: Relevance) -> Result:
+def _stack(queries: list[InterestQuery], rows: list[Match]) -> Matches:
+    relevance = np.stack([row.relevance for row in rows])
+    claimed = np.stack([row.claimed for row in rows])
+    return Matches(relevance, claimed, mute_thresholds(queries))
+
+
+def _choosing(chance: np.random.Generator, matches: Matches) -> Result:
     """What a block costs a reader: as told above, and readers of other kinds beside it."""
     slate, block = _slate(chance), _block(chance)
-    limits = [MUTE_FROM["topic"]] * len(relevance)
     half = [(LENGTH // 2, LENGTH)] * READERS
 
     def cost(block: Block) -> float:
-        run = _best(lambda: select(slate, relevance, limits, block))
+        run = _best(lambda: select(slate, matches, block))
         return run / READERS * 1e6
 
     plain = cost(block)
-    loop = _best(lambda: _loop(slate, relevance, block)) / BY_LOOP * 1e6
+    loop = _best(lambda: _loop(slate, matches.relevance, block)) / BY_LOOP * 1e6
     return {
         "cpu_us_per_subscriber": plain,
         "half_trending_us": cost(replace(block, trending=half)),
         "two_topics_us": cost(replace(block, weights=_few(chance, block))),
         "two_mutes_us": cost(replace(block, weights=_muting(chance, block))),
-        "claimed_share": float((relevance >= CLAIM_THRESHOLD).mean()),
+        "claimed_share": float(matches.claimed.mean()),
+        "matching_share": float((matches.relevance >= MATCH_THRESHOLD).mean()),
         "ratio_to_loop": loop / plain,
-        "peak_mb": _peak(lambda: select(slate, relevance, limits, block)),
+        "peak_mb": _peak(lambda: select(slate, matches, block)),
     }
 
 

@@ -1,9 +1,9 @@
-"""Promise: the attention that a paper without votes may expect.
+"""Attention prior: the attention that a paper without votes may expect.
 
-On the morning of its announcement no paper has a vote. What is known is its text and who
-wrote it, and how papers like it and by these authors fared before: a ridge regression
-of ln(1 + votes), on papers whose votes are in. It orders papers that nobody has voted on
-yet, and never stands above a vote.
+On the morning of its announcement no paper has a vote. Known are its text and authors, and
+how similar papers and these authors fared before: a ridge regression of ln(1 + votes) on
+papers whose votes are in. It orders papers without votes, never ranks one above a vote, and
+is never stated as a reason.
 """
 
 import math
@@ -19,21 +19,21 @@ from digest.text.tokens import fold_text
 
 Reals = npt.NDArray[np.float64]
 Names = Sequence[str]  # the authors of one paper
-Fame = dict[str, tuple[float, int]]  # of an author: sum of ln(1 + votes), and papers
+AuthorRecords = dict[str, tuple[float, int]]  # sum of ln(1 + votes), and papers
 
-# So many days after its announcement a paper has most of the votes that it will get.
-SETTLED = 7
-# Papers with votes that it takes. Seventy of them already order a day better than chance
+# Days after its announcement when a paper has most of the votes that it will get.
+SETTLED_DAYS = 7
+# Papers with votes that a fit needs. Seventy of them order a day better than chance
 # (ndcg@10 .50 to .04, five hundred .53), but an organisation's first week is no rule.
-RATED = 500
+MIN_VOTED_PAPERS = 500
 RIDGE = 30.0  # 3 to 100 differ by less than .01 of auc
-# An author's mean is drawn to that of all as by so many papers; 1 and 10 are no better.
-STEADY = 3.0
-MOST = 0.6  # that is ever expected: less than one vote is worth, which is ln 2 = .69
+# Papers by which an author's mean is shrunk to that of all; 1 and 10 are no better.
+AUTHOR_SHRINKAGE_PAPERS = 3.0
+MAX_PRIOR = 0.6  # less than one vote is worth, which is ln 2 = .69
 
 
 @dataclass(frozen=True)
-class Past:
+class PastPapers:
     """n papers whose votes are in: vectors [n, d], authors [n] and votes [n]."""
 
     rows: Rows
@@ -42,71 +42,80 @@ class Past:
 
 
 @dataclass(frozen=True)
-class Promise:
-    """What was learned: slopes [d + 3] on the columns less their `centre`, over their `spread`."""
+class AttentionPrior:
+    """Slopes [d + 3] on the columns minus their `center`, over their `spread`."""
 
-    level: float  # ln(1 + votes) of papers on average
-    centre: Reals
+    level: float  # mean ln(1 + votes)
+    center: Reals
     spread: Reals
     slopes: Reals
-    fame: Fame
+    records: AuthorRecords
 
-    def expected(self, rows: Rows, authors: Sequence[Names]) -> list[float]:
-        """Of each paper, in [0, MOST), what to add to its attention while it has no votes."""
-        who = np.array([_who(names, self.fame, self.level) for names in authors])
-        columns = np.hstack([rows, who.reshape(-1, 3)])
-        found = (columns - self.centre) / self.spread @ self.slopes + self.level
-        # Order is kept up to the limit, and nobody expects less than nothing.
-        return [round(MOST * -math.expm1(-max(x, 0.0) / MOST), 6) for x in found]
+    def predict(self, rows: Rows, authors: Sequence[Names]) -> list[float]:
+        """Predict for each paper, in [0, MAX_PRIOR), what to add while it has no votes."""
+        people = [_author_columns(a, self.records, self.level) for a in authors]
+        columns = np.hstack([rows, np.array(people).reshape(-1, 3)])
+        values = (columns - self.center) / self.spread @ self.slopes + self.level
+        # Bounded without changing the order.
+        return [
+            round(MAX_PRIOR * -math.expm1(-max(x, 0) / MAX_PRIOR), 6) for x in values
+        ]
 
 
-def learn(past: Past) -> Promise | None:
-    """The same from the same papers; None where too few of them have votes."""
-    if sum(votes > 0 for votes in past.votes) < RATED:
+def fit_prior(past: PastPapers) -> AttentionPrior | None:
+    """Fit to past papers, deterministically; None where too few of them have votes."""
+    if sum(votes > 0 for votes in past.votes) < MIN_VOTED_PAPERS:
         return None
-    got = np.log1p(np.array(past.votes, float))
-    level, fame = float(got.mean()), _fame(past.authors, got.tolist())
-    # Each paper is seen as on its own morning: its votes are not in its authors' past.
-    pairs = zip(past.authors, got.tolist(), strict=True)
-    who = np.array([_who(names, fame, level, own) for names, own in pairs])
-    columns = np.hstack([past.rows, who])
-    centre, spread = columns.mean(axis=0), np.ones(columns.shape[1])
-    spread[-3:] = who.std(axis=0) + 1e-9  # vectors have one scale, the others have not
-    columns = (columns - centre) / spread
+    attention = np.log1p(np.array(past.votes, float))
+    level = float(attention.mean())
+    records = _author_records(past.authors, attention.tolist())
+    # Each paper is seen as on its own morning: without its votes in its authors' records.
+    pairs = zip(past.authors, attention.tolist(), strict=True)
+    people = np.array([_author_columns(a, records, level, own) for a, own in pairs])
+    columns = np.hstack([past.rows, people])
+    center, spread = columns.mean(axis=0), np.ones(columns.shape[1])
+    spread[-3:] = people.std(axis=0) + 1e-9  # vectors have one scale already
+    columns = (columns - center) / spread
     squares = columns.T @ columns + RIDGE * np.eye(spread.size)
-    slopes = np.linalg.solve(squares, columns.T @ (got - level))
-    return Promise(level, centre, spread, slopes, fame)
+    slopes = np.linalg.solve(squares, columns.T @ (attention - level))
+    return AttentionPrior(level, center, spread, slopes, records)
 
 
-def _fame(authors: Sequence[Names], got: Sequence[float]) -> Fame:
-    sums: defaultdict[str, tuple[float, int]] = defaultdict(lambda: (0.0, 0))
-    for names, votes in zip(authors, got, strict=True):
-        for name in _folded(names):
-            total, papers = sums[name]
-            sums[name] = total + votes, papers + 1
-    return dict(sums)
+def _author_records(
+    authors: Sequence[Names], attention: Sequence[float]
+) -> AuthorRecords:
+    records: defaultdict[str, tuple[float, int]] = defaultdict(lambda: (0.0, 0))
+    for names, value in zip(authors, attention, strict=True):
+        for name in _folded_names(names):
+            total, papers = records[name]
+            records[name] = total + value, papers + 1
+    return dict(records)
 
 
-def _who(
-    names: Names, fame: Fame, level: float, own: float | None = None
+def _author_columns(
+    names: Names, records: AuthorRecords, level: float, own: float | None = None
 ) -> tuple[float, float, float]:
-    """The best author's past above the average, the authors' mean, and how many they are.
+    """The best author's record above the average, the authors' mean, and their number.
 
-    Large groups have more readers from the start. `own`: what the paper itself brought
-    to its authors' past, to be left out.
+    Large groups have more readers from the start. `own`: the paper's own attention, to be
+    left out of its authors' records.
     """
-    above = [_above(fame.get(name, (0.0, 0)), level, own) for name in _folded(names)]
-    above = above or [0.0]
+    above = [
+        _above_average(records.get(name, (0.0, 0)), level, own)
+        for name in _folded_names(names)
+    ] or [0.0]
     return max(above), math.fsum(above) / len(above), math.log1p(len(names))
 
 
-def _above(past: tuple[float, int], level: float, own: float | None) -> float:
-    """What an author's papers got more than the average, drawn to 0 where they are few."""
-    total, papers = past
+def _above_average(record: tuple[float, int], level: float, own: float | None) -> float:
+    """An author's mean attention above the average, shrunk to 0 for few papers."""
+    total, papers = record
     if own is not None:
         total, papers = total - own, papers - 1
-    return (total - papers * level) / (papers + STEADY) if papers else 0.0
+    if not papers:
+        return 0.0
+    return (total - papers * level) / (papers + AUTHOR_SHRINKAGE_PAPERS)
 
 
-def _folded(names: Names) -> list[str]:
+def _folded_names(names: Names) -> list[str]:
     return sorted({fold_text(name) for name in names})

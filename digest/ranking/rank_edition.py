@@ -19,7 +19,7 @@ from digest.models import (
     Submission,
 )
 from digest.ranking import attention_prior, embeddings
-from digest.ranking.attention_prior import Past
+from digest.ranking.attention_prior import PastPapers
 from digest.ranking.lsa import Rows
 from digest.ranking.trend import Attention, Trend, growth, trend
 
@@ -84,19 +84,19 @@ def _predict_attention(day: date, version: str) -> dict[int, float]:
     """Predict the attention of eligible papers without votes; empty where too little is known."""
     unvoted = eligible_papers(day).filter(votes=0, vector_version=version)
     rows = list(unvoted.order_by("pk").values_list("pk", "vector", "authors"))
-    prior = attention_prior.learn(past(day, version)) if rows else None
+    prior = attention_prior.fit_prior(past(day, version)) if rows else None
     if prior is None:
         return {}
     ids, vectors, authors = zip(*rows, strict=True)
-    return dict(zip(ids, prior.expected(_stack(vectors), authors), strict=True))
+    return dict(zip(ids, prior.predict(_stack(vectors), authors), strict=True))
 
 
-def past(day: date, version: str) -> Past:
+def past(day: date, version: str) -> PastPapers:
     """Read the papers whose votes were settled by then, under one version of the vectors.
 
     Days without a single vote are left out: their papers' votes were never collected.
     """
-    before = day - timedelta(days=attention_prior.SETTLED)
+    before = day - timedelta(days=attention_prior.SETTLED_DAYS)
     settled = Paper.objects.announced().filter(
         announced_on__lt=before, vector_version=version
     )
@@ -108,7 +108,7 @@ def past(day: date, version: str) -> Past:
     voted_days = {announced for announced, votes, *_ in rows if votes}
     rows = [row for row in rows if row[0] in voted_days]
     vectors, authors = [row[3] for row in rows], [row[2] for row in rows]
-    return Past(_stack(vectors), authors, [row[1] for row in rows])
+    return PastPapers(_stack(vectors), authors, [row[1] for row in rows])
 
 
 def _stack(vectors: Sequence[bytes | memoryview | None]) -> Rows:

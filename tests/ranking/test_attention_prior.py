@@ -1,4 +1,4 @@
-"""Promise: what papers without votes may expect, learned from those whose votes are in."""
+"""AttentionPrior: what papers without votes may expect, learned from those whose votes are in."""
 
 import math
 from datetime import date
@@ -8,28 +8,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import promise as benchmark
+from benchmarks import attention_prior as benchmark
 from digest.ranking import attention_prior
-from digest.ranking.attention_prior import MOST, RATED, Past, learn
+from digest.ranking.attention_prior import (
+    MAX_PRIOR,
+    MIN_VOTED_PAPERS,
+    PastPapers,
+    fit_prior,
+)
 from tests.conftest import DATA, needs_data
 
 
-def past(papers=RATED * 2, loved=(1.0, 0.0), names=None):
+def past(papers=MIN_VOTED_PAPERS * 2, loved=(1.0, 0.0), names=None):
     """Every second paper has 20 votes and lies in the direction `loved`, the others the other way."""
     rows = np.array([loved if n % 2 else loved[::-1] for n in range(papers)])
     authors = [names(n) if names else [f"Nobody {n}"] for n in range(papers)]
-    return Past(
+    return PastPapers(
         rows.astype(np.float32), authors, [20 if n % 2 else 0 for n in range(papers)]
     )
 
 
 def expected(learned, *papers):
     rows, authors = zip(*papers, strict=True)
-    return learned.expected(np.array(rows, np.float32), authors)
+    return learned.predict(np.array(rows, np.float32), authors)
 
 
 def test_a_text_like_those_that_got_votes_promises_more():
-    learned = learn(past())
+    learned = fit_prior(past())
 
     like, unlike = expected(learned, ([1, 0], ["Ada"]), ([0, 1], ["Ada"]))
 
@@ -37,7 +42,9 @@ def test_a_text_like_those_that_got_votes_promises_more():
 
 
 def test_an_author_of_papers_that_got_votes_promises_more():
-    learned = learn(past(loved=(0.5, 0.5), names=lambda n: ["Loved" if n % 2 else "B"]))
+    learned = fit_prior(
+        past(loved=(0.5, 0.5), names=lambda n: ["Loved" if n % 2 else "B"])
+    )
 
     loved, other, new, both = expected(
         learned,
@@ -51,16 +58,18 @@ def test_an_author_of_papers_that_got_votes_promises_more():
 def test_a_papers_own_votes_are_not_its_authors_past():
     fame = {"ada": (3.0, 1), "bea": (5.0, 2)}
 
-    assert attention_prior._who(["Ada"], fame, 0.5, own=3.0)[0] == 0
-    assert attention_prior._who(["Bea"], fame, 0.5, own=3.0)[0] == pytest.approx(
-        1.5 / 4
+    assert attention_prior._author_columns(["Ada"], fame, 0.5, own=3.0)[0] == 0
+    assert attention_prior._author_columns(["Bea"], fame, 0.5, own=3.0)[
+        0
+    ] == pytest.approx(1.5 / 4)
+    assert attention_prior._author_columns(["Bea"], fame, 0.5)[0] == pytest.approx(
+        4 / 5
     )
-    assert attention_prior._who(["Bea"], fame, 0.5)[0] == pytest.approx(4 / 5)
-    assert attention_prior._who([], fame, 0.5) == (0, 0, 0)
+    assert attention_prior._author_columns([], fame, 0.5) == (0, 0, 0)
 
 
 def test_authors_of_one_paper_each_show_nothing_of_what_authors_do_again():
-    learned = learn(past())
+    learned = fit_prior(past())
 
     loved, other, new = expected(
         learned, *(([0.5, 0.5], [name]) for name in ("Nobody 1", "Nobody 0", "New"))
@@ -70,25 +79,27 @@ def test_authors_of_one_paper_each_show_nothing_of_what_authors_do_again():
 
 
 def test_too_few_papers_with_votes_teach_nothing():
-    assert learn(past(RATED * 2 - 2)) is None
-    assert learn(past(RATED * 2)) is not None
-    assert learn(Past(np.zeros((0, 2), np.float32), [], [])) is None
+    assert fit_prior(past(MIN_VOTED_PAPERS * 2 - 2)) is None
+    assert fit_prior(past(MIN_VOTED_PAPERS * 2)) is not None
+    assert fit_prior(PastPapers(np.zeros((0, 2), np.float32), [], [])) is None
 
 
 def test_the_same_past_promises_the_same():
     papers = [([0.3, 0.7], ["Ada", "Nobody 7"]), ([0.6, 0.1], [])]
 
-    assert expected(learn(past()), *papers) == expected(learn(past()), *papers)
+    assert expected(fit_prior(past()), *papers) == expected(fit_prior(past()), *papers)
 
 
 def test_papers_that_expect_much_keep_their_order():
     rows = np.array([[n / 1_000, 0] for n in range(1_000)], np.float32)
     votes = [10 + n // 5 for n in range(1_000)]
-    learned = learn(Past(rows, [[f"Nobody {n}"] for n in range(1_000)], votes))
+    learned = fit_prior(
+        PastPapers(rows, [[f"Nobody {n}"] for n in range(1_000)], votes)
+    )
 
     found = expected(learned, *(([n / 5, 0], ["Ada"]) for n in range(6)))
 
-    assert min(found) > MOST * 0.95
+    assert min(found) > MAX_PRIOR * 0.95
     assert found == sorted(set(found))
 
 
@@ -99,10 +110,10 @@ def test_papers_that_expect_much_keep_their_order():
 def test_what_is_expected_is_never_worth_a_vote_nor_less_than_nothing(row, names):
     (found,) = expected(KNOWN, (row, names))
 
-    assert 0 <= found <= MOST < math.log(2)
+    assert 0 <= found <= MAX_PRIOR < math.log(2)
 
 
-KNOWN = learn(past())
+KNOWN = fit_prior(past())
 
 
 @needs_data

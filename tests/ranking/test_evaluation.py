@@ -10,14 +10,14 @@ from django.core.management import CommandError, call_command
 
 from digest.ranking import lsa
 from digest.ranking.evaluation import (
-    Found,
-    Papers,
-    behind,
+    Evaluation,
+    RecordedPapers,
+    bootstrap_mean,
+    count_behind,
     evaluate,
-    interval,
-    measures,
+    measure_ranking,
     ndcg,
-    rows,
+    read_rows,
 )
 from digest.ranking.relevance import InterestQuery
 
@@ -87,7 +87,9 @@ def test_papers_that_are_only_followed_say_nothing_of_the_candidates():
     wish = InterestQuery("topic", "storks and quarks")
 
     def relevance(recorded):
-        return Papers(recorded, lambda texts: lsa.fit(texts[:36])).relevance([wish])
+        return RecordedPapers(
+            recorded, lambda texts: lsa.fit_lsa(texts[:36])
+        ).relevance([wish])
 
     before, after = relevance(papers), relevance(papers + old)
 
@@ -138,8 +140,8 @@ def welds_first(ranking):
 
 def test_what_other_readers_follow_is_found_where_it_is_asked_for(crowd):
     alone = evaluate(crowd)[1]["production"].rankings["ada"]
-    together = evaluate(crowd, others=10)[1]["production"].rankings["ada"]
-    too_few = evaluate(crowd, others=12)[1]["production"].rankings["ada"]
+    together = evaluate(crowd, min_shared=10)[1]["production"].rankings["ada"]
+    too_few = evaluate(crowd, min_shared=12)[1]["production"].rankings["ada"]
 
     assert welds_first(together) == {"welds-8", "welds-9", "welds-10", "welds-11"}
     assert welds_first(alone) == welds_first(too_few) == set()
@@ -147,24 +149,24 @@ def test_what_other_readers_follow_is_found_where_it_is_asked_for(crowd):
 
 
 def test_no_hidden_paper_of_anybody_reaches_what_others_follow(crowd):
-    before = evaluate(crowd, others=1)[1]["production"].rankings
-    readers = list(rows(crowd / "readers.jsonl"))
+    before = evaluate(crowd, min_shared=1)[1]["production"].rankings
+    readers = list(read_rows(crowd / "readers.jsonl"))
     write(
         crowd / "readers.jsonl",
         [{**reader, "relevant": {"welds-1": 1}} for reader in readers],
     )
 
-    after = evaluate(crowd, others=1)[1]["production"].rankings
+    after = evaluate(crowd, min_shared=1)[1]["production"].rankings
 
     assert after == before
 
 
 def test_the_order_of_a_set_s_readers_changes_no_ranking(crowd):
-    before = evaluate(crowd, others=1)[1]["production"].rankings
-    readers = list(rows(crowd / "readers.jsonl"))
+    before = evaluate(crowd, min_shared=1)[1]["production"].rankings
+    readers = list(read_rows(crowd / "readers.jsonl"))
     write(crowd / "readers.jsonl", readers[::-1])
 
-    assert evaluate(crowd, others=1)[1]["production"].rankings == before
+    assert evaluate(crowd, min_shared=1)[1]["production"].rankings == before
 
 
 def test_the_command_says_that_other_readers_helped(crowd):
@@ -184,7 +186,7 @@ def test_who_follows_no_paper_gets_a_digest_whatever_others_follow(readers):
 
     alone = evaluate(readers, name)[1]["production"].rankings
 
-    assert evaluate(readers, name, others=1)[1]["production"].rankings == alone
+    assert evaluate(readers, name, min_shared=1)[1]["production"].rankings == alone
 
 
 def test_the_command_prints_and_writes_what_it_found(readers):
@@ -251,7 +253,7 @@ def test_days_are_written_as_days(days):
 
 
 def test_measures_of_a_ranking_worked_out_by_hand():
-    found = measures(np.array([0, 1.0, 0, 1.0]))
+    found = measure_ranking(np.array([0, 1.0, 0, 1.0]))
 
     assert found["mrr"] == 0.5
     assert found["ap"] == pytest.approx((1 / 2 + 2 / 4) / 2)
@@ -264,12 +266,12 @@ def test_measures_of_a_ranking_worked_out_by_hand():
 def test_who_is_clearly_behind_their_own_best_baseline_is_counted():
     """Of three readers the first two lose, one of them by little; of a fourth nothing is known."""
     found = {
-        "production": Found(measures=[{"ap": 0.5}, {"ap": 0.5}, {"ap": 0.5}, {}]),
-        "words": Found(measures=[{"ap": 0.6}, {"ap": 0.54}, {"ap": 0.1}, {}]),
-        "meaning": Found(measures=[{"ap": 0.2}, {"ap": 0.2}, {"ap": 0.5}, {}]),
+        "production": Evaluation(measures=[{"ap": 0.5}, {"ap": 0.5}, {"ap": 0.5}, {}]),
+        "words": Evaluation(measures=[{"ap": 0.6}, {"ap": 0.54}, {"ap": 0.1}, {}]),
+        "meaning": Evaluation(measures=[{"ap": 0.2}, {"ap": 0.2}, {"ap": 0.5}, {}]),
     }
 
-    assert behind(found, "ap") == (1, 3)
+    assert count_behind(found, "ap") == (1, 3)
 
 
 def test_the_best_order_has_the_whole_gain():
@@ -279,7 +281,7 @@ def test_the_best_order_has_the_whole_gain():
 def test_an_interval_holds_its_mean_and_is_the_same_again():
     values = np.random.default_rng(3).random(40)
 
-    mean, low, high = interval(values)
+    mean, low, high = bootstrap_mean(values)
 
     assert low < mean < high
-    assert (mean, low, high) == interval(values)
+    assert (mean, low, high) == bootstrap_mean(values)

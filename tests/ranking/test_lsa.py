@@ -22,7 +22,7 @@ TEXTS = [
 
 
 def test_texts_of_one_field_are_near_though_they_share_no_word():
-    model = lsa.fit(TEXTS)
+    model = lsa.fit_lsa(TEXTS)
 
     bird, wetland, weld = model.embed(
         ["birds in autumn", "wetland feathers", "grain of steel welds"]
@@ -32,7 +32,7 @@ def test_texts_of_one_field_are_near_though_they_share_no_word():
 
 
 def test_rows_are_unit_rows_of_the_model():
-    model = lsa.fit(TEXTS)
+    model = lsa.fit_lsa(TEXTS)
 
     rows = model.embed(TEXTS)
 
@@ -42,7 +42,7 @@ def test_rows_are_unit_rows_of_the_model():
 
 
 def test_a_text_of_unknown_words_is_a_row_of_zeros():
-    row = lsa.fit(TEXTS).embed(["zymurgy"])[0]
+    row = lsa.fit_lsa(TEXTS).embed(["zymurgy"])[0]
 
     assert not row.any()
 
@@ -51,37 +51,37 @@ def test_a_text_of_unknown_words_is_a_row_of_zeros():
 def test_a_model_works_from_one_document_up(size):
     texts = TEXTS[:size]
 
-    rows = lsa.fit(texts).embed(texts)
+    rows = lsa.fit_lsa(texts).embed(texts)
 
     assert np.allclose((rows * rows).sum(axis=1), 1, atol=1e-5)
 
 
 def test_texts_without_words_make_a_model_that_knows_nothing():
-    model = lsa.fit(["", "the of and"])
+    model = lsa.fit_lsa(["", "the of and"])
 
     assert not model.embed(["birds", ""]).any()
 
 
 def test_no_texts_make_no_model():
     with pytest.raises(ValueError, match="at least one text"):
-        lsa.fit([])
+        lsa.fit_lsa([])
 
 
 def test_embedding_nothing_gives_no_rows():
-    model = lsa.fit(TEXTS)
+    model = lsa.fit_lsa(TEXTS)
 
     assert model.embed([]).shape == (0, model.dimensions)
 
 
 def test_the_same_texts_give_the_same_model():
-    assert lsa.fit(TEXTS).version == lsa.fit(TEXTS).version
-    assert lsa.fit(TEXTS).version != lsa.fit(TEXTS[1:]).version
+    assert lsa.fit_lsa(TEXTS).version == lsa.fit_lsa(TEXTS).version
+    assert lsa.fit_lsa(TEXTS).version != lsa.fit_lsa(TEXTS[1:]).version
 
 
 def test_a_kept_model_is_the_model():
-    model = lsa.fit(TEXTS)
+    model = lsa.fit_lsa(TEXTS)
 
-    again = lsa.loads(model.dumps())
+    again = lsa.from_bytes(model.to_bytes())
 
     assert again.version == model.version
     assert np.array_equal(again.embed(TEXTS), model.embed(TEXTS))
@@ -92,20 +92,20 @@ def test_a_kept_model_cannot_bring_code():
     np.savez(file, terms=np.array([object()], dtype=object))
 
     with pytest.raises(ValueError, match="allow_pickle"):
-        lsa.loads(file.getvalue())
+        lsa.from_bytes(file.getvalue())
 
 
 def test_a_model_has_at_most_128_dimensions():
     texts = [f"word{n} word{n + 1} word{n + 2}" for n in range(300)]
 
-    assert lsa.fit(texts).dimensions == 128
+    assert lsa.fit_lsa(texts).dimensions == 128
 
 
 def test_texts_of_rare_words_are_not_alike_for_being_rare():
     chance = np.random.default_rng(0)
     words = [f"word{number}" for number in range(400)]
     texts = [" ".join(words[n] for n in chance.zipf(1.3, 60) % 400) for _ in range(400)]
-    model = lsa.fit(texts)
+    model = lsa.fit_lsa(texts)
 
     rows = model.embed(words[300:])
 

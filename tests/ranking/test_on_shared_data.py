@@ -43,7 +43,7 @@ def topics():
     recorded = rows("topics/papers.jsonl.gz")
     papers = [PaperText(paper["title"], paper["abstract"]) for paper in recorded]
     texts = [paper.text for paper in papers]
-    model = lsa.fit(texts[::2])  # half of them, for half of the time
+    model = lsa.fit_lsa(texts[::2])  # half of them, for half of the time
     return recorded, EditionScorer(papers, model.embed(texts), model)
 
 
@@ -120,7 +120,7 @@ def test_what_other_readers_follow_finds_most_of_a_library():
     recorded = rows("libraries/papers.jsonl.gz")
     place = {paper["id"]: i for i, paper in enumerate(recorded)}
     texts = [f"{paper['title']}. {paper['abstract']}" for paper in recorded]
-    known = lsa.fit(texts).embed(texts)
+    known = lsa.fit_lsa(texts).embed(texts)
     readers = rows("libraries/readers.jsonl")
     libraries = [[place[p] for p in one["follows"]["papers"]] for one in readers]
     pairs = [(n, paper) for n, library in enumerate(libraries) for paper in library]

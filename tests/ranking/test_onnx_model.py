@@ -1,4 +1,4 @@
-"""Transformer: a folder as sentence-transformers writes it, with random weights, makes the vectors."""
+"""Sentence-transformers are read from folders as their library writes them; weights are random."""
 
 import gzip
 import json
@@ -23,8 +23,8 @@ from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 
 from digest.models import EmbeddingModel, Interest, Paper
-from digest.ranking import edition_index, embeddings, onnx_model, rank_edition, search
-from digest.ranking.onnx_model import POOLING, POOLING_BEFORE, Unusable
+from digest.ranking import edition_index, embeddings, onnx_model, rank_edition
+from digest.ranking.onnx_model import OLD_POOLING_NAMES, POOLING, UnusableModel
 from tests import make
 from tests.conftest import ROOT
 from tests.make import DAY, NOW
@@ -134,7 +134,7 @@ def unit(row):
 
 
 def test_a_row_is_the_mean_of_the_tokens_and_of_unit_length(folder):
-    row = onnx_model.load(folder).rows(["storks autumn"])[0]
+    row = onnx_model.load_folder(folder).embed(["storks autumn"])[0]
 
     assert row.dtype == np.float32
     assert np.allclose(row, unit(vectors_of("storks", "autumn").mean(axis=0)))
@@ -155,34 +155,34 @@ POOLED = {
 def test_every_way_of_pooling_is_known(folder, mode):
     write_json(folder / "1_Pooling/config.json", {"pooling_mode": mode})
 
-    row = onnx_model.load(folder).rows(["steel welds"])[0]
+    row = onnx_model.load_folder(folder).embed(["steel welds"])[0]
 
     assert np.allclose(row, unit(POOLED[mode](vectors_of("steel", "welds"))))
 
 
-@pytest.mark.parametrize(("before", "mode"), POOLING_BEFORE.items())
+@pytest.mark.parametrize(("before", "mode"), OLD_POOLING_NAMES.items())
 def test_older_folders_name_their_pooling_otherwise(folder, before, mode):
-    others = dict.fromkeys(POOLING_BEFORE, False)
+    others = dict.fromkeys(OLD_POOLING_NAMES, False)
     write_json(folder / "1_Pooling/config.json", {**others, before: True})
 
-    assert onnx_model.read(folder).pooling == (mode,)
+    assert onnx_model.read_folder(folder).pooling == (mode,)
 
 
 def test_several_ways_of_pooling_are_joined(folder):
     both = {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True}
     write_json(folder / "1_Pooling/config.json", both)
 
-    row = onnx_model.load(folder).rows(["steel"])[0]
+    row = onnx_model.load_folder(folder).embed(["steel"])[0]
 
     tokens = vectors_of("steel")
     assert np.allclose(row, unit(np.concatenate([tokens[0], tokens.mean(axis=0)])))
 
 
 def test_a_text_is_cut_where_the_model_ends_not_where_its_tokenizer_file_does(folder):
-    loaded = onnx_model.load(folder)
+    loaded = onnx_model.load_folder(folder)
     six = "storks wetland autumn migration birds feathers"
 
-    whole, longer, shorter = loaded.rows([six, f"{six} counted", six[:-9]])
+    whole, longer, shorter = loaded.embed([six, f"{six} counted", six[:-9]])
 
     assert np.array_equal(whole, longer)
     assert not np.allclose(whole, shorter)
@@ -205,20 +205,20 @@ def test_as_many_tokens_are_read_as_the_folder_says(
     write_json(folder / "tokenizer_config.json", {"model_max_length": limit})
     write_json(folder / "config.json", {"max_position_embeddings": positions})
 
-    assert onnx_model.read(folder).tokens == tokens
+    assert onnx_model.read_folder(folder).tokens == tokens
 
 
 def test_a_row_does_not_depend_on_its_neighbours(folder):
-    loaded = onnx_model.load(folder)
+    loaded = onnx_model.load_folder(folder)
     texts = ["storks", "steel welds cracks stress", "choirs singers"]
 
-    together = loaded.rows(texts)
+    together = loaded.embed(texts)
 
-    assert np.array_equal(together, [loaded.rows([text])[0] for text in texts])
+    assert np.array_equal(together, [loaded.embed([text])[0] for text in texts])
 
 
 def test_a_query_is_read_without_the_stop_of_its_missing_title(folder):
-    plain, query = onnx_model.load(folder).rows(["storks", ". storks"])
+    plain, query = onnx_model.load_folder(folder).embed(["storks", ". storks"])
 
     assert np.array_equal(plain, query)
 
@@ -233,16 +233,16 @@ def test_a_query_is_read_without_the_stop_of_its_missing_title(folder):
 def test_a_model_that_wants_a_prompt_gets_that_of_documents(folder, prompts):
     write_json(folder / "config_sentence_transformers.json", prompts)
 
-    row = onnx_model.load(folder).rows(["steel"])[0]
+    row = onnx_model.load_folder(folder).embed(["steel"])[0]
 
     assert np.allclose(row, unit(vectors_of("passage", ":", "steel").mean(axis=0)))
 
 
 def test_letters_are_lowered_where_the_folder_says_so(folder):
-    as_written = onnx_model.load(folder).rows(["STEEL"])[0]
+    as_written = onnx_model.load_folder(folder).embed(["STEEL"])[0]
     write_json(folder / "sentence_bert_config.json", {"do_lower_case": True})
 
-    lowered, plain = onnx_model.load(folder).rows(["STEEL", "steel"])
+    lowered, plain = onnx_model.load_folder(folder).embed(["STEEL", "steel"])
 
     assert np.array_equal(lowered, plain)
     assert not np.allclose(as_written, plain)
@@ -250,21 +250,21 @@ def test_letters_are_lowered_where_the_folder_says_so(folder):
 
 def test_a_graph_is_given_what_it_asks_for(folder):
     asked = ("input_ids", "attention_mask", "token_type_ids")
-    before = onnx_model.load(folder).rows(["steel"])
+    before = onnx_model.load_folder(folder).embed(["steel"])
     write_graph(folder / "onnx/model.onnx", inputs=asked)
 
-    assert np.array_equal(onnx_model.load(folder).rows(["steel"]), before)
+    assert np.array_equal(onnx_model.load_folder(folder).embed(["steel"]), before)
 
 
 def test_one_text_that_overflows_spoils_no_other(folder):
-    rows = onnx_model.load(folder).rows(["overflow", "steel"])
+    rows = onnx_model.load_folder(folder).embed(["overflow", "steel"])
 
     assert not rows[0].any()
     assert np.allclose(rows[1], unit(vectors_of("steel").mean(axis=0)))
 
 
 def test_the_graph_runs_on_one_thread(folder):
-    options = onnx_model.load(folder).session.get_session_options()
+    options = onnx_model.load_folder(folder).session.get_session_options()
 
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
 
@@ -287,61 +287,23 @@ def test_nobody_is_told_which_model_is_loaded(folder, tmp_path):
     assert list(home.rglob("*")) == []
 
 
-LOAD = "import sys; from pathlib import Path; from digest.ranking import onnx_model; onnx_model.load(Path(sys.argv[1]))"
+LOAD = "import sys; from pathlib import Path; from digest.ranking import onnx_model; onnx_model.load_folder(Path(sys.argv[1]))"
 
 
 # The model: a folder, less the mean.
 
 
-def texts(count):
-    chance = np.random.default_rng(0)
-    return [" ".join(chance.choice(WORDS[:24], 6)) for _ in range(count)]
-
-
-def median_cosine(rows):
-    return np.median((rows @ rows.T)[np.triu_indices(len(rows), 1)])
-
-
-@pytest.mark.parametrize("count", [20, 200])
-def test_what_all_texts_share_does_not_make_them_alike(folder, count):
-    write_graph(folder / "onnx/model.onnx", weights(lean=2))
-    loaded = onnx_model.load(folder)
-
-    model = onnx_model.fit(loaded, texts(count))
-
-    assert median_cosine(loaded.rows(texts(count))) > 0.9
-    assert abs(median_cosine(model.embed(texts(count)))) < 0.15
-
-
-def test_a_text_of_blanks_is_a_row_of_zeros(folder):
-    model = onnx_model.fit(onnx_model.load(folder), texts(20))
-
-    blank, steel = model.embed([" \n", "steel"])
+def test_blank_text_is_a_row_of_zeros(folder):
+    blank, steel = onnx_model.load_folder(folder).embed([" \n", "steel"])
 
     assert not blank.any()
     assert np.isclose(np.linalg.norm(steel), 1)
 
 
 def test_embedding_nothing_gives_no_rows(folder):
-    model = onnx_model.fit(onnx_model.load(folder), texts(3))
+    model = onnx_model.load_folder(folder)
 
     assert model.embed([]).shape == (0, model.dimensions) == (0, SIZE)
-
-
-def test_no_texts_make_no_model(folder):
-    with pytest.raises(ValueError, match="at least one text"):
-        onnx_model.fit(onnx_model.load(folder), [])
-
-
-def test_a_kept_model_is_the_model(folder):
-    model = onnx_model.fit(onnx_model.load(folder), texts(7))
-
-    again = onnx_model.loads(onnx_model.load(folder), model.dumps())
-
-    assert again.version == model.version
-    assert onnx_model.of_a_folder(again.version)
-    assert len(again.version) <= 16
-    assert np.array_equal(again.embed(texts(9)), model.embed(texts(9)))
 
 
 CHANGES = {
@@ -364,24 +326,24 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_another_content_has_another_mark(folder, change):
-    before = onnx_model.load(folder).mark
+    before = onnx_model.load_folder(folder).version
 
     CHANGES[change](folder)
 
-    assert onnx_model.load(folder).mark != before
+    assert onnx_model.load_folder(folder).version != before
 
 
 def test_what_does_not_touch_the_rows_leaves_the_mark(folder, tmp_path):
-    before = onnx_model.load(folder).mark
+    before = onnx_model.load_folder(folder).version
     (folder / "README.md").write_text("Another card.")
     copy = shutil.copytree(folder, tmp_path / "copy")
     os.utime(copy / "onnx/model.onnx", (0, 0))
 
-    assert onnx_model.load(copy).mark == before
+    assert onnx_model.load_folder(copy).version == before
 
 
 def test_a_folder_is_loaded_once(folder):
-    assert onnx_model.load(folder) is onnx_model.load(folder)
+    assert onnx_model.load_folder(folder) is onnx_model.load_folder(folder)
 
 
 # A folder that cannot be used says what to do.
@@ -502,8 +464,8 @@ def test_what_a_folder_lacks_is_said_without_loading_it(folder, wrong):
     spoil, what, hint = READABLE[wrong]
     spoil(folder)
 
-    with pytest.raises(Unusable, match=what) as raised:
-        onnx_model.read(folder)
+    with pytest.raises(UnusableModel, match=what) as raised:
+        onnx_model.read_folder(folder)
 
     assert hint in raised.value.hint
 
@@ -513,8 +475,8 @@ def test_a_model_that_does_not_work_says_so_when_loaded(folder, wrong):
     spoil, what, hint = LOADABLE[wrong]
     spoil(folder)
 
-    with pytest.raises(Unusable, match=what) as raised:
-        onnx_model.load(folder)
+    with pytest.raises(UnusableModel, match=what) as raised:
+        onnx_model.load_folder(folder)
 
     assert hint in raised.value.hint
 
@@ -525,8 +487,8 @@ def test_a_package_that_is_not_installed_is_named(folder, monkeypatch, package):
         onnx_model, "find_spec", lambda name: None if name == package else name
     )
 
-    with pytest.raises(Unusable, match=package) as raised:
-        onnx_model.read(folder)
+    with pytest.raises(UnusableModel, match=package) as raised:
+        onnx_model.read_folder(folder)
 
     assert raised.value.hint == "pip install onnxruntime tokenizers"
 
@@ -577,24 +539,23 @@ def recorded(tmp_path):
     return folder
 
 
-def first_by_meaning(recorded, out):
-    """The baseline that goes by vectors alone."""
+def mean_ap(recorded, out):
     call_command("evaluate", str(recorded), json=out, stdout=StringIO())
-    (found,) = json.loads(out.read_text()).values()
-    return found["rankers"]["meaning centroid"]["ap"]["mean"]
+    (summary,) = json.loads(out.read_text()).values()
+    return summary["rankers"]["production"]["ap"]["mean"]
 
 
-def test_an_evaluation_goes_by_the_folder(folder, recorded, settings, tmp_path):
+def test_evaluation_uses_the_configured_folder(folder, recorded, settings, tmp_path):
     table = weights()
     for field in FIELDS:  # words of one field mean the same to this model
         places = [len(SPECIAL) + WORDS.index(word) for word in field.split()]
         table[places] = table[places[0]]
     write_graph(folder / "onnx/model.onnx", table)
-    assert first_by_meaning(recorded, tmp_path / "out.json") < 1
+    assert mean_ap(recorded, tmp_path / "out.json") < 1
 
     settings.EMBEDDING_FOLDER = folder
 
-    assert first_by_meaning(recorded, tmp_path / "out.json") == 1
+    assert mean_ap(recorded, tmp_path / "out.json") == 1
 
 
 def test_an_evaluation_does_not_begin_with_a_wrong_folder(folder, recorded, settings):
@@ -604,7 +565,7 @@ def test_an_evaluation_does_not_begin_with_a_wrong_folder(folder, recorded, sett
         call_command("evaluate", str(recorded))
 
 
-# In the corridor.
+# In the pipeline.
 
 
 @pytest.fixture
@@ -613,145 +574,61 @@ def papers(db):
 
 
 @pytest.fixture
-def chosen(folder, settings):
+def configured(folder, settings):
     settings.EMBEDDING_FOLDER = folder
     return folder
 
 
-def versions():
-    return set(Paper.objects.values_list("vector_version", flat=True))
+def dense_versions():
+    return set(Paper.objects.values_list("dense_version", flat=True))
 
 
 def refuse(*_):
-    raise AssertionError("the graph ran, though every vector was there")
-
-
-def mark_of(folder):
-    return onnx_model.load(folder).mark
+    raise AssertionError("the graph ran, though every vector was stored")
 
 
 @pytest.mark.both
-def test_with_a_folder_papers_have_its_vectors(papers, chosen):
+def test_ranking_embeds_papers_beside_lsa(papers, configured):
     rank_edition.rank_edition(DAY, NOW)
 
-    row = EmbeddingModel.objects.get()
-    assert row.version == f"{mark_of(chosen)}{len(papers)}"
-    assert row.papers == len(papers)
-    assert versions() == {row.version}
-    near = [paper for paper, _ in search.search("storks nests birds")[:2]]
-    assert set(near) == set(papers[:2])
+    model = onnx_model.load_folder(configured)
+    assert EmbeddingModel.objects.get().version == embeddings.current_model().version
+    assert dense_versions() == {model.version}
+    assert not (
+        Paper.objects.filter(vector=None) | Paper.objects.filter(dense_vector=None)
+    )
 
 
-@pytest.mark.both
-def test_one_can_switch_there_and_back(papers, folder, settings):
-    fitted = embeddings.refresh().version
-
-    settings.EMBEDDING_FOLDER = folder
-    assert embeddings.current().version == fitted
-    there = embeddings.refresh().version
-    assert there.startswith(mark_of(folder))
-    assert versions() == {there}
-
-    settings.EMBEDDING_FOLDER = None
-    assert embeddings.current().version == fitted
-    assert embeddings.refresh().version == fitted
-    assert versions() == {fitted}
-
-    settings.EMBEDDING_FOLDER = folder
-    assert embeddings.current().version == fitted
-    assert embeddings.refresh().version == there
-    assert embeddings.current().version == there
-    assert versions() == {there}
-
-
-def test_a_rank_without_new_papers_runs_no_graph(papers, chosen, monkeypatch):
-    monkeypatch.setattr(onnx_model, "FIT_ON", 1)
+def test_papers_are_embedded_once(papers, configured, monkeypatch):
     embeddings.refresh()
-    before = EmbeddingModel.objects.values().get()
     monkeypatch.setattr(onnxruntime.InferenceSession, "run", refuse)
 
     embeddings.refresh()
 
-    assert EmbeddingModel.objects.values().get() == before
 
-
-def test_a_paper_is_embedded_once(papers, chosen):
+def test_papers_are_embedded_again_when_the_folder_changes(papers, configured):
     embeddings.refresh()
-    mine = np.full(SIZE, 0.5, np.float32).tobytes()
-    Paper.objects.filter(pk=papers[0].pk).update(vector=mine)
-    new = make.paper("choirs")
+    before = dense_versions()
+    write_graph(configured / "onnx/model.onnx", weights(seed=1))
 
     embeddings.refresh()
 
-    assert bytes(Paper.objects.get(pk=papers[0].pk).vector) == mine
-    assert Paper.objects.get(pk=new.pk).vector_version == embeddings.current().version
+    assert dense_versions() == {onnx_model.load_folder(configured).version} != before
 
 
-def test_papers_are_embedded_again_when_the_folder_changes(papers, chosen):
-    before = embeddings.refresh().version
-    write_graph(chosen / "onnx/model.onnx", weights(seed=1))
-
-    assert embeddings.current() is None
-    after = embeddings.refresh()
-
-    assert after.version != before
-    assert versions() == {after.version}
-    texts = [embeddings.text(paper) for paper in papers]
-    assert np.array_equal(after.mean, onnx_model.fit(after.folder, texts).mean)
-
-
-@pytest.mark.django_db
-def test_a_mean_of_few_papers_is_made_again_when_they_are_four_times_as_many(chosen):
-    make.paper("storks")
-    assert embeddings.refresh().documents == 1
-    make.paper("steel")
-    make.paper("choirs")
-    assert embeddings.refresh().documents == 1
-
-    make.paper("nests")
-
-    assert embeddings.refresh().documents == 4
-    assert versions() == {embeddings.current().version}
-
-
-def test_a_folder_takes_the_place_of_a_model_once_all_papers_have_its_vectors(
-    papers, folder, settings, monkeypatch
-):
-    monkeypatch.setattr(embeddings, "CHUNK", 1)
-    monkeypatch.setattr(embeddings, "AT_ONCE", 2)
-    monkeypatch.setattr(onnx_model, "FIT_ON", 3)
-    fitted = embeddings.refresh().version
-    settings.EMBEDDING_FOLDER = folder
-
-    assert embeddings.refresh().version == fitted
-    assert len(versions()) == 2
-    make.paper("hymns")
-    assert embeddings.refresh().version == fitted
-    model = embeddings.refresh()
-    assert model.version.startswith(mark_of(folder))
-    assert versions() == {model.version}
-    known = Paper.objects.order_by("pk")
-    made = model.embed([embeddings.text(paper) for paper in known])
-    stored = [np.frombuffer(paper.vector, np.float32) for paper in known]
-    assert np.array_equal(stored, made)
-
-
-def test_a_folder_is_in_use_at_once_where_there_is_no_other_model(
-    papers, chosen, monkeypatch
-):
-    monkeypatch.setattr(embeddings, "CHUNK", 1)
-    monkeypatch.setattr(embeddings, "AT_ONCE", 2)
+def test_newest_papers_are_embedded_first(papers, configured, monkeypatch):
+    monkeypatch.setattr(embeddings, "WRITE_CHUNK", 1)
+    monkeypatch.setattr(embeddings, "MAX_DENSE_PAPERS_PER_RUN", 2)
     make.paper("hymns", announced_on=DAY - timedelta(days=1))
 
-    model = embeddings.refresh()
+    embeddings.refresh()
 
-    assert model.version.startswith(mark_of(chosen))
-    newest = papers[-2:]
-    assert set(Paper.objects.filter(vector_version=model.version)) == set(newest)
+    embedded = Paper.objects.filter(dense_vector__isnull=False)
+    assert set(embedded) == set(papers[-2:])
 
 
-def test_a_paper_revised_while_its_vector_was_made_gets_another(
-    papers, chosen, monkeypatch
+def test_paper_revised_while_it_was_embedded_is_embedded_again(
+    papers, configured, monkeypatch
 ):
     embeddings.refresh()
     late = make.paper("storks")
@@ -763,54 +640,34 @@ def test_a_paper_revised_while_its_vector_was_made_gets_another(
         return run(*arguments)
 
     monkeypatch.setattr(onnxruntime.InferenceSession, "run", revise_and_run)
+    embeddings.refresh()
 
-    model = embeddings.refresh()
+    embeddings.refresh()
 
     late.refresh_from_db()
-    (expected,) = model.embed([embeddings.text(late)])
-    assert late.title == "corrosion"
-    assert np.array_equal(np.frombuffer(late.vector, np.float32), expected)
+    model = onnx_model.load_folder(configured)
+    (expected,) = model.embed([embeddings.text_of(late)])
+    assert np.array_equal(np.frombuffer(late.dense_vector, np.float32), expected)
 
 
-def test_a_folder_that_fails_in_the_night_does_not_stop_the_ranking(
-    papers, folder, settings
-):
-    fitted = embeddings.refresh().version
-    settings.EMBEDDING_FOLDER = folder
-    there = embeddings.refresh().version
-    (folder / "onnx/model.onnx").unlink()
+def test_missing_folder_does_not_stop_the_ranking(papers, configured):
+    shutil.rmtree(configured)
 
     with capture_logs() as logs:
         edition = rank_edition.rank_edition(DAY, NOW)
 
     assert edition.candidates.count() == len(papers)
-    assert embeddings.current().version == fitted
-    assert versions() == {there}
+    assert embeddings.dense_rows(papers) is None
     assert logs[0]["log_level"] == "error"
-    assert 'backend="onnx"' in logs[0]["hint"]
-    assert search.search("storks") == []
 
 
-def test_words_alone_decide_where_the_only_model_has_gone(papers, chosen):
+def test_choosing_for_readers_embeds_no_paper(papers, configured, monkeypatch):
     edition = rank_edition.rank_edition(DAY, NOW)
-    shutil.rmtree(chosen)
-
-    table = edition_index.load_index(edition)
-
-    (wish,) = edition_index.build_queries(
-        [Interest(kind="search", value="steel welds")]
-    )
-    assert embeddings.current() is None
-    assert table.papers[int(table.evaluate(wish).argmax())] == papers[2].pk
-
-
-def test_choosing_for_readers_embeds_no_paper(papers, chosen, monkeypatch):
-    edition = rank_edition.rank_edition(DAY, NOW)
-    shown = [Interest(kind="paper", value=papers[0].identifier)]
+    late = make.paper("storks wetland autumn")
+    liked = [Interest(kind="paper", value=p.identifier) for p in (papers[0], late)]
     monkeypatch.setattr(onnxruntime.InferenceSession, "run", refuse)
 
-    table = edition_index.load_index(edition)
-    found = table.relevance(edition_index.build_queries(shown))[0]
+    index = edition_index.load_index(edition)
+    matches = index.match(edition_index.build_queries(liked))
 
-    assert table.papers[int(found.argmax())] == papers[0].pk
-    assert table.vectors.shape == (len(papers), SIZE)
+    assert matches.relevance.argmax(axis=1).tolist() == [0, 0]

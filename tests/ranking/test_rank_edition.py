@@ -174,16 +174,16 @@ def test_papers_are_embedded_under_one_model():
 def test_a_model_is_fitted_again_only_when_the_papers_are_four_times_as_many():
     first = [make.paper() for _ in range(2)]
     embeddings.refresh()
-    before = embeddings.current().version
+    before = embeddings.current_model().version
     for _ in range(5):
         make.paper()
 
     embeddings.refresh()
-    assert embeddings.current().version == before
+    assert embeddings.current_model().version == before
 
     make.paper()
     embeddings.refresh()
-    after = embeddings.current().version
+    after = embeddings.current_model().version
     assert after != before
     assert Paper.objects.get(pk=first[0].pk).vector_version == after
     assert not Paper.objects.exclude(vector_version=after).exists()
@@ -199,7 +199,7 @@ def test_a_paper_without_a_current_vector_is_embedded_on_the_way():
 
     assert (
         found.tolist()
-        == model.embed([embeddings.text(paper) for paper in papers]).tolist()
+        == model.embed([embeddings.text_of(paper) for paper in papers]).tolist()
     )
 
 

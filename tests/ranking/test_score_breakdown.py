@@ -1,4 +1,4 @@
-"""Account: the numbers shown to an editor are the ones that selection sorts by."""
+"""The score shown to an editor is the one that selection sorts by."""
 
 import numpy as np
 import pytest
@@ -6,17 +6,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from digest.ranking.score_breakdown import Account, account, claim
-from digest.ranking.selection import TRENDING, Block, Slate, select
+from digest.ranking.score_breakdown import PaperScore, score_interest, score_paper
+from digest.ranking.selection import (
+    MATCH_THRESHOLD,
+    TRENDING,
+    Block,
+    Matches,
+    Slate,
+    select,
+)
 
-LEVELS = st.sampled_from([0.0, 0.1, 0.27999, 0.28, 0.3, 0.5, 0.77777, 0.9, 1.0])
+LEVELS = st.sampled_from([0.0, 0.1, 0.19999, 0.2, 0.3, 0.5, 0.77777, 0.9, 1.0])
 WEIGHTS = st.sampled_from([-1.0, -0.5, 0.0625, 0.3, 0.5, 1.0])
-MUTED_NEVER = 2.0
+NEVER_MUTES = 2.0
 
 
 @st.composite
 def readers(draw):
-    """A slate nobody has touched but by boosts, and one reader's weights and relevance."""
+    """A slate with boosts only, and one reader's weights and relevance."""
     n, kinds = draw(st.integers(1, 15)), draw(st.integers(1, 4))
 
     def row(values, size):
@@ -35,10 +42,10 @@ def readers(draw):
     return slate, relevance, row(WEIGHTS, kinds)
 
 
-def accounts(slate, relevance, weights):
+def score_columns(slate, relevance, weights):
     return [
-        account(
-            [claim(w, float(r)) for w, r in zip(weights, column, strict=True)],
+        score_paper(
+            [score_interest(w, float(r)) for w, r in zip(weights, column, strict=True)],
             float(trend),
             int(boost),
         )
@@ -49,47 +56,51 @@ def accounts(slate, relevance, weights):
 
 
 @given(readers())
-def test_papers_sorted_by_their_accounts_are_as_selection_sorts_them(reader):
+def test_selection_sorts_by_the_scores_that_are_shown(reader):
     slate, relevance, weights = reader
-    found = accounts(slate, relevance, weights)
+    scores = score_columns(slate, relevance, weights)
+    claimed = np.ones(relevance.shape, bool)
+    matches = Matches(relevance, claimed, [NEVER_MUTES] * len(weights))
     block = Block(csr_matrix([weights]), [[]], [len(slate.ids)])
 
-    picks = select(slate, relevance, [MUTED_NEVER] * len(weights), block)[0]
+    picks = select(slate, matches, block)[0]
 
     def order(column):
-        return found[column].order, -found[column].trend, slate.ids[column]
+        return scores[column].order, -scores[column].trend, slate.ids[column]
 
-    assert [pick.candidate for pick in picks] == sorted(range(len(found)), key=order)
+    assert [pick.candidate for pick in picks] == sorted(range(len(scores)), key=order)
     for pick in picks:
-        assert found[pick.candidate].is_claimed == (pick.interest != TRENDING)
+        assert scores[pick.candidate].is_match == (pick.interest != TRENDING)
 
 
-def test_a_claimed_paper_adds_up():
-    claims = [claim(1.0, 0.6), claim(0.5, 0.9), claim(-1.0, 0.3)]
+def test_score_of_a_match_adds_up():
+    interests = [
+        score_interest(1.0, 0.6),
+        score_interest(0.5, 0.9),
+        score_interest(-1.0, 0.3),
+    ]
 
-    found = account(claims, trend=0.8, boost=1)
+    score = score_paper(interests, trend=0.8, boost=1)
 
-    assert found == Account(6_000, 3_000, 1_500, 8_000, 1_200, 1)
-    assert found.total == 6_000 + 1_200 - 1_500
-    assert found.is_claimed
-
-
-def test_a_paper_that_comes_for_its_trend_adds_up():
-    found = account([claim(1.0, 0.2)], trend=0.8, boost=0)
-
-    assert found.total == 8_000 + 1_000
-    assert not found.is_claimed
+    assert score == PaperScore(600_000, 300_000, 150_000, 800_000, 120_000, 1)
+    assert score.total == 600_000 + 120_000 - 150_000
+    assert score.is_match
 
 
-@pytest.mark.parametrize(("relevance", "match"), [(0.28, 1_400), (0.2799, 0)])
-def test_what_is_too_weak_is_not_claimed(relevance, match):
-    assert claim(0.5, relevance).match == match
+def test_score_of_a_trending_paper_adds_up():
+    score = score_paper([score_interest(1.0, 0.1)], trend=0.8, boost=0)
+
+    assert score.total == 800_000 + 50_000
+    assert not score.is_match
 
 
-@pytest.mark.parametrize(("relevance", "push"), [(0.28, 1_400), (0.2799, 0)])
-def test_what_is_hardly_like_something_muted_is_not_pushed_down(relevance, push):
-    assert claim(-1.0, relevance).push == push
+@pytest.mark.parametrize(("below", "expected"), [(0, 100_000), (0.001, 0)])
+def test_relevance_below_the_threshold_neither_matches_nor_penalises(below, expected):
+    relevance = MATCH_THRESHOLD - below
+
+    assert score_interest(0.5, relevance).match == expected
+    assert score_interest(-1.0, relevance).penalty == expected
 
 
-def test_whoever_follows_nothing_gets_the_trend():
-    assert account([], 0.4, 0).total == 4_000
+def test_reader_without_interests_gets_the_trend():
+    assert score_paper([], 0.4, 0).total == 400_000

@@ -1,4 +1,4 @@
-"""Trend: attention, age, and fairness between fields."""
+"""Trend orders papers by attention and age, fairly between categories."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digest.ranking.attention_prior import MOST
+from digest.ranking.attention_prior import MAX_PRIOR
 from digest.ranking.trend import Attention, growth, of_the_week, percentiles, trend
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -26,42 +26,43 @@ def test_more_votes_trend_more():
     assert many > few
 
 
-def test_a_paper_without_signals_is_above_zero_and_below_attention():
+def test_paper_without_samples_scores_above_zero_and_below_a_vote():
     silent, voted_once = scores(Attention("cs.LG", 0.0), voted(1))
 
     assert 0 < silent < voted_once
 
 
-def test_comments_and_stars_count_less_than_votes():
+def test_comments_and_stars_do_not_change_the_order():
     votes, comments, stars, silent = scores(
-        voted(10), voted(0, comments=10), voted(0, stars=10), voted(0)
+        voted(1), voted(0, comments=10), voted(0, stars=10), voted(0)
     )
 
-    assert votes > comments > stars > silent
+    assert votes > comments == stars == silent
 
 
-def test_the_same_attention_fades_with_age():
+def test_attention_decays_with_age():
     fresh, old = scores(voted(10), voted(10, age=72))
 
     assert fresh > old
 
 
-def test_a_new_paper_without_signals_is_above_an_old_one():
+def test_new_paper_without_samples_scores_above_an_old_one():
     new, old = scores(Attention("cs.LG", 0.0), Attention("cs.LG", 72.0))
 
     assert new > old
 
 
-def test_growth_tells_apart_what_votes_do_not():
-    rising, settled = scores(
-        Attention("cs.LG", 0, {"upvotes": 10}, growth=8),
-        Attention("cs.LG", 0, {"upvotes": 10}),
+def test_growth_orders_only_papers_of_equal_votes():
+    rising, settled, more = scores(
+        Attention("cs.LG", 0, {"upvotes": 500}, growth=499),
+        Attention("cs.LG", 0, {"upvotes": 500}),
+        Attention("cs.LG", 0, {"upvotes": 501}),
     )
 
-    assert rising > settled
+    assert more > rising > settled
 
 
-def test_a_small_field_is_not_drowned_by_a_large_one():
+def test_small_category_competes_with_a_large_one():
     large = [voted(100 + n, "cs.LG") for n in range(60)]
     small = [voted(n, "math.GT") for n in range(20)]
 
@@ -70,7 +71,7 @@ def test_a_small_field_is_not_drowned_by_a_large_one():
     assert found[-1] > found[10]
 
 
-def test_the_only_paper_of_a_field_is_not_its_winner():
+def test_only_paper_of_a_category_does_not_win():
     silent = Attention("math.GT", 0.0)
     crowd = [voted(5 + n) for n in range(40)]
 
@@ -79,11 +80,11 @@ def test_the_only_paper_of_a_field_is_not_its_winner():
     assert found[0] < sorted(found)[5]
 
 
-def test_the_breakdown_adds_up_to_the_score():
+def test_breakdown_adds_up_to_the_score():
     found = trend([voted(5, comments=2, age=24), voted(1), Attention("cs.CL", 0)])[0]
 
     parts = found.breakdown
-    kinds = ("upvotes", "comments", "stars", "clicks", "growth", "expected")
+    kinds = ("upvotes", "clicks", "growth", "expected")
     signals = sum(parts[kind] for kind in kinds)
     assert parts["raw"] == pytest.approx(
         (signals + parts["recency"]) / 2**0.8, abs=1e-3
@@ -94,23 +95,23 @@ def test_the_breakdown_adds_up_to_the_score():
     assert found.score == pytest.approx(mixed, abs=1e-3)
 
 
-def test_what_is_expected_counts_until_there_is_a_vote():
+def test_prior_counts_until_there_is_a_vote():
     dull, promising, one, pushed = trend(
         [
             Attention("cs.LG", 0.0, expected=0.1),
-            Attention("cs.LG", 0.0, {"upvotes": 0}, expected=MOST),
+            Attention("cs.LG", 0.0, {"upvotes": 0}, expected=MAX_PRIOR),
             Attention("cs.LG", 0.0, {"upvotes": 1}),
-            Attention("cs.LG", 0.0, {"upvotes": 1}, expected=MOST),
+            Attention("cs.LG", 0.0, {"upvotes": 1}, expected=MAX_PRIOR),
         ]
     )
 
     assert one.score > promising.score > dull.score
     assert pushed == one
-    assert promising.breakdown["expected"] == MOST
-    assert promising.breakdown["raw"] == pytest.approx(MOST + 0.5)
+    assert promising.breakdown["expected"] == MAX_PRIOR
+    assert promising.breakdown["raw"] == pytest.approx(MAX_PRIOR + 0.5)
 
 
-def test_no_papers_have_no_trend():
+def test_no_papers_give_no_trend():
     assert trend([]) == []
 
 
@@ -127,16 +128,16 @@ def test_equal_values_share_a_percentile():
     assert percentiles([3, 1, 3, 9]) == [0.5, 0.125, 0.5, 0.875]
 
 
-def test_growth_is_votes_per_day_between_looks_that_are_far_enough_apart():
-    looks = [(12, 4), (6, 7), (1, 9), (0, 10)]
-    counts = [(NOON - timedelta(hours=ago), votes) for ago, votes in looks]
+def test_growth_is_votes_per_day_between_samples_far_enough_apart():
+    samples = [(12, 4), (6, 7), (1, 9), (0, 10)]
+    counts = [(NOON - timedelta(hours=ago), votes) for ago, votes in samples]
 
     assert growth(counts) == pytest.approx(3 * 24 / 6)
 
 
-@pytest.mark.parametrize("looks", [[], [(0, 5)], [(1, 2), (0, 5)], [(12, 9), (0, 5)]])
-def test_without_a_second_look_or_votes_gained_there_is_no_growth(looks):
-    assert growth([(NOON - timedelta(hours=ago), votes) for ago, votes in looks]) == 0
+@pytest.mark.parametrize("samples", [[], [(0, 5)], [(1, 2), (0, 5)], [(12, 9), (0, 5)]])
+def test_growth_is_zero_without_a_second_sample_or_gained_votes(samples):
+    assert growth([(NOON - timedelta(hours=ago), votes) for ago, votes in samples]) == 0
 
 
 def weekly_scores(*papers):
@@ -144,7 +145,7 @@ def weekly_scores(*papers):
     return of_the_week([(p.category, s) for p, s in zip(papers, stored, strict=True)])
 
 
-def test_to_who_reads_once_a_week_all_papers_of_the_week_are_equally_new():
+def test_weekly_trend_ignores_age_within_the_week():
     monday, today = voted(30, age=6 * 24.0), voted(5)
 
     daily, weekly = scores(monday, today), weekly_scores(monday, today)
@@ -153,13 +154,13 @@ def test_to_who_reads_once_a_week_all_papers_of_the_week_are_equally_new():
     assert weekly[0] > weekly[1]
 
 
-def test_what_is_older_than_a_week_does_not_come_back_for_its_votes():
+def test_weekly_trend_decays_papers_older_than_a_week():
     last_week, today = weekly_scores(voted(1_000, age=7 * 24.0), voted(5))
 
     assert last_week < today
 
 
-def test_a_week_of_one_age_scores_as_the_day_did():
+def test_weekly_trend_equals_daily_trend_for_papers_of_one_age():
     papers = [
         voted(n, category=name) for n in (0, 3, 9) for name in ("cs.LG", "hep-th")
     ]

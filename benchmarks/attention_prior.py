@@ -1,6 +1,6 @@
 """What a promise is worth: papers of recorded mornings, ordered before anybody voted.
 
-`python -m benchmarks.promise FOLDER` reads the shared data: arXiv papers first listed from
+`python -m benchmarks.attention_prior FOLDER` reads the shared data: arXiv papers first listed from
 June to September and in November and December 2025, and the votes that some of them got.
 Each week's promise is learned from papers announced more than a week before; the model of
 vectors is fitted on the papers before the first measured day.
@@ -22,8 +22,8 @@ import numpy.typing as npt
 from scipy.stats import rankdata
 
 from digest.ranking import attention_prior, lsa
-from digest.ranking.attention_prior import SETTLED, Past, Promise
-from digest.ranking.evaluation import interval, ndcg
+from digest.ranking.attention_prior import SETTLED_DAYS, AttentionPrior, PastPapers
+from digest.ranking.evaluation import bootstrap_mean, ndcg
 from digest.ranking.lsa import Rows
 
 Reals = npt.NDArray[np.float64]
@@ -57,7 +57,7 @@ def read(folder: Path, until: date = date.max) -> Recorded:
     days, names, papers = zip(*found.values(), strict=True)
     texts = [f"{p['title']}. {p['abstract']}" for p in papers]
     first = next(i for i, day in enumerate(days) if day >= SPANS["July and August"][0])
-    model = lsa.fit(texts[:first][-10_000:])
+    model = lsa.fit_lsa(texts[:first][-10_000:])
     got = [votes.get(name, 0) for name in names]
     authors = [p["authors"] for p in papers]
     return Recorded(list(days), authors, got, model.embed(texts))
@@ -103,27 +103,27 @@ def measure(recorded: Recorded, begin: date, end: date) -> dict[str, list[Reals]
         found["by chance"].append(_measures(chance.random(len(today)), votes))
         authors = [recorded.authors[i] for i in today]
         for name, one in learned.items():
-            expected = one.expected(recorded.rows[today], authors)
+            expected = one.predict(recorded.rows[today], authors)
             found[name].append(_measures(np.array(expected), votes))
     return found
 
 
-def _learned(past: Past) -> dict[str, Promise]:
+def _learned(past: PastPapers) -> dict[str, AttentionPrior]:
     """The promise as it is, and what its parts alone would be."""
-    text = Past(past.rows, [()] * len(past.votes), past.votes)
-    who = Past(past.rows * 0, past.authors, past.votes)
+    text = PastPapers(past.rows, [()] * len(past.votes), past.votes)
+    who = PastPapers(past.rows * 0, past.authors, past.votes)
     made = {"promise": past, "text alone": text, "authors alone": who}
-    found = {name: attention_prior.learn(part) for name, part in made.items()}
+    found = {name: attention_prior.fit_prior(part) for name, part in made.items()}
     return {name: learned for name, learned in found.items() if learned}
 
 
-def _past(recorded: Recorded, day: date) -> Past:
+def _past(recorded: Recorded, day: date) -> PastPapers:
     before = [
         i
         for i, other in enumerate(recorded.days)
-        if other < day - timedelta(days=SETTLED)
+        if other < day - timedelta(days=SETTLED_DAYS)
     ]
-    return Past(
+    return PastPapers(
         recorded.rows[before],
         [recorded.authors[i] for i in before],
         [recorded.votes[i] for i in before],
@@ -149,7 +149,7 @@ def table(recorded: Recorded, write: Callable[[str], object]) -> None:
 
 
 def _shown(values: Sequence[float]) -> str:
-    mean, low, high = interval(np.array(values))
+    mean, low, high = bootstrap_mean(np.array(values))
     return f"{mean:.3f} ({low:.3f}-{high:.3f})"
 
 
