@@ -1,87 +1,123 @@
-"""Why a paper is there: words that are true, and stay so after the mail was sent."""
+"""Reasons say what is true, quote only what stands in the paper, and outlive their interests."""
 
 import struct
 
 import pytest
 
 from digest.mailer import compose
-from digest.models import Digest, Interest, Pick, decode_picks, encode_picks
-from digest.reasons import interest_text
+from digest.models import Candidate, Digest, Interest, Pick, decode_picks, encode_picks
+from digest.reasons import explain_picks, reason_for
 from tests import make
-
-
-def test_what_was_opened_is_not_said_to_be_liked():
-    paper = Interest(kind="paper", value="2611.00001")
-    names = {"2611.00001": "Rounding"}
-
-    assert interest_text(paper, "", names) == "Similar to “Rounding”, which you liked"
-    assert (
-        interest_text(paper, "", names, opened=True)
-        == "Similar to “Rounding”, which you opened"
-    )
-
 
 SEARCH = "machine translation of low-resource languages"
 
 
+def reason(kind, value, text="", names=None, **card):
+    card = {"title": text, "abstract": "", "votes": 0, "comments": 0, **card}
+    flags = {name: card.pop(name) for name in ("near", "opened") if name in card}
+    interest = Interest(kind=kind, value=value) if kind else None
+    return reason_for(Candidate(card=card), interest, names or {}, **flags)
+
+
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("kind", "value", "text", "near", "expected"),
     [
+        ("topic", "birds", "", False, "Because you follow Birds"),
+        ("topic", "birds", "", True, "Near Birds, which you follow"),
+        ("category", "cs.CL", "", False, "Because you follow cs.CL"),
+        ("author", "Ada Ruiz", "", False, "By Ada Ruiz, whom you follow"),
+        ("paper", "1", "", False, "Similar to a paper you liked: Rounding"),
+        ("paper", "1", "", True, "Related to a paper you liked: Rounding"),
         (
-            "Machine translation for a low resource language",
-            f"Close to your search “{SEARCH}”",
+            *("keyword", "video diffusion", "Video-diffusions at night", False),
+            "Matches your keyword “video diffusion”",
         ),
         (
-            "Named entities in low-resource languages",
-            "Shares the words “low-resource languages” with your search",
+            *("keyword", "video diffusion", "A video-diffusion", True),
+            "Mentions your keyword “video diffusion”",
         ),
         (
+            "search",
+            "old storks",
+            "On old storks",
+            False,
+            "Close to your search “old storks”",
+        ),
+        (
+            "search",
+            SEARCH,
+            "Machine translation",
+            False,
+            f"Close to your search: {SEARCH}",
+        ),
+        (
+            *("search", SEARCH, "Entities in low-resource languages", True),
+            "Shares “low-resource languages” with your search",
+        ),
+        (
+            "search",
+            SEARCH,
             "A machine for languages",
-            "Shares the words “machine” and “languages” with your search",
-        ),
-        ("A machine", "Shares the word “machine” with your search"),
-        (
-            "Uebersetzung wenig belegter Sprachen",
-            f"Near in meaning to your search “{SEARCH}”",
+            True,
+            f"Near your search: {SEARCH}",
         ),
     ],
 )
-def test_a_paper_is_not_called_close_to_words_that_it_lacks(text, said):
-    assert interest_text(Interest(kind="search", value=SEARCH), text, {}) == said
+def test_reason_of_each_kind(kind, value, text, near, expected):
+    names = {"birds": "Birds", "1": "Rounding"}
+
+    found = reason(kind, value, text, names, near=near)
+
+    assert found.text == expected
+    assert found.kind == ("near" if near else kind)
+
+
+def test_opened_paper_is_not_called_liked():
+    found = reason("paper", "1", names={"1": "Rounding"}, opened=True)
+
+    assert found.text == "Similar to a paper you opened: Rounding"
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("votes", "comments", "primary", "expected"),
     [
-        ("Video-diffusion at night", "Matches your keyword “video diffusion”"),
-        (
-            "Diffusion of sound in video",
-            "Has the words of your keyword “video diffusion”, apart",
-        ),
+        (5, 0, "cs.CL", ("trend", "Trending: 5 votes")),
+        (1, 2, "cs.CL", ("trend", "Trending: 1 vote and 2 comments")),
+        (0, 0, "cs.CL", ("new", "New in cs.CL")),
+        (0, 0, "", ("new", "New")),
     ],
 )
-def test_a_keyword_whose_words_stand_apart_is_not_said_to_match(text, said):
-    keyword = Interest(kind="keyword", value="video diffusion")
+def test_paper_without_attention_is_called_new(votes, comments, primary, expected):
+    found = reason(None, "", votes=votes, comments=comments, primary=primary)
 
-    assert interest_text(keyword, text, {}) == said
+    assert (found.kind, found.text) == expected
 
 
-def test_picks_are_read_as_they_were_written():
-    picks = [Pick(7, 0), Pick(2**32 - 1, 2**31 - 1), Pick(8, 5, opened=True)]
+@pytest.mark.django_db
+def test_interest_that_was_deleted_is_not_called_trending():
+    candidate = make.candidate(make.edition(papers=0))
+
+    (pick,) = explain_picks([Pick(candidate.pk, 2**20)])
+
+    assert pick.reason.kind == "forgotten"
+
+
+def test_picks_round_trip():
+    picks = [Pick(7, 0), Pick(2**32 - 1, 2**32 - 1), Pick(8, 5, opened=True, near=True)]
 
     column = encode_picks(picks)
 
     assert decode_picks(column) == picks
-    assert len(column) == 24
+    assert len(column) == 27
 
 
-def test_an_interest_that_does_not_fit_is_refused_not_cut():
+def test_interest_id_that_does_not_fit_raises():
     with pytest.raises(struct.error):
-        encode_picks([Pick(1, 2**31)])
+        encode_picks([Pick(1, 2**32)])
 
 
 @pytest.mark.django_db
-def test_a_mail_says_opened_even_after_its_reader_liked_the_paper(ada):
+def test_sent_mail_says_opened_after_its_reader_liked_the_paper(ada):
     old = make.paper("Storks of the delta")
     interest = make.interest("paper", old.identifier)
     edition = make.frozen(make.edition(papers=1))
@@ -93,5 +129,5 @@ def test_a_mail_says_opened_even_after_its_reader_liked_the_paper(ada):
     after = compose.compose_digest(Digest.objects.get())
 
     for body in (after.text, after.html):
-        assert "which you opened" in " ".join(body.split())
+        assert "a paper you opened" in " ".join(body.split())
     assert (after.text, after.html) == (before.text, before.html)

@@ -236,14 +236,14 @@ def subject_text(papers: list[PaperContext]) -> str:
     """Name the first paper, unless it only fills the mail: then say what the papers are."""
     if not papers:
         return str(settings.SITE_NAME)
-    count = f"{len(papers)} {{}}paper{'' if len(papers) == 1 else 's'}"
     match papers[0].kind:
         case "near":
-            return f"{count.format('')} close to what you follow"
+            noun = "paper" if len(papers) == 1 else "papers"
+            return f"{len(papers)} {noun} close to what you follow"
         case "trend":
             return f"Trending: {papers[0].title}"
         case "new":
-            return count.format("new ")
+            return f"New: {papers[0].title}"
         case _:
             return papers[0].title
 
@@ -292,7 +292,7 @@ def format_day(day: date, edition_day: date) -> str:
 
 def preheader_text(papers: list[PaperContext]) -> str:
     """Return the line that mailboxes show after the subject."""
-    if papers and papers[0].kind in ("near", "new"):
+    if papers and papers[0].kind == "near":
         titles = "; ".join(paper.title for paper in papers[:2])
         return truncate(titles, MAX_PREHEADER_CHARS)
     others = "; ".join(paper.title for paper in papers[1:3])

@@ -127,6 +127,8 @@ class Migration(migrations.Migration):
                 ('updated_at', models.DateTimeField(editable=False)),
                 ('vector', models.BinaryField(null=True)),
                 ('vector_version', models.CharField(blank=True, db_index=True, editable=False, max_length=16)),
+                ('dense_vector', models.BinaryField(null=True)),
+                ('dense_version', models.CharField(blank=True, db_index=True, editable=False, max_length=16)),
             ],
             options={
                 'ordering': ['-announced_on', 'identifier'],

@@ -73,6 +73,8 @@ class LsaModel:
 
     def center(self, rows: Rows) -> Rows:
         """Remove the corpus mean from unit rows, so that a cosine of 0 is chance."""
+        if not rows.size:
+            return rows
         centered = rows - np.any(rows, axis=1)[:, None] * self.mean
         return np.asarray(normalize(centered), np.float32)
 

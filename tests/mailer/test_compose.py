@@ -138,7 +138,7 @@ def test_a_hostile_title_is_escaped_in_subject_and_bodies(ada):
     message = read(mail)
 
     plain = '<img src=x onerror=alert(1)> & "A Bcc: x@y" gpj.exe'
-    assert mail.subject == f"20 Nov: {plain}"
+    assert mail.subject == f"20 Nov: New: {plain}"
     assert message["Subject"].strip() == mail.subject
     assert message["Bcc"] is None
     assert "<img" not in mail.html
@@ -308,7 +308,7 @@ def test_one_pin_does_not_mark_other_papers_as_pinned(ada):
 
     text, _ = bodies(compose.compose_digest(digest))
 
-    assert "the day's most discussed ones" in text
+    assert "new papers of the last two weeks" in text
     assert "for everybody" not in text
 
 
@@ -324,10 +324,10 @@ def test_trending_papers_have_their_own_heading(ada):
     text, html = bodies(mail)
 
     contents, _, papers = text.partition("-----")
-    assert "3. Paper called C Also trending: 4. Paper called D" in contents
-    assert papers.index("called C") < papers.index("ALSO TRENDING")
-    assert papers.index("ALSO TRENDING") < papers.index("called D")
-    assert html.count("Also trending") == 2
+    assert "3. Paper called C Also new: 4. Paper called D" in contents
+    assert papers.index("called C") < papers.index("ALSO NEW")
+    assert papers.index("ALSO NEW") < papers.index("called D")
+    assert html.count("Also new") == 2
     assert '<ol start="4"' in mail.html
 
 
@@ -346,8 +346,8 @@ def test_comments_are_shown_without_votes(ada):
         compose.compose_digest(digest_of(ada, [make.paper(comments=2)]))
     )
 
-    assert "· 2 comments" in text
-    assert "· 2 comments" in html
+    assert "Trending: 2 comments" in text
+    assert "Trending: 2 comments" in html
 
 
 def test_votes_in_the_reason_are_not_repeated(ada):

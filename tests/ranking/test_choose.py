@@ -69,7 +69,7 @@ def test_each_reader_gets_a_digest_of_their_own(edition, ada):
     assert first.picks[0].interest == keyword.pk
     assert len(first.picks) == len(second.picks) == 10
     assert first.created_at == NOW
-    assert first.outcome == ""
+    assert first.outcome == Digest.Outcome.PENDING
 
 
 @pytest.mark.both
@@ -254,7 +254,8 @@ def test_a_pin_comes_also_to_who_wants_only_their_own(edition, ada):
 
 @pytest.mark.both
 @pytest.mark.parametrize(
-    ("note", "outcome", "reason"), [(False, "skipped", "nothing"), (True, "", "")]
+    ("note", "outcome", "reason"),
+    [(False, "skipped", "nothing"), (True, "pending", "")],
 )
 def test_a_day_without_a_match_is_silence_or_a_note(
     edition, ada, note, outcome, reason
@@ -351,7 +352,7 @@ def test_what_an_editor_does_counts_at_once(db, ada):
 def test_a_preview_of_wishes_stores_nothing(edition):
     search = Interest(kind="search", value="quantization of language models")
 
-    (first, why), *rest = choose.preview(edition, [search])
+    (first, why, _), *rest = choose.preview(edition, [search])
 
     assert first.paper.title == QUANTIZATION
     assert why is search
@@ -364,7 +365,7 @@ def test_a_preview_without_wishes_shows_what_trends(edition):
     found = choose.preview(edition, [], length=4)
 
     assert len(found) == 4
-    assert all(why is None for _, why in found)
+    assert all(why is None for _, why, _ in found)
 
 
 def test_a_preview_leaves_out_what_is_muted(edition):

@@ -10,7 +10,7 @@ from digest.ranking import clustering
 
 def near(axis, n, seed=0):
     """Unit rows around one axis, as the papers of one interest lie."""
-    rows = np.random.default_rng(seed).normal(0, 0.1, (n, 16))
+    rows = np.random.default_rng(seed).normal(0, 0.1, (n, 64))
     rows[:, axis] += 1
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 

@@ -73,7 +73,7 @@ def test_both_interests_of_a_reader_are_in_the_ten(readers):
     assert summary["ap"][0] > found["random"].summary()["ap"][0] + 0.2
 
 
-def test_papers_that_are_only_followed_say_nothing_of_the_candidates():
+def test_background_papers_do_not_change_the_scores_of_candidates(monkeypatch):
     """As in an edition, where the examples of readers are no candidates."""
     papers = [
         {"id": f"{theme}-{n}", "title": theme, "abstract": f"{text} sample{n}"}
@@ -84,12 +84,11 @@ def test_papers_that_are_only_followed_say_nothing_of_the_candidates():
         {"id": f"old-{n}", "title": "storks", "abstract": "quarks", "background": True}
         for n in range(9)
     ]
-    wish = InterestQuery("topic", "storks and quarks")
+    query, fit = InterestQuery("topic", "storks and quarks"), lsa.fit_lsa
 
     def relevance(recorded):
-        return RecordedPapers(
-            recorded, lambda texts: lsa.fit_lsa(texts[:36])
-        ).relevance([wish])
+        monkeypatch.setattr(lsa, "fit_lsa", lambda texts: fit(texts[:36]))
+        return RecordedPapers(recorded).match([query]).relevance
 
     before, after = relevance(papers), relevance(papers + old)
 

@@ -52,11 +52,11 @@ def test_the_interest_that_brought_a_paper_is_named_with_its_numbers(
 
     (part,) = found.parts
     assert part.interests == [word]
-    assert (part.weight, part.relevance, part.claim.match) == (1.0, 1.0, 10_000)
+    assert (part.weight, part.relevance, part.score.match) == (1.0, 1.0, 1_000_000)
     assert found.place == 1 + found.before
     assert found.pick.interest == word.pk
-    assert found.account.is_claimed
-    assert found.account.total == 10_000 + found.account.prior
+    assert found.score.is_match
+    assert found.score.total == 1_000_000 + found.score.trend_bonus
     assert found.breakdown == storks[0].breakdown
 
 
@@ -88,14 +88,14 @@ def test_papers_that_come_before_are_counted_among_those_that_may_come(
 
 def test_a_mute_that_reaches_is_told_from_one_that_pushes(edition, storks, ada):
     ada_mutes = follow(ada, "keyword", "wetlands", -1.0)
-    follow(ada, "keyword", "over part", -0.5)
+    follow(ada, "category", "cs", -0.5)
 
     found = explain(edition, ada, storks[1], NOW)
 
     reaches, pushes = found.parts
     assert reaches.interests == [ada_mutes]
     assert (reaches.mutes, pushes.mutes) == (True, False)
-    assert 0 < pushes.claim.push < reaches.claim.push == found.account.push
+    assert 0 < pushes.score.penalty < reaches.score.penalty == found.score.penalty
     assert found.place is None
 
 
@@ -107,8 +107,12 @@ def test_what_was_sent_and_what_was_said_are_told_apart(edition, storks, ada):
     hers = explain(edition, ada, storks[0], NOW)
     theirs = explain(edition, bea, storks[0], NOW)
 
-    assert (hers.was_sent, hers.stance, hers.place) == (True, None, None)
-    assert (theirs.was_sent, theirs.stance.weight, theirs.place) == (False, -1.0, None)
+    assert (hers.was_sent, hers.own_follow, hers.place) == (True, None, None)
+    assert (theirs.was_sent, theirs.own_follow.weight, theirs.place) == (
+        False,
+        -1.0,
+        None,
+    )
 
 
 def test_recalled_is_not_hidden_by_an_editor(edition, storks, ada):
@@ -135,8 +139,8 @@ def test_a_near_duplicate_says_of_which_pick(papers, ada):
     other = explain(edition, ada, found[None], NOW)
 
     assert set(found) == {1, None}
-    assert other.twin_place == 1
-    assert not other.circle_is_full
+    assert other.duplicate_place == 1
+    assert not other.author_group_is_full
 
 
 def test_a_fourth_paper_of_one_group_says_so(papers, ada):
@@ -149,8 +153,8 @@ def test_a_fourth_paper_of_one_group_says_so(papers, ada):
 
     found = [explain(edition, ada, one, NOW) for one in herons]
 
-    assert sorted(one.circle_is_full for one in found) == [False] * 3 + [True] * 2
-    assert all(one.place is None for one in found if one.circle_is_full)
+    assert sorted(one.author_group_is_full for one in found) == [False] * 3 + [True] * 2
+    assert all(one.place is None for one in found if one.author_group_is_full)
 
 
 def test_papers_that_were_opened_are_told_from_chosen_ones(edition, storks, ada):

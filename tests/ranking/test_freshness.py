@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from digest.ranking.selection import TREND_BONUS, Block, Slate, select
+from digest.ranking.selection import TREND_BONUS, Block, Matches, Slate, select
 from digest.ranking.trend import Attention, trend
 
 
@@ -15,7 +15,8 @@ def order(papers, relevance):
     none, ids = np.zeros(n, np.int64), np.arange(n)
     slate = Slate(ids, scores, none, none, none.astype(bool), ids, ids)
     block = Block(csr_matrix([[1.0]]), [[]], [n])
-    found = select(slate, np.array([relevance], np.float32), [0.9], block)
+    rows = np.array([relevance], np.float32)
+    found = select(slate, Matches(rows, np.ones((1, n), bool), [0.9]), block)
     return [choice.candidate for choice in found[0]]
 
 

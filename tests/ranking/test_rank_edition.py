@@ -236,7 +236,7 @@ def test_the_command_asks_for_papers_where_there_are_none():
 @pytest.fixture
 def settled(monkeypatch):
     """Forty papers of ten days ago: every second one by Bo, on storks, got votes."""
-    monkeypatch.setattr(attention_prior, "RATED", 20)
+    monkeypatch.setattr(attention_prior, "MIN_VOTED_PAPERS", 20)
     for number in range(40):
         loved = number % 2
         subject = "Storks cross the wetland" if loved else "Quarks in a dense lattice"
@@ -269,7 +269,7 @@ def test_papers_without_votes_are_ordered_by_what_may_be_expected_of_them(settle
 
 
 def test_nothing_is_expected_where_few_papers_have_votes(settled, monkeypatch):
-    monkeypatch.setattr(attention_prior, "RATED", 21)
+    monkeypatch.setattr(attention_prior, "MIN_VOTED_PAPERS", 21)
     paper = make.paper("Storks of the wetland", authors=["Bo"])
 
     edition = rank_edition.rank_edition(DAY, NOW)

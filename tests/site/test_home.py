@@ -31,10 +31,10 @@ def test_matches_and_trending_papers_have_separate_lists(client, edition):
     matches, heading, trending = page.partition("Also trending")
 
     assert "New for you" in matches
-    assert "Among the most promising" not in matches
+    assert "New in" not in matches
     assert "Trending: " not in matches
     assert heading
-    reasons = ("Trending: ", "Among the most promising")
+    reasons = ("Trending: ", "New in ")
     assert sum(map(trending.count, reasons)) == trending.count("<article") > 0
 
 
