@@ -62,7 +62,7 @@ def create_rows(rows=1):
         Follow.objects.create(subscriber=reader, interest=interest, weight=1)
         batch = make.batch(old, [reader], error=HOSTILE)
         pick = (old.candidates.get().pk, interest.pk)
-        digest = make.digest(batch, reader, [pick], provider_provider_detail=HOSTILE)
+        digest = make.digest(batch, reader, [pick], provider_detail=HOSTILE)
         Event.objects.create(
             source="sendgrid",
             key=f"event {number}",
