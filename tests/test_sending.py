@@ -73,7 +73,7 @@ def test_second_send_finishes_a_killed_one(readers, tmp_path):
     assert len(count_mails(tmp_path)) < READERS
 
     with start_send(tmp_path) as program:
-        assert "held elsewhere" in program.stdout.readline()
+        assert "Other workers" in program.stdout.readline()
         expire_leases()
         output = program.communicate(timeout=120)[0]
 

@@ -203,7 +203,7 @@ def test_reader_page_lists_follows_and_digests(staff, reader):
 
     assert "attention" in page
     assert "mutes" in page
-    assert "nothing relevant and new" in page
+    assert "nothing new that matches" in page
     assert "<img src=x" not in page
 
 
