@@ -14,7 +14,6 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from digest import follows
-from digest.cards import card
 from digest.ingest.sources import arxiv_calendar
 from digest.models import Candidate, Paper, Recall, Topic
 from digest.site import paper_rows
@@ -187,7 +186,7 @@ def list_context(
     page = pages.get_page(request.GET.get("page"))
     return {
         "page": page,
-        "cards": [card(paper) for paper in page],
+        "cards": [paper_rows.paper_card(paper) for paper in page],
         "withdrawn": Recall.objects.withdrawn_among(p.identifier for p in page),
         "filters": filters,
         "sort": sort,

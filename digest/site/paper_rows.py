@@ -6,7 +6,8 @@ from typing import Any
 
 from django.db.models import Exists, OuterRef
 
-from digest.models import Candidate, Edition, Interest, Pick
+from digest.cards import card
+from digest.models import Candidate, Edition, Interest, Paper, Pick
 from digest.ranking import choose
 from digest.reasons import Reason, explain_picks, load_names, reason_for
 
@@ -25,6 +26,12 @@ class PaperRow:
     @property
     def reason_has_votes(self) -> bool:
         return self.kind == "trend"
+
+
+def paper_card(paper: Paper) -> dict[str, Any]:
+    """Return the card of a paper with its unconverted text, which pages show with formulas."""
+    raw = {"title_raw": paper.title_raw, "abstract_raw": paper.abstract_raw}
+    return card(paper) | raw
 
 
 def newest_edition() -> Edition | None:

@@ -15,6 +15,7 @@ from digest.site.decorators import refuse_if
 from digest.site.errors import not_found
 from digest.site.home import search_query
 from digest.site.paper_lists import render_period
+from digest.site.paper_rows import paper_card
 from digest.site.periods import DAY, period_around
 from digest.site.request_limits import refuse_frequent_searches
 
@@ -37,7 +38,7 @@ def search_page(request: HttpRequest) -> HttpResponse:
     papers = [paper for paper, _ in search.search(q, limit=MAX_RESULTS)]
     context = {
         "q": q,
-        "cards": [card(paper) for paper in papers],
+        "cards": [paper_card(paper) for paper in papers],
         "withdrawn": Recall.objects.withdrawn_among(p.identifier for p in papers),
         "requested_interests": [f"search:{q}"] if q else [],
     }
@@ -59,7 +60,7 @@ def paper_page(request: HttpRequest, identifier: str) -> HttpResponse:
         "bibtex": format_bibtex(paper),
         "withdrawn": Recall.objects.withdrawn_among(p.identifier for p in shown),
         "related": [
-            (card(other), CO_READERSHIP_REASON if is_shared else "")
+            (paper_card(other), CO_READERSHIP_REASON if is_shared else "")
             for other, is_shared in related
         ],
     }

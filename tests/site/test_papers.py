@@ -105,6 +105,37 @@ def test_paper_page_shows_the_stored_fields_and_related_papers(client, edition):
     assert "Study 0 of sparse attention" in page.partition("Related papers")[2]
 
 
+FORMULA = r"Maps of $\mathbb{R}^n$ & <b>$\alpha_1$</b>"
+
+
+@pytest.mark.parametrize(
+    "path", ["/papers/2611.00001", "/papers/date/2026-11-20", "/papers?q=maps"]
+)
+def test_formulas_of_titles_are_mathml(client, db, path):
+    make.paper("Maps of R\u207f", identifier="2611.00001", title_raw=FORMULA)
+    embeddings.refresh()
+
+    page = body(client.get(path))
+
+    heading = re.search(r"<h[12]>.*?Maps of .*?</h[12]>", page)[0]
+    assert heading.count("<math") == 2
+    assert "<b>" not in heading
+    assert "&amp;" in heading
+    title = re.search("<title>.*?</title>", page)[0]
+    assert "<math" not in title
+
+
+@pytest.mark.parametrize("path", ["/papers/2611.00001", "/papers/date/2026-11-20"])
+def test_formulas_of_abstracts_are_mathml_beside_links(client, db, path):
+    text = FORMULA + ". See https://example.org/x. " + "More text. " * 60
+    make.paper("Maps", identifier="2611.00001", abstract_raw=text, abstract=text)
+
+    page = body(client.get(path))
+
+    assert page.count("<math") == 2
+    assert '<a href="https://example.org/x" rel="nofollow noopener">' in page
+
+
 def test_paper_page_labels_the_generated_summary_and_links_keywords(client, db):
     paper = make.paper(ai_summary="Bits <go>.", ai_keywords=["low-bit maps", "x&y"])
 
