@@ -9,6 +9,9 @@ import fcntl
 import functools
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import redis
 import structlog
@@ -24,6 +27,7 @@ BURST_S = 1.0
 MAX_SLEEP_S = 10.0
 # A longer block is a mistake: the next tick asks the provider again.
 MAX_BLOCK_S = 900.0
+STATE_BYTES = 40
 # A Redis that hangs must not outlast a lease.
 REDIS_TIMEOUT_S = 5
 
@@ -91,8 +95,15 @@ def connect_redis(url: str) -> "redis.Redis":
 # The same for one machine
 
 
+@dataclass
+class FileState:
+    """The content of the state file: when the next mail may be sent, in seconds since 1970."""
+
+    due: float
+
+
 def acquire_in_file(interval: float) -> float:
-    with LockedStateFile() as state:
+    with locked_state() as state:
         now = time.time()
         due = max(state.due, now - BURST_S)
         wait = max(due - now, 0.0)
@@ -102,20 +113,30 @@ def acquire_in_file(interval: float) -> float:
 
 
 def block_in_file(seconds: float) -> None:
-    with LockedStateFile() as state:
+    with locked_state() as state:
         state.due = max(state.due, time.time() + seconds)
 
 
-class LockedStateFile:
-    """The file with the time of the next mail, locked while it is read and changed."""
+@contextmanager
+def locked_state() -> Iterator[FileState]:
+    """Lock the state file while its content is read, changed and written."""
+    settings.VAR.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(settings.VAR / "next-mail", os.O_RDWR | os.O_CREAT, 0o600)
+    with os.fdopen(descriptor, "r+b", buffering=0) as file:  # closing unlocks it
+        fcntl.flock(file, fcntl.LOCK_EX)
+        state = FileState(parse_due(file.read(STATE_BYTES), time.time()))
+        yield state
+        os.pwrite(descriptor, f"{state.due:<{STATE_BYTES}.6f}".encode(), 0)
 
-    def __enter__(self) -> "LockedStateFile":
-        settings.VAR.mkdir(parents=True, exist_ok=True)
-        self.descriptor = os.open(settings.VAR / "next-mail", os.O_RDWR | os.O_CREAT)
-        fcntl.flock(self.descriptor, fcntl.LOCK_EX)
-        self.due = float(os.read(self.descriptor, 40) or 0)
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        os.pwrite(self.descriptor, f"{self.due:<40.6f}".encode(), 0)
-        os.close(self.descriptor)  # and with it the lock
+def parse_due(content: bytes, now: float) -> float:
+    """Parse the state; 0 for what no worker writes.
+
+    After a power cut the file may hold NUL bytes, and after a change of the clock a time
+    beyond any block.
+    """
+    try:
+        due = float(content)
+    except ValueError:
+        return 0.0
+    return due if due <= now + MAX_BLOCK_S else 0.0

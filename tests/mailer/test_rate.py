@@ -1,7 +1,10 @@
 """One pace for all workers, in Redis or in a file."""
 
+import contextlib
+import os
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -109,3 +112,50 @@ def test_an_exhausted_rate_limit_waits_until_its_reset():
     assert sendgrid.rate_limit_wait({}) == 0
     assert sendgrid.rate_limit_wait(none_left | {"X-RateLimit-Reset": "soon"}) == 0
     assert sendgrid.rate_limit_wait(none_left | {"X-RateLimit-Reset": "12"}) == 0
+
+
+TORN_CONTENTS = [
+    b"\0" * 40,
+    b"17951664",  # of 1795166400.000000: the beginning of a number
+    b"\xff" * 40,
+    b"17951\x00\x00\x00",
+    b"nan",
+    b"inf",
+    b"-inf",
+    b"1e300",
+    b"",
+    b"x" * 4000,
+]
+
+
+@pytest.mark.parametrize("content", TORN_CONTENTS, ids=range(len(TORN_CONTENTS)))
+def test_a_torn_state_file_delays_no_mail(settings, tmp_path, content):
+    settings.VAR, settings.REDIS_URL, settings.MAIL_RATE = tmp_path, "", 5
+    (tmp_path / "next-mail").write_bytes(content)
+
+    waits = [rate.acquire() for _ in range(7)]
+
+    assert waits[:5] == [0] * 5
+    assert 0 < waits[6] <= 0.2
+
+
+def test_a_state_file_written_by_a_fast_clock_blocks_no_longer_than_the_maximum(
+    settings, tmp_path
+):
+    settings.VAR, settings.REDIS_URL = tmp_path, ""
+    (tmp_path / "next-mail").write_text(str(time.time() + 86_400))
+
+    assert rate.acquire() <= rate.MAX_BLOCK_S
+
+
+def test_the_state_file_is_closed_after_an_exception(settings, tmp_path):
+    settings.VAR, settings.REDIS_URL = tmp_path, ""
+
+    with contextlib.suppress(ValueError), rate.locked_state():
+        raise ValueError
+
+    assert not [
+        descriptor
+        for descriptor in Path("/proc/self/fd").iterdir()
+        if os.path.realpath(descriptor) == str(tmp_path / "next-mail")
+    ]
