@@ -78,6 +78,10 @@ def redact(
                 rows.model._base_manager.filter(pk=pk).update(**{column: new_value})
 
 
+# A power cut may leave incomplete lines and NUL bytes between the others.
+FINGERPRINT = re.compile(r"\b[0-9a-f]{64}\b")
+
+
 def erasures_path() -> Path:
     return Path(settings.VAR) / "erasures.txt"
 
@@ -103,7 +107,7 @@ def repeat_erasures(paths: Iterable[Path]) -> int:
     """Delete the readers whom these lists name, as after a restore; return their number."""
     recorded: set[str] = set()
     for path in paths:
-        recorded.update(line.split()[-1] for line in path.read_text().splitlines())
+        recorded.update(FINGERPRINT.findall(path.read_text(errors="replace")))
     readers = Subscriber.objects.only("unsubscribe_key").iterator()
     ids = [reader.pk for reader in readers if fingerprint(reader) in recorded]
     for reader in Subscriber.objects.filter(pk__in=ids):

@@ -25,6 +25,23 @@ VISIBILITY_TIMEOUT_SECONDS = 3600
 # one byte of a header at a time.
 TASK_SOFT_LIMIT_SECONDS, TASK_HARD_LIMIT_SECONDS = 3000, 3300
 
+
+def filesystem_broker_settings() -> dict[str, Any]:
+    """Create the folders of the broker that replaces Redis, and return Celery's settings for it."""
+    folder = settings.VAR / "broker"
+    for name in ("queue", "control"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    return {
+        "broker_url": "filesystem://",
+        "broker_transport": "digest.filesystem_broker:Transport",
+        "broker_transport_options": {
+            "data_folder_in": str(folder / "queue"),
+            "data_folder_out": str(folder / "queue"),
+            "control_folder": str(folder / "control"),
+        },
+    }
+
+
 app = Celery("digest")
 app.conf.update(
     task_acks_late=True,
@@ -43,17 +60,7 @@ if settings.REDIS_URL:
         broker_transport_options={"visibility_timeout": VISIBILITY_TIMEOUT_SECONDS},
     )
 else:
-    folder = settings.VAR / "broker"
-    for name in ("queue", "control"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    app.conf.update(
-        broker_url="filesystem://",
-        broker_transport_options={
-            "data_folder_in": str(folder / "queue"),
-            "data_folder_out": str(folder / "queue"),
-            "control_folder": str(folder / "control"),
-        },
-    )
+    app.conf.update(filesystem_broker_settings())
 app.autodiscover_tasks()
 for starting in (beat_init, worker_init):
     starting.connect(exit_on_wrong_settings)

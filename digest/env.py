@@ -300,18 +300,38 @@ def load_secret(env: Environment, name: str, folder: Path) -> str:
     if secret := env.parse(name, "", parse_secret, hint):
         return secret
     path = folder / name
-    draft = path.with_name(f"{name}.{os.getpid()}")
     try:
         if not path.exists():
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            draft.touch(mode=0o600)
-            draft.write_text(secrets.token_urlsafe(50))
-            # link() is atomic and fails if the file exists: the first process wins.
-            with contextlib.suppress(FileExistsError):
-                os.link(draft, path)
-            draft.unlink()
-        return path.read_text()
+            store_new_secret(path)
+        return parse_secret(path.read_text(errors="replace"))
+    except (ValueError, IndexError):
+        hint = f"Restore the file from a backup, or set {name}. {DAMAGED_SECRET_HINTS[name]}"
+        env.add_problem(name, f"is stored in a damaged file: {path}.", hint)
     except OSError as error:
         hint = f"Set {name}, or set VAR_DIR to a folder that this user may write to."
         env.add_problem(name, f"cannot be stored: {error}.", hint)
-        return secrets.token_urlsafe(50)
+    return secrets.token_urlsafe(50)
+
+
+DAMAGED_SECRET_HINTS = {
+    "SECRET_KEY": "If you delete the file, staff must log in again.",
+    "SUPPRESSION_KEY": "If you delete the file, suppressed addresses are mailed again.",
+}
+
+
+def store_new_secret(path: Path) -> None:
+    """Generate a secret and store it, unless another process was first.
+
+    It is on the disk before it has its name: a power cut leaves it whole or absent.
+    """
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft.touch(mode=0o600)
+    with draft.open("w") as file:
+        file.write(secrets.token_urlsafe(50))
+        file.flush()
+        os.fsync(file.fileno())
+    # link() is atomic and fails if the file exists: the first process wins.
+    with contextlib.suppress(FileExistsError):
+        os.link(draft, path)
+    draft.unlink()

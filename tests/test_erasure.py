@@ -247,6 +247,17 @@ def test_repeating_without_a_list_erases_nobody(zoe, erasures_file):
     assert Subscriber.objects.filter(pk=zoe.pk).exists()
 
 
+def test_a_torn_list_of_erasures_is_repeated_as_far_as_it_is_readable(
+    zoe, erasures_file
+):
+    whole = f"2026-11-20T09:00:00+00:00 {erasure.fingerprint(zoe)}\n".encode()
+    erasures_file.write_bytes(b"\0" * 40 + b"\n\n" + whole + b"\xff 2026-11-2")
+
+    call_command("repeat_erasures", verbosity=0)
+
+    assert not Subscriber.objects.filter(pk=zoe.pk).exists()
+
+
 def test_erasures_of_another_machine_are_repeated_from_its_file(
     zoe, erasures_file, tmp_path
 ):

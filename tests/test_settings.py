@@ -154,6 +154,24 @@ def test_wrong_value_is_reported_with_a_hint(monkeypatch, name, value):
     assert all(message.hint for message in about_setting)
 
 
+@pytest.mark.parametrize("name", ["SECRET_KEY", "SUPPRESSION_KEY"])
+@pytest.mark.parametrize("content", [b"", b"\0" * 67, b"\xff\xfe", b"half\0\0"])
+def test_a_damaged_secret_file_is_reported_and_kept(
+    monkeypatch, tmp_path, name, content
+):
+    path = tmp_path / "secrets" / name
+    path.parent.mkdir()
+    path.write_bytes(content)
+    monkeypatch.delenv(name, raising=False)
+
+    messages = problems_with(monkeypatch, VAR_DIR=str(tmp_path))
+
+    (message,) = [m for m in messages if "damaged file" in m.msg]
+    assert message.msg.startswith(name)
+    assert "backup" in message.hint
+    assert path.read_bytes() == content
+
+
 def test_working_values_are_not_reported(monkeypatch, tmp_path):
     monkeypatch.delenv("DJANGO_ALLOW_ASYNC_UNSAFE")  # set for Playwright
 
