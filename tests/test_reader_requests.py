@@ -45,7 +45,7 @@ def test_papers_of_a_list_choose_new_ones_and_are_named_as_the_reason(
     from digest.ingest.reader_requests import reading_lists
 
     old = paper(1, today() - timedelta(days=700))
-    arxiv.known = [
+    arxiv.papers = [
         type(old)(
             **{
                 **vars(old),
@@ -82,7 +82,7 @@ def test_a_reader_brings_a_library_and_a_paper_that_an_editor_approves(
 ):
     settings.READER_SUBMISSIONS = True
     old, new = paper(1, today() - timedelta(days=700)), paper(2, today(), "math.GT")
-    arxiv.known = [old, new]
+    arxiv.papers = [old, new]
     key = Link.issue(ada, Link.Purpose.PREFERENCES, timezone.now()).key
     preferences = f"{live_server.url}/preferences/{key}"
 

@@ -202,7 +202,7 @@ def test_a_run_that_failed_says_what_happens_next(room):
 
 
 def test_a_submitted_paper_is_fetched(room, sources, eager):
-    sources.known = [paper(7, DAY)]
+    sources.papers = [paper(7, DAY)]
 
     answer = room.post(reverse(SUBMIT), {"paper": "arXiv:2611.20007"}, follow=True)
 

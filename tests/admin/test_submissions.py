@@ -45,7 +45,7 @@ def editor(client):
 def arxiv(httpserver, settings, monkeypatch, eager):
     monkeypatch.setattr("digest.ingest.sources.throttle.MIN_REQUEST_GAP_S", 0.0)
     sources = Sources(httpserver, settings)
-    sources.known = [YOUNG]
+    sources.papers = [YOUNG]
     return sources
 
 
@@ -173,7 +173,7 @@ def test_what_is_too_old_by_now_is_declined_instead(room, arxiv, waiting):
 
     waiting.refresh_from_db()
     assert waiting.state == "declined"
-    assert not arxiv.asked["api"]
+    assert not arxiv.requests["api"]
 
 
 def test_those_that_wait_come_first_and_the_list_says_how_many_asked(

@@ -1,7 +1,7 @@
-"""arXiv and Hugging Face on loopback: feeds, OAI-PMH, API, daily lists, and their faults.
+"""Fake arXiv and Hugging Face on loopback: feeds, OAI-PMH, API and daily lists.
 
-The structure is the recorded one, the papers are invented. A test sets what is to be
-told and switches faults on; the base-URL settings point the product here.
+The structure is the recorded one, the papers are invented. A test sets the papers and
+the faults of each endpoint; the URL settings lead to this server.
 """
 
 import html
@@ -48,75 +48,80 @@ class Record:
 
 
 class Sources:
-    """What the sources tell now. `faults[road]` are answers given before the true one."""
+    """The papers of each endpoint; `faults[endpoint]` are answers before the true one."""
 
     def __init__(self, server, settings):
-        self.day, self.announced = date(2026, 11, 20), []
-        self.records, self.page = [], 3
-        self.known, self.lists = [], {}
+        self.feed_day, self.announced = date(2026, 11, 20), []
+        self.records, self.page_size = [], 3
+        self.papers, self.daily_lists = [], {}
         self.faults = defaultdict(list)
-        self.asked = defaultdict(list)
-        self.etag, self.body = "", b""  # a whole feed instead of what is announced
-        self.serve(server)
+        self.requests = defaultdict(list)
+        self.etag, self.feed_body = "", b""  # a whole feed instead of `announced`
+        self.add_endpoints(server)
         settings.ARXIV_FEED_URL = server.url_for("/atom")
         settings.ARXIV_OAI_URL = server.url_for("/oai")
         settings.ARXIV_API_URL = server.url_for("/query")
         settings.HUGGINGFACE_URL = server.url_for("")
         settings.ARXIV_CATEGORIES = ["cs.AI", "cs.LG"]
 
-    def serve(self, server):
-        roads = {
-            "feed": (re.compile("^/atom/"), self.feed),
-            "oai": ("/oai", self.oai),
-            "api": ("/query", self.api),
-            "daily": ("/api/daily_papers", self.daily),
+    def add_endpoints(self, server):
+        endpoints = {
+            "feed": (re.compile("^/atom/"), self.answer_feed),
+            "oai": ("/oai", self.answer_oai),
+            "api": ("/query", self.answer_api),
+            "daily": ("/api/daily_papers", self.answer_daily),
         }
-        for road, (path, tell) in roads.items():
-            server.expect_request(path).respond_with_handler(self.road(road, tell))
+        for name, (path, answer) in endpoints.items():
+            handler = self.with_faults(name, answer)
+            server.expect_request(path).respond_with_handler(handler)
 
-    def road(self, name, tell):
-        def answer(request: Request) -> Response:
-            self.asked[name].append(request)
+    def with_faults(self, name, answer):
+        def handle(request: Request) -> Response:
+            self.requests[name].append(request)
             if self.faults[name]:
                 fault = self.faults[name].pop(0)
-                return fault if isinstance(fault, Response) else fault(tell(request))
-            return tell(request)
+                is_answer = isinstance(fault, Response)
+                return fault if is_answer else fault(answer(request))
+            return answer(request)
 
-        return answer
+        return handle
 
-    def feed(self, request):
+    def answer_feed(self, request):
         if self.etag and request.headers.get("If-None-Match") == self.etag:
             return Response(status=304)
-        body = self.body or documents.write_atom_feed(self.announced, self.day)
+        body = self.feed_body or documents.write_atom_feed(
+            self.announced, self.feed_day
+        )
         return Response(body, headers={"ETag": self.etag} if self.etag else {})
 
-    def daily(self, request):
-        return Response(self.lists.get(request.args["date"], b"[]"))
+    def answer_daily(self, request):
+        return Response(self.daily_lists.get(request.args["date"], b"[]"))
 
-    def api(self, request):
-        wanted = request.args["id_list"].split(",")
-        found = [one for one in self.known if one.identifier in wanted]
-        return Response(api_answer(found))
+    def answer_api(self, request):
+        identifiers = request.args["id_list"].split(",")
+        return Response(
+            api_answer([p for p in self.papers if p.identifier in identifiers])
+        )
 
-    def oai(self, request):
-        """Records by window and set, `page` of them at a time; tokens name all of it."""
+    def answer_oai(self, request):
+        """Answer a page of records by window and set; the token holds all of it."""
         token = request.args.get("resumptionToken", "")
-        asked = token.split("|") if token else [*self.window(request), "0"]
-        first, last, part, cursor = *asked[:3], int(asked[3])
-        found = [one for one in self.records if within(one, first, last, part)]
-        if not found:
+        first, last, set_spec, cursor = (
+            token.split("|")
+            if token
+            else [*(request.args.get(n, "") for n in ("from", "until", "set")), "0"]
+        )
+        start = int(cursor)
+        end = start + self.page_size
+        records = [r for r in self.records if is_selected(r, first, last, set_spec)]
+        if not records:
             return Response(oai_error("noRecordsMatch"))
-        more = cursor + self.page < len(found)
-        goes_on = f"{first}|{last}|{part}|{cursor + self.page}" if more else ""
-        here = found[cursor : cursor + self.page]
-        return Response(oai_page(here, goes_on, cursor, len(found)))
-
-    def window(self, request):
-        return [request.args.get(name, "") for name in ("from", "until", "set")]
+        next_token = f"{first}|{last}|{set_spec}|{end}" if end < len(records) else ""
+        return Response(oai_page(records[start:end], next_token, start, len(records)))
 
 
-def within(record, first, last, part):
-    archive = part.rpartition(":")[2]
+def is_selected(record, first, last, set_spec):
+    archive = set_spec.rpartition(":")[2]
     return (
         (not first or record.stamp.isoformat() >= first)
         and (not last or record.stamp.isoformat() <= last)
@@ -171,7 +176,7 @@ def oai_record(record):
 def oai_error(code):
     return (
         '<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/">'
-        f'<error code="{code}">said so</error></OAI-PMH>'
+        f'<error code="{code}">message</error></OAI-PMH>'
     )
 
 
@@ -193,7 +198,7 @@ def api_answer(listings):
     )
 
 
-# Faults: answers instead of the true one, or what becomes of it on the way.
+# Faults: answers instead of the true one, or changes of it.
 
 
 def busy(status=503, after=None):
@@ -209,7 +214,7 @@ BOMB = Response(
     '<?xml version="1.0"?><!DOCTYPE f [<!ENTITY a "aaaaaaaaaa">'
     '<!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]><feed>&b;</feed>'
 )
-STRANGER = Response(
+EXTERNAL_ENTITY = Response(
     '<!DOCTYPE feed [<!ENTITY x SYSTEM "file:///etc/hostname">]><feed>&x;</feed>'
 )
 
@@ -219,7 +224,7 @@ def cut(answer):
 
 
 def in_latin(answer):
-    """Its declaration says UTF-8."""
+    """Encode in Latin-1 what is declared as UTF-8."""
     text = answer.get_data().decode().replace("Invented", "Erfundenes für")
     return Response(text.encode("latin-1"))
 

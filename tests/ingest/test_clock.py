@@ -41,8 +41,10 @@ def test_every_announced_day_comes_in_its_first_hour_whatever_the_clocks_do(
     ]
 
     for now in looks:
-        sources.day = now.astimezone(EASTERN).date()
-        sources.announced = batch(sources.day, 2) if sources.day in full else []
+        sources.feed_day = now.astimezone(EASTERN).date()
+        sources.announced = (
+            batch(sources.feed_day, 2) if sources.feed_day in full else []
+        )
         run_source.poll_feed(now)
 
     came = dict(Paper.objects.values_list("announced_on", "created_at"))
@@ -132,7 +134,7 @@ def test_failures_of_a_time_to_come_hold_up_no_paper_that_a_reader_waits_for(
     ada, sources
 ):
     listed, submitted = batch(DAY, 2)
-    sources.known = [listed, submitted]
+    sources.papers = [listed, submitted]
     ahead(state="failed", kind="pending_papers")
     ahead(state="failed", kind="paper", paper_identifier=submitted.identifier)
     pending_papers.request_papers(ada, [listed.identifier], NOW)

@@ -48,7 +48,7 @@ def test_where_both_agree_the_run_says_so(told):
         "cs",
         DAY,
     )
-    assert "until" not in told.asked["oai"][0].args
+    assert "until" not in told.requests["oai"][0].args
 
 
 def test_what_the_feed_missed_is_announced_and_counted(told):
@@ -266,7 +266,7 @@ def test_one_check_a_day_is_enough(told):
     run_daily_check(MORNING)
 
     assert run_daily_check(MORNING + HOUR) == []
-    assert len(told.asked["oai"]) == 3
+    assert len(told.requests["oai"]) == 3
 
 
 def test_the_next_check_begins_on_the_day_of_the_last(told):

@@ -30,7 +30,7 @@ def live(sources, settings, days, categories):
     settings.ARXIV_CATEGORIES = categories
     said, before = {}, b""
     for number, (day, document) in enumerate(days):
-        sources.body = document
+        sources.feed_body = document
         midnight = arxiv_calendar.feed_rebuilt_at(day)
         if day.weekday() >= 5:
             assert run_source.poll_feed(midnight) == []
@@ -136,7 +136,7 @@ def test_papers_that_the_feeds_of_eighteen_days_lack_are_announced_on_their_day(
 ):
     """Each seventh new paper is left out, and on one day all of them."""
     settings.ARXIV_CATEGORIES = ["cs.CV"]
-    sources.page = 400
+    sources.page_size = 400
     days = recorded("raw_daily_wanzhouliu*")
     silent = date(2026, 4, 28)
     first, lost = {}, set()
@@ -149,7 +149,7 @@ def test_papers_that_the_feeds_of_eighteen_days_lack_are_announced_on_their_day(
         missing = {one.identifier for one in (fresh if day == silent else fresh[::7])}
         lost |= missing
         sources.records += [Record(submitted(one, day), day) for one in fresh]
-        sources.day = day
+        sources.feed_day = day
         kept = [] if day == silent else told
         sources.announced = [one for one in kept if one.identifier not in missing]
         for hour in (0, 3):

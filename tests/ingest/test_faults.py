@@ -20,7 +20,7 @@ from tests.ingest import recorded
 from tests.ingest.fake_sources import (
     BOMB,
     CAPTCHA,
-    STRANGER,
+    EXTERNAL_ENTITY,
     Response,
     batch,
     busy,
@@ -58,7 +58,7 @@ def test_a_fault_that_passes_costs_an_attempt_and_no_paper(told, fault, asked):
     (run,) = run_source.ingest_feed(NOW)
 
     assert (run.state, run.new) == ("done", 8)
-    assert len(told.asked["feed"]) == asked
+    assert len(told.requests["feed"]) == asked
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_fault_that_passes_costs_an_attempt_and_no_paper(told, fault, asked):
         (cut, "cut or broken at line"),
         (in_latin, "cut or broken at line"),
         (BOMB, "not safe to read"),
-        (STRANGER, "not safe to read"),
+        (EXTERNAL_ENTITY, "not safe to read"),
         (Response(b""), "cut or broken"),
     ],
 )
@@ -93,7 +93,7 @@ def test_what_asking_again_cannot_mend_is_asked_once(told, fault):
 
     run_source.ingest_feed(NOW)
 
-    assert len(told.asked["feed"]) == 1
+    assert len(told.requests["feed"]) == 1
 
 
 def test_a_page_to_log_in_is_called_one_by_hugging_face_s_road_too(told):
@@ -106,10 +106,10 @@ def test_a_page_to_log_in_is_called_one_by_hugging_face_s_road_too(told):
 
 def test_a_feed_of_a_day_to_come_is_refused_for_it_would_hide_today(told):
     tomorrow, later = DAY + timedelta(days=1), DAY + timedelta(days=2)
-    told.day = later
+    told.feed_day = later
 
     (refused,) = run_source.ingest_feed(NOW)
-    told.day = tomorrow  # its clock may be ahead a little
+    told.feed_day = tomorrow  # its clock may be ahead a little
     (taken,) = run_source.ingest_feed(NOW)
 
     assert (refused.state, taken.new) == ("failed", 8)
@@ -118,7 +118,9 @@ def test_a_feed_of_a_day_to_come_is_refused_for_it_would_hide_today(told):
 
 def test_a_list_with_one_paper_of_a_day_to_come_is_refused(told):
     document = recorded.DAY_2026.read_bytes()
-    told.lists[f"{DAY}"] = document.replace(b'DailyAt": "2026', b'DailyAt": "2199', 1)
+    told.daily_lists[f"{DAY}"] = document.replace(
+        b'DailyAt": "2026', b'DailyAt": "2199', 1
+    )
 
     run = run_source.ingest_huggingface_day(DAY, NOW)
 
@@ -210,7 +212,7 @@ def test_in_file_doubles_and_versions_are_one_paper(told):
 
 def test_one_failing_source_does_not_stop_the_other(told):
     told.faults["feed"] = [CAPTCHA]
-    told.lists[f"{DAY}"] = recorded.DAY_2026.read_bytes()
+    told.daily_lists[f"{DAY}"] = recorded.DAY_2026.read_bytes()
 
     runs = run_source.ingest_all_sources(NOW)
 
@@ -224,17 +226,17 @@ def test_we_leave_an_address_to_write_to(told, settings):
 
     run_source.ingest_feed(NOW)
 
-    name = told.asked["feed"][0].headers["User-Agent"]
+    name = told.requests["feed"][0].headers["User-Agent"]
     assert "mailto:round@papers.example" in name
     assert settings.SITE_URL in name
 
 
 def test_hugging_face_votes_are_measured_for_two_weeks_and_grow(sources, db):
     document = recorded.DAY_2026.read_bytes()
-    sources.lists[f"{DAY}"] = document
+    sources.daily_lists[f"{DAY}"] = document
     run_source.ingest_attention(NOW)
     votes = re.compile(rb'"upvotes": ?(\d+)')
-    sources.lists[f"{DAY}"] = votes.sub(
+    sources.daily_lists[f"{DAY}"] = votes.sub(
         lambda found: b'"upvotes": %d' % (int(found[1]) + 20), document
     )
 
@@ -250,7 +252,7 @@ def test_hugging_face_votes_are_measured_for_two_weeks_and_grow(sources, db):
 
 
 def test_what_a_machine_wrote_of_a_paper_is_kept_as_such(sources, db):
-    sources.lists[f"{DAY}"] = recorded.DAY_2026.read_bytes()
+    sources.daily_lists[f"{DAY}"] = recorded.DAY_2026.read_bytes()
 
     run_source.ingest_huggingface_day(DAY, NOW)
 

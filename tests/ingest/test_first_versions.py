@@ -28,12 +28,12 @@ def replaced(sources):
     ]
     sources.records = [Record(one, DAY) for one in batch(DAY, 5)]
     sources.records.append(Record(replace(first, version=2), DAY))
-    sources.page = 100
+    sources.page_size = 100
     return first
 
 
 def read_feed(sources):
-    sources.day = DAY
+    sources.feed_day = DAY
     run_source.ingest_feed(MORNING)
     assert Paper.objects.get(version=2).announce_type == "replace"
 

@@ -46,7 +46,7 @@ def dead():
 
 
 def test_a_paper_whose_task_was_lost_is_fetched(sources, now):
-    sources.known = [paper(7, DAY)]
+    sources.papers = [paper(7, DAY)]
     waiting = run_source.create_paper_run("2611.20007", now - 11 * MINUTE)
 
     (run,) = rerun.resume_abandoned(now)
@@ -68,18 +68,18 @@ def test_a_paper_that_another_worker_has_just_taken_up_is_left_to_it(sources, no
     IngestRun.objects.update(heartbeat_at=now)
 
     assert rerun.resume_abandoned(now) == []
-    assert not sources.asked["api"]
+    assert not sources.requests["api"]
 
 
 def test_two_workers_do_not_fetch_the_same_paper(sources, now):
-    sources.known = [paper(7, DAY)]
+    sources.papers = [paper(7, DAY)]
     run = run_source.create_paper_run("2611.20007", now - 11 * MINUTE)
     seen_by_another = IngestRun.objects.get(pk=run.pk)
 
     rerun._resume_run(run, now)
     rerun._resume_run(seen_by_another, now)
 
-    assert len(sources.asked["api"]) == 1
+    assert len(sources.requests["api"]) == 1
 
 
 def test_a_harvest_of_a_dead_worker_goes_on_at_its_page(sources, settings, now):
@@ -113,21 +113,21 @@ def test_a_harvest_that_lay_for_a_day_is_closed_with_its_reason(sources, setting
     left.refresh_from_db()
     assert (left.state, left.finished_at >= now) == ("failed", True)
     assert oai_harvest.WORKER_DIED in left.error
-    assert not sources.asked["oai"]
+    assert not sources.requests["oai"]
 
 
 def test_a_few_are_taken_up_at_a_time(sources, now, monkeypatch):
     monkeypatch.setattr(rerun, "MAX_RESUMED_RUNS", 2)
-    sources.known = batch(DAY, 3)
-    for one in sources.known:
+    sources.papers = batch(DAY, 3)
+    for one in sources.papers:
         run_source.create_paper_run(one.identifier, now - 11 * MINUTE)
 
     assert [len(rerun.resume_abandoned(now)) for _ in range(3)] == [2, 1, 0]
 
 
 def test_the_task_takes_up_and_ranks(sources, now):
-    sources.known = [paper(7, DAY)]
-    run_source.create_paper_run(sources.known[0].identifier, now - 11 * MINUTE)
+    sources.papers = [paper(7, DAY)]
+    run_source.create_paper_run(sources.papers[0].identifier, now - 11 * MINUTE)
 
     tasks.resume_abandoned_runs()
 
@@ -135,7 +135,7 @@ def test_the_task_takes_up_and_ranks(sources, now):
 
 
 def test_a_paper_that_waits_is_read_again_in_its_own_run(sources, now):
-    sources.known = [paper(7, DAY)]
+    sources.papers = [paper(7, DAY)]
     waiting = run_source.create_paper_run("2611.20007", now)
 
     (run,) = rerun.run_again(waiting, now)
@@ -167,7 +167,7 @@ def lists_of_readers(now):
 def test_what_readers_want_is_asked_for_again(sources, now):
     sources.faults["api"] = [busy(404)]
     (failed,) = lists_of_readers(now)
-    sources.known = [paper(7, DAY)]
+    sources.papers = [paper(7, DAY)]
 
     (run,) = rerun.run_again(failed, now)
 

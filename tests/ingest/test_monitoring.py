@@ -38,7 +38,7 @@ def test_a_sound_feed_needs_no_words_and_is_not_asked_for_again(sources):
 
     assert (run.state, run.new, run.note) == ("done", 8, "")
     assert run_source.poll_feed(MORNING) == []
-    assert len(sources.asked["feed"]) == 1
+    assert len(sources.requests["feed"]) == 1
 
 
 def test_an_empty_feed_on_an_expected_day_is_asked_for_until_papers_come(sources):
@@ -53,7 +53,7 @@ def test_an_empty_feed_on_an_expected_day_is_asked_for_until_papers_come(sources
 
 def test_on_a_weekend_nobody_is_asked(sources):
     assert run_source.poll_feed(SATURDAY) == []
-    assert not sources.asked["feed"]
+    assert not sources.requests["feed"]
 
 
 def test_an_empty_holiday_is_known_after_one_look(sources):
@@ -72,8 +72,8 @@ def test_a_feed_asked_for_by_hand_on_a_weekend_is_called_empty_as_expected(sourc
 
 
 def test_yesterdays_feed_is_called_late(sources):
-    sources.day = DAY - timedelta(days=1)
-    sources.announced = batch(sources.day)
+    sources.feed_day = DAY - timedelta(days=1)
+    sources.announced = batch(sources.feed_day)
 
     (run,) = run_source.poll_feed(MORNING)
 
@@ -94,9 +94,9 @@ def test_fridays_feed_on_a_weekend_is_as_expected(sources):
 
 def test_yesterdays_batch_behind_a_fresh_date_is_called_stale(sources):
     yesterday = DAY - timedelta(days=1)
-    sources.day, sources.announced = yesterday, batch(yesterday)
+    sources.feed_day, sources.announced = yesterday, batch(yesterday)
     run_source.ingest_feed(MORNING - timedelta(days=1))
-    sources.day = DAY  # the same papers, and a date that says today
+    sources.feed_day = DAY  # the same papers, and a date that says today
 
     (run,) = run_source.poll_feed(MORNING)
 
@@ -111,9 +111,9 @@ def test_yesterdays_batch_behind_a_fresh_date_is_called_stale(sources):
 def test_one_category_that_repeats_itself_is_named(sources):
     yesterday = DAY - timedelta(days=1)
     old = batch(yesterday, 6, "cs.AI")
-    sources.day, sources.announced = yesterday, old
+    sources.feed_day, sources.announced = yesterday, old
     run_source.ingest_feed(MORNING - timedelta(days=1))
-    sources.day, sources.announced = DAY, [*old, *batch(DAY, 6, "cs.LG")]
+    sources.feed_day, sources.announced = DAY, [*old, *batch(DAY, 6, "cs.LG")]
 
     (run,) = run_source.poll_feed(MORNING)
 
@@ -123,14 +123,14 @@ def test_one_category_that_repeats_itself_is_named(sources):
 def test_a_feed_whose_dates_contradict_each_other_is_of_the_newest_of_them(sources):
     yesterday = DAY - timedelta(days=1)
     old = batch(yesterday, 2)
-    sources.day, sources.announced = yesterday, old
+    sources.feed_day, sources.announced = yesterday, old
     run_source.ingest_feed(MORNING - timedelta(days=1))
     feeds = (
         documents.write_atom_feed(batch(DAY, 6), DAY),
         documents.write_atom_feed(old, yesterday),
     )
     entries = feeds[1][feeds[1].index(b"<entry>") : feeds[1].rindex(b"</feed>")]
-    sources.body = feeds[0].replace(b"<entry>", entries + b"<entry>", 1)
+    sources.feed_body = feeds[0].replace(b"<entry>", entries + b"<entry>", 1)
 
     (run,) = run_source.poll_feed(MORNING)
 
@@ -144,9 +144,9 @@ def test_a_category_that_the_feed_repeats_and_the_check_brings_is_not_asked_for(
 ):
     usual_days()
     old = batch(DAY - timedelta(days=1), 6, "cs.AI", first=300)
-    sources.day, sources.announced = DAY - timedelta(days=1), old
+    sources.feed_day, sources.announced = DAY - timedelta(days=1), old
     run_source.ingest_feed(MORNING - timedelta(days=1))
-    sources.day, sources.announced = DAY, [*old, *batch(DAY, 6, "cs.LG")]
+    sources.feed_day, sources.announced = DAY, [*old, *batch(DAY, 6, "cs.LG")]
     run_source.poll_feed(MORNING)
     before = monitoring.todays_feed_done(MORNING)
     sources.records = [Record(one, DAY) for one in batch(DAY, 6, "cs.AI", first=50)]
@@ -305,7 +305,7 @@ def test_a_feed_that_is_late_does_not_end_the_asking_whatever_else_is_here(
     sources, day
 ):
     make.paper(announced_on=DAY)
-    sources.day, sources.announced = day, batch(day)
+    sources.feed_day, sources.announced = day, batch(day)
 
     run_source.poll_feed(MORNING)
 
@@ -372,7 +372,7 @@ def test_an_unchanged_feed_is_not_sent_twice(sources):
     (third,) = run_source.ingest_feed(MORNING)
 
     assert (first.etag, second.note) == ('"one"', "not modified since the last time")
-    assert sources.asked["feed"][1].headers["If-None-Match"] == '"one"'
+    assert sources.requests["feed"][1].headers["If-None-Match"] == '"one"'
     assert (third.new, third.etag) == (8, '"two"')
 
 
@@ -382,7 +382,9 @@ def test_a_feed_that_stays_unchanged_is_never_sent_again(sources):
     runs = [run_source.ingest_feed(MORNING)[0] for _ in range(4)]
 
     assert [run.note for run in runs[1:]] == ["not modified since the last time"] * 3
-    asked = [request.headers.get("If-None-Match") for request in sources.asked["feed"]]
+    asked = [
+        request.headers.get("If-None-Match") for request in sources.requests["feed"]
+    ]
     assert asked == [None, *['"one"'] * 3]
 
 
@@ -396,7 +398,7 @@ def test_what_was_refused_is_asked_for_in_full_again(sources):
     run_source.ingest_feed(MORNING)
 
     assert refused.state == "failed"
-    assert "If-None-Match" not in sources.asked["feed"][1].headers
+    assert "If-None-Match" not in sources.requests["feed"][1].headers
 
 
 def test_the_task_ranks_once_the_papers_are_here(sources, monkeypatch):
@@ -408,7 +410,7 @@ def test_the_task_ranks_once_the_papers_are_here(sources, monkeypatch):
     tasks.ingest_announcements()
 
     assert Edition.objects.get(day=DAY).ranked_at == ranked
-    assert len(sources.asked["feed"]) == 1
+    assert len(sources.requests["feed"]) == 1
 
 
 def test_a_paper_of_a_day_to_come_does_not_hide_today(sources, monkeypatch):
@@ -425,7 +427,7 @@ def test_a_paper_of_a_day_to_come_does_not_hide_today(sources, monkeypatch):
 
 
 def test_a_paper_is_submitted_by_its_address(sources):
-    sources.known = [paper(7, DAY)]
+    sources.papers = [paper(7, DAY)]
 
     run = run_source.create_paper_run("https://arxiv.org/abs/2611.20007v1", NOW)
     run_source.fetch_paper(run, NOW)
@@ -453,7 +455,7 @@ def test_words_are_no_paper():
 
 @pytest.mark.parametrize("road", ["feed", "daily", "oai", "api", "file"])
 def test_any_run_can_be_run_again(road, sources, tmp_path):
-    sources.known = sources.announced = batch(DAY, 1)
+    sources.papers = sources.announced = batch(DAY, 1)
     sources.faults[road] = [busy(404)]
     file = tmp_path / "late.json"
     first = {

@@ -116,14 +116,14 @@ def test_the_same_backfill_again_goes_on_at_the_page_that_failed(sources):
     announce(sources, DAY)
     sources.faults["oai"] = [lambda answer: answer, cut]
     (failed,) = backfill(DAY, NOW)
-    sources.asked.clear()
+    sources.requests.clear()
 
     (run,) = backfill(DAY, NOW)
 
     assert run.pk == failed.pk
     assert (run.state, run.pages, run.new, run.error) == ("done", 3, 8, "")
-    assert len(sources.asked["oai"]) == 2
-    assert "resumptionToken" in sources.asked["oai"][0].args
+    assert len(sources.requests["oai"]) == 2
+    assert "resumptionToken" in sources.requests["oai"][0].args
 
 
 def test_what_is_done_is_not_done_twice_unless_asked(sources):
@@ -172,13 +172,13 @@ def test_a_window_that_is_interrupted_is_kept_as_it_is_and_goes_on(sources):
     with pytest.raises(KeyboardInterrupt):
         backfill(DAY, NOW, report=interrupt)
     stopped = IngestRun.objects.get()
-    sources.asked.clear()
+    sources.requests.clear()
     (run,) = backfill(DAY, NOW)
 
     assert (stopped.state, stopped.pages, stopped.new) == ("failed", 1, 3)
     assert stopped.error == "interrupted: run it again to continue here"
     assert (run.pk, run.state, run.new) == (stopped.pk, "done", 8)
-    assert len(sources.asked["oai"]) == 2
+    assert len(sources.requests["oai"]) == 2
 
 
 def test_what_nobody_foresaw_stops_its_window_and_not_the_next(
@@ -242,7 +242,9 @@ def test_a_token_that_expired_begins_the_window_again_once(sources):
     (run,) = backfill(DAY, NOW)
 
     assert (run.state, run.records, Paper.objects.count()) == ("done", 8, 8)
-    asked = [one.args.get("resumptionToken", "")[-2:] for one in sources.asked["oai"]]
+    asked = [
+        one.args.get("resumptionToken", "")[-2:] for one in sources.requests["oai"]
+    ]
     assert asked == ["", "|3", "", "|3", "|6"]
 
 
@@ -255,7 +257,7 @@ def test_a_token_that_always_expires_is_given_up(sources):
 
     assert run.state == "failed"
     assert "badResumptionToken" in run.error
-    assert len(sources.asked["oai"]) == 4
+    assert len(sources.requests["oai"]) == 4
 
 
 def test_a_source_that_gives_the_same_page_for_ever_is_left(sources):
@@ -263,7 +265,7 @@ def test_a_source_that_gives_the_same_page_for_ever_is_left(sources):
     first = f"{DAY}|{DAY}|cs|3"
     again = Response(
         oai_error("x").replace(
-            '<error code="x">said so</error>',
+            '<error code="x">message</error>',
             f"<ListRecords><resumptionToken>{first}</resumptionToken></ListRecords>",
         )
     )
@@ -288,20 +290,20 @@ def test_a_source_that_leads_round_in_a_circle_is_left(sources):
 
     assert (run.state, run.pages, run.new) == ("failed", 2, 6)
     assert "page 3 leads back to page 2" in run.error
-    assert len(sources.asked["oai"]) == 3
+    assert len(sources.requests["oai"]) == 3
 
 
 def test_after_a_circle_the_window_begins_again(sources):
     announce(sources, DAY, size=12)
     sources.faults["oai"] = [lambda answer: answer] * 2 + [turned_back]
     backfill(DAY, NOW)
-    sources.asked.clear()
+    sources.requests.clear()
 
     (run,) = backfill(DAY, NOW + timedelta(hours=1))
 
     assert (run.state, run.pages, run.records, run.new) == ("done", 4, 12, 12)
     assert run.token_hashes == []
-    assert "resumptionToken" not in sources.asked["oai"][0].args
+    assert "resumptionToken" not in sources.requests["oai"][0].args
 
 
 def test_a_circle_is_known_though_the_worker_died_in_it(sources):
@@ -359,7 +361,7 @@ def test_a_source_that_does_not_answer_is_left_in_peace(sources):
     (run,) = backfill(date(2026, 11, 2), NOW)
 
     assert (run.state, run.failure) == ("failed", "unreachable")
-    assert len(sources.asked["oai"]) == http.MAX_ATTEMPTS
+    assert len(sources.requests["oai"]) == http.MAX_ATTEMPTS
 
 
 def test_a_window_that_another_worker_is_at_is_left_to_it(sources, settings):
@@ -378,7 +380,7 @@ def test_a_window_that_another_worker_is_at_is_left_to_it(sources, settings):
     (run,) = backfill(DAY, NOW)
 
     assert (run.pk, run.state) == (begun.pk, "running")
-    assert not sources.asked["oai"]
+    assert not sources.requests["oai"]
 
 
 def begun_by(name, settings):
@@ -421,7 +423,7 @@ def test_of_another_machines_worker_nobody_knows(sources, settings, place):
     (run,) = backfill(DAY, NOW)
 
     assert run.state == "running"
-    assert not sources.asked["oai"]
+    assert not sources.requests["oai"]
 
 
 def test_a_worker_that_lives_is_not_gone():
@@ -574,7 +576,7 @@ def test_a_harvest_that_is_killed_loses_and_doubles_nothing(
 ):
     """The next one, the same command or the worker's task, does not wait for the dead."""
     today = arxivs_today()
-    sources.page = 5
+    sources.page_size = 5
     sources.records = [Record(one, today) for one in batch(DAY, 60)]
     dead = threading.Event()
     as_it_is, late = (lambda page: page), lambda page: dead.wait(60) and page
@@ -596,7 +598,7 @@ def test_a_harvest_that_is_killed_loses_and_doubles_nothing(
         program.wait()
     dead.set()
     before = IngestRun.objects.get()
-    sources.asked.clear()
+    sources.requests.clear()
     then = {"backfill": by_hand, "sweep": SWEEP}[next_one]
     with processes.run_program(
         "tests.manage_without_pause", *then, log=log, **own
@@ -608,4 +610,4 @@ def test_a_harvest_that_is_killed_loses_and_doubles_nothing(
     assert (before.records, before.pages) == (20, 4)
     assert (run.records, run.new, run.pages) == (60, 60, 12)
     assert Paper.objects.count() == 60
-    assert len(sources.asked["oai"]) == 12 - before.pages
+    assert len(sources.requests["oai"]) == 12 - before.pages

@@ -118,8 +118,8 @@ def test_the_newest_whole_reading_is_the_newest_and_whole():
 
 def test_a_feed_is_still_asked_whether_it_changed(sources):
     long_ago = timedelta(days=100)
-    sources.etag, sources.day = '"one"', DAY - long_ago
-    sources.announced = batch(sources.day)
+    sources.etag, sources.feed_day = '"one"', DAY - long_ago
+    sources.announced = batch(sources.feed_day)
     run_source.ingest_feed(NOW - long_ago)
     IngestRun.objects.update(new=0)
     origin = IngestRun.objects.get().origin

@@ -63,7 +63,7 @@ def test_intro_offers_a_link_by_mail_and_a_sign_up(client, enabled, db):
 
 
 def test_submission_is_looked_up_and_waits_for_review(client, enabled, arxiv, url, ada):
-    arxiv.known = [NEW_PAPER]
+    arxiv.papers = [NEW_PAPER]
 
     page = client.post(
         url, {"paper": f"https://arxiv.org/abs/{NEW_PAPER.identifier}v1"}, follow=True
@@ -144,7 +144,7 @@ def test_readers_see_only_their_own_submissions(client, enabled, url, ada):
 
 
 def test_approved_paper_is_linked_once_it_is_stored(client, enabled, arxiv, url, ada):
-    arxiv.known = [NEW_PAPER]
+    arxiv.papers = [NEW_PAPER]
     client.post(url, {"paper": NEW_PAPER.identifier})
     submissions.approve_submission(Submission.objects.get(), timezone.now())
 

@@ -22,7 +22,7 @@ def names(listings):
 
 
 def asked(sources):
-    return [request.args["id_list"].split(",") for request in sources.asked["api"]]
+    return [request.args["id_list"].split(",") for request in sources.requests["api"]]
 
 
 def followed(reader):
@@ -32,7 +32,7 @@ def followed(reader):
 
 def test_wanted_papers_are_fetched_in_one_question_and_followed(ada, sources):
     dora = make.subscriber("dora@example.org")
-    sources.known = OLD[:3]
+    sources.papers = OLD[:3]
     pending_papers.request_papers(ada, names(OLD[:3]), NOW)
     pending_papers.request_papers(dora, names(OLD[1:2]), NOW)
 
@@ -50,11 +50,11 @@ def test_wanted_papers_are_fetched_in_one_question_and_followed(ada, sources):
 
 def test_nobody_is_asked_where_nothing_is_wanted(sources):
     assert pending_papers.fetch_pending(NOW) == []
-    assert not sources.asked["api"]
+    assert not sources.requests["api"]
 
 
 def test_many_are_fetched_a_hundred_at_a_time(ada, sources):
-    sources.known = OLD
+    sources.papers = OLD
     pending_papers.request_papers(ada, names(OLD), NOW)
 
     runs = pending_papers.fetch_pending(NOW)
@@ -66,7 +66,7 @@ def test_many_are_fetched_a_hundred_at_a_time(ada, sources):
 
 def test_one_turn_asks_a_bounded_number_of_questions(ada, sources, monkeypatch):
     monkeypatch.setattr(pending_papers, "MAX_REQUESTS_PER_TURN", 2)
-    sources.known = OLD
+    sources.papers = OLD
     pending_papers.request_papers(ada, names(OLD), NOW)
 
     assert len(pending_papers.fetch_pending(NOW)) == 2
@@ -76,7 +76,7 @@ def test_one_turn_asks_a_bounded_number_of_questions(ada, sources, monkeypatch):
 
 
 def test_what_arxiv_does_not_know_is_told_and_not_asked_for_again(ada, sources):
-    sources.known = OLD[:1]
+    sources.papers = OLD[:1]
     pending_papers.request_papers(ada, [OLD[0].identifier, "2501.00001"], NOW)
 
     pending_papers.fetch_pending(NOW)
@@ -91,7 +91,7 @@ def test_a_source_that_does_not_answer_loses_nothing_and_is_left_alone(
     ada, sources, fault
 ):
     sources.faults["api"] = [fault] * 3
-    sources.known = OLD
+    sources.papers = OLD
     pending_papers.request_papers(ada, names(OLD), NOW)
 
     (run,) = pending_papers.fetch_pending(NOW)
@@ -107,7 +107,7 @@ def test_a_source_that_does_not_answer_loses_nothing_and_is_left_alone(
 
 def test_after_a_question_that_failed_no_more_are_asked_in_this_turn(ada, sources):
     sources.faults["api"] = [lambda answer: answer, CAPTCHA]
-    sources.known = OLD
+    sources.papers = OLD
     pending_papers.request_papers(ada, names(OLD), NOW)
 
     done, failed = pending_papers.fetch_pending(NOW)
@@ -132,7 +132,7 @@ def test_a_paper_that_arrives_by_another_road_is_followed_without_asking(ada, so
     assert pending_papers.fetch_pending(NOW) == []
 
     assert followed(ada) == {"2611.95001"}
-    assert not sources.asked["api"]
+    assert not sources.requests["api"]
 
 
 def test_numbers_of_months_to_come_are_unknown_without_asking(ada, sources):
@@ -181,7 +181,7 @@ def test_wanting_twice_is_wanting_once(ada):
 def test_whoever_has_no_room_left_waits_for_nothing(ada, sources):
     for number in range(follows.MAX_EXAMPLE_PAPERS):
         ada.follows.create(interest=make.interest("paper", f"2601.{number:05}"))
-    sources.known = OLD[:1]
+    sources.papers = OLD[:1]
     pending_papers.request_papers(ada, names(OLD[:1]), NOW)
 
     pending_papers.fetch_pending(NOW)
@@ -208,7 +208,7 @@ def test_after_a_week_of_silence_a_paper_is_given_up_and_a_month_later_forgotten
 
 def test_an_odd_record_does_not_keep_back_the_others(ada, sources):
     odd = OLD[1]
-    sources.known = OLD[:3]
+    sources.papers = OLD[:3]
     sources.faults["api"] = [
         lambda answer: type(answer)(
             answer.get_data().replace(odd.title_raw.encode(), b"")
@@ -223,7 +223,7 @@ def test_an_odd_record_does_not_keep_back_the_others(ada, sources):
 
 
 def test_only_what_was_asked_for_is_taken_in(ada, sources, monkeypatch):
-    sources.known = OLD[:2]
+    sources.papers = OLD[:2]
     pending_papers.request_papers(ada, names(OLD[:1]), NOW)
     answer = arxiv_api.LookupResult((OLD[0], OLD[1]), frozenset())
     monkeypatch.setattr(arxiv_api, "look_up", lambda *_: answer)
@@ -235,7 +235,7 @@ def test_only_what_was_asked_for_is_taken_in(ada, sources, monkeypatch):
 
 def test_read_again_in_the_ledger_asks_for_what_is_still_wanted(ada, sources):
     sources.faults["api"] = [CAPTCHA]
-    sources.known = OLD[:1]
+    sources.papers = OLD[:1]
     pending_papers.request_papers(ada, names(OLD[:1]), NOW)
     pending_papers.fetch_pending(NOW)
 

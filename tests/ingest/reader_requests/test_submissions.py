@@ -113,7 +113,7 @@ def test_five_papers_a_day_are_enough_for_one_reader(ada):
 def test_what_was_submitted_is_described_for_the_editor_and_is_no_paper_yet(
     ada, sources
 ):
-    sources.known = [YOUNG]
+    sources.papers = [YOUNG]
     submit_paper(ada, YOUNG.identifier, NOW)
 
     assert submissions.look_up_submissions(NOW) == 1
@@ -132,8 +132,8 @@ def test_fourteen_days_after_its_announcement_a_paper_is_too_old(
     ada, sources, days, state
 ):
     now = datetime(2026, 11, 18, 12, tzinfo=UTC) + timedelta(days=days)
-    sources.known = [paper(1, date(2026, 11, 18))]
-    submit_paper(ada, sources.known[0].identifier, now)
+    sources.papers = [paper(1, date(2026, 11, 18))]
+    submit_paper(ada, sources.papers[0].identifier, now)
 
     submissions.look_up_submissions(now)
 
@@ -153,14 +153,14 @@ def test_what_arxiv_does_not_know_is_declined_with_the_reason(ada, sources):
 
 
 def test_of_several_each_is_described_as_it_is(ada, sources):
-    sources.known = [paper(number, DAY) for number in (1, 2, 3)]
-    for one in sources.known:
+    sources.papers = [paper(number, DAY) for number in (1, 2, 3)]
+    for one in sources.papers:
         submit_paper(ada, one.identifier, NOW)
 
     assert submissions.look_up_submissions(NOW) == 3
 
     told = dict(Submission.objects.values_list("identifier", "title"))
-    assert told == {one.identifier: one.title_raw for one in sources.known}
+    assert told == {one.identifier: one.title_raw for one in sources.papers}
 
 
 def test_what_a_short_answer_left_out_stays_to_be_looked_up(ada, sources):
@@ -170,7 +170,7 @@ def test_what_a_short_answer_left_out_stays_to_be_looked_up(ada, sources):
     def nothing_of_two(answer):
         return Response(re.sub(rb"<entry>.+</entry>", b"", of_two(answer).get_data()))
 
-    sources.known = [YOUNG]
+    sources.papers = [YOUNG]
     sources.faults["api"] = [of_two, *[nothing_of_two] * arxiv_api.MAX_EMPTY_ATTEMPTS]
     for identifier in (YOUNG.identifier, "2611.95009"):
         submit_paper(ada, identifier, NOW)
@@ -183,7 +183,7 @@ def test_what_a_short_answer_left_out_stays_to_be_looked_up(ada, sources):
 
 def test_while_arxiv_is_silent_it_stays_to_be_looked_up(ada, sources):
     sources.faults["api"] = [busy()] * 3
-    sources.known = [YOUNG]
+    sources.papers = [YOUNG]
     submit_paper(ada, YOUNG.identifier, NOW)
 
     assert submissions.look_up_submissions(NOW) == 0
@@ -198,11 +198,11 @@ def test_nobody_is_asked_where_nothing_was_submitted(sources):
 
     assert submissions.look_up_submissions(NOW) == 0
     assert submissions.fetch_approved(NOW) == []
-    assert not sources.asked["api"]
+    assert not sources.requests["api"]
 
 
 def test_an_approved_paper_is_brought_as_news_of_its_day(sources):
-    sources.known = [YOUNG]
+    sources.papers = [YOUNG]
     row = waiting(YOUNG.identifier)
 
     assert submissions.approve_submission(row, NOW)
@@ -215,7 +215,7 @@ def test_an_approved_paper_is_brought_as_news_of_its_day(sources):
 
 
 def test_an_approved_paper_that_a_list_had_brought_becomes_news(sources):
-    sources.known = [YOUNG]
+    sources.papers = [YOUNG]
     yesterday = NOW - timedelta(days=1)
     make.paper(identifier=YOUNG.identifier, announce_type="added", created_at=yesterday)
     submissions.approve_submission(waiting(YOUNG.identifier), NOW)
@@ -229,7 +229,7 @@ def test_fetching_an_approved_paper_is_tried_again_every_hour_while_it_is_young(
     sources,
 ):
     sources.faults["api"] = [busy()] * 6
-    sources.known = [YOUNG]
+    sources.papers = [YOUNG]
     submissions.approve_submission(waiting(YOUNG.identifier), NOW)
 
     states = [
@@ -273,7 +273,7 @@ def test_a_hundred_are_looked_up_at_once_and_the_others_after_them(sources):
     for _ in range(2):
         submissions.look_up_submissions(NOW)
 
-    asked = [one.args["id_list"].split(",") for one in sources.asked["api"]]
+    asked = [one.args["id_list"].split(",") for one in sources.requests["api"]]
     assert [len(names) for names in asked] == [100, 1]
 
 

@@ -85,8 +85,8 @@ def test_no_records_match_is_an_empty_page():
     ("code", "remedy"), [*arxiv_oai._REMEDIES.items(), ("invented", "try again later")]
 )
 def test_every_protocol_error_has_a_remedy(code, remedy):
-    with pytest.raises(SourceError, match=rf"{code} \(said so\): {remedy}"):
-        arxiv_oai.parse(error(code, " said\n so "))
+    with pytest.raises(SourceError, match=rf"{code} \(the message\): {remedy}"):
+        arxiv_oai.parse(error(code, "the\n message"))
 
 
 def test_expired_token_is_distinguished_from_other_errors():
