@@ -22,7 +22,6 @@ def canonical_address(email: str) -> str:
 
 
 def ascii_domain(domain: str) -> str:
-    """Return an international domain as punycode (IDNA 2008); other text unchanged."""
     try:
         return idna.encode(domain, uts46=True).decode().rstrip(".")
     except idna.IDNAError:

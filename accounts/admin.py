@@ -166,7 +166,6 @@ class SubscriberAdmin(LargeTableAdmin):
         verb: str,
         warning: str,
     ) -> HttpResponse:
-        """Render a confirmation page, whose button posts the action again with "sure"."""
         number = chosen.count()
         readers = "this reader" if number == 1 else f"these {number} readers"
         return render_page(

@@ -18,7 +18,6 @@ INLINER = css_inline.CSSInliner(keep_at_rules=True, load_remote_stylesheets=Fals
 
 
 def send_link(link: Link) -> None:
-    """Mail this link to the address it is for."""
     match link.purpose:
         case Link.Purpose.CONFIRM:
             path = reverse("confirm", args=[link.key])
@@ -55,7 +54,6 @@ def send_staff_password_link(user: User) -> None:
 
 
 def preferences_path(key: str) -> str:
-    """Return the path of the project's preferences page for a link key."""
     return resolve_url(settings.PREFERENCES_URL_NAME, key)
 
 
@@ -65,7 +63,6 @@ def block_context(link: Link) -> dict[str, str]:
 
 
 def send(name: str, to: str, path: str, **context: Any) -> None:
-    """Render emails/<name> and send it."""
     render_message(name, to, path, **context).send()
 
 

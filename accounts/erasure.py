@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
@@ -23,6 +24,8 @@ from django.utils import timezone
 
 from accounts.models import AccountMail, Subscriber
 from accounts.signals import erased, erasing
+
+log = structlog.get_logger(__name__)
 
 ERASED = "[erased]"
 
@@ -92,15 +95,20 @@ def fingerprint(subscriber: Subscriber) -> str:
 
 
 def record_erasure(subscriber: Subscriber, now: datetime) -> None:
-    """Append to the list before the row is deleted, so that a crash loses no erasure."""
+    """Append to the list before the row is deleted, so that a crash loses no erasure.
+
+    A list that cannot be written is logged: it must not keep a reader from being erased.
+    """
     line = f"{now.isoformat()} {fingerprint(subscriber)}\n"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    file = os.open(erasures_path(), flags, mode=0o600)
+    path = erasures_path()
     try:
-        os.write(file, line.encode())
-        os.fsync(file)
-    finally:
-        os.close(file)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        with open(os.open(path, flags, mode=0o600), "ab", buffering=0) as file:
+            file.write(line.encode())
+            os.fsync(file)
+    except OSError as error:
+        log.error("erasure not recorded", error=str(error), entry=line.strip())
 
 
 def repeat_erasures(paths: Iterable[Path]) -> int:

@@ -26,7 +26,6 @@ def request_signup(form: SubscribeForm, ip: IPAddress) -> None:
 
 
 def request_preferences_link(email: str, ip: IPAddress) -> None:
-    """Mail a link to the preferences of this address, if a reader has it."""
     if not rate_limits.hit_mailbox(email, ip):
         tasks.queue_mail(Kind.PREFERENCES, email)
 
@@ -101,7 +100,6 @@ def discard_pending_signup(email: str, reader: Subscriber) -> None:
 
 
 def block_address(link: Link, now: datetime) -> None:
-    """Suppress the address that this link was mailed to."""
     if link.purpose == Link.Purpose.ADDRESS:
         email = link.payload["email"]
     else:

@@ -238,7 +238,6 @@ class Subscriber(models.Model):
         return self.email
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Store the canonical address and its hash."""
         self.email = canonical_address(self.email)
         self.address_hash = address_hash(self.email)
         super().save(*args, **kwargs)
@@ -253,7 +252,6 @@ class Subscriber(models.Model):
         return self.note_when_empty and self.fill_mode == self.FillMode.FOLLOWED_ONLY
 
     def may_be_mailed(self, now: datetime) -> bool:
-        """Whether this reader is active, not paused at `now` and not suppressed."""
         return (
             Subscriber.objects.mailable(now)
             .not_suppressed()
@@ -326,7 +324,6 @@ class Link(models.Model):
     def issue(
         cls, subscriber: Subscriber, purpose: str, now: datetime, **payload: Any
     ) -> "Link":
-        """Create a link that is valid for its purpose's lifetime."""
         expires = now + cls.LIFETIMES[cls.Purpose(purpose)]
         return cls.objects.create(
             subscriber=subscriber,
@@ -406,7 +403,6 @@ class SuppressionQuerySet(models.QuerySet["Suppression"]):
         return not self.filter(address_hash=hashed).exists()
 
     def clearable(self, now: datetime) -> Self:
-        """Select the suppressions that a new opt-in clears."""
         return self.filter(
             reason__in=Suppression.CLEARABLE_REASONS,
             created_at__lte=now - Suppression.BOUNCE_COOLDOWN,

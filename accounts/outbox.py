@@ -101,5 +101,4 @@ def is_permanent(error: Exception) -> bool:
 
 
 def describe(error: Exception) -> str:
-    """Return the error's class and text without addresses."""
     return ADDRESS.sub("…", f"{type(error).__name__}: {error}")

@@ -74,7 +74,6 @@ def hit(group: str, value: str, limit: str) -> int:
 
 
 def clear(group: str, value: str, limit: str) -> None:
-    """Reset the count of the current window."""
     key, _ = window_key(group, value, PERIOD_SECONDS[limit.partition("/")[2]])
     caches["process"].delete(key)
     with contextlib.suppress(RedisError):
@@ -140,12 +139,10 @@ def network_of(address: IPAddress, prefixes: dict[int, int]) -> str:
 
 
 def client_network(request: HttpRequest) -> str:
-    """Return the visitor's customer network, the unit that limits count."""
     return network_of(client_ip(request), CUSTOMER_PREFIX)
 
 
 def hit_form(request: HttpRequest) -> int:
-    """Count a form posted from the visitor's network."""
     return hit("forms", client_network(request), FORMS_PER_NETWORK)
 
 

@@ -299,7 +299,6 @@ class EditorAdmin(UserAdmin, ModelAdmin):  # type: ignore[type-arg]
 
 
 def qr_code(text: str) -> str:
-    """Return a QR code as a data URI."""
     return str(segno.make(text).svg_data_uri(scale=4))
 
 

@@ -83,7 +83,6 @@ def verify_code(user: User, code: str) -> bool:
 
 
 def pending_device(user: User) -> TOTPDevice:
-    """Return the device that is being set up."""
     device, _ = TOTPDevice.objects.get_or_create(
         user=user, confirmed=False, defaults={"name": settings.SITE_NAME}
     )
@@ -165,7 +164,6 @@ class StaffAccessMiddleware:
 
 
 def mark_signed_in(request: HttpRequest | None, user: User, **_: object) -> None:
-    """Have the middleware set the cookie of a known browser."""
     if request:
         request.signed_in_account = user.email  # type: ignore[attr-defined]
 

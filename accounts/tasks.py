@@ -22,7 +22,6 @@ MAX_PURGED_READERS = 500
 
 
 def enqueue_on_commit(task: Any, *arguments: Any) -> None:
-    """Enqueue a task after commit (celery's types lack its methods)."""
     transaction.on_commit(partial(enqueue_or_run_inline, task, arguments))
 
 
@@ -39,7 +38,6 @@ def enqueue_or_run_inline(task: Any, arguments: tuple[Any, ...]) -> None:
 
 
 def run_in_thread(task: Any, arguments: tuple[Any, ...]) -> None:
-    """Run a task, log its exception, and close the thread's database connection."""
     try:
         task(*arguments)
     except Exception:

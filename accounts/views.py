@@ -88,7 +88,6 @@ def subscribe(request: HttpRequest) -> HttpResponse:
 @never_cache
 @allow_get_and_post
 def confirm(request: HttpRequest, key: str) -> HttpResponse:
-    """Confirm a sign-up and redirect to the preferences."""
     link, now = find_link(Link.Purpose.CONFIRM, key), timezone.now()
     if link is None:
         return render_page(request, "unknown_link", status=404)
@@ -150,7 +149,6 @@ def request_link(request: HttpRequest) -> HttpResponse:
 @never_cache
 @allow_get_and_post
 def confirm_address(request: HttpRequest, key: str) -> HttpResponse:
-    """Confirm a change of address."""
     link, now = find_link(Link.Purpose.ADDRESS, key), timezone.now()
     if link is None:
         return render_page(request, "unknown_link", status=404)

@@ -241,6 +241,24 @@ def test_erasures_are_repeated_after_a_restore(zoe, erasures_file):
     assert Subscriber.objects.filter(pk=same_id.pk).exists()
 
 
+def test_unwritable_list_is_logged_and_the_reader_is_erased(zoe, erasures_file, caplog):
+    erasures_file.mkdir()
+
+    zoe.delete()
+
+    assert not Subscriber.objects.filter(email=EMAIL).exists()
+    assert "erasure not recorded" in caplog.text
+    assert erasure.fingerprint(zoe) in caplog.text
+
+
+def test_list_is_created_with_its_folder(zoe, settings, tmp_path):
+    settings.VAR = tmp_path / "new"
+
+    zoe.delete()
+
+    assert (tmp_path / "new" / "erasures.txt").exists()
+
+
 def test_repeating_without_a_list_erases_nobody(zoe, erasures_file):
     call_command("repeat_erasures", verbosity=0)
 

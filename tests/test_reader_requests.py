@@ -143,7 +143,7 @@ def approve(page, site, new):
     page.get_by_role("link", name=new.identifier).click()
     page.get_by_text("ada@example.org").wait_for()
     page.get_by_role("button", name="Approve").click()
-    page.get_by_text("Approved: being fetched").wait_for()
+    page.get_by_text("Approved: the paper is being fetched").wait_for()
     assert Submission.objects.get().state == "approved"
 
 
