@@ -9,8 +9,10 @@ from django.conf import settings
 
 # Django logs the path of every page that fails, and these paths hold readers' keys.
 READER_KEYS = re.compile(
-    r"(/(?:preferences|digests|submit|d|confirm|unsubscribe|address|block|set-password)/)[\w-]{8,}"
+    r"(/(?:preferences|digests|submit|d|confirm|unsubscribe|address|block|set-password|mailbox)/)[\w-]{8,}"
 )
+# Mail servers name the recipients that they refuse; the domain stays for the operator.
+EMAIL_ADDRESSES = re.compile(r"[\w.+=~-]+@(?=[\w-]+(\.[\w-]+)+)")
 # The password of user:password@ in any URL.
 URL_PASSWORDS = re.compile(r"(\w://[^\s/:@]*:)[^\s/@]+(?=@)")
 SECRET_SETTINGS = ("SECRET_KEY", "SUPPRESSION_KEY", "SENDGRID_API_KEY")
@@ -46,4 +48,5 @@ class RedactingFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         text = self.secrets.sub("…", super().format(record))
-        return READER_KEYS.sub(r"\1…", URL_PASSWORDS.sub(r"\1…", text))
+        text = EMAIL_ADDRESSES.sub("…@", URL_PASSWORDS.sub(r"\1…", text))
+        return READER_KEYS.sub(r"\1…", text)

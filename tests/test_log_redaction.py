@@ -1,5 +1,8 @@
 """Logs hold no reader key, no secret of the installation and no password."""
 
+import importlib
+import inspect
+import io
 import logging
 import re
 import subprocess
@@ -7,10 +10,12 @@ import sys
 
 import pytest
 from django.conf import settings
+from django.db import OperationalError, connection
 
 import accounts.urls
 import digest.site.urls
 from digest import log_redaction
+from digest.celery import app
 from tests import processes
 from tests.conftest import ROOT
 
@@ -47,6 +52,96 @@ def test_the_key_of_every_page_is_redacted():
     for pattern in patterns:
         path = re.sub("<[a-z]+:key>", "AbCdEfGhIjKlMnOpQrStUv", f"/{pattern}")
         assert "AbCdEf" not in format_line("Not Found: %s", path), pattern
+
+
+KEY = "AbCdEfGhIjKlMnOpQrStUv"
+LEAK = f"{{'ada.l+x@example.org': (550, b'no such user')}} at /preferences/{KEY}/papers"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("{'ada@example.org': (550, b'x')}", "{'…@example.org': (550, b'x')}"),
+        ("to=<ada.l+x@mail.example.org>", "to=<…@mail.example.org>"),
+        ("a/b@c.example and no@domain", "…@c.example and no@domain"),
+        (f"/mailbox/2026-11-20-{KEY}.eml", "/mailbox/….eml"),
+    ],
+)
+def test_addresses_and_mailbox_names_are_redacted(text, line):
+    assert format_line(text) == line
+
+
+@pytest.fixture
+def log_lines():
+    """The text that the site's handler would write."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(log_redaction.RedactingFormatter())
+    logging.getLogger().addHandler(handler)
+    yield stream
+    logging.getLogger().removeHandler(handler)
+
+
+def fail_with_secrets(*_):
+    raise OperationalError(LEAK)
+
+
+def assert_redacted(text):
+    assert "OperationalError" in text
+    assert "ada" not in text
+    assert KEY not in text
+
+
+ROUTES = [
+    re.sub("<[a-z]+:(key|name)>", KEY, f"/{pattern.pattern}")
+    for module in (accounts.urls, digest.site.urls)
+    for pattern in module.urlpatterns
+]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "route", [r for r in ROUTES if KEY in r and "mailbox" not in r]
+)
+def test_failing_pages_log_no_key_and_no_address(client, log_lines, route, settings):
+    settings.READER_SUBMISSIONS = True
+    client.raise_request_exception = False
+    path = re.sub("<int:[a-z]+>", "1", re.sub("<slug:[a-z]+>", "less", route))
+
+    with connection.execute_wrapper(fail_with_secrets):
+        statuses = {client.get(path).status_code, client.post(path).status_code}
+
+    assert 500 in statuses
+    assert_redacted(log_lines.getvalue())
+
+
+app.loader.import_default_modules()
+TASKS = [
+    name for name in sorted(app.tasks) if name.startswith(("digest.", "accounts."))
+]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", TASKS)
+def test_failing_tasks_log_no_key_and_no_address(log_lines, name):
+    task = app.tasks[name]
+    required = inspect.signature(task.run).parameters
+
+    with connection.execute_wrapper(fail_with_secrets):
+        result = task.apply(args=["1"] * len(required), throw=False)
+
+    assert result.failed()
+    assert_redacted(log_lines.getvalue())
+
+
+def test_gunicorn_redacts_the_urls_of_failed_requests(monkeypatch):
+    handler = logging.StreamHandler(io.StringIO())
+    monkeypatch.setattr(logging.getLogger("gunicorn.error"), "handlers", [handler])
+
+    importlib.reload(importlib.import_module("digest.wsgi"))
+    logging.getLogger("gunicorn.error").error("Error handling request /d/%s", KEY)
+
+    assert handler.stream.getvalue() == "Error handling request /d/…\n"
 
 
 def test_passwords_in_urls_are_redacted():
