@@ -1,5 +1,6 @@
 """System checks of the settings: wrong values, and values that do not work together."""
 
+import json
 import os
 import sys
 from email.utils import parseaddr
@@ -10,11 +11,14 @@ from django.conf import settings
 from django.core.checks import (
     CheckMessage,
     Error,
+    Info,
     Tags,
     Warning,
     register,
     run_checks,
 )
+
+from digest.text.arxiv_categories import is_selected
 
 SETTINGS_TAG = "settings"
 # gunicorn stops instead of restarting a worker that exits with this status.
@@ -71,6 +75,28 @@ def check_embedding_files(**_: Any) -> list[CheckMessage]:
 def check_embedding_model(**_: Any) -> list[CheckMessage]:
     """Load the model, which takes a second."""
     return [] if check_embedding_files() else check_embedding_folder("load_folder")
+
+
+@register("topics")
+def check_topic_categories(**_: Any) -> list[CheckMessage]:
+    """Report shipped topics whose categories are not ingested."""
+    fixture = settings.ROOT / "digest" / "fixtures" / "topics.json"
+    unread = {}
+    for row in json.loads(fixture.read_text()):
+        names = row["fields"]["categories"]
+        missing = [
+            name for name in names if not is_selected(name, settings.ARXIV_CATEGORIES)
+        ]
+        if missing and len(missing) == len(names):
+            unread[row["fields"]["name"]] = missing
+    if not unread:
+        return []
+    listed = "; ".join(f"{name} ({', '.join(c)})" for name, c in unread.items())
+    hint = (
+        "Add a category of each to ARXIV_CATEGORIES, or unlist the topics in the admin."
+    )
+    text = f"Topics have no category that is ingested: {listed}."
+    return [Info(text, hint=hint, id="digest.I001")]
 
 
 def check_embedding_folder(

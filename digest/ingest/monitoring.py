@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from enum import StrEnum
 from itertools import chain, takewhile
 from math import exp
 from statistics import median
@@ -12,14 +13,15 @@ from django.conf import settings
 from django.db.models import Count, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
-from digest.ingest.sources import arxiv_calendar
+from digest.ingest.sources import arxiv_calendar, arxiv_oai
 from digest.ingest.sources.arxiv_calendar import Expected
 from digest.ingest.sources.listing import Listing, ParsedDocument
-from digest.models import IngestRun, Paper
+from digest.models import Follow, IngestRun, Interest, Paper
 from digest.models.papers import CANDIDATE_DAYS
 from digest.text.arxiv_categories import (
     archive_of,
     category_matcher,
+    is_selected,
     normalize_categories,
 )
 
@@ -39,14 +41,27 @@ LAGGING_PROBABILITY = 0.01
 # Even the days between holidays have more than this share of a usual day.
 MISSING_SHARE = 0.1
 MIN_DAYS_FOR_USUAL = 3  # announcement days needed to know the usual number
-# From Friday's check to Monday's, and one day more for a bad evening at arXiv.
-MAX_CHECK_AGE = timedelta(days=4)
-# Votes are read every two hours: this long without success is not one bad evening.
+# Gaps are searched for this far back; those beyond LOOK_BACK_DAYS are offered as a backfill.
+MAX_GAP_AGE_DAYS = 180
+# Votes are read every two hours. After a day without success the safety net is degraded,
+# after two days it is down; the same holds for announcement days without a daily check.
 MAX_ATTENTION_AGE = timedelta(hours=36)
+ATTENTION_DEGRADED_AGE = timedelta(days=1)
+ATTENTION_DOWN_AGE = timedelta(days=2)
+CHECK_DEGRADED_DAYS, CHECK_DOWN_DAYS = 1, 2
 # Pause after a round that arXiv refused with 429, doubled with each further one.
 MIN_BACKOFF = timedelta(minutes=30)
 MAX_BACKOFF = timedelta(hours=8)
+MAX_LISTED_CATEGORIES = 10
 CHECK_SUMMARY_PERIOD = timedelta(days=7)
+
+
+class Health(StrEnum):
+    """State of a safety net: the daily check, or the reading of votes."""
+
+    OK = "ok"
+    DEGRADED = "degraded"
+    DOWN = "down"
 
 
 @dataclass(frozen=True)
@@ -80,7 +95,28 @@ def missing_days(now: datetime) -> list[date]:
     whose announcement was never read.
     """
     last = arxiv_calendar.today(now)
-    first = last - timedelta(days=LOOK_BACK_DAYS)
+    return _days_without_papers(last - timedelta(days=LOOK_BACK_DAYS), last, now)
+
+
+def old_gaps(now: datetime) -> list[date]:
+    """List missing days that are too old for the automatic search, as after a long outage."""
+    today = arxiv_calendar.today(now)
+    first = today - timedelta(days=MAX_GAP_AGE_DAYS)
+    last = today - timedelta(days=LOOK_BACK_DAYS + 1)
+    return _days_without_papers(first, last, now)
+
+
+def empty_days(now: datetime) -> set[date]:
+    """Missing days on which arXiv's own feed was empty: perhaps unlisted holidays."""
+    return {
+        day
+        for day in missing_days(now)
+        if _feed_runs(day).filter(feed_state=FeedState.EMPTY).exists()
+        and not feed_had_todays_papers(day)
+    }
+
+
+def _days_without_papers(first: date, last: date, now: datetime) -> list[date]:
     start = record_start(first)
     if start is None:
         return []
@@ -248,22 +284,46 @@ def find_alarms(now: datetime) -> list[Alarm]:
     """List what an operator must know, oldest day first."""
     today = arxiv_calendar.today(now)
     alarms = (
+        _gap_alarms(now),
         _missing_alarms(now),
         _lagging_alarms(today, now),
         _attention_alarms(now),
         _check_alarms(now),
+        _category_alarms(today),
         _calendar_alarms(today),
     )
     return list(chain.from_iterable(alarms))
 
 
-def _missing_alarms(now: datetime) -> Iterator[Alarm]:
-    for day in missing_days(now):
+def _gap_alarms(now: datetime) -> Iterator[Alarm]:
+    days = old_gaps(now)
+    if days:
+        count = f"{len(days)} announcement day{'s' if len(days) > 1 else ''}"
         text = (
-            f"No papers of {day:%A, %d %B}, an announcement day of arXiv. "
-            "It is requested again automatically; see the latest failures below."
+            f"No papers of {count} between {days[0]:%d %B} and {days[-1]:%d %B}, before "
+            "the days that are searched automatically. "
+            f"Run: manage.py backfill --since {days[0]}"
         )
-        yield Alarm(day, text)
+        yield Alarm(days[0], text, "Gap")
+
+
+def _missing_alarms(now: datetime) -> Iterator[Alarm]:
+    empty = empty_days(now)
+    for day in missing_days(now):
+        name = f"{day:%A, %d %B}"
+        if day in empty:
+            text = (
+                f"arXiv's feed of {name} was empty, and the day is not on the list of "
+                "holidays. If arXiv announced nothing on the evening before, add that "
+                "evening to ARXIV_HOLIDAYS."
+            )
+            yield Alarm(day, text, "Empty")
+        else:
+            text = (
+                f"No papers of {name}, an announcement day of arXiv. "
+                "It is requested again automatically; see the latest failures below."
+            )
+            yield Alarm(day, text)
 
 
 def _lagging_alarms(today: date, now: datetime) -> Iterator[Alarm]:
@@ -276,11 +336,56 @@ def _lagging_alarms(today: date, now: datetime) -> Iterator[Alarm]:
         yield Alarm(today, text, "Lagging")
 
 
+def check_health(now: datetime) -> Health:
+    """State of the daily check, by announcement days since its last success."""
+    if not settings.ARXIV_OAI_URL:
+        return Health.OK
+    unchecked = max(
+        (_unchecked_days(set_spec, now) for set_spec in _checked_sets()), default=0
+    )
+    if unchecked >= CHECK_DOWN_DAYS:
+        return Health.DOWN
+    return Health.DEGRADED if unchecked >= CHECK_DEGRADED_DAYS else Health.OK
+
+
+def _checked_sets() -> list[str]:
+    return arxiv_oai.set_specs(normalize_categories(settings.ARXIV_CATEGORIES))
+
+
+def _unchecked_days(set_spec: str, now: datetime) -> int:
+    """Count announcement days that ended without a check since the last success.
+
+    A set that was never checked counts from its first attempt, else from the newest
+    check of another set; a site without any checks from its first run.
+    """
+    checks = IngestRun.objects.of_kind(Kind.DAILY_CHECK).filter(started_at__lte=now)
+    own = checks.filter(set_spec=set_spec)
+    arxiv = IngestRun.objects.filter(source="arxiv", started_at__lte=now)
+    since = (
+        own.done().newest_start()
+        or own.oldest_start()
+        or checks.done().newest_start()
+        or arxiv.oldest_start()
+        or now
+    )
+    days = arxiv_calendar.days_between(
+        arxiv_calendar.today(since) + timedelta(days=1), arxiv_calendar.today(now)
+    )
+    return sum(arxiv_calendar.is_overdue(day, now) for day in days)
+
+
+def attention_health(now: datetime) -> Health:
+    """State of the reading of votes; OK on a site that never read any."""
+    runs = IngestRun.objects.filter(source="huggingface", started_at__lte=now)
+    since = runs.done().newest_start() or runs.oldest_start() or now
+    if now - since > ATTENTION_DOWN_AGE:
+        return Health.DOWN
+    return Health.DEGRADED if now - since > ATTENTION_DEGRADED_AGE else Health.OK
+
+
 def _check_alarms(now: datetime) -> Iterator[Alarm]:
-    old = IngestRun.objects.filter(source="arxiv", started_at__lt=now - MAX_CHECK_AGE)
-    last = check_summary(now).last
-    is_late = last is None or last < now - MAX_CHECK_AGE
-    if settings.ARXIV_OAI_URL and is_late and old.exists():
+    if check_health(now) != Health.OK:
+        last = check_summary(now).last
         since = f"since {last:%d %B}" if last else "yet"
         text = (
             f"No daily check against OAI-PMH has succeeded {since}: "
@@ -290,11 +395,8 @@ def _check_alarms(now: datetime) -> Iterator[Alarm]:
 
 
 def _attention_alarms(now: datetime) -> Iterator[Alarm]:
-    """An alarm where votes were read once and have not been read for too long."""
-    runs = IngestRun.objects.filter(source="huggingface")
-    recent = runs.done().started_between(now - MAX_ATTENTION_AGE, now)
-    is_used = runs.filter(started_at__lt=now - MAX_ATTENTION_AGE).exists()
-    if is_used and not recent.exists():
+    if attention_health(now) != Health.OK:
+        runs = IngestRun.objects.filter(source="huggingface", started_at__lte=now)
         last = runs.done().newest_start()
         since = f"since {last:%d %B, %H:%M}" if last else "yet"
         text = (
@@ -304,13 +406,40 @@ def _attention_alarms(now: datetime) -> Iterator[Alarm]:
         yield Alarm(arxiv_calendar.today(now), text, "Stale")
 
 
+def unread_follows() -> list[tuple[str, int]]:
+    """Count readers by followed category that is not read, most readers first."""
+    follows = Follow.objects.filter(weight__gt=0, interest__kind=Interest.Kind.CATEGORY)
+    counts = follows.values_list("interest__value").annotate(Count("pk"))
+    unread = [(name, number) for name, number in counts if not is_read(name)]
+    return sorted(unread, key=lambda row: (-row[1], row[0]))
+
+
+def is_read(category: str) -> bool:
+    """Whether papers of a category, or of an archive, are ingested."""
+    return is_selected(category, settings.ARXIV_CATEGORIES)
+
+
+def _category_alarms(today: date) -> Iterator[Alarm]:
+    follows = unread_follows()
+    if follows:
+        counts = ", ".join(
+            f"{name} ({number} reader{'s' if number > 1 else ''})"
+            for name, number in follows[:MAX_LISTED_CATEGORIES]
+        )
+        text = (
+            f"Readers follow categories that are not ingested: {counts}. "
+            "Add them to ARXIV_CATEGORIES to include their papers."
+        )
+        yield Alarm(today, text, "Unread")
+
+
 def _calendar_alarms(today: date) -> Iterator[Alarm]:
     end = arxiv_calendar.holidays_known_until()
     if today > end - arxiv_calendar.HOLIDAY_LIST_NOTICE:
         text = (
-            f"arXiv's holidays are known until {end:%d %B %Y}: update, or add the next "
-            "year's to digest/ingest/sources/arxiv_calendar.py. Until then, days that "
-            "are holidays in other years raise no alarm."
+            f"arXiv's holidays are known until {end:%d %B %Y}: update, or set next year's "
+            "list as ARXIV_HOLIDAYS. Until then, days that are holidays in other years "
+            "raise no alarm."
         )
         yield Alarm(today, text, "Calendar")
 
@@ -362,6 +491,8 @@ def classify_feed(
 def _classify_empty_feed(
     day: date, is_expected: bool
 ) -> tuple[IngestRun.FeedState, str]:
+    if is_expected and not arxiv_calendar.is_listed_year(day.year):
+        return FeedState.EMPTY, "empty, not on the list of holidays: requested again"
     if is_expected:
         return FeedState.EMPTY, "empty, though papers are expected: requested again"
     note = f"empty, as expected: {_why_no_papers(day)}"

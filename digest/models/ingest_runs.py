@@ -29,6 +29,9 @@ class IngestRunQuerySet(models.QuerySet["IngestRun"]):
     def newest_first(self) -> Self:
         return self.order_by("-started_at", "-pk")
 
+    def oldest_start(self) -> datetime | None:
+        return self.order_by("started_at").values_list("started_at", flat=True).first()
+
     def newest_start(self) -> datetime | None:
         return self.newest_first().values_list("started_at", flat=True).first()
 

@@ -32,16 +32,20 @@ ROBOTS_TXT = "User-agent: *\n" + "".join(
 def health(request: HttpRequest) -> JsonResponse:
     """Answer 503 when the database, ingest or sending needs an operator.
 
-    Ingest is bad when no listing was read for STALE_INGEST_AGE or a recent day has no
-    papers; a new site has read none yet. Sending is bad when the circuit breaker paused
+    Ingest is bad when no listing was read for MAX_ATTENTION_AGE or a recent day has no
+    papers; a new site has read none yet. The daily check and the votes are degraded
+    after a day without success, and bad after two. Sending is bad when the circuit breaker paused
     it. `alarms` are dead processes, overdue freezes, waiting batches and forgotten pauses.
-    `missing` also lists older days, which raise no alarm; `checked` summarises the
-    daily checks of the last week.
+    `missing` also lists older days, and `empty` those with an empty feed, which raise no
+    alarm; `checked` summarises the daily checks of the last week.
     """
     now = timezone.now()
     try:
         last_ingest, missing = last_ingest_at(), monitoring.missing_days(now)
         checked, sending = monitoring.check_summary(now), sending_status()
+        empty = monitoring.empty_days(now)
+        daily_check = monitoring.check_health(now)
+        attention = monitoring.attention_health(now)
         alarms = log_alarms(now)
     except DatabaseError:
         return JsonResponse({"database": "unavailable"}, status=503)
@@ -49,7 +53,7 @@ def health(request: HttpRequest) -> JsonResponse:
         last_ingest is not None and now - last_ingest > monitoring.MAX_ATTENTION_AGE
     )
     today = arxiv_calendar.today(now)
-    is_missing = any(today - day < RECENT_DAYS for day in missing)
+    is_missing = any(today - day < RECENT_DAYS for day in missing if day not in empty)
     ingest = "stale" if is_stale else "a day is missing" if is_missing else "ok"
     status = {
         "database": "ok",
@@ -58,11 +62,18 @@ def health(request: HttpRequest) -> JsonResponse:
         "alarms": [alarm.text for alarm in alarms],
         "newest": last_ingest,
         "missing": missing,
+        "empty": sorted(empty),
+        "daily_check": daily_check,
+        "attention": attention,
         "checked": asdict(checked),
         "holidays_known_until": arxiv_calendar.holidays_known_until(),
     }
+    safety_nets = {daily_check, attention}
     is_healthy = ingest == "ok" and sending != PAUSED_AUTOMATICALLY and not alarms
-    return JsonResponse(status, status=200 if is_healthy else 503)
+    if not is_healthy or monitoring.Health.DOWN in safety_nets:
+        return JsonResponse({"status": "failing", **status}, status=503)
+    is_degraded = monitoring.Health.DEGRADED in safety_nets
+    return JsonResponse({"status": "degraded" if is_degraded else "ok", **status})
 
 
 class AliveMiddleware:

@@ -18,6 +18,7 @@ from accounts import links
 from accounts.models import Link, Subscriber, Suppression
 from digest import follows
 from digest.feedback.implicit_follows import forget_opened
+from digest.ingest import monitoring
 from digest.models import Digest, Edition, Follow, Interest, SendingPause, Topic
 from digest.ranking import choose
 from digest.reasons import load_names
@@ -127,6 +128,7 @@ def page_context(request: HttpRequest, link: Link) -> dict[str, Any]:
         "followed_mutes": [],
         "requested": [name for _, name in requested_interests(link)],
         "follows": follows_by_section(subscriber),
+        "unread_categories": unread_categories(subscriber),
         "topics": topic_choices(subscriber),
         "zones": sorted({*time_zones(), subscriber.zone}),
         "fill_modes": FILL_MODES,
@@ -136,6 +138,14 @@ def page_context(request: HttpRequest, link: Link) -> dict[str, Any]:
         "weekdays": Subscriber.Weekday.choices,
         "preview": preview_next_digest(subscriber, now),
     }
+
+
+def unread_categories(subscriber: Subscriber) -> list[str]:
+    """List followed categories whose papers are not ingested."""
+    categories = subscriber.follows.filter(
+        weight__gt=0, interest__kind=Kind.CATEGORY
+    ).values_list("interest__value", flat=True)
+    return sorted(name for name in categories if not monitoring.is_read(name))
 
 
 def first_digest_text(subscriber: Subscriber, now: datetime) -> str:

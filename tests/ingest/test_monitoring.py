@@ -488,7 +488,7 @@ def checked(now, **fields):
 
 
 def test_that_nothing_was_checked_for_days_is_an_alarm(sources):
-    checked(NOW - monitoring.MAX_CHECK_AGE - timedelta(hours=1))
+    checked(NOW - timedelta(days=4, hours=1))
 
     (text,) = alarm("Unchecked", NOW)
 
@@ -499,20 +499,20 @@ def test_a_weekend_between_two_checks_is_no_alarm(sources):
     checked(datetime(2026, 11, 12, 5, 35, tzinfo=UTC))
     checked(datetime(2026, 11, 20, 5, 35, tzinfo=UTC))
 
-    assert alarm("Unchecked", datetime(2026, 11, 23, 20, tzinfo=UTC)) == []
+    assert alarm("Unchecked", datetime(2026, 11, 23, 14, tzinfo=UTC)) == []
 
 
 def test_a_site_that_was_never_checked_alarms_once_it_is_not_new(sources, settings):
     IngestRun.objects.create(
-        source="arxiv", origin="x", state="done", started_at=NOW - timedelta(hours=90)
+        source="arxiv", origin="x", state="done", started_at=NOW - timedelta(hours=9)
     )
     assert alarm("Unchecked", NOW) == []
 
-    (text,) = alarm("Unchecked", NOW + timedelta(hours=8))
+    (text,) = alarm("Unchecked", NOW + timedelta(days=3, hours=8))
     assert "No daily check against OAI-PMH has succeeded yet" in text
 
     settings.ARXIV_OAI_URL = ""
-    assert alarm("Unchecked", NOW + timedelta(hours=8)) == []
+    assert alarm("Unchecked", NOW + timedelta(days=3, hours=8)) == []
 
 
 def read_votes(hours, state="done"):
@@ -533,7 +533,7 @@ def test_votes_that_are_not_read_any_more_are_an_alarm():
 
 def test_votes_that_were_never_read_are_an_alarm_once_the_site_is_not_new():
     assert alarm("Stale", NOW) == []
-    read_votes(30, "failed")
+    read_votes(20, "failed")
     assert alarm("Stale", NOW) == []
 
     read_votes(40, "failed")
@@ -544,7 +544,7 @@ def test_votes_that_were_never_read_are_an_alarm_once_the_site_is_not_new():
 
 def test_votes_that_were_read_lately_are_no_alarm():
     read_votes(40)
-    read_votes(35)
+    read_votes(23)
 
     assert alarm("Stale", NOW) == []
 

@@ -576,3 +576,15 @@ def test_page_needs_thirty_queries_however_many_follows(
 
     with django_assert_max_num_queries(30):
         client.get(url)
+
+
+def test_followed_category_that_is_not_read_is_named(client, settings, ada):
+    settings.ARXIV_CATEGORIES = ["cs", "stat.ML"]
+    link = Link.issue(ada, Link.Purpose.PREFERENCES, timezone.now())
+    for category in ("math.AG", "cs.LG"):
+        ada.follows.create(interest=make.interest("category", category))
+
+    page = client.get(f"/preferences/{link.key}").content.decode()
+
+    assert "does not read math.AG yet, so you won" in page
+    assert "cs.LG yet" not in page

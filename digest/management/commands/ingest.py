@@ -29,6 +29,9 @@ class Command(BaseCommand):
         runs = ingest_documents(paths, now) if paths else ingest_all_sources(now)
         for run in runs:
             self.stdout.write(format_run(run))
+            for record in run.refused_records:
+                line = f"  refused {record['identifier']}: {record['reason']}"
+                self.stdout.write(line)
         self.stdout.write(format_total(runs))
         failed = sum(run.state == IngestRun.State.FAILED for run in runs)
         if failed:
@@ -40,7 +43,11 @@ def format_run(run: IngestRun) -> str:
     if run.state == IngestRun.State.FAILED:
         reason, _, remedy = run.error.partition(": ")
         return f"{name}: refused: {reason} — {remedy}"
-    return f"{name}: new {run.new}, updated {run.updated}, unchanged {run.unchanged}"
+    counts = f"new {run.new}, updated {run.updated}, unchanged {run.unchanged}"
+    state = run.get_feed_state_display()
+    if run.kind != IngestRun.Kind.FEED or not state:
+        return f"{name}: {counts}"
+    return f"{name}: {counts} ({run.note or state})"
 
 
 def format_total(runs: list[IngestRun]) -> str:
