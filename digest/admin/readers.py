@@ -17,8 +17,6 @@ from digest.admin import score_lines
 from digest.mailer import compose, retention
 from digest.mailer.transports import Mail
 from digest.models import Edition, Paper
-from digest.ranking import choose
-from digest.ranking.explain import absence, explain
 from digest.reasons import explain_picks, load_names
 from digest.text.arxiv_ids import parse_arxiv_id
 
@@ -104,6 +102,8 @@ def reader_context(pk: str) -> dict[str, Any]:
 
 def preview_digest(reader: Subscriber) -> dict[str, Any]:
     """The newest edition, the picks of a reader and their mail; stores nothing."""
+    from digest.ranking import choose
+
     edition, now = Edition.objects.first(), timezone.now()
     picks = choose.preview_for(edition, reader, now) if edition else []
     mail = None
@@ -120,6 +120,8 @@ def preview_digest(reader: Subscriber) -> dict[str, Any]:
 
 def explain_paper(reader: Subscriber, query: QueryDict) -> dict[str, Any]:
     """The score breakdown of a paper for a reader, or why the edition lacks the paper."""
+    from digest.ranking.explain import explain
+
     editions = list(Edition.objects.all()[:LISTED_EDITIONS])
     by_pk = {str(edition.pk): edition for edition in editions}
     edition = by_pk.get(query.get("edition", ""), next(iter(editions), None))
@@ -148,6 +150,8 @@ def explain_paper(reader: Subscriber, query: QueryDict) -> dict[str, Any]:
 
 def explain_absence(edition: Edition, paper: Paper) -> str:
     """Explain why an edition does not hold a paper."""
+    from digest.ranking.explain import absence
+
     if retention.is_past_retention(edition, timezone.now()):
         return (
             f"This edition is older than {retention.retention_days()} days: only candidates that"

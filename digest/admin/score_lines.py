@@ -5,18 +5,20 @@ The lines above a sum add up to it.
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from accounts.models import Subscriber
 from digest.models import Candidate, Follow, Interest
-from digest.ranking.explain import Explanation, Part
-from digest.ranking.selection import MATCH_THRESHOLD, SCALE, TREND_BONUS
+from digest.ranking.score_breakdown import MATCH_THRESHOLD, SCALE, TREND_BONUS
 from digest.ranking.trend import (
     GRAVITY,
     OFFSET_HOURS,
     SHRINKAGE_PAPERS,
     WEIGHTS,
 )
+
+if TYPE_CHECKING:  # imports numpy, which the web process does not need at start
+    from digest.ranking.explain import Explanation, Part
 
 MAX_NAMED_PAPERS = 3  # of a group
 MAX_TITLE_CHARS = 60
@@ -96,7 +98,7 @@ def _days(days: float) -> str:
     return f"{days:.0f} day{'' if days == 1 else 's'}"
 
 
-def score_lines(explanation: Explanation, names: Names) -> list[Line]:
+def score_lines(explanation: "Explanation", names: Names) -> list[Line]:
     """Add up the paper's score for this reader."""
     score = explanation.score
     lines = list(
@@ -110,7 +112,7 @@ def score_lines(explanation: Explanation, names: Names) -> list[Line]:
     return [*lines, Line("score", score.total / SCALE, is_sum=True)]
 
 
-def _match_lines(explanation: Explanation, names: Names) -> Iterator[Line]:
+def _match_lines(explanation: "Explanation", names: Names) -> Iterator[Line]:
     score = explanation.score
     ordering = [part for part in explanation.parts if part.orders]
     best = max(ordering, key=lambda part: part.score.match)
@@ -120,13 +122,13 @@ def _match_lines(explanation: Explanation, names: Names) -> Iterator[Line]:
     yield Line("trend", score.trend_bonus / SCALE, words)
 
 
-def _weekly_note(explanation: Explanation) -> str:
+def _weekly_note(explanation: "Explanation") -> str:
     """Say where a weekly reader's trend differs from everybody's."""
     differs = explanation.score.trend != round(explanation.candidate.trend * SCALE)
     return ", compared within the week" if differs else ""
 
 
-def _trending_lines(explanation: Explanation) -> Iterator[Line]:
+def _trending_lines(explanation: "Explanation") -> Iterator[Line]:
     score = explanation.score
     words = f"no interest matches{_weekly_note(explanation)}"
     yield Line("trend", score.trend / SCALE, words)
@@ -135,7 +137,7 @@ def _trending_lines(explanation: Explanation) -> Iterator[Line]:
         yield Line("nearness", score.hint / SCALE, words)
 
 
-def interest_lines(explanation: Explanation, names: Names) -> list[InterestLine]:
+def interest_lines(explanation: "Explanation", names: Names) -> list[InterestLine]:
     """One line for each interest that the paper has to do with."""
     return [
         InterestLine(
@@ -152,7 +154,7 @@ def interest_lines(explanation: Explanation, names: Names) -> list[InterestLine]
     ]
 
 
-def interest_name(part: Part, names: Names) -> str:
+def interest_name(part: "Part", names: Names) -> str:
     """Name an interest, or the first papers of a group."""
     shown = part.interests[:MAX_NAMED_PAPERS]
     titles = "; ".join(_truncate(names.get(i.value, i.value)) for i in shown)
@@ -166,7 +168,7 @@ def _truncate(name: str) -> str:
     return f"{name[: MAX_TITLE_CHARS - 1].rstrip()}…"
 
 
-def _effect(part: Part) -> str:
+def _effect(part: "Part") -> str:
     """Say what the interest does to the paper."""
     if part.mutes:
         return f"mutes it from {part.mute_from:g}"
@@ -181,14 +183,14 @@ def _effect(part: Part) -> str:
     return f"{opened}{places}below {MATCH_THRESHOLD:g}: orders trending papers only"
 
 
-def verdict(explanation: Explanation, reader: Subscriber, names: Names) -> list[str]:
+def verdict(explanation: "Explanation", reader: Subscriber, names: Names) -> list[str]:
     """Say why the paper is in the reader's next digest or not; every reason that holds."""
     if explanation.place:
         return [f"Number {explanation.place} of the digest as it would be chosen now."]
     return list(_exclusions(explanation, names)) or [_crowded_out(explanation, reader)]
 
 
-def _exclusions(explanation: Explanation, names: Names) -> Iterator[str]:
+def _exclusions(explanation: "Explanation", names: Names) -> Iterator[str]:
     if explanation.was_sent:
         yield "Already sent: a digest of the last 14 editions holds it."
     if explanation.own_follow:
@@ -210,7 +212,7 @@ def _own_follow_text(follow: Follow) -> str:
     return "It is one of the reader's own example papers."
 
 
-def _crowded_out(explanation: Explanation, reader: Subscriber) -> str:
+def _crowded_out(explanation: "Explanation", reader: Subscriber) -> str:
     if explanation.duplicate_place:
         return f"Nearly the same text as number {explanation.duplicate_place} of the digest."
     if explanation.author_group_is_full:
@@ -225,7 +227,7 @@ def _crowded_out(explanation: Explanation, reader: Subscriber) -> str:
 
 
 def explanation_context(
-    explanation: Explanation, reader: Subscriber, names: Names
+    explanation: "Explanation", reader: Subscriber, names: Names
 ) -> dict[str, Any]:
     """Build the template context for one paper and reader."""
     lines = interest_lines(explanation, names)
@@ -239,5 +241,5 @@ def explanation_context(
     }
 
 
-def all_interests(explanation: Explanation) -> list[Interest]:
+def all_interests(explanation: "Explanation") -> list[Interest]:
     return [interest for part in explanation.parts for interest in part.interests]

@@ -7,7 +7,6 @@ from django.conf import settings
 
 from digest.models import Edition, Frozen
 from digest.models.editions import EXPIRES_AFTER
-from digest.ranking.rank_edition import rank_edition
 
 
 def freeze(edition: Edition, now: datetime) -> bool:
@@ -15,6 +14,9 @@ def freeze(edition: Edition, now: datetime) -> bool:
 
     The conditional UPDATE lets only one of two concurrent processes freeze it.
     """
+    # Imports numpy and scikit-learn, which the dashboard does not need to show a time.
+    from digest.ranking.rank_edition import rank_edition
+
     try:
         if rank_edition(edition.day, now) is None:
             return False

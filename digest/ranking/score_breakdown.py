@@ -9,13 +9,16 @@ by pins, by the places that each interest has, and by near-duplicates and author
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from digest.ranking.selection import (
-    HINT_WEIGHT,
-    MATCH_THRESHOLD,
-    MUTE_PENALTY,
-    SCALE,
-    TREND_BONUS,
-)
+SCALE = 1_000_000  # steps of a score from 0 to 1; fewer would tie distant papers
+# Relevance from which a paper is chosen for an interest before any trending paper. Whether
+# a mail claims the interest is decided apart from the order, in `relevance`.
+MATCH_THRESHOLD = 0.2
+TREND_BONUS = 0.15  # what the most trending paper gains on an equally relevant one
+# Share of the relevance below the threshold that is added to the trend of a paper that
+# fills the mail: the trending papers nearest to the reader come first.
+HINT_WEIGHT = 0.5
+# Share of the relevance to a muted interest that is taken away below its mute threshold.
+MUTE_PENALTY = 0.5
 
 
 @dataclass(frozen=True)

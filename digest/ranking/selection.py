@@ -24,21 +24,19 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
+from digest.ranking.score_breakdown import (
+    HINT_WEIGHT,
+    MATCH_THRESHOLD,
+    MUTE_PENALTY,
+    SCALE,
+    TREND_BONUS,
+)
+
 Whole = npt.NDArray[np.int64]
 Reals = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 Relevance = npt.NDArray[np.float32]
 
-SCALE = 1_000_000  # steps of a score from 0 to 1; fewer would tie distant papers
-# Relevance from which a paper is chosen for an interest before any trending paper. Whether
-# a mail claims the interest is decided apart from the order, in `relevance`.
-MATCH_THRESHOLD = 0.2
-TREND_BONUS = 0.15  # what the most trending paper gains on an equally relevant one
-# Share of the relevance below the threshold that is added to the trend of a paper that
-# fills the mail: the trending papers nearest to the reader come first.
-HINT_WEIGHT = 0.5
-# Share of the relevance to a muted interest that is taken away below its mute threshold.
-MUTE_PENALTY = 0.5
 MAX_PINS = 3
 # An interest's places are its share of the digest by weight, at least one and at most this
 # many, so that one that matches thirty papers leaves places for a rarer one.

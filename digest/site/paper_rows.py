@@ -8,7 +8,6 @@ from django.db.models import Exists, OuterRef
 
 from digest.cards import card
 from digest.models import Candidate, Edition, Interest, Paper, Pick
-from digest.ranking import choose
 from digest.reasons import Reason, explain_picks, load_names, reason_for
 
 # The default length of a digest.
@@ -44,6 +43,8 @@ def preview_rows(
     edition: Edition | None, interests: list[Interest], length: int = DEFAULT_LENGTH
 ) -> list[PaperRow]:
     """Select papers for these interests the way a digest does."""
+    from digest.ranking import choose
+
     if edition is None:
         return []
     chosen = choose.preview(edition, interests, length=length)

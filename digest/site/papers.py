@@ -9,7 +9,6 @@ from django.views.decorators.http import require_safe
 
 from digest.cards import card
 from digest.models import Paper, Recall
-from digest.ranking import search
 from digest.site.bibtex import format_bibtex
 from digest.site.decorators import refuse_if
 from digest.site.errors import not_found
@@ -32,6 +31,8 @@ VERSION_SUFFIX = re.compile(r"v[0-9]{1,3}$")
 @refuse_if(refuse_frequent_searches)
 def search_page(request: HttpRequest) -> HttpResponse:
     """Search by meaning; without a query, show the newest day."""
+    from digest.ranking import search
+
     q, day = search_query(request), Paper.objects.newest_day(timezone.now())
     if not q and day:
         return render_period(request, period_around(DAY, day))
@@ -47,6 +48,8 @@ def search_page(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def paper_page(request: HttpRequest, identifier: str) -> HttpResponse:
+    from digest.ranking import search
+
     if not IDENTIFIER.fullmatch(identifier):
         return not_found(request)
     paper = Paper.objects.filter(identifier=identifier).first()

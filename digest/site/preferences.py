@@ -20,7 +20,6 @@ from digest import follows
 from digest.feedback.implicit_follows import forget_opened
 from digest.ingest import monitoring
 from digest.models import Digest, Edition, Follow, Interest, SendingPause, Topic
-from digest.ranking import choose
 from digest.reasons import load_names
 from digest.site import paper_rows
 from digest.site.link_access import preferences_link_required
@@ -112,6 +111,8 @@ def apply_action(link: Link, form: QueryDict, now: datetime) -> str:
 
 
 def page_context(request: HttpRequest, link: Link) -> dict[str, Any]:
+    from digest.ranking import choose
+
     now, subscriber = timezone.now(), link.subscriber
     message, section = request.GET.get("message", ""), request.GET.get("section", "")
     return {
@@ -164,6 +165,8 @@ def first_digest_text(subscriber: Subscriber, now: datetime) -> str:
 
 def is_welcome_due(edition: Edition, subscriber: Subscriber, now: datetime) -> bool:
     """Whether the frozen edition is sent to a reader who has just confirmed."""
+    from digest.ranking import choose
+
     reader = Subscriber.objects.mailable(now).not_suppressed().filter(pk=subscriber.pk)
     if SendingPause.objects.blocking(edition.pk).exists() or not reader.exists():
         return False
@@ -224,6 +227,8 @@ def preview_next_digest(
     subscriber: Subscriber, now: datetime
 ) -> list[paper_rows.PaperRow]:
     """Choose this reader's digest from the newest edition as of now."""
+    from digest.ranking import choose
+
     edition = paper_rows.newest_edition()
     if edition is None:
         return []

@@ -14,7 +14,6 @@ from digest import follows, tasks
 from digest.ingest.reader_requests import reading_lists
 from digest.ingest.reader_requests.reading_lists import Report
 from digest.models import Follow, Interest, Paper, PendingPaper
-from digest.ranking import search
 from digest.site.link_access import preferences_link_required
 from digest.site.request_limits import READING_LISTS_PER_NETWORK, refuse_over_limit
 
@@ -126,6 +125,8 @@ def followed_papers(reader: Subscriber) -> tuple[list[str], dict[str, Paper]]:
 
 def related_papers(reader: Subscriber, papers: list[Paper]) -> list[tuple[Paper, str]]:
     """Return papers related to the reading list that the reader has no opinion on, with reasons."""
+    from digest.ranking import search
+
     opinions = reader.follows.filter(interest__kind=Interest.Kind.PAPER).exclude(
         source=Follow.Source.OPENED
     )

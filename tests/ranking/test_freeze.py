@@ -128,7 +128,7 @@ def test_whoever_changes_the_state_has_frozen_it(monkeypatch):
         make.frozen(edition, NOW - make.hours(1))
         return ranked
 
-    monkeypatch.setattr(freeze, "rank_edition", overtaken)
+    monkeypatch.setattr("digest.ranking.rank_edition.rank_edition", overtaken)
 
     assert not freeze.freeze(edition, NOW)
     assert edition.frozen_at == NOW - make.hours(1)
