@@ -163,6 +163,7 @@ def freeze_and_plan() -> None:
     for edition in freeze.freeze_due(now):
         log.info("edition frozen", day=edition.day.isoformat())
     plan.plan_due(now)
+    plan.plan_missed(now)
     plan.plan_welcomes(now)
     log_reconciliation_errors(now)
     alarms.log_alarms(now)
@@ -203,9 +204,9 @@ def send_planned_batches(
     from digest.ranking import choose
 
     end = time.monotonic() + seconds
-    claims.resolve_abandoned_batches(timezone.now())
+    claims.resolve_abandoned_batches()
     while time.monotonic() < end and not shutdown.is_requested():
-        batch = claims.claim_next(timezone.now(), edition)
+        batch = claims.claim_next(edition)
         if batch is None:
             return True
         digests = choose.assemble(batch, timezone.now())

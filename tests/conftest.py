@@ -14,8 +14,11 @@ import tests.environment  # noqa: F401  (sets up Django, so that models can be i
 
 from django.core.cache import cache
 from django.db import connection
+from django.db.models import DateTimeField, Value
+from django.utils import timezone
 
 from digest.celery import app
+from digest.models.digests import DatabaseNow
 from digest.ranking import search
 from tests import make
 
@@ -126,6 +129,17 @@ def empty_cache():
     """Clear rate limits and the cached co-readership between tests."""
     cache.clear()
     search._load_co_readership.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def database_clock(monkeypatch):
+    """Let the database's clock follow time_machine."""
+
+    def resolve_expression(self, *arguments, **named):
+        now = Value(timezone.now(), output_field=DateTimeField())
+        return now.resolve_expression(*arguments, **named)
+
+    monkeypatch.setattr(DatabaseNow, "resolve_expression", resolve_expression)
 
 
 @pytest.fixture

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import structlog
 from django.db import transaction
 from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 
@@ -12,9 +13,16 @@ from digest.mailer import retention, schedule
 from digest.models import Batch, Digest, Edition, Slot
 from digest.models.editions import EXPIRES_AFTER
 
+log = structlog.get_logger(__name__)
+
 # A weekly reader's day takes the newest edition of these days: Sunday's takes Friday's,
 # and that of a Monday after a long weekend still finds one.
 WEEKLY_WINDOW = timedelta(days=4)
+# For readers whose hour is late after the freeze, weekly ones among them.
+MIN_DELIVERY_TIME = timedelta(hours=24)
+# Slots that no tick planned are planned for so long, the latest ones only to record that
+# their readers' edition expired.
+MAX_OUTAGE = timedelta(days=14)
 # The task that sends a welcome digest gets so much time before the tick plans it again.
 WELCOME_GRACE = timedelta(minutes=2)
 
@@ -31,19 +39,20 @@ def freeze_time(edition: Edition) -> datetime:
 def delivery_deadline(edition: Edition, at: datetime) -> datetime:
     """Return until when the readers of the slot at `at` may be mailed this edition.
 
-    That is the edition's expiry; later slots, which only weekly readers have, get as long
-    again from their own time.
+    That is the edition's expiry, but every slot has MIN_DELIVERY_TIME from its own time,
+    so that an outage overnight loses no reader.
     """
-    expires_at = freeze_time(edition) + EXPIRES_AFTER
-    return expires_at if at <= expires_at else at + EXPIRES_AFTER
+    return max(freeze_time(edition) + EXPIRES_AFTER, at + MIN_DELIVERY_TIME)
 
 
 def plan_due(now: datetime) -> list[Slot]:
     """Plan every quarter hour up to `now` that is not planned yet; return the slots that have readers.
 
-    Quarter hours of missed ticks are included, and an interrupted plan is finished.
+    Quarter hours of missed ticks are included, and an interrupted plan is finished. Those
+    past their deadline are planned too: every due reader gets an outcome, here that the
+    edition expired.
     """
-    oldest = now - WEEKLY_WINDOW - EXPIRES_AFTER
+    oldest = now - WEEKLY_WINDOW - MAX_OUTAGE
     editions = list(
         Edition.objects.frozen().filter(frozen_at__gt=oldest, frozen_at__lte=now)
     )
@@ -55,7 +64,7 @@ def plan_due(now: datetime) -> list[Slot]:
 def unplanned_quarters(
     edition: Edition, editions: list[Edition], now: datetime
 ) -> list[datetime]:
-    """Return the quarter hours since the freeze that are not planned and not past their deadline."""
+    """Return the quarter hours since the freeze that are not planned."""
     planned = edition.slots.filter(kind=Slot.Kind.HOUR, planned_at__isnull=False)
     planned_times = set(planned.values_list("at", flat=True))
     expires_at = freeze_time(edition) + EXPIRES_AFTER
@@ -63,7 +72,6 @@ def unplanned_quarters(
         at
         for at in quarter_hours(edition, now)
         if at not in planned_times
-        and now <= delivery_deadline(edition, at)
         and (at <= expires_at or edition == newest_edition(editions, at))
     ]
 
@@ -81,7 +89,10 @@ def plan_quarter(
 ) -> Slot:
     slot, _ = Slot.objects.get_or_create(edition=edition, at=at, kind=Slot.Kind.HOUR)
     due = due_readers(edition, at, weekly=edition == newest_edition(editions, at))
-    return fill_slot(slot, Subscriber.objects.mailable(now).filter(due), now)
+    audience = Subscriber.objects.mailable(now).filter(due)
+    if now > delivery_deadline(edition, at):  # newer readers did not miss it
+        audience = audience.filter(confirmed_at__lte=at)
+    return fill_slot(slot, audience, now)
 
 
 def newest_edition(editions: list[Edition], at: datetime) -> Edition | None:
@@ -97,22 +108,68 @@ def newest_edition(editions: list[Edition], at: datetime) -> Edition | None:
 def due_readers(edition: Edition, at: datetime, weekly: bool) -> Q:
     """Match readers whose local hour begins at `at`, and whose frequency allows the local date."""
     zones_by_hour: dict[tuple[int, int, bool], list[str]] = {}
-    for name in reader_zones():
-        zone = ZoneInfo(name)
+    for zone in reader_zones():
         for hour in schedule.local_hours_at(at, zone):
             is_first = schedule.first_due_at(freeze_time(edition), zone, hour) == at
             weekday = at.astimezone(zone).weekday()
-            zones_by_hour.setdefault((hour, weekday, is_first), []).append(name)
+            zones_by_hour.setdefault((hour, weekday, is_first), []).append(zone.key)
     due = Q(pk__in=[])
     for (hour, weekday, is_first), names in zones_by_hour.items():
         due |= Q(hour=hour, zone__in=names) & match_frequency(weekday, is_first, weekly)
     return due
 
 
-def reader_zones() -> list[str]:
-    """Return the time zones of active readers."""
+def reader_zones() -> list[ZoneInfo]:
+    """Return the time zones of active readers; log unknown ones, whose readers are not mailed."""
     active = Subscriber.objects.filter(state=Subscriber.State.ACTIVE)
-    return list(active.order_by("zone").values_list("zone", flat=True).distinct())
+    zones = []
+    for name in active.order_by("zone").values_list("zone", flat=True).distinct():
+        try:
+            zones.append(ZoneInfo(name))
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            number = active.filter(zone=name).count()
+            log.error("readers have an unknown time zone", zone=name, readers=number)
+    return zones
+
+
+def plan_missed(now: datetime) -> list[Slot]:
+    """Plan readers whose hour has passed without a digest since the edition froze.
+
+    That is so after a reader moved to an hour that has passed already, or added a day.
+    Editions whose batches are not finished are left to a later tick: their readers may
+    have no digest yet.
+    """
+    slots = []
+    for edition in Edition.objects.frozen().filter(
+        frozen_at__gt=now - EXPIRES_AFTER, frozen_at__lte=now
+    ):
+        if Batch.objects.filter(slot__edition=edition).unfinished().exists():
+            continue
+        missed = unserved_readers(edition, now).filter(missed_readers(edition, now))
+        if missed.exists():
+            with transaction.atomic():
+                slot = create_slot(edition, Slot.Kind.MISSED, now)
+            slots.append(fill_slot(slot, missed, now))
+    return slots
+
+
+def missed_readers(edition: Edition, now: datetime) -> Q:
+    """Match readers who were due for this edition, by their present schedule, before the last tick."""
+    missed = Q(pk__in=[])
+    this_week = Digest.objects.sent().filter(
+        subscriber=OuterRef("pk"), created_at__gt=now - timedelta(days=6)
+    )
+    for zone in reader_zones():
+        for hour in range(24):
+            due_at = schedule.first_due_at(freeze_time(edition), zone, hour)
+            if due_at <= now - schedule.QUARTER:
+                weekday = due_at.astimezone(zone).weekday()
+                readers = Q(hour=hour, zone=zone.key, confirmed_at__lte=due_at)
+                awake = Q(paused_until=None) | Q(paused_until__lte=due_at)
+                daily = match_frequency(weekday, is_first=True, weekly=False)
+                weekly = Q(frequency=Subscriber.Frequency.WEEKLY, weekday=weekday)
+                missed |= readers & awake & (daily | (weekly & ~Exists(this_week)))
+    return missed
 
 
 def match_frequency(weekday: int, is_first: bool, weekly: bool) -> Q:

@@ -23,6 +23,7 @@ class Tally:
     unknown: int = 0
     skipped: int = 0
     waiting: int = 0
+    expired: int = 0  # of the skipped ones
 
     @property
     def is_balanced(self) -> bool:
@@ -51,18 +52,29 @@ def count_outcomes(edition: Edition) -> Tally:
         unknown=counts[Outcome.UNKNOWN],
         skipped=counts[Outcome.SKIPPED],
         waiting=counts[Outcome.PENDING],
+        expired=count_expired(edition),
     )
+
+
+def count_expired(edition: Edition) -> int:
+    """Count readers who were due and got no mail before the edition expired."""
+    expired = Digest.objects.filter(edition=edition, reason=Digest.Reason.EXPIRED)
+    return expired.count()
 
 
 def reconciliation_error(
     edition: Edition, now: datetime, tally: Tally | None = None
 ) -> str:
-    """Describe readers without an outcome in finished batches, or in all once the edition is over; "" if none.
+    """Describe readers who were not mailed before the edition expired, or who have no outcome; "" if none.
+
+    No outcome is an error in finished batches, and in all once the edition is over.
 
     `tally` saves counting. It takes several queries while sending goes on, so a tally
     that is not balanced is only a reason to look closer.
     """
     tally = tally or count_outcomes(edition)
+    if tally.expired:
+        return f"{tally.expired} of {tally.recipients} readers were not mailed: the edition expired"
     if tally.is_balanced:
         return ""
     batches = Batch.objects.filter(slot__edition=edition)

@@ -22,11 +22,13 @@ class Migration(migrations.Migration):
                 ('readers', models.JSONField(help_text='The ids of its readers, frozen at planning.')),
                 ('state', models.CharField(choices=[('planned', 'waiting'), ('claimed', 'claimed, nothing sent yet'), ('sending', 'being sent'), ('done', 'done')], default='planned', max_length=8)),
                 ('lease_until', models.DateTimeField(help_text='Until when its worker owns it; while planned, no earlier attempt.', null=True)),
-                ('attempts', models.PositiveSmallIntegerField(default=0, help_text='Consecutive temporary refusals by the provider.')),
-                ('last_position', models.PositiveSmallIntegerField(default=0, help_text='How many of its digests, in the order of their ids, were offered to the provider.')),
-                ('last_digest_id', models.BigIntegerField(default=0, help_text='The digest that was offered last; erasing a reader shifts positions, not ids.')),
+                ('lease_token', models.CharField(blank=True, editable=False, help_text='Identifies the latest claim: a worker with another token has lost it.', max_length=22)),
+                ('attempts', models.PositiveSmallIntegerField(default=0, help_text='Consecutive attempts that a temporary refusal ended.')),
+                ('last_position', models.PositiveSmallIntegerField(default=0, help_text='How many of its digests were offered to the provider or settled otherwise.')),
+                ('last_digest_id', models.BigIntegerField(default=0, help_text='The digest that was offered last, 0 if it was certainly refused: a killed worker leaves its outcome unknown.')),
                 ('error', models.CharField(blank=True, help_text='Why it was released before its end.', max_length=300)),
                 ('released_at', models.DateTimeField(help_text='When a worker last released it.', null=True)),
+                ('accepted_at', models.DateTimeField(help_text='When the provider last accepted one of its digests.', null=True)),
             ],
             options={
                 'verbose_name_plural': 'batches',
@@ -177,8 +179,9 @@ class Migration(migrations.Migration):
                 ('packed_picks', models.BinaryField(default=b'')),
                 ('created_at', models.DateTimeField()),
                 ('outcome', models.CharField(choices=[('pending', 'not sent yet'), ('accepted', 'accepted by the provider'), ('failed', 'failed'), ('unknown', 'unknown: it may have been accepted'), ('skipped', 'skipped')], default='pending', max_length=8)),
-                ('reason', models.CharField(blank=True, choices=[('', ''), ('nothing', 'nothing new that matches'), ('left', 'unsubscribed or paused'), ('suppressed', 'bounced or complained before'), ('expired', 'the edition expired'), ('refused', 'refused by the provider')], default='', max_length=10, verbose_name='reason for outcome')),
+                ('reason', models.CharField(blank=True, choices=[('', ''), ('nothing', 'nothing new that matches'), ('left', 'unsubscribed or paused'), ('suppressed', 'bounced or complained before'), ('expired', 'the edition expired'), ('refused', 'refused by the provider'), ('recipient', 'refused for this recipient')], default='', max_length=10, verbose_name='reason for outcome')),
                 ('provider_detail', models.CharField(blank=True, help_text="The provider's last answer about it.", max_length=300)),
+                ('refusals', models.PositiveSmallIntegerField(default=0, help_text='Temporary refusals so far.')),
                 ('message_id', models.CharField(blank=True, db_index=True, help_text="The provider's id for this mail.", max_length=120)),
                 ('outcome_at', models.DateTimeField(help_text='When its outcome was recorded.', null=True)),
                 ('resent_at', models.DateTimeField(help_text='When it was planned again because its outcome was unknown.', null=True)),
@@ -281,6 +284,8 @@ class Migration(migrations.Migration):
                 ('is_automatic', models.BooleanField(default=False, editable=False, verbose_name='automatic')),
                 ('at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='since')),
                 ('released_at', models.DateTimeField(editable=False, null=True, verbose_name='resumed')),
+                ('probe_at', models.DateTimeField(editable=False, help_text='When one digest tests whether sending works again; empty if only an operator resumes.', null=True, verbose_name='next test')),
+                ('probes', models.PositiveSmallIntegerField(default=0, editable=False, verbose_name='tests')),
                 ('edition', models.ForeignKey(blank=True, help_text='The edition to pause; empty for all sending.', null=True, on_delete=django.db.models.deletion.CASCADE, related_name='pauses', to='digest.edition')),
             ],
         ),
@@ -289,7 +294,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('at', models.DateTimeField(help_text='A UTC quarter hour; for other kinds, the time of planning.')),
-                ('kind', models.CharField(choices=[('hour', "at the readers' hour"), ('welcome', 'after a sign-up'), ('manual', 'sent manually'), ('resend', 'sent again after an unknown outcome')], default='hour', max_length=7)),
+                ('kind', models.CharField(choices=[('hour', "at the readers' hour"), ('welcome', 'after a sign-up'), ('manual', 'sent manually'), ('resend', 'sent again after an unknown outcome'), ('missed', 'after a change of schedule')], default='hour', max_length=7)),
                 ('cursor', models.BigIntegerField(default=0, help_text='The last reader who is already in a batch.')),
                 ('planned_at', models.DateTimeField(help_text='When its audience was complete; nothing is sent before that.', null=True)),
                 ('edition', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='slots', to='digest.edition')),
@@ -389,7 +394,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='sendingpause',
-            constraint=models.UniqueConstraint(django.db.models.functions.comparison.Coalesce('edition', models.Value(0)), condition=models.Q(('released_at', None)), name='a_sending_pause_is_triggered_once', violation_error_message='Sending is already paused here. Resume it before you pause it again.'),
+            constraint=models.UniqueConstraint(django.db.models.functions.comparison.Coalesce('edition', models.Value(0)), models.F('is_automatic'), condition=models.Q(('released_at', None)), name='a_sending_pause_is_triggered_once', violation_error_message='Sending is already paused here. Resume it before you pause it again.'),
         ),
         migrations.AddConstraint(
             model_name='slot',
@@ -398,6 +403,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='batch',
             index=models.Index(models.F('state'), models.F('lease_until'), name='batches_to_claim'),
+        ),
+        migrations.AddIndex(
+            model_name='batch',
+            index=models.Index(models.F('released_at'), name='batches_by_release'),
         ),
         migrations.AddConstraint(
             model_name='submissionrequest',

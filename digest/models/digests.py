@@ -2,11 +2,12 @@
 
 import struct
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import timedelta
 from typing import NamedTuple, Self
 
 from django.db import models
 from django.db.models import Count, Exists, OuterRef, Q
+from django.db.models.functions import Now
 
 from accounts.models import Link, Subscriber, new_key
 from digest.models.editions import Candidate, Edition
@@ -18,6 +19,10 @@ from digest.models.sending_pauses import SendingPause
 DIGEST_KEY_LIFETIME = Link.LIFETIMES[Link.Purpose.PREFERENCES]
 
 
+class DatabaseNow(Now):
+    """The database server's clock. Leases use it because workers' clocks differ and jump."""
+
+
 class Slot(models.Model):
     """The readers of one edition who are due at one time."""
 
@@ -26,6 +31,7 @@ class Slot(models.Model):
         WELCOME = "welcome", "after a sign-up"
         MANUAL = "manual", "sent manually"
         RESEND = "resend", "sent again after an unknown outcome"
+        MISSED = "missed", "after a change of schedule"
 
     edition = models.ForeignKey(Edition, models.PROTECT, related_name="slots")
     at = models.DateTimeField(
@@ -55,37 +61,54 @@ class BatchQuerySet(models.QuerySet["Batch"]):
     def unfinished(self) -> Self:
         return self.exclude(state=Batch.State.DONE)
 
-    def claimable(self, now: datetime) -> Self:
-        """Batches of planned slots that no worker owns, no pause stops, and that are not backing off."""
+    def claimable(self, probing: SendingPause | None = None) -> Self:
+        """Batches of planned slots that no worker owns, no pause stops, and that are not backing off.
+
+        `probing` is a pause to ignore, because one digest is to test whether it can end.
+        """
         waiting = Q(state=Batch.State.PLANNED) & (
-            Q(lease_until=None) | Q(lease_until__lte=now)
+            Q(lease_until=None) | Q(lease_until__lte=DatabaseNow())
         )
-        abandoned = Q(state=Batch.State.CLAIMED, lease_until__lt=now)
+        abandoned = Q(state=Batch.State.CLAIMED, lease_until__lt=DatabaseNow())
         slot_is_planned = Slot.objects.filter(
             pk=OuterRef("slot"), planned_at__isnull=False
         )
         pauses = SendingPause.objects.in_force().filter(
             Q(edition=None) | Q(edition__slots=OuterRef("slot")),
         )
+        if probing:
+            pauses = pauses.exclude(pk=probing.pk)
         return self.filter(
             waiting | abandoned, Exists(slot_is_planned), ~Exists(pauses)
         )
 
-    def claim(self, pk: int, now: datetime, until: datetime) -> bool:
-        """Claim one batch until `until`; False if another worker was first.
+    def claim(
+        self, pk: int, lease: timedelta, probing: SendingPause | None = None
+    ) -> bool:
+        """Claim one batch for the length of a lease; False if another worker was first.
 
         The conditions are on the row itself, so that PostgreSQL evaluates them again
         after it waited for another claim; it does not evaluate a subquery again.
         """
-        batch = self.claimable(now).filter(pk=pk)
-        return batch.update(state=Batch.State.CLAIMED, lease_until=until) == 1
+        batch = self.claimable(probing).filter(pk=pk)
+        return (
+            batch.update(
+                state=Batch.State.CLAIMED,
+                lease_until=DatabaseNow() + lease,
+                lease_token=new_key(),
+            )
+            == 1
+        )
 
-    def owned_by_lease(self, batch: "Batch") -> Self:
-        """The row of this batch while its lease is the one we hold; no two workers have the same."""
-        return self.filter(pk=batch.pk, lease_until=batch.lease_until)
+    def owned(self, batch: "Batch") -> Self:
+        """The row of this batch while our claim on it is the latest one."""
+        return self.filter(pk=batch.pk, lease_token=batch.lease_token)
 
-    def not_paused(self, edition_id: int) -> Self:
-        return self.filter(~Exists(SendingPause.objects.blocking(edition_id)))
+    def not_paused(self, edition_id: int, probing: SendingPause | None = None) -> Self:
+        pauses = SendingPause.objects.blocking(edition_id)
+        if probing:
+            pauses = pauses.exclude(pk=probing.pk)
+        return self.filter(~Exists(pauses))
 
 
 class Batch(models.Model):
@@ -106,16 +129,22 @@ class Batch(models.Model):
         null=True,
         help_text="Until when its worker owns it; while planned, no earlier attempt.",
     )
+    lease_token = models.CharField(
+        max_length=22,
+        blank=True,
+        editable=False,
+        help_text="Identifies the latest claim: a worker with another token has lost it.",
+    )
     attempts = models.PositiveSmallIntegerField(
-        default=0, help_text="Consecutive temporary refusals by the provider."
+        default=0, help_text="Consecutive attempts that a temporary refusal ended."
     )
     last_position = models.PositiveSmallIntegerField(
         default=0,
-        help_text="How many of its digests, in the order of their ids, were offered to the provider.",
+        help_text="How many of its digests were offered to the provider or settled otherwise.",
     )
     last_digest_id = models.BigIntegerField(
         default=0,
-        help_text="The digest that was offered last; erasing a reader shifts positions, not ids.",
+        help_text="The digest that was offered last, 0 if it was certainly refused: a killed worker leaves its outcome unknown.",
     )
     error = models.CharField(
         max_length=300, blank=True, help_text="Why it was released before its end."
@@ -123,11 +152,20 @@ class Batch(models.Model):
     released_at = models.DateTimeField(
         null=True, help_text="When a worker last released it."
     )
+    accepted_at = models.DateTimeField(
+        null=True, help_text="When the provider last accepted one of its digests."
+    )
+
+    #: The pause that this claim tests with one digest, if any; not stored.
+    probing: SendingPause | None = None
 
     objects = BatchQuerySet.as_manager()
 
     class Meta:
-        indexes = [models.Index("state", "lease_until", name="batches_to_claim")]
+        indexes = [
+            models.Index("state", "lease_until", name="batches_to_claim"),
+            models.Index("released_at", name="batches_by_release"),
+        ]
         verbose_name_plural = "batches"
 
     def __str__(self) -> str:
@@ -217,6 +255,7 @@ class Digest(models.Model):
         SUPPRESSED = "suppressed", "bounced or complained before"
         EXPIRED = "expired", "the edition expired"
         REFUSED = "refused", "refused by the provider"
+        RECIPIENT = "recipient", "refused for this recipient"
 
     subscriber = models.ForeignKey(Subscriber, models.CASCADE, related_name="digests")
     edition = models.ForeignKey(Edition, models.PROTECT, related_name="digests")
@@ -236,6 +275,9 @@ class Digest(models.Model):
     )
     provider_detail = models.CharField(
         max_length=300, blank=True, help_text="The provider's last answer about it."
+    )
+    refusals = models.PositiveSmallIntegerField(
+        default=0, help_text="Temporary refusals so far."
     )
     message_id = models.CharField(
         max_length=120,

@@ -9,9 +9,10 @@ from django.db import models
 
 from digest.models.papers import Paper
 
-# A reader's first local hour after the freeze is at most 25 hours away (a day
-# that daylight saving lengthens); one more hour for a late worker.
-EXPIRES_AFTER = timedelta(hours=26)
+# A reader's first local hour after the freeze is at most 25 hours away (a day that
+# daylight saving lengthens). The rest is time to repair an outage: nearly a day for the
+# last reader, 26 hours for the default hour of 07:00.
+EXPIRES_AFTER = timedelta(hours=48)
 
 
 class Frozen(Exception):

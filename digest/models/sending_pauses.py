@@ -28,12 +28,22 @@ class SendingPauseQuerySet(models.QuerySet["SendingPause"]):
         now: datetime,
         edition: Edition | None = None,
         is_automatic: bool = True,
+        probe_at: datetime | None = None,
     ) -> bool:
-        """Pause one edition, or all; False if that was paused already."""
-        if self.in_force().filter(edition=edition).exists():
+        """Pause one edition, or all; False if that was paused already.
+
+        A manual and an automatic pause of the same scope are independent, so that an
+        automatic one cannot end what an operator stopped.
+        """
+        same = self.in_force().filter(edition=edition, is_automatic=is_automatic)
+        if same.exists():
             return False
         pause = SendingPause(
-            edition=edition, reason=reason[:300], is_automatic=is_automatic, at=now
+            edition=edition,
+            reason=reason[:300],
+            is_automatic=is_automatic,
+            at=now,
+            probe_at=probe_at,
         )
         self.bulk_create([pause], ignore_conflicts=True)
         return True
@@ -60,6 +70,13 @@ class SendingPause(models.Model):
     is_automatic = models.BooleanField("automatic", default=False, editable=False)
     at = models.DateTimeField("since", default=timezone.now, editable=False)
     released_at = models.DateTimeField("resumed", null=True, editable=False)
+    probe_at = models.DateTimeField(
+        "next test",
+        null=True,
+        editable=False,
+        help_text="When one digest tests whether sending works again; empty if only an operator resumes.",
+    )
+    probes = models.PositiveSmallIntegerField("tests", default=0, editable=False)
 
     objects = SendingPauseQuerySet.as_manager()
 
@@ -67,6 +84,7 @@ class SendingPause(models.Model):
         constraints = [
             models.UniqueConstraint(
                 Coalesce("edition", Value(0)),
+                "is_automatic",
                 condition=Q(released_at=None),
                 name="a_sending_pause_is_triggered_once",
                 violation_error_message=ALREADY_PAUSED,
@@ -78,6 +96,8 @@ class SendingPause(models.Model):
 
     def clean(self) -> None:
         """Report in forms what the constraint reports: forms do not check its condition."""
-        pauses = SendingPause.objects.in_force().filter(edition=self.edition)
+        pauses = SendingPause.objects.in_force().filter(
+            edition=self.edition, is_automatic=self.is_automatic
+        )
         if self.released_at is None and pauses.exclude(pk=self.pk).exists():
             raise ValidationError(ALREADY_PAUSED)

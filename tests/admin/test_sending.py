@@ -66,7 +66,7 @@ def test_pausing_and_resuming_all_sending(staff):
     page = staff.get(reverse("admin:index")).content.decode()
     assert "Sending is paused" in page
     assert "a wrong &lt;b&gt;note&lt;/b&gt;" in page
-    assert not Batch.objects.claimable(make.NOW).exists()
+    assert not Batch.objects.claimable().exists()
     staff.post(reverse("admin:digest_sendingpause_resume", args=[pause.pk]))
 
     pause.refresh_from_db()

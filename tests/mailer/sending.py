@@ -26,7 +26,7 @@ class Provider:
 
     @contextmanager
     def connect(self):
-        yield lambda mail: self.send(mail)
+        yield lambda mail: lambda check_lease: self.send(mail)
 
     def send(self, mail):
         self.attempts.append(mail.to)
@@ -59,9 +59,20 @@ def deliver_at(now, batch, digests=None):
         return deliver.deliver_batch(batch, digests)
 
 
+def claim_at(now, *arguments):
+    with time_machine.travel(now, tick=False):
+        return claims.claim_next(*arguments)
+
+
+def resolve_at(now):
+    """Resolve abandoned batches at this time."""
+    with time_machine.travel(now, tick=False):
+        return claims.resolve_abandoned_batches()
+
+
 def run_worker(now=NOW):
     """Claim and deliver one batch; None if none is claimable."""
-    batch = claims.claim_next(now)
+    batch = claim_at(now)
     return deliver_at(now, batch) if batch else None
 
 

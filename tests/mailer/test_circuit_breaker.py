@@ -4,14 +4,17 @@ from datetime import timedelta
 
 import pytest
 
-from digest.mailer import circuit_breaker, deliver, shutdown
+from accounts.models import Suppression
+from digest.mailer import circuit_breaker, shutdown
 from digest.mailer.tally import count_outcomes, reconciliation_error
-from digest.mailer.transports import accepted, refused, unknown
+from digest.mailer.transports import accepted, files, refused, unknown
 from digest.models import Batch, Digest, Event, SendingPause
+from digest.models.editions import EXPIRES_AFTER
 from tests import make
 from tests.mailer.sending import (
     LATER,
     NOW,
+    claim_at,
     outcomes,
     planned_batch,
     run_worker,
@@ -24,33 +27,218 @@ def pauses():
     return list(SendingPause.objects.in_force().values_list("reason", flat=True))
 
 
+REVOKED = refused("401 the key was revoked", retry=True, halt=True)
+DOWN = refused("not reached", retry=True)
+
+
+def everybody(result, number=3):
+    return {f"r{n}@example.org": result for n in range(number)}
+
+
+def minutes_later(number):
+    return NOW + timedelta(minutes=number)
+
+
 def test_refused_credentials_pause_sending_and_fail_no_digest(provider, caplog):
     planned_batch()
-    revoked = refused("401 the key was revoked", retry=True, halt=True)
-    sink = provider({"r0@example.org": revoked})
+    sink = provider(everybody(REVOKED))
 
     run_worker()
 
-    assert outcomes() == ["pending", "pending", "pending"]
+    assert outcomes() == ["pending"] * 3
     assert pauses() == ["the provider refuses our credentials: 401 the key was revoked"]
     assert "sending paused" in caplog.text
-    assert run_worker(LATER) is None
-    SendingPause.objects.all().release(LATER)
+    assert run_worker(NOW + timedelta(seconds=59)) is None
+    SendingPause.objects.all().release(NOW)
     sink.answers.clear()
-    run_worker(LATER)
+    run_worker(NOW + timedelta(seconds=59))
     assert outcomes() == ["accepted"] * 3
 
 
-def test_refused_credentials_never_count_as_attempts(provider):
-    planned_batch(1)
-    provider({"r0@example.org": refused("403", retry=True, halt=True)})
+def test_an_automatic_pause_is_tested_with_one_digest_at_growing_intervals(
+    provider, caplog
+):
+    planned_batch()
+    sink = provider(everybody(REVOKED))
 
-    for _ in range(deliver.MAX_ATTEMPTS + 2):
-        run_worker()
-        SendingPause.objects.all().release(NOW)
+    tested = []
+    for minute in range(40):
+        before = len(sink.attempts)
+        run_worker(minutes_later(minute))
+        tested += [minute] * (len(sink.attempts) - before)
 
-    assert outcomes() == ["pending"]
-    assert Batch.objects.get().attempts == 0
+    assert tested == [0, 1, 3, 7, 15, 30]
+    assert outcomes() == ["pending"] * 3
+    assert "a test digest was not accepted" in caplog.text
+
+
+def test_an_accepted_test_digest_resumes_sending(provider, caplog):
+    planned_batch()
+    sink = provider(everybody(REVOKED))
+    run_worker()
+    sink.answers.clear()
+
+    run_worker(minutes_later(2))
+
+    assert pauses() == []
+    assert outcomes() == ["accepted"] * 3
+    assert "sending resumed" in caplog.text
+
+
+def test_only_one_worker_tests_a_pause_at_a_time(provider):
+    planned_batch()
+    provider(everybody(REVOKED))
+    run_worker()
+    make.batch(Batch.objects.get().slot.edition, [make.subscriber()])
+
+    assert claim_at(minutes_later(2)) is not None
+    assert claim_at(minutes_later(2)) is None
+
+
+def test_a_manual_pause_is_not_tested(provider):
+    planned_batch()
+    sink = provider(everybody(REVOKED))
+    run_worker()
+    SendingPause.objects.trigger("an operator", NOW, is_automatic=False)
+    sink.answers.clear()
+
+    assert run_worker(minutes_later(20)) is None
+    assert len(pauses()) == 2
+
+
+def test_an_outage_across_batches_pauses_sending_until_a_test_succeeds(provider):
+    edition = planned_batch().slot.edition
+    other = make.batch(edition, [reader := make.subscriber("r3@example.org")])
+    make.digest(other, reader, [(edition.candidates.first().pk, 0)])
+    sink = provider(everybody(DOWN, 4))
+
+    for minute in range(10):
+        while run_worker(minutes_later(minute)):
+            pass
+    assert pauses() == ["the provider is unavailable: not reached"]
+    attempts = len(sink.attempts)
+    for minute in range(10, 30):
+        while run_worker(minutes_later(minute)):
+            pass
+    assert len(sink.attempts) - attempts <= 3
+
+    sink.answers.clear()
+    while run_worker(minutes_later(60)):
+        pass
+    assert pauses() == []
+    assert outcomes() == ["accepted"] * 4
+
+
+def test_an_outage_of_one_batch_does_not_pause_while_others_are_accepted(provider):
+    edition = planned_batch(1).slot.edition
+    provider({"r0@example.org": DOWN})
+    for minute in range(30):
+        batch = make.batch(edition, [reader := make.subscriber()])
+        make.digest(batch, reader, [(edition.candidates.first().pk, 0)])
+        while run_worker(minutes_later(minute)):
+            pass
+
+    assert pauses() == []
+
+
+def test_wrong_mail_settings_pause_sending_before_any_digest_is_marked(settings):
+    settings.MAIL_TRANSPORT, settings.SMTP_URL = "smtp", "mail.example"
+    batch = planned_batch()
+
+    run_worker()
+
+    batch.refresh_from_db()
+    assert outcomes() == ["pending"] * 3
+    assert (batch.state, batch.last_position) == ("planned", 0)
+    assert pauses() == [
+        "the mail settings are wrong: SMTP_URL must look like smtp+tls://user:password@host:587"
+    ]
+
+
+def test_a_mail_that_cannot_be_encoded_fails_before_it_is_marked(mails, monkeypatch):
+    planned_batch()
+    encode = files.as_bytes
+
+    def fail_for_the_second(mail):
+        if mail.to == "r1@example.org":
+            raise UnicodeEncodeError("ascii", "ä", 0, 1, "not ASCII")
+        return encode(mail)
+
+    monkeypatch.setattr(files, "as_bytes", fail_for_the_second)
+    run_worker()
+
+    assert outcomes() == ["accepted", "failed", "accepted"]
+
+
+def test_a_defect_of_the_transport_leaves_one_digest_unknown(provider, caplog):
+    planned_batch()
+    provider({"r1@example.org": KeyError("a defect")})
+
+    run_worker()
+
+    assert outcomes() == ["accepted", "unknown", "accepted"]
+    assert "transport failed" in caplog.text
+
+
+# Recipient domains
+
+
+def two_domains(number=20):
+    """Digests of readers in two domains, alternating."""
+    edition = make.edition(papers=1)
+    picks = [(edition.candidates.get().pk, 0)]
+    domains = ("one.example", "two.example")
+    readers = [make.subscriber(f"r{n}@{domains[n % 2]}") for n in range(number)]
+    batch = make.batch(make.frozen(edition), readers)
+    for reader in readers:
+        make.digest(batch, reader, picks)
+    return readers
+
+
+def test_one_domain_that_refuses_all_mail_does_not_stop_the_others(
+    provider, monkeypatch, caplog
+):
+    monkeypatch.setattr(circuit_breaker, "MIN_SENT_FOR_FAILURES", 10)
+    readers = two_domains()
+    provider({r.email: refused("554 blocked") for r in readers[::2]})
+    run_worker()
+
+    circuit_breaker.check_failure_rates(NOW)
+
+    assert pauses() == []
+    assert outcomes().count("accepted") == 10
+    assert "one domain refuses our mail" in caplog.text
+
+
+def test_failures_of_several_domains_pause_sending(provider, monkeypatch):
+    monkeypatch.setattr(circuit_breaker, "MIN_SENT_FOR_FAILURES", 10)
+    readers = two_domains()
+    provider({r.email: refused("554 blocked") for r in readers[:6]})
+    run_worker()
+
+    circuit_breaker.check_failure_rates(NOW)
+
+    assert pauses() == ["6 digests failed or are unknown within 0:15:00"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "is_suppressed"),
+    [("550 5.1.1 no such user", True), ("550 5.7.1 policy", False)],
+)
+def test_refused_recipients_pause_nothing_and_missing_mailboxes_are_suppressed(
+    provider, monkeypatch, reply, is_suppressed
+):
+    monkeypatch.setattr(circuit_breaker, "MAX_CONSECUTIVE_FAILURES", 2)
+    monkeypatch.setattr(circuit_breaker, "MIN_SENT_FOR_FAILURES", 2)
+    planned_batch(4)
+    provider(everybody(refused(reply, is_recipient=True), 4))
+    run_worker()
+
+    circuit_breaker.check_failure_rates(NOW)
+
+    assert pauses() == []
+    assert outcomes() == ["failed"] * 4
+    assert Suppression.objects.count() == (4 if is_suppressed else 0)
 
 
 def test_consecutive_failures_pause_sending(provider, monkeypatch):
@@ -252,7 +440,7 @@ def test_unsent_batches_are_a_reconciliation_error_after_expiry():
     edition = planned_batch().slot.edition
 
     assert reconciliation_error(edition, LATER) == ""
-    expired = make.NOW + timedelta(hours=26, minutes=1)
+    expired = NOW + EXPIRES_AFTER + timedelta(minutes=1)
     assert reconciliation_error(edition, expired) == (
         "3 of 3 readers have no outcome: 1 batches were not sent"
     )

@@ -9,6 +9,7 @@ from django.db import connection, transaction
 from digest.mailer import claims
 from digest.models import Batch, SendingPause
 from tests import make
+from tests.mailer.sending import claim_at
 
 NOW = make.NOW + timedelta(hours=1)
 
@@ -27,13 +28,12 @@ def test_a_claim_that_waited_for_another_transaction_fails():
     taken = []
 
     def second():
-        until = NOW + timedelta(minutes=2)
-        taken.append(Batch.objects.claim(batch.pk, NOW, until))
+        taken.append(Batch.objects.claim(batch.pk, claims.LEASE))
         connection.close()
 
     with transaction.atomic():
         taken.append(
-            Batch.objects.claim(batch.pk, NOW, NOW + timedelta(minutes=1)),
+            Batch.objects.claim(batch.pk, claims.LEASE),
         )
         thread = threading.Thread(target=second)
         thread.start()
@@ -49,10 +49,10 @@ def test_a_pause_of_all_sending_prevents_claims_until_released():
     batch = planned()
     SendingPause.objects.trigger("the domain is on a list", NOW)
 
-    assert claims.claim_next(NOW) is None
-    assert not Batch.objects.claim(batch.pk, NOW, NOW + timedelta(minutes=1))
+    assert claim_at(NOW) is None
+    assert not Batch.objects.claim(batch.pk, claims.LEASE)
     SendingPause.objects.all().release(NOW)
-    assert claims.claim_next(NOW) == batch
+    assert claim_at(NOW) == batch
 
 
 @pytest.mark.both
@@ -61,8 +61,8 @@ def test_a_pause_of_one_edition_does_not_affect_others():
     stopped, free = planned(), planned(make.DAY - timedelta(days=1))
     SendingPause.objects.trigger("a wrong note", NOW, stopped.slot.edition)
 
-    assert claims.claim_next(NOW) == free
-    assert claims.claim_next(NOW) is None
+    assert claim_at(NOW) == free
+    assert claim_at(NOW) is None
 
 
 @pytest.mark.both

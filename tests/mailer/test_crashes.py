@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
+import time_machine
 
 from accounts.models import Suppression
 from digest import follows
@@ -15,7 +16,7 @@ from digest.mailer.transports import accepted
 from digest.models import Batch, Digest, Event, Slot
 from digest.ranking import choose
 from tests import make
-from tests.mailer.sending import NOW, Killed, deliver_at
+from tests.mailer.sending import NOW, Killed
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
@@ -32,7 +33,7 @@ class CountingProvider:
 
     @contextmanager
     def connect(self):
-        yield lambda mail: self.send(mail)
+        yield lambda mail: lambda check_lease: self.send(mail)
 
     def send(self, mail):
         self.accepted[mail.to] += 1
@@ -66,10 +67,10 @@ def run_pipeline(now):
     """Do what the scheduled tasks do."""
     plan.plan_due(now)
     resend.resend_due(now)
-    claims.resolve_abandoned_batches(now)
-    while batch := claims.claim_next(now):
-        digests = choose.assemble(batch, now)
-        deliver_at(now, batch, digests)
+    with time_machine.travel(now, tick=False):
+        claims.resolve_abandoned_batches()
+        while batch := claims.claim_next():
+            deliver.deliver_batch(batch, choose.assemble(batch, now))
     process_events.process_pending(now)
 
 

@@ -11,14 +11,17 @@ from digest.mailer import claims, deliver
 from digest.mailer.tally import count_outcomes
 from digest.mailer.transports import accepted, files, refused, unknown
 from digest.models import Batch, Digest, Recall
+from digest.models.editions import EXPIRES_AFTER
 from tests import make
 from tests.mailer.sending import (
     LATER,
     NOW,
     Killed,
+    claim_at,
     deliver_at,
     outcomes,
     planned_batch,
+    resolve_at,
     run_worker,
 )
 
@@ -41,7 +44,7 @@ def test_files_transport_writes_one_file_per_digest(mails):
 def test_a_batch_is_claimed_once(provider):
     planned_batch()
 
-    first, second = claims.claim_next(NOW), claims.claim_next(NOW)
+    first, second = claim_at(NOW), claim_at(NOW)
 
     assert first.state == "claimed"
     assert second is None
@@ -52,12 +55,12 @@ def test_a_batch_of_an_unplanned_slot_is_not_claimable():
     batch.slot.planned_at = None
     batch.slot.save()
 
-    assert claims.claim_next(NOW) is None
+    assert claim_at(NOW) is None
 
 
 def test_an_expired_claim_is_claimed_again(provider):
     planned_batch()
-    claims.claim_next(NOW)
+    claim_at(NOW)
     sink = provider()
 
     assert run_worker(NOW + timedelta(seconds=59)) is None
@@ -70,8 +73,8 @@ def test_claims_can_be_limited_to_one_edition():
     batch = planned_batch()
     other = make.edition(make.DAY - timedelta(days=1), papers=0)
 
-    assert claims.claim_next(NOW, other) is None
-    assert claims.claim_next(NOW, batch.slot.edition) == batch
+    assert claim_at(NOW, other) is None
+    assert claim_at(NOW, batch.slot.edition) == batch
 
 
 def test_a_kill_between_mark_and_call_leaves_one_unknown(provider):
@@ -81,7 +84,7 @@ def test_a_kill_between_mark_and_call_leaves_one_unknown(provider):
         run_worker()
 
     assert run_worker(LATER) is None  # in doubt until it is reclaimed
-    (batch,) = claims.resolve_abandoned_batches(LATER)
+    (batch,) = resolve_at(LATER)
     sink.answers.clear()
     run_worker(LATER)
 
@@ -105,7 +108,7 @@ def test_a_kill_after_the_record_leaves_nothing_unknown(provider, monkeypatch):
     with pytest.raises(Killed):
         run_worker()
     monkeypatch.setattr(deliver, "record_result", record_result)
-    claims.resolve_abandoned_batches(LATER)
+    resolve_at(LATER)
     run_worker(LATER)
 
     assert outcomes() == ["accepted"] * 3
@@ -134,7 +137,7 @@ def test_files_transport_resolves_a_kill_without_loss_or_double(
         files, "write_file", lambda *a: (written.append(a[0]), write(*a))
     )
 
-    (batch,) = claims.resolve_abandoned_batches(LATER)
+    (batch,) = resolve_at(LATER)
     batch.refresh_from_db()
     run_worker(LATER)
 
@@ -160,7 +163,7 @@ def test_a_batch_with_a_valid_lease_is_not_taken_over(provider):
         state="sending", last_position=1, lease_until=NOW + timedelta(minutes=1)
     )
 
-    assert claims.resolve_abandoned_batches(NOW) == []
+    assert resolve_at(NOW) == []
     batch.refresh_from_db()
     assert batch.state == "sending"
 
@@ -168,9 +171,9 @@ def test_a_batch_with_a_valid_lease_is_not_taken_over(provider):
 def test_a_worker_without_its_lease_sends_nothing(provider):
     planned_batch()
     sink = provider()
-    slow = claims.claim_next(NOW)
+    slow = claim_at(NOW)
     digests = list(slow.digests.order_by("pk"))
-    quick = claims.claim_next(LATER)
+    quick = claim_at(LATER)
 
     done = deliver_at(LATER, slow, digests)
 
@@ -187,7 +190,7 @@ def test_a_result_after_the_lease_expired_is_recorded(provider, monkeypatch):
 
     def slowly(mail):
         if not sink.attempts:
-            assert claims.resolve_abandoned_batches(LATER)
+            assert resolve_at(LATER)
             assert outcomes() == ["unknown", "pending"]
         return send(mail)
 
@@ -205,7 +208,7 @@ def test_has_active_batches_while_a_worker_owns_one(provider):
     provider()
 
     assert not claims.has_active_batches(edition)
-    batch = claims.claim_next(NOW)
+    batch = claim_at(NOW)
     assert claims.has_active_batches(edition)
     deliver_at(NOW, batch)
     assert not claims.has_active_batches(edition)
@@ -229,7 +232,7 @@ def test_an_erased_reader_does_not_shift_the_others(provider):
     sink.answers.clear()
     run_worker(LATER)
 
-    assert sink.attempts[-2:] == ["r2@example.org", "r3@example.org"]
+    assert sink.attempts[-2:] == ["r3@example.org", "r2@example.org"]
     assert outcomes() == ["accepted"] * 3
 
 
@@ -240,7 +243,7 @@ def test_an_erased_reader_makes_no_other_digest_unknown(provider):
         run_worker()
     Digest.objects.first().subscriber.delete()
 
-    claims.resolve_abandoned_batches(LATER)
+    resolve_at(LATER)
     run_worker(LATER)
 
     assert outcomes() == ["unknown", "accepted", "accepted"]
@@ -250,7 +253,7 @@ def test_an_erased_reader_makes_no_other_digest_unknown(provider):
 def test_a_reader_erased_between_choosing_and_sending_stops_no_other_mail(provider):
     batch = planned_batch()
     sink = provider()
-    claimed = claims.claim_next(NOW)
+    claimed = claim_at(NOW)
     digests = list(claimed.digests.order_by("pk"))
     Subscriber.objects.filter(pk=digests[1].subscriber_id).delete()
     Recall.objects.create(
@@ -292,34 +295,59 @@ def test_a_temporarily_refused_digest_is_sent_later_once(provider):
     assert sorted(sink.attempts) == [f"r{n}@example.org" for n in (0, 1, 1, 2)]
 
 
-def test_backoff_doubles_and_the_fifth_refusal_fails_the_digest(provider):
+DOWN = refused("not reached", retry=True)
+DEFERRED = refused("450 come back later", retry=True, is_recipient=True)
+
+
+def test_backoff_doubles_and_the_fifth_refusal_of_a_recipient_fails_the_digest(
+    provider,
+):
     batch = planned_batch(2)
-    provider({"r0@example.org": refused("451 later", retry=True)})
+    provider({"r0@example.org": DEFERRED})
     waits, now = [], NOW
 
-    while batch.state == "planned":
+    for _ in range(5):
         run_worker(now)
         batch.refresh_from_db()
-        if batch.state == "planned":
+        if batch.lease_until:
             waits.append((batch.lease_until - now) // timedelta(minutes=1))
             now = batch.lease_until
 
     assert waits == [1, 2, 4, 8]
     assert outcomes() == ["failed", "accepted"]
-    assert Digest.objects.first().provider_detail == "451 later"
+    digest = Digest.objects.first()
+    assert (digest.provider_detail, digest.reason) == (
+        "450 come back later",
+        "recipient",
+    )
+    assert batch.state == "done"
 
 
-def test_an_outage_fails_one_digest_per_quarter_hour(provider):
+def test_an_outage_fails_no_digest_and_is_survived(provider):
+    batch = planned_batch(3)
+    sink = provider({f"r{n}@example.org": DOWN for n in range(3)})
+    now = NOW
+
+    for _ in range(40):
+        run_worker(now)
+        now += timedelta(minutes=15)
+    assert outcomes() == ["pending"] * 3
+    sink.answers.clear()
+    run_worker(now)
+
+    assert outcomes() == ["accepted"] * 3
+    batch.refresh_from_db()
+    assert (batch.state, batch.attempts) == ("done", 0)
+
+
+def test_a_mail_that_is_always_refused_does_not_delay_the_others(provider):
     planned_batch(3)
-    down = refused("not reached", retry=True)
-    provider({f"r{n}@example.org": down for n in range(3)})
+    provider({"r0@example.org": DOWN})
 
-    for _ in range(5):
-        batch = Batch.objects.get()
-        run_worker(batch.lease_until or NOW)
+    run_worker()
+    run_worker(LATER)
 
-    assert outcomes() == ["failed", "pending", "pending"]
-    assert Batch.objects.get().state == "planned"
+    assert outcomes() == ["pending", "accepted", "accepted"]
 
 
 def test_a_greylisted_recipient_does_not_stop_the_others(provider):
@@ -342,7 +370,7 @@ def test_a_digest_refused_before_a_kill_is_not_unknown(provider):
     with pytest.raises(Killed):
         run_worker()
 
-    claims.resolve_abandoned_batches(LATER)
+    resolve_at(LATER)
     sink.answers.clear()
     run_worker(LATER)
 
@@ -358,7 +386,7 @@ def test_a_refused_digest_in_flight_at_a_kill_is_unknown(provider):
         run_worker(LATER)
 
     later_still = LATER + timedelta(minutes=6)
-    claims.resolve_abandoned_batches(later_still)
+    resolve_at(later_still)
     run_worker(later_still)
 
     assert outcomes() == ["unknown"]
@@ -447,7 +475,7 @@ def test_only_scheduled_digests_expire(provider, kind, sent):
     planned_batch(2, kind=kind)
     sink = provider()
 
-    run_worker(make.NOW + timedelta(hours=26, minutes=1))
+    run_worker(make.NOW + EXPIRES_AFTER + timedelta(minutes=1))
 
     assert len(sink.attempts) == sent
     assert outcomes() == (["accepted"] * 2 if sent else ["skipped"] * 2)

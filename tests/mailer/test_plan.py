@@ -1,14 +1,20 @@
 """Planning: due readers are planned once, despite missed ticks and concurrent planners."""
 
 from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from accounts.models import Subscriber
 from digest.mailer import plan
+from digest.mailer.plan import delivery_deadline
+from digest.mailer.schedule import first_due_at
+from digest.mailer.tally import count_outcomes, reconciliation_error
 from digest.models import Batch, Digest, Slot
 from tests import make
+from tests.mailer.sending import run_worker
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
@@ -68,11 +74,82 @@ def test_a_slot_is_planned_once_and_missed_ticks_are_caught_up():
     assert newcomer.pk not in planned()
 
 
-def test_an_expired_edition_is_not_planned():
+def test_readers_due_in_an_outage_until_expiry_get_the_outcome_expired():
+    edition = friday()
+    reader = make.subscriber(hour=10, confirmed_at=FRIDAY)
+    later = FRIDAY + timedelta(days=5)
+    make.subscriber(hour=10, confirmed_at=later)
+
+    plan.plan_due(later)
+    assert planned() == {reader.pk: [at("20 10:00")]}
+    make.digest(Batch.objects.get(), reader)
+    run_worker(later)
+
+    digest = Digest.objects.get()
+    assert (digest.outcome, digest.reason) == ("skipped", "expired")
+    assert count_outcomes(edition).expired == 1
+    assert reconciliation_error(edition, later) == (
+        "1 of 1 readers were not mailed: the edition expired"
+    )
+
+
+@pytest.mark.parametrize("hour", range(24))
+def test_an_outage_overnight_loses_no_reader(hour):
+    edition = friday()
+    make.subscriber(hour=hour)
+    due_at = first_due_at(FRIDAY, ZoneInfo("UTC"), hour)
+
+    assert delivery_deadline(edition, due_at) - due_at >= timedelta(hours=24)
+
+
+def test_a_reader_who_moves_to_an_hour_that_has_passed_gets_the_edition():
+    friday()
+    reader = make.subscriber(hour=7)
+    plan.plan_due(at("21 06:00"))
+    reader.hour = 20
+    reader.save()
+
+    plan.plan_due(at("21 06:15"))
+    plan.plan_missed(at("21 06:15"))
+    plan.plan_missed(at("21 06:30"))
+
+    assert planned() == {reader.pk: [at("21 06:15")]}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"hour": 7},  # due tomorrow
+        {"hour": 10, "confirmed_at": FRIDAY + timedelta(hours=2)},
+        {"hour": 10, "paused_until": FRIDAY + timedelta(hours=2)},
+        {"hour": 10, "frequency": "weekly"},
+        {"hour": 10, "state": "left"},
+    ],
+)
+def test_readers_who_were_not_due_have_missed_nothing(fields):
+    friday()
+    make.subscriber(**fields)
+
+    assert plan.plan_missed(at("20 12:00")) == []
+
+
+def test_readers_of_unfinished_batches_have_missed_nothing():
     friday()
     make.subscriber(hour=10)
+    plan.plan_due(at("20 10:00"))
 
-    assert plan.plan_due(FRIDAY + timedelta(hours=26, minutes=1)) == []
+    assert plan.plan_missed(at("20 12:00")) == []
+
+
+def test_an_unknown_time_zone_stops_only_its_reader(caplog):
+    friday()
+    reader = make.subscriber(hour=10)
+    Subscriber.objects.filter(pk=make.subscriber(hour=10).pk).update(zone="Mars/Base")
+
+    plan.plan_due(at("20 10:00"))
+
+    assert list(planned()) == [reader.pk]
+    assert "readers have an unknown time zone" in caplog.text
 
 
 def test_an_open_edition_is_not_planned():
@@ -160,7 +237,7 @@ def test_interrupted_planning_continues_at_the_cursor(monkeypatch):
     audience = plan.unserved_readers(edition, FRIDAY)
     plan.fill_batch(slot.pk, audience, FRIDAY)
 
-    assert not Batch.objects.claimable(FRIDAY + timedelta(days=1)).exists()
+    assert not Batch.objects.claimable().exists()
     plan.plan_due(at("20 10:00"))
 
     assert sorted(planned()) == readers

@@ -5,12 +5,20 @@ from datetime import timedelta
 import pytest
 
 from digest.feedback import process_events, record
-from digest.mailer import claims, progress, resend
+from digest.mailer import progress, resend
 from digest.mailer.tally import Tally, count_outcomes
 from digest.mailer.transports import unknown
 from digest.models import Batch, Digest, Slot
+from digest.models.editions import EXPIRES_AFTER
 from tests import make
-from tests.mailer.sending import NOW, deliver_at, outcomes, planned_batch, run_worker
+from tests.mailer.sending import (
+    NOW,
+    claim_at,
+    deliver_at,
+    outcomes,
+    planned_batch,
+    run_worker,
+)
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
@@ -86,7 +94,7 @@ def test_an_event_after_planning_prevents_a_resend(doubt):
 def test_an_outcome_between_claim_and_call_prevents_a_resend(doubt):
     doubt.answers.clear()
     resend.resend_due(LATER)
-    batch = claims.claim_next(LATER)
+    batch = claim_at(LATER)
     digests = list(batch.digests.order_by("pk"))
     Digest.objects.filter(pk=digests[0].pk).update(outcome="accepted")
 
@@ -98,9 +106,9 @@ def test_an_outcome_between_claim_and_call_prevents_a_resend(doubt):
 
 
 def test_an_expired_edition_is_not_resent(doubt):
-    assert resend.resend_due(make.NOW + timedelta(hours=27)) == 0
+    assert resend.resend_due(make.NOW + EXPIRES_AFTER + timedelta(hours=1)) == 0
     resend.resend_due(LATER)
-    run_worker(make.NOW + timedelta(hours=27))
+    run_worker(make.NOW + EXPIRES_AFTER + timedelta(hours=1))
 
     assert Digest.objects.get(batch__slot__kind="resend").reason == "expired"
 

@@ -84,7 +84,7 @@ class Sending(RuleBasedStateMachine):
 
     @contextmanager
     def connect(self):
-        yield self.send
+        yield lambda mail: lambda check_lease: self.send(mail)
 
     def was_sent(self, key):
         return None
@@ -108,7 +108,7 @@ class Sending(RuleBasedStateMachine):
     @rule(is_slow=st.booleans())
     def claim(self, is_slow):
         """A worker claims a batch and delivers it later, perhaps after its lease."""
-        if batch := claims.claim_next(self.now):
+        if batch := claims.claim_next():
             self.workers.append((batch, self.assemble(batch)))
         if is_slow:
             self.sleep(PAST_LEASE)
@@ -137,8 +137,8 @@ class Sending(RuleBasedStateMachine):
 
     def run_worker(self):
         """Resolve abandoned batches, then claim and deliver one, as the task does."""
-        claims.resolve_abandoned_batches(self.now)
-        if batch := claims.claim_next(self.now):
+        claims.resolve_abandoned_batches()
+        if batch := claims.claim_next():
             self.deliver(batch, self.assemble(batch))
             return True
         return False

@@ -80,7 +80,7 @@ def test_concurrent_workers_send_each_mail_once(tmp_path, settings, monkeypatch)
     )
 
     def work():
-        while batch := claims.claim_next(NOW):
+        while batch := claims.claim_next():
             deliver.deliver_batch(batch, list(batch.digests.order_by("pk")))
 
     with time_machine.travel(NOW, tick=False):

@@ -3,6 +3,7 @@
 import json
 import socket
 import threading
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from email import message_from_bytes, policy
 from pathlib import Path
@@ -43,6 +44,13 @@ def confirmation(to="ada@example.org"):
     return message
 
 
+@contextmanager
+def connect(transport):
+    """A function that sends a mail over this transport."""
+    with transport.connect() as prepare:
+        yield lambda mail: prepare(mail)(lambda: None)
+
+
 # The choice
 
 
@@ -72,7 +80,7 @@ def folder(tmp_path, settings):
 
 
 def test_files_writes_one_mail_per_file_named_by_day_and_key(folder):
-    with files.connect() as send:
+    with connect(files) as send:
         outcome = send(mail())
 
     (path,) = folder.iterdir()
@@ -82,7 +90,7 @@ def test_files_writes_one_mail_per_file_named_by_day_and_key(folder):
 
 
 def test_files_overwrites_the_same_mail(folder):
-    with files.connect() as send:
+    with connect(files) as send:
         send(mail())
         send(mail())
 
@@ -90,7 +98,7 @@ def test_files_overwrites_the_same_mail(folder):
 
 
 def test_files_was_sent_finds_a_mail_by_key(folder):
-    with files.connect() as send:
+    with connect(files) as send:
         send(mail("key-one"))
 
     assert files.was_sent("key-one")
@@ -101,7 +109,7 @@ def test_files_unwritable_folder_is_a_temporary_refusal(tmp_path, settings):
     (tmp_path / "a-file").write_text("")
     settings.MAIL_DIR = tmp_path / "a-file" / "mail"
 
-    with files.connect() as send:
+    with connect(files) as send:
         outcome = send(mail())
 
     assert (outcome.state, outcome.retry) == ("refused", True)
@@ -156,7 +164,7 @@ def sink(settings):
 
 
 def test_smtp_sends_all_mails_over_one_connection(sink):
-    with smtp.connect() as send:
+    with connect(smtp) as send:
         outcomes = [send(mail(to=to)) for to in ("a@example.org", "b@example.org")]
 
     assert [outcome.state for outcome in outcomes] == ["accepted", "accepted"]
@@ -179,7 +187,7 @@ def test_smtp_refused_recipient_does_not_stop_the_next(
 ):
     sink.answers["b@example.org"] = answer
 
-    with smtp.connect() as send:
+    with connect(smtp) as send:
         outcomes = [send(mail(to=f"{name}@example.org")) for name in "abc"]
 
     assert [outcome.state for outcome in outcomes] == [
@@ -196,7 +204,7 @@ def test_smtp_refused_recipient_does_not_stop_the_next(
 
 def test_smtp_refused_content_is_a_refusal(sink):
     sink.after_data = "552 too large"
-    with smtp.connect() as send:
+    with connect(smtp) as send:
         refused = send(mail())
         sink.after_data = "451 disk full"
         later = send(mail())
@@ -210,7 +218,7 @@ def test_smtp_refused_content_is_a_refusal(sink):
 
 def test_smtp_connection_lost_after_data_is_unknown(sink):
     sink.after_data = "hang up"
-    with smtp.connect() as send:
+    with connect(smtp) as send:
         lost = send(mail())
         sink.after_data = ""
         next_one = send(mail())
@@ -222,10 +230,10 @@ def test_smtp_connection_lost_after_data_is_unknown(sink):
 
 def test_smtp_dead_connection_is_replaced_at_once(sink):
     line = smtp.Connection()
-    line.send_mail(mail())
+    line.prepare_mail(mail())(lambda: None)
     line.smtp.sock.shutdown(socket.SHUT_RDWR)
 
-    outcome = line.send_mail(mail(to="b@example.org"))
+    outcome = line.prepare_mail(mail(to="b@example.org"))(lambda: None)
     line.close()
 
     assert outcome.state == "accepted"
@@ -235,7 +243,7 @@ def test_smtp_dead_connection_is_replaced_at_once(sink):
 def test_smtp_unreachable_server_is_a_temporary_refusal(settings):
     settings.SMTP_URL = "smtp://127.0.0.1:9"
 
-    with smtp.connect() as send:
+    with connect(smtp) as send:
         outcome = send(mail())
 
     assert (outcome.state, outcome.retry, outcome.is_recipient) == (
@@ -247,7 +255,7 @@ def test_smtp_unreachable_server_is_a_temporary_refusal(settings):
 
 
 def test_smtp_non_ascii_address_is_refused_without_smtputf8(sink):
-    with smtp.connect() as send:
+    with connect(smtp) as send:
         outcome = send(mail(to="äda@example.org"))
         next_one = send(mail())
 
@@ -258,7 +266,7 @@ def test_smtp_non_ascii_address_is_refused_without_smtputf8(sink):
 def test_smtp_transmits_lines_that_begin_with_a_dot(sink):
     dotted = Mail(**{**vars(mail()), "text": ".hidden\n..\n.\nend\n"})
 
-    with smtp.connect() as send:
+    with connect(smtp) as send:
         send(dotted)
 
     message = message_from_bytes(sink.taken[0][1], policy=policy.default)
@@ -297,7 +305,7 @@ def test_smtp_url_without_server_raises_with_an_example(settings):
 def test_smtp_password_is_never_sent_without_tls(sink, settings):
     settings.SMTP_URL = settings.SMTP_URL.replace("smtp://", "smtp+tls://u:secret@")
 
-    with smtp.connect() as send:
+    with connect(smtp) as send:
         outcome = send(mail())
 
     assert (outcome.state, outcome.retry) == ("refused", True)
@@ -337,7 +345,7 @@ def answer_with(api, name):
 
 
 def sent_with_sendgrid(*mails):
-    with sendgrid.connect() as send:
+    with connect(sendgrid) as send:
         return [send(each) for each in mails or [mail()]]
 
 
@@ -419,6 +427,7 @@ def test_sendgrid_error_that_is_not_json_is_quoted(api):
 
 def test_sendgrid_unreachable_api_is_a_temporary_refusal(settings):
     settings.SENDGRID_API_URL = "http://127.0.0.1:9"
+    settings.SENDGRID_API_KEY = "SG.invented"
 
     (outcome,) = sent_with_sendgrid()
 
@@ -443,6 +452,7 @@ def test_sendgrid_timeout_is_unknown(api, monkeypatch):
 def test_sendgrid_connection_lost_after_the_request_is_unknown(settings):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         settings.SENDGRID_API_URL = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        settings.SENDGRID_API_KEY = "SG.invented"
         thread = threading.Thread(target=read_and_hang_up, args=[listener])
         thread.start()
 

@@ -2,9 +2,10 @@
 
 import pytest
 
-from digest.mailer import claims, plan
+from digest.mailer import plan
 from digest.models import Batch, Slot
 from tests import make
+from tests.mailer.sending import claim_at
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
@@ -42,7 +43,7 @@ def test_an_unfinished_welcome_is_not_planned_again(ada):
     plan.plan_welcomes(LATER)
 
     assert plan.plan_welcomes(LATER) is None
-    assert claims.claim_next(LATER) is not None
+    assert claim_at(LATER) is not None
     assert plan.plan_welcomes(LATER) is None
 
 

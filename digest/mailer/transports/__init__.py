@@ -113,14 +113,25 @@ def unknown(detail: str) -> Result:
     return Result(ResultState.UNKNOWN, detail)
 
 
-Send = Callable[[Mail], Result]
+class ConfigurationError(Exception):
+    """The mail settings cannot work; raised by connect, before any digest is marked."""
+
+
+# Makes the call. It calls its argument right before the first byte that may lead to
+# acceptance; that raises if the caller has lost its lease meanwhile.
+Call = Callable[[Callable[[], None]], Result]
+# Encodes a mail. Whatever fails here fails before the digest is marked.
+Prepare = Callable[[Mail], Call]
 
 
 class Transport(Protocol):
     """A module that sends: files, smtp or sendgrid."""
 
-    def connect(self) -> AbstractContextManager[Send]:
-        """Open a connection for several mails. Sending never raises for network or provider errors."""
+    def connect(self) -> AbstractContextManager[Prepare]:
+        """Check the settings and offer a connection for several mails.
+
+        Raises ConfigurationError. Calls never raise for network or provider errors.
+        """
 
     def was_sent(self, key: str) -> bool | None:
         """Whether the mail with this key was accepted; None if this transport cannot tell."""

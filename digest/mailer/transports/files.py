@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,21 +13,35 @@ from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 
 from accounts.models import new_key
-from digest.mailer.transports import Mail, Result, Send, accepted, as_bytes, refused
+from digest.mailer.transports import (
+    Call,
+    Mail,
+    Prepare,
+    Result,
+    accepted,
+    as_bytes,
+    refused,
+)
 
 
 @contextmanager
-def connect() -> Iterator[Send]:
-    yield send_mail
+def connect() -> Iterator[Prepare]:
+    yield prepare_mail
 
 
-def send_mail(mail: Mail) -> Result:
-    """Write the mail as `<day>-<key>.eml`; writing it again replaces it with the same bytes."""
-    try:
-        write_file(f"{mail.day:%Y-%m-%d}-{mail.key}.eml", as_bytes(mail))
-    except OSError as error:  # disk full or read-only: an operator can fix that
-        return refused(f"{settings.MAIL_DIR}: {error.strerror}", retry=True)
-    return accepted(mail.headers["Message-ID"])
+def prepare_mail(mail: Mail) -> Call:
+    """Encode a mail as `<day>-<key>.eml`; writing it again replaces it with the same bytes."""
+    name, content = f"{mail.day:%Y-%m-%d}-{mail.key}.eml", as_bytes(mail)
+
+    def write_mail(check_lease: Callable[[], None]) -> Result:
+        check_lease()
+        try:
+            write_file(name, content)
+        except OSError as error:  # disk full or read-only: an operator can fix that
+            return refused(f"{settings.MAIL_DIR}: {error.strerror}", retry=True)
+        return accepted(mail.headers["Message-ID"])
+
+    return write_mail
 
 
 def was_sent(key: str) -> bool:

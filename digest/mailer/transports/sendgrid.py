@@ -4,13 +4,14 @@ import json
 import math
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import parseaddr
 from http.client import HTTPException
 from typing import Any
 from urllib.error import URLError
+from urllib.parse import urlsplit
 
 import sendgrid
 from django.conf import settings
@@ -19,10 +20,12 @@ from django.core.mail.backends.base import BaseEmailBackend
 
 from digest.mailer import rate
 from digest.mailer.transports import (
+    Call,
+    ConfigurationError,
     Mail,
+    Prepare,
     Result,
     ResultState,
-    Send,
     accepted,
     refused,
     unknown,
@@ -68,10 +71,25 @@ class ApiResponse:
 
 
 @contextmanager
-def connect() -> Iterator[Send]:
+def connect() -> Iterator[Prepare]:
     """Create one client; its SDK opens a connection for each mail."""
+    url = urlsplit(settings.SENDGRID_API_URL)
+    if url.scheme not in ("https", "http") or not url.hostname:
+        raise ConfigurationError("SENDGRID_API_URL must be an https URL")
+    if not settings.SENDGRID_API_KEY:
+        raise ConfigurationError("SENDGRID_API_KEY is empty")
     client = create_client()
-    yield lambda mail: post_payload(client, digest_payload(mail))
+
+    def prepare_mail(mail: Mail) -> Call:
+        payload = digest_payload(mail)
+
+        def post_mail(check_lease: Callable[[], None]) -> Result:
+            check_lease()
+            return post_payload(client, payload)
+
+        return post_mail
+
+    yield prepare_mail
 
 
 def was_sent(key: str) -> None:

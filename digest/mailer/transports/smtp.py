@@ -3,10 +3,11 @@
 import re
 import smtplib
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import parseaddr
+from functools import partial
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -15,9 +16,11 @@ from django.core.mail.backends import smtp as django_smtp
 
 from accounts.addresses import ascii_domain
 from digest.mailer.transports import (
+    Call,
+    ConfigurationError,
     Mail,
+    Prepare,
     Result,
-    Send,
     accepted,
     as_bytes,
     refused,
@@ -67,21 +70,28 @@ class Connection:
     def __init__(self) -> None:
         self.smtp: smtplib.SMTP | None = None
 
-    def send_mail(self, mail: Mail) -> Result:
+    def prepare_mail(self, mail: Mail) -> Call:
+        return partial(self.send_mail, mail, as_bytes(mail))
+
+    def send_mail(
+        self, mail: Mail, content: bytes, check_lease: Callable[[], None]
+    ) -> Result:
         """Send one mail; retry once at once if the kept connection turns out to be dead."""
         was_open = self.smtp is not None
         try:
-            return self.attempt_mail(mail)
+            return self.attempt_mail(mail, content, check_lease)
         except smtplib.SMTPAuthenticationError as error:
             self.close()
             return refused(describe_error(error), retry=True, halt=True)
         except (OSError, smtplib.SMTPException) as error:
             self.close()
             if was_open:
-                return self.send_mail(mail)
+                return self.send_mail(mail, content, check_lease)
             return refused(describe_error(error), retry=True)
 
-    def attempt_mail(self, mail: Mail) -> Result:
+    def attempt_mail(
+        self, mail: Mail, content: bytes, check_lease: Callable[[], None]
+    ) -> Result:
         """Try once. Any exception is raised before the content was offered."""
         if self.smtp is None:
             self.smtp = open_smtp(parse_server())
@@ -89,7 +99,8 @@ class Connection:
         if refusal:
             self.reset_session(refusal)
             return refusal
-        return self.send_content(self.smtp, as_bytes(mail), mail.headers["Message-ID"])
+        check_lease()
+        return self.send_content(self.smtp, content, mail.headers["Message-ID"])
 
     def send_content(
         self, connection: smtplib.SMTP, content: bytes, message_id: str
@@ -210,11 +221,15 @@ def describe_error(error: Exception) -> str:
 
 
 @contextmanager
-def connect() -> Iterator[Send]:
+def connect() -> Iterator[Prepare]:
     """Use one connection for all mails that are sent before it closes."""
+    try:
+        parse_server()
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
     connection = Connection()
     try:
-        yield connection.send_mail
+        yield connection.prepare_mail
     finally:
         connection.close()
 
