@@ -12,6 +12,7 @@ from celery.signals import (
     worker_shutting_down,
 )
 from django.conf import settings
+from kombu import Queue
 
 from digest.checks import exit_on_wrong_settings
 from digest.mailer import shutdown
@@ -24,6 +25,10 @@ VISIBILITY_TIMEOUT_SECONDS = 3600
 # Bounds for tasks that hang where no other timeout applies, such as a source that sends
 # one byte of a header at a time.
 TASK_SOFT_LIMIT_SECONDS, TASK_HARD_LIMIT_SECONDS = 3000, 3300
+
+# Events, welcome digests and account mails: a worker of their own takes them while the
+# others send an edition. A worker without --queues takes both queues.
+URGENT = "urgent"
 
 
 def filesystem_broker_settings() -> dict[str, Any]:
@@ -53,6 +58,12 @@ app.conf.update(
     timezone="UTC",
     worker_hijack_root_logger=False,
     worker_soft_shutdown_timeout=3.0,
+    task_queues=[Queue("celery"), Queue(URGENT)],
+    task_routes={
+        "digest.tasks.process_feedback": {"queue": URGENT},
+        "digest.tasks.send_welcome_digest": {"queue": URGENT},
+        "accounts.tasks.*": {"queue": URGENT},
+    },
 )
 if settings.REDIS_URL:
     app.conf.update(

@@ -196,8 +196,9 @@ def send_planned_batches(
     edition: Edition | None = None,
     report: Callable[[], None] | None = None,
     seconds: float = float("inf"),
+    slot: Slot | None = None,
 ) -> bool:
-    """Claim batches, choose papers and deliver, until no batch is free.
+    """Claim batches, of one edition or slot if given, choose papers and deliver, until no batch is free.
 
     Return False if `seconds` or a shutdown ended it before.
     """
@@ -206,7 +207,7 @@ def send_planned_batches(
     end = time.monotonic() + seconds
     claims.resolve_abandoned_batches()
     while time.monotonic() < end and not shutdown.is_requested():
-        batch = claims.claim_next(edition)
+        batch = claims.claim_next(edition, slot)
         if batch is None:
             return True
         digests = choose.assemble(batch, timezone.now())
@@ -226,12 +227,15 @@ def send_edition(
 ) -> Tally:
     """Freeze an edition and mail it now, to one reader or to everyone without a digest.
 
+    Failed digests are sent again.
+
     `wait` is called while other workers hold batches; without it, those are left to them.
     """
     from digest.ranking import freeze
 
     freeze.freeze(edition, now)
     edition.refresh_from_db()
+    resend.resend_failed(edition, now, subscriber)
     if subscriber:
         plan.plan_reader(edition, subscriber, now, Slot.Kind.MANUAL)
     else:
@@ -259,8 +263,9 @@ def send_welcome_digest(subscriber_id: int) -> None:
     """Mail the latest frozen edition to a new reader, if there is one."""
     subscriber = Subscriber.objects.get(pk=subscriber_id)
     if edition := Edition.objects.frozen().order_by("day").last():
-        plan.plan_reader(edition, subscriber, timezone.now(), Slot.Kind.WELCOME)
-        send_planned_batches(edition)
+        now = timezone.now()
+        if slot := plan.plan_reader(edition, subscriber, now, Slot.Kind.WELCOME):
+            send_planned_batches(edition, slot=slot)
 
 
 @app.task

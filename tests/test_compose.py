@@ -57,7 +57,9 @@ def test_the_compose_file_is_valid():
 def test_every_service_has_a_health_check():
     services = {n: s for n, s in COMPOSE["services"].items() if n != "setup"}
 
-    assert set(services) == {"db", "redis", "web", "worker", "beat", "mailpit"}
+    assert set(services) == {
+        *("db", "redis", "web", "worker", "worker-urgent", "beat", "mailpit")
+    }
     assert all("healthcheck" in service for service in services.values())
 
 

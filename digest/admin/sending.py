@@ -113,7 +113,7 @@ class DigestAdmin(ReadOnlyAdmin):
         number = resend.mark_accepted(ids, timezone.now())
         self.report_action(request, number, len(ids), "marked as accepted")
 
-    @admin.action(description="Send unknown again", permissions=["decide"])
+    @admin.action(description="Send unknown and failed again", permissions=["decide"])
     def send_again(self, request: HttpRequest, selected: QuerySet[Digest]) -> None:
         ids, now = list(selected.values_list("pk", flat=True)), timezone.now()
         number = sum(

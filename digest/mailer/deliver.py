@@ -11,7 +11,15 @@ from django.db.models.expressions import Combinable
 from django.utils import timezone
 
 from accounts.models import Subscriber, Suppression
-from digest.mailer import circuit_breaker, compose, plan, rate, shutdown, transports
+from digest.mailer import (
+    circuit_breaker,
+    compose,
+    plan,
+    rate,
+    resend,
+    shutdown,
+    transports,
+)
 from digest.mailer.claims import LEASE
 from digest.mailer.transports import Prepare, Result, ResultState, refused, unknown
 from digest.models import Batch, Candidate, Digest, SendingPause, Slot
@@ -147,7 +155,7 @@ def send_digest(
 
     None if its outcome was settled meanwhile, by an event or another worker.
     """
-    if digest.resent_at and not Digest.objects.pending().filter(pk=digest.pk).exists():
+    if digest.resent_at and not may_resend(batch, digest):
         return None
     try:
         call = prepare(compose.compose_digest(digest, render_data))
@@ -169,6 +177,24 @@ def send_digest(
     except Exception as error:  # a defect of the transport
         log.exception("transport failed", digest=digest.pk)
         return unknown(f"{type(error).__name__}: {error}")
+
+
+def may_resend(batch: Batch, digest: Digest) -> bool:
+    """Whether a digest that is sent again still needs it, right before the call.
+
+    An event that arrived since it was planned stops it, processed or not; only an
+    operator may send it all the same.
+    """
+    if not Digest.objects.pending().filter(pk=digest.pk).exists():
+        return False
+    if batch.slot.kind != Slot.Kind.RESEND or not resend.has_event(digest):
+        return True
+    Digest.objects.pending().filter(pk=digest.pk).update(
+        outcome=Outcome.UNKNOWN,
+        provider_detail="An event arrived before it was sent again.",
+        outcome_at=DatabaseNow(),
+    )
+    return False
 
 
 def seconds_since_boot() -> float:

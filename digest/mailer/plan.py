@@ -168,7 +168,7 @@ def missed_readers(edition: Edition, now: datetime) -> Q:
                 awake = Q(paused_until=None) | Q(paused_until__lte=due_at)
                 daily = match_frequency(weekday, is_first=True, weekly=False)
                 weekly = Q(frequency=Subscriber.Frequency.WEEKLY, weekday=weekday)
-                missed |= readers & awake & (daily | (weekly & ~Exists(this_week)))
+                missed |= readers & awake & (daily | (weekly & Q(~Exists(this_week))))
     return missed
 
 

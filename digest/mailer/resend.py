@@ -1,15 +1,20 @@
-"""Send digests of unknown outcome again, where a setting or an operator allows it."""
+"""Send unknown and failed digests again, where a setting or an operator allows it."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from accounts.models import Subscriber
 from digest.mailer import plan
 from digest.models import Batch, Digest, Edition, Event, Slot
+from digest.models.digests import DatabaseNow
 from digest.models.editions import EXPIRES_AFTER
+
+# The latest events, which show for how late mails events have arrived.
+RECENT_EVENTS = 500
 
 Outcome = Digest.Outcome
 
@@ -22,9 +27,9 @@ def resend_due(now: datetime) -> int:
     """
     if not settings.UNKNOWN_RESEND_AFTER:
         return 0
-    before = now - timedelta(minutes=settings.UNKNOWN_RESEND_AFTER)
+    delay = timedelta(minutes=settings.UNKNOWN_RESEND_AFTER)
     due: dict[Edition, list[int]] = {}
-    for digest in unknown_without_events(before).select_related("edition"):
+    for digest in unknown_without_events(delay).select_related("edition"):
         if now <= plan.freeze_time(digest.edition) + EXPIRES_AFTER:
             due.setdefault(digest.edition, []).append(digest.pk)
     return sum(
@@ -33,22 +38,59 @@ def resend_due(now: datetime) -> int:
     )
 
 
-def unknown_without_events(before: datetime) -> QuerySet[Digest]:
-    """Digests that became unknown before then, were never sent again, and have no event."""
+def unknown_without_events(delay: timedelta) -> QuerySet[Digest]:
+    """Digests that have been unknown for so long, were never sent again, and have no event.
+
+    Silence is evidence only if events of mails that were sent later have arrived:
+    otherwise the webhook may be down or late. All times are the database's.
+    """
     events = Event.objects.filter(digest=OuterRef("pk"))
-    unknown = resendable_digests().filter(resent_at=None, outcome_at__lte=before)
+    unknown = resendable_digests().filter(
+        outcome=Outcome.UNKNOWN,
+        resent_at=None,
+        outcome_at__lte=DatabaseNow() - delay,
+        outcome_at__lt=latest_mail_with_event(),
+    )
     return unknown.filter(~Exists(events))
 
 
+def latest_mail_with_event() -> datetime:
+    """Return when the latest of the mails was sent whose events arrived recently."""
+    events = Event.objects.exclude(digest=None).order_by("-pk")
+    times = events.values_list("digest__outcome_at", flat=True)[:RECENT_EVENTS]
+    return max(filter(None, times), default=datetime.min.replace(tzinfo=UTC))
+
+
+def has_event(digest: Digest) -> bool:
+    """Whether any event of this digest is stored, processed or not."""
+    return Event.objects.filter(digest=digest).exists()
+
+
 def resendable_digests() -> QuerySet[Digest]:
-    """Unknown digests whose batch no worker owns any more."""
-    return Digest.objects.unknown().filter(batch__state=Batch.State.DONE)
+    """Unknown and failed digests whose batch no worker owns any more."""
+    outcomes = (Outcome.UNKNOWN, Outcome.FAILED)
+    return Digest.objects.filter(outcome__in=outcomes, batch__state=Batch.State.DONE)
+
+
+def resend_failed(
+    edition: Edition, now: datetime, subscriber: Subscriber | None = None
+) -> int:
+    """Plan the failed digests of an edition again, or of one reader; return their number.
+
+    They were certainly not accepted. Refused recipients are left out.
+    """
+    failed = Q(outcome=Outcome.FAILED) & ~Q(reason=Digest.Reason.RECIPIENT)
+    rows = resendable_digests().filter(failed, edition=edition)
+    if subscriber:
+        rows = rows.filter(subscriber=subscriber)
+    ids = list(rows.values_list("pk", flat=True))
+    return resend_digests(edition, ids, now, Slot.Kind.MANUAL)
 
 
 def resend_digests(
     edition: Edition, ids: Sequence[int], now: datetime, kind: str
 ) -> int:
-    """Move these digests of one edition into new batches if they are still unknown; return their number."""
+    """Move these digests of one edition into new batches if they are still unknown or failed; return their number."""
     with transaction.atomic():
         rows = resendable_digests().filter(pk__in=ids, edition=edition)
         digests = list(rows.select_for_update(of=("self",)).order_by("pk"))
@@ -67,7 +109,9 @@ def move_to_new_batch(digests: Sequence[Digest], slot: Slot, now: datetime) -> N
     Digest.objects.filter(pk__in=[digest.pk for digest in digests]).update(
         batch=batch,
         outcome=Outcome.PENDING,
+        reason=Digest.Reason.NONE,
         provider_detail="",
+        refusals=0,
         outcome_at=None,
         resent_at=now,
     )

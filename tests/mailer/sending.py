@@ -26,7 +26,7 @@ class Provider:
 
     @contextmanager
     def connect(self):
-        yield lambda mail: lambda check_lease: self.send(mail)
+        yield lambda mail: lambda check_lease: (check_lease(), self.send(mail))[1]
 
     def send(self, mail):
         self.attempts.append(mail.to)

@@ -150,9 +150,8 @@ def test_wrong_mail_settings_pause_sending_before_any_digest_is_marked(settings)
     batch.refresh_from_db()
     assert outcomes() == ["pending"] * 3
     assert (batch.state, batch.last_position) == ("planned", 0)
-    assert pauses() == [
-        "the mail settings are wrong: SMTP_URL must look like smtp+tls://user:password@host:587"
-    ]
+    (reason,) = pauses()
+    assert reason.startswith("the mail settings are wrong: SMTP_URL must look like")
 
 
 def test_a_mail_that_cannot_be_encoded_fails_before_it_is_marked(mails, monkeypatch):

@@ -66,8 +66,8 @@ def edition(monkeypatch):
 def run_pipeline(now):
     """Do what the scheduled tasks do."""
     plan.plan_due(now)
-    resend.resend_due(now)
     with time_machine.travel(now, tick=False):
+        resend.resend_due(now)
         claims.resolve_abandoned_batches()
         while batch := claims.claim_next():
             deliver.deliver_batch(batch, choose.assemble(batch, now))
@@ -187,9 +187,8 @@ def test_a_crash_while_resolving_an_abandoned_batch_is_harmless(
     assert (tally.accepted, tally.unknown, tally.waiting) == (READERS - 1, 1, 0)
 
 
-def record_event(kind="delivered"):
-    """Record an event of the second reader's digest."""
-    digest = Digest.objects.get(subscriber__email="r1@example.org")
+def record_event(kind="delivered", email="r1@example.org"):
+    digest = Digest.objects.get(subscriber__email=email)
     report = record.Report(kind, f"{kind} {digest.key}", digest.key, at=NOW)
     record.record_reports([report], "sendgrid", NOW)
 
@@ -253,6 +252,9 @@ def test_a_crash_while_planning_a_resend_sends_it_once(
     with kill_at(deliver, "mark_sending", "after"):
         run_pipeline(NOW)
     run_new_workers()
+    last = Digest.objects.filter(subscriber__email="r6@example.org")
+    last.update(outcome_at=NOW + timedelta(minutes=7))
+    record_event("processed", "r6@example.org")
     later = NOW + timedelta(minutes=20)
     with kill_at(resend, name, when, call=1):
         run_pipeline(later)

@@ -3,12 +3,13 @@
 from datetime import timedelta
 
 import pytest
+import time_machine
 
 from digest.feedback import process_events, record
-from digest.mailer import progress, resend
+from digest.mailer import deliver, progress, resend
 from digest.mailer.tally import Tally, count_outcomes
-from digest.mailer.transports import unknown
-from digest.models import Batch, Digest, Slot
+from digest.mailer.transports import refused, unknown
+from digest.models import Batch, Digest, Event, Slot
 from digest.models.editions import EXPIRES_AFTER
 from tests import make
 from tests.mailer.sending import (
@@ -26,103 +27,158 @@ SOON, LATER = NOW + timedelta(minutes=9), NOW + timedelta(minutes=11)
 
 
 @pytest.fixture
-def doubt(provider, settings):
-    """Three digests were sent; the outcome of the second is unknown."""
+def sink(provider, settings):
+    """Of three digests, the second one is unknown, and the third one's events have arrived."""
     settings.UNKNOWN_RESEND_AFTER = 10
     planned_batch()
     sink = provider({"r1@example.org": [unknown("500"), unknown("500")]})
     run_worker()
     assert outcomes() == ["accepted", "unknown", "accepted"]
+    for number, digest in enumerate(Digest.objects.order_by("pk")):
+        sent_at = NOW + timedelta(seconds=number)
+        Digest.objects.filter(pk=digest.pk).update(outcome_at=sent_at)
+    record_event(Digest.objects.last())
     return sink
 
 
-def test_unknown_digests_are_not_resent_by_default(doubt, settings):
+def record_event(digest, kind="processed"):
+    report = record.Report(kind, digest_key=digest.key)
+    record.record_reports([report], "sendgrid", NOW)
+
+
+def resend_at(now):
+    with time_machine.travel(now, tick=False):
+        return resend.resend_due(now)
+
+
+def test_unknown_digests_are_not_resent_by_default(sink, settings):
     settings.UNKNOWN_RESEND_AFTER = 0
 
-    assert resend.resend_due(LATER) == 0
+    assert resend_at(LATER) == 0
     assert run_worker(LATER) is None
 
 
-def test_an_unknown_digest_is_resent_after_the_delay(doubt):
-    doubt.answers.clear()
+def test_an_unknown_digest_is_resent_after_the_delay(sink):
+    sink.answers.clear()
 
-    assert resend.resend_due(SOON) == 0
-    assert resend.resend_due(LATER) == 1
+    assert resend_at(SOON) == 0
+    assert resend_at(LATER) == 1
     run_worker(LATER)
 
     assert sorted(outcomes()) == ["accepted"] * 3
-    assert doubt.attempts.count("r1@example.org") == 2
-    assert len(doubt.attempts) == 4
+    assert sink.attempts.count("r1@example.org") == 2
+    assert len(sink.attempts) == 4
     assert count_outcomes(Batch.objects.first().slot.edition).is_balanced
 
 
-def test_a_digest_that_is_unknown_twice_is_not_resent(doubt):
-    resend.resend_due(LATER)
+def test_silence_is_no_evidence_until_events_of_later_mails_arrive(sink):
+    Event.objects.all().delete()
+
+    assert resend_at(LATER) == 0
+    record_event(Digest.objects.first())  # sent before the unknown one
+    assert resend_at(LATER) == 0
+    record_event(Digest.objects.last())
+    assert resend_at(LATER) == 1
+
+
+def test_a_digest_that_is_unknown_twice_is_not_resent(sink):
+    resend_at(LATER)
     run_worker(LATER)
 
-    assert resend.resend_due(LATER + timedelta(hours=1)) == 0
+    assert resend_at(LATER + timedelta(hours=1)) == 0
     assert outcomes().count("unknown") == 1
 
 
-@pytest.mark.parametrize("acted", [True, False])
-def test_any_event_prevents_a_resend(doubt, acted):
-    digest = Digest.objects.get(outcome="unknown")
-    report = record.Report("a_kind_of_next_year", digest_key=digest.key)
-    record.record_reports([report], "sendgrid", NOW)
-    if acted:
+@pytest.mark.parametrize("is_processed", [True, False])
+def test_any_event_prevents_a_resend(sink, is_processed):
+    record_event(Digest.objects.get(outcome="unknown"), "a_kind_of_next_year")
+    if is_processed:
         process_events.process_pending(NOW)
 
-    assert resend.resend_due(LATER) == 0
+    assert resend_at(LATER) == 0
 
 
-def test_an_event_after_planning_prevents_a_resend(doubt):
-    doubt.answers.clear()
-    resend.resend_due(LATER)
+@pytest.mark.parametrize("is_processed", [True, False])
+def test_an_event_after_planning_prevents_a_resend(sink, is_processed):
+    sink.answers.clear()
+    resend_at(LATER)
     digest = Digest.objects.get(batch__slot__kind="resend")
-    record.record_reports(
-        [record.Report("delivered", digest_key=digest.key)], "sendgrid", NOW
-    )
-    process_events.process_pending(NOW)
+    record_event(digest, "delivered")
+    if is_processed:
+        process_events.process_pending(NOW)
 
     run_worker(LATER)
 
-    assert doubt.attempts.count("r1@example.org") == 1
+    assert sink.attempts.count("r1@example.org") == 1
+    process_events.process_pending(NOW)
     digest.refresh_from_db()
     assert digest.outcome == "accepted"
 
 
-def test_an_outcome_between_claim_and_call_prevents_a_resend(doubt):
-    doubt.answers.clear()
-    resend.resend_due(LATER)
+def test_an_outcome_between_claim_and_call_prevents_a_resend(sink):
+    sink.answers.clear()
+    resend_at(LATER)
     batch = claim_at(LATER)
     digests = list(batch.digests.order_by("pk"))
     Digest.objects.filter(pk=digests[0].pk).update(outcome="accepted")
 
     deliver_at(LATER, batch, digests)
 
-    assert doubt.attempts.count("r1@example.org") == 1
+    assert sink.attempts.count("r1@example.org") == 1
     batch.refresh_from_db()
     assert batch.state == "done"
 
 
-def test_an_expired_edition_is_not_resent(doubt):
-    assert resend.resend_due(make.NOW + EXPIRES_AFTER + timedelta(hours=1)) == 0
-    resend.resend_due(LATER)
+def test_a_worker_that_was_stopped_between_mark_and_call_sends_nothing(
+    provider, monkeypatch
+):
+    planned_batch(1)
+    sink = provider()
+    times = iter([0.0, 0.0, 0.0, 100.0])
+    monkeypatch.setattr(deliver, "seconds_since_boot", lambda: next(times, 100.0))
+
+    run_worker()
+
+    assert sink.attempts == []
+    assert Batch.objects.get().state == "sending"  # another worker resolves it
+
+
+def test_failed_digests_are_sent_again_except_refused_recipients(provider):
+    edition = planned_batch().slot.edition
+    sink = provider(
+        {
+            "r0@example.org": refused("400 bad request"),
+            "r1@example.org": refused("550 no such user", is_recipient=True),
+        }
+    )
+    run_worker()
+    sink.answers.clear()
+
+    assert resend.resend_failed(edition, NOW) == 1
+    run_worker()
+
+    assert outcomes() == ["accepted", "failed", "accepted"]
+    assert Digest.objects.first().reason == ""
+
+
+def test_an_expired_edition_is_not_resent(sink):
+    assert resend_at(make.NOW + EXPIRES_AFTER + timedelta(hours=1)) == 0
+    resend_at(LATER)
     run_worker(make.NOW + EXPIRES_AFTER + timedelta(hours=1))
 
     assert Digest.objects.get(batch__slot__kind="resend").reason == "expired"
 
 
-def test_digests_of_a_sending_batch_are_not_resent(doubt):
+def test_digests_of_a_sending_batch_are_not_resent(sink):
     Batch.objects.update(state="sending")
 
-    assert resend.resend_due(LATER) == 0
+    assert resend_at(LATER) == 0
 
 
-def test_an_operator_can_resend_or_mark_accepted_at_any_time(doubt):
+def test_an_operator_can_resend_or_mark_accepted_at_any_time(sink):
     digest = Digest.objects.get(outcome="unknown")
     edition = digest.edition
-    doubt.answers.clear()
+    sink.answers.clear()
 
     assert resend.resend_digests(edition, [digest.pk], NOW, Slot.Kind.MANUAL) == 1
     assert resend.resend_digests(edition, [digest.pk], NOW, Slot.Kind.MANUAL) == 0

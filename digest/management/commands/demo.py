@@ -21,6 +21,7 @@ from django.utils import timezone
 
 from accounts.models import Subscriber, User
 from digest import follows
+from digest.celery import URGENT
 from digest.ingest import sample
 from digest.management.supervisor import Supervisor, manage_command
 from digest.models import Digest, Edition, Interest, Paper
@@ -118,7 +119,11 @@ class Command(BaseCommand):
         port = settings.SITE_URL.rpartition(":")[2]
         with Supervisor(settings.VAR / "log") as programs:
             programs.start("web", [sys.executable, "-m", *web_command(port)])
-            programs.start("worker", [sys.executable, "-m", *WORKER_COMMAND])
+            for queue in ("celery", URGENT):
+                programs.start(
+                    f"worker-{queue}",
+                    [sys.executable, "-m", *worker_command(queue)],
+                )
             programs.start(
                 "beat", [sys.executable, "-m", "celery", "-A", "digest", "beat"]
             )
@@ -255,18 +260,10 @@ def load_edition(day: date) -> Edition:
     return edition
 
 
-WORKER_COMMAND = [
-    "celery",
-    "-A",
-    "digest",
-    "worker",
-    "--pool",
-    "threads",
-    "--concurrency",
-    "2",
-    "--loglevel",
-    "INFO",
-]
+def worker_command(queue: str) -> list[str]:
+    command = ["celery", "-A", "digest", "worker", "--loglevel", "INFO"]
+    command += ["--pool", "threads", "--concurrency", "2"]
+    return [*command, "--queues", queue, "--hostname", f"{queue}@%h"]
 
 
 def web_command(port: str) -> list[str]:

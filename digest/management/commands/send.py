@@ -22,7 +22,7 @@ POLL_SECONDS = 2
 class Command(BaseCommand):
     help = (
         "Freeze the edition of a day if it is open, and mail it to every reader who has not had it. "
-        "Running it again sends nothing twice and finishes an interrupted sending."
+        "Running it again sends failed digests again, nothing twice, and finishes an interrupted sending."
     )
     has_waited = is_on_progress_line = False
 
