@@ -33,6 +33,7 @@ NEVER_PERSONAL = {
     "digest.topic": "all",
     "digest.edition": "all",
     "digest.embeddingmodel": "all",
+    "digest.heartbeat": "all",
     "digest.candidate": "all",
     "digest.submission": ["identifier", "title", "authors", "abstract", "primary"],
     "digest.ingestrun": [
