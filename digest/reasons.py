@@ -1,6 +1,6 @@
 """Explain why a paper is in a digest; mails, pages and the admin all ask here."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,6 +115,15 @@ def trend_reason(card: dict[str, Any]) -> Reason:
     if attention:
         return Reason("trend", f"Trending: {attention}")
     return Reason("new", f"New in {card['primary']}" if card["primary"] else "New")
+
+
+def filler_heading(kinds: Collection[str], has_matches: bool) -> str:
+    """Name a section of papers that no interest chose: trending only where they all are."""
+    if set(kinds) == {"trend"}:
+        heading = "Trending"
+    else:
+        heading = "New" if set(kinds) == {"new"} else "Trending or new"
+    return f"Also {heading.lower()}" if has_matches else heading
 
 
 def count_text(count: int, noun: str) -> str:

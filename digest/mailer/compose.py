@@ -19,7 +19,13 @@ from digest.jinja import absolute, site, url
 from digest.mailer.empty_digest import EmptyDigest, load_empty_digests
 from digest.mailer.transports import Mail
 from digest.models import Candidate, Digest, Edition, Pick
-from digest.reasons import PickRows, Reason, explain_picks, load_pick_rows
+from digest.reasons import (
+    PickRows,
+    Reason,
+    explain_picks,
+    filler_heading,
+    load_pick_rows,
+)
 
 # Mail programs on phones show about 40 characters of a subject, on desktops about 110.
 MAX_SUBJECT_CHARS = 110
@@ -218,18 +224,10 @@ def group_sections(papers: list[PaperContext]) -> list[Section]:
     groups = [
         Section("", matching),
         Section("Close to what you follow", near),
-        Section(filler_heading(fillers), fillers),
+        Section(filler_heading({p.kind for p in fillers}, True), fillers),
     ]
     sections = [section for section in groups if section.papers]
     return [Section("", sections[0].papers), *sections[1:]] if sections else []
-
-
-def filler_heading(papers: list[PaperContext]) -> str:
-    """Call papers trending only where they are."""
-    kinds = {paper.kind for paper in papers}
-    if kinds == {"trend"}:
-        return "Also trending"
-    return "Also new" if kinds == {"new"} else "Also trending or new"
 
 
 def subject_text(papers: list[PaperContext]) -> str:

@@ -7,7 +7,7 @@ from django.views.decorators.http import require_safe
 
 from digest import follows
 from digest.models import Interest, Topic
-from digest.reasons import load_names
+from digest.reasons import filler_heading, load_names
 from digest.site import paper_rows
 from digest.site.decorators import refuse_if
 from digest.site.paper_rows import PaperRow
@@ -36,7 +36,7 @@ def home(request: HttpRequest) -> HttpResponse:
         [f"search:{q}", *(f"topic:{slug}" for slug in slugs)]
     )
     edition = paper_rows.newest_edition()
-    matches, trending = split_matches(paper_rows.preview_rows(edition, interests))
+    matches, near, fillers = group_rows(paper_rows.preview_rows(edition, interests))
     context = {
         "q": q,
         "topics": topics,
@@ -47,17 +47,24 @@ def home(request: HttpRequest) -> HttpResponse:
         "edition": edition,
         "today": timezone.localdate(),
         "matches": matches,
-        "trending": trending,
+        "near": near,
+        "fillers": fillers,
+        "filler_heading": filler_heading(
+            {row.kind for row in fillers}, bool(matches or near)
+        ),
     }
     return render(request, "pages/home.html", context)
 
 
-def split_matches(rows: list[PaperRow]) -> tuple[list[PaperRow], list[PaperRow]]:
-    """Split rows into matches with editors' picks, and trending ones; all are trending where nothing matches."""
+def group_rows(
+    rows: list[PaperRow],
+) -> tuple[list[PaperRow], list[PaperRow], list[PaperRow]]:
+    """Split rows into matches with editors' picks, near papers, and fillers; all are fillers where no interest chose any."""
     if not any(row.interest for row in rows):
-        return [], rows
-    matches = [row for row in rows if row.kind not in ("trend", "new")]
-    return matches, [row for row in rows if row.kind in ("trend", "new")]
+        return [], [], rows
+    near = [row for row in rows if row.kind == "near"]
+    fillers = [row for row in rows if row.kind in ("trend", "new")]
+    return [row for row in rows if row not in near + fillers], near, fillers
 
 
 def requested_names(interests: list[Interest]) -> str:

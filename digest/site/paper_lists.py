@@ -253,6 +253,6 @@ def topic_page(request: HttpRequest, slug: str) -> HttpResponse:
     context = {
         "topic": topic,
         "requested_interests": [requested],
-        "rows": [row for row in rows if row.interest],
+        "rows": [row for row in rows if row.interest and row.kind != "near"],
     }
     return render(request, "pages/topic.html", context)

@@ -47,7 +47,13 @@ def preview_rows(
 
     if edition is None:
         return []
-    chosen = choose.preview(edition, interests, length=length)
+    return explain_rows(choose.preview(edition, interests, length=length))
+
+
+def explain_rows(
+    chosen: Sequence[tuple[Candidate, Interest | None, bool]],
+) -> list[PaperRow]:
+    """Add reasons to candidates; the flag marks one that is only near its interest."""
     names = load_names([interest for _, interest, _ in chosen if interest])
     return [
         as_row(candidate, interest, reason_for(candidate, interest, names, near=near))

@@ -2,6 +2,9 @@
 
 import pytest
 
+from digest.reasons import filler_heading
+from digest.site.home import group_rows
+from digest.site.paper_rows import explain_rows
 from tests import make
 from tests.site.conftest import body
 
@@ -38,12 +41,40 @@ def test_matches_and_trending_papers_have_separate_lists(client, edition):
     assert sum(map(trending.count, reasons)) == trending.count("<article") > 0
 
 
+def test_near_papers_are_listed_apart_from_matches(client, edition):
+    candidates = list(edition.candidates.all()[:3])
+    wanted = make.interest("search", "maps")
+    kinds = [(wanted, False), (wanted, True), (None, False)]
+    chosen = [(c, i, near) for c, (i, near) in zip(candidates, kinds, strict=True)]
+    rows = group_rows(explain_rows(chosen))
+
+    assert [len(group) for group in rows] == [1, 1, 1]
+    assert rows[1][0].kind == "near"
+
+
+@pytest.mark.parametrize(
+    ("kinds", "has_matches", "heading"),
+    [
+        ({"trend"}, True, "Also trending"),
+        ({"new"}, True, "Also new"),
+        ({"trend", "new"}, True, "Also trending or new"),
+        ({"trend"}, False, "Trending"),
+        ({"new"}, False, "New"),
+        ({"trend", "new"}, False, "Trending or new"),
+    ],
+)
+def test_filler_heading_claims_trending_only_where_papers_trend(
+    kinds, has_matches, heading
+):
+    assert filler_heading(kinds, has_matches) == heading
+
+
 def test_search_without_a_match_says_so(client, edition):
     page = body(client.get("/?q=medieval+sonnets"))
 
     assert "New for you" not in page
     assert "No paper from the last two weeks matches “medieval sonnets”." in page
-    assert 'class="list-heading">Trending</h2>' in page
+    assert 'class="list-heading">Trending or new</h2>' in page
 
 
 def test_sign_up_form_names_what_it_follows(client, edition):
