@@ -27,9 +27,11 @@ def feeds(sources, settings, monkeypatch):
     def answer(request):
         names = request.path.rpartition("/")[2].split("+")
         listings = [one for one in sources.announced if one.primary in names]
-        return Response(documents.write_atom_feed(listings[:MAX_ENTRIES], sources.day))
+        return Response(
+            documents.write_atom_feed(listings[:MAX_ENTRIES], sources.feed_day)
+        )
 
-    sources.feed = answer
+    sources.answer_feed = answer
     sources.faults["feed"] = []
     return sources
 
@@ -42,12 +44,14 @@ def serve(feeds, sizes):
         feeds.announced += batch(DAY, size, primary, first)
         first += size
     feeds.records = [Record(one, DAY) for one in feeds.announced]
-    feeds.page = 100
-    feeds.faults["feed"] = [lambda _: feeds.feed(feeds.asked["feed"][-1])] * 20
+    feeds.page_size = 100
+    feeds.faults["feed"] = [
+        lambda _: feeds.answer_feed(feeds.requests["feed"][-1])
+    ] * 20
 
 
 def paths(feeds):
-    return [request.path.rpartition("/")[2] for request in feeds.asked["feed"]]
+    return [request.path.rpartition("/")[2] for request in feeds.requests["feed"]]
 
 
 def test_feed_at_the_maximum_is_read_again_by_halves(feeds):
@@ -65,7 +69,7 @@ def test_feed_at_the_maximum_is_read_again_by_halves(feeds):
 def test_feed_that_came_near_the_maximum_is_split_on_the_next_day(feeds):
     serve(feeds, {"cs.AI": 3, "cs.CV": 2, "cs.LG": 1, "stat.ML": 1})
     run_source.poll_feed(MORNING)
-    feeds.asked.clear()
+    feeds.requests.clear()
 
     run_source.ingest_feed(MORNING + timedelta(days=1))
 
@@ -115,8 +119,8 @@ def test_category_that_fills_a_feed_alone_is_completed_from_oai_at_once(
 
 
 def read_feed_of_tuesday(sources):
-    sources.day = DAY - timedelta(days=3)
-    sources.announced = batch(sources.day, 2)
+    sources.feed_day = DAY - timedelta(days=3)
+    sources.announced = batch(sources.feed_day, 2)
     run_source.ingest_feed(MORNING - timedelta(days=3))
 
 

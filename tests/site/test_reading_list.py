@@ -57,7 +57,7 @@ def test_fetched_papers_are_followed_and_missing_ones_dismissed(
     client, url, ada, httpserver, settings, eager, monkeypatch
 ):
     monkeypatch.setattr("digest.ingest.sources.throttle.MIN_REQUEST_GAP_S", 0.0)
-    Sources(httpserver, settings).known = [OLD_PAPER]
+    Sources(httpserver, settings).papers = [OLD_PAPER]
 
     add(client, url, f"{OLD_PAPER.identifier} 2401.99999")
 
