@@ -1,6 +1,8 @@
 """Account mails. None of them contains text that a visitor typed."""
 
+from email.utils import make_msgid, parseaddr
 from typing import Any
+from urllib.parse import urlsplit
 
 import css_inline
 from django.conf import settings
@@ -12,6 +14,7 @@ from django.urls import reverse
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
+from accounts.addresses import ascii_domain
 from accounts.models import Link, User
 
 INLINER = css_inline.CSSInliner(keep_at_rules=True, load_remote_stylesheets=False)
@@ -70,7 +73,10 @@ def render_message(
     name: str, to: str, path: str, **context: Any
 ) -> EmailMultiAlternatives:
     context |= {"site": site_context(), "link": settings.SITE_URL + path}
-    headers = {"Auto-Submitted": "auto-generated"}  # RFC 3834: no vacation replies
+    headers = {
+        "Auto-Submitted": "auto-generated",  # RFC 3834: no vacation replies
+        "Message-ID": make_msgid(domain=mail_domain()),  # not this machine's name
+    }
     if "block_url" in context:
         headers["List-Unsubscribe"] = f"<{context['block_url']}>"  # RFC 8058
         headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
@@ -84,6 +90,15 @@ def render_message(
     html = INLINER.inline(render_to_string(f"emails/{name}.html", context))
     message.attach_alternative(html, "text/html")
     return message
+
+
+def mail_domain() -> str:
+    """Return the domain for Message-IDs, in ASCII: that of MAIL_FROM, or the site's host if that is more real."""
+    sender = parseaddr(settings.MAIL_FROM)[1].rpartition("@")[2]
+    host = urlsplit(settings.SITE_URL).hostname or ""
+    is_host = "." in host and not host.rpartition(".")[2].isdecimal()
+    domain = host if is_host and "." not in sender else sender
+    return ascii_domain(domain) or "localhost"
 
 
 def site_context() -> dict[str, str]:

@@ -14,6 +14,8 @@ import css_inline
 from django.conf import settings
 from django.template.loader import get_template
 
+from accounts.addresses import ascii_domain
+from accounts.emails import mail_domain
 from accounts.models import Subscriber
 from digest.jinja import absolute, site, url
 from digest.mailer.empty_digest import EmptyDigest, load_empty_digests
@@ -344,12 +346,12 @@ def share_phrase(number: int, total: int) -> str:
 
 def mail_headers(digest: Digest, unsubscribe_url: str) -> dict[str, str]:
     """Build the headers that RFC 8058, 2919 and 3834 and large mailbox providers require of bulk mail."""
-    host = urlsplit(settings.SITE_URL).hostname or "localhost"
+    host = ascii_domain(urlsplit(settings.SITE_URL).hostname or "localhost")
     # A Message-ID is logged by every mail server and quoted in replies, so it is a hash
     # of the key: the same whenever the mail is rebuilt, and useless as a link.
     message_id = hashlib.sha256(digest.key.encode()).hexdigest()[:32]
     return {
-        "Message-ID": f"<{message_id}@{host}>",
+        "Message-ID": f"<{message_id}@{mail_domain()}>",
         "List-Id": f"<digest.{host}>",
         "List-Unsubscribe": f"<{unsubscribe_url}>",
         "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",

@@ -71,3 +71,16 @@ def test_address_confirmation_goes_to_the_new_address(ada):
     _, message = send(ada, "address")
 
     assert message.to == ["ada@new.example"]
+
+
+def test_account_mails_have_a_message_id_of_the_senders_domain(settings):
+    settings.MAIL_FROM = "Papers <papers@mail.example.org>"
+
+    messages = [
+        emails.render_message("moved", "ada@example.org", "/subscribe").message()
+        for _ in range(2)
+    ]
+
+    identifiers = {message["Message-ID"] for message in messages}
+    assert len(identifiers) == 2
+    assert all(text.endswith("@mail.example.org>") for text in identifiers)

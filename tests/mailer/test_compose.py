@@ -198,7 +198,7 @@ def test_bulk_mail_headers_are_present(ada):
     assert message["Auto-Submitted"] == "auto-generated"
     assert message["Precedence"] == "bulk"
     assert re.fullmatch(r"20261120:digest:reader:\w{5,15}", message["Feedback-ID"])
-    assert re.fullmatch(r"<[0-9a-f]{32}@testserver>", message["Message-ID"])
+    assert re.fullmatch(r"<[0-9a-f]{32}@paper-round\.example>", message["Message-ID"])
     assert [part.get_content_type() for part in message.iter_parts()] == [
         "text/plain",
         "text/html",
@@ -208,11 +208,34 @@ def test_bulk_mail_headers_are_present(ada):
 def test_reader_keys_are_in_no_header_but_list_unsubscribe(ada):
     digest = digest_of(ada, [make.paper()])
 
-    headers = compose.compose_digest(digest).headers
+    message = read(compose.compose_digest(digest))
 
     keys = {digest.key, ada.unsubscribe_key}
-    with_key = {n: k for n, value in headers.items() for k in keys if k in value}
+    headers = [header for part in message.walk() for header in part._headers]
+    with_key = {n: k for n, value in headers for k in keys if k in str(value)}
     assert with_key == {"List-Unsubscribe": ada.unsubscribe_key}
+
+
+@pytest.mark.parametrize(
+    ("sender", "site", "domain"),
+    [
+        ("Papers <p@mail.example.org>", "https://example.com", "mail.example.org"),
+        ("Papers <p@bücher.example>", "https://example.com", "xn--bcher-kva.example"),
+        ("Papers <papers@localhost>", "https://example.com", "example.com"),
+        ("papers", "https://bücher.example:8443", "xn--bcher-kva.example"),
+        ("papers@localhost", "http://127.0.0.1:8000", "localhost"),
+    ],
+)
+def test_message_ids_have_the_domain_of_the_sender_or_the_site(
+    ada, settings, sender, site, domain
+):
+    digest = digest_of(ada, [make.paper()])
+    settings.MAIL_FROM, settings.SITE_URL = sender, site
+
+    headers = compose.compose_digest(digest).headers
+
+    assert headers["Message-ID"].endswith(f"@{domain}>")
+    assert headers["List-Id"].isascii()
 
 
 def test_long_unsubscribe_urls_are_not_folded(ada, settings):
