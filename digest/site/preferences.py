@@ -23,6 +23,7 @@ from digest.models import Digest, Edition, Follow, Interest, SendingPause, Topic
 from digest.reasons import load_names
 from digest.site import paper_rows
 from digest.site.link_access import preferences_link_required
+from digest.text.authors import split_entered_names
 
 Kind = Interest.Kind
 FillMode = Subscriber.FillMode
@@ -293,8 +294,11 @@ def store_entered(subscriber: Subscriber, form: QueryDict, weight: float) -> str
 
 def entered_values(form: QueryDict) -> list[str]:
     kind, text = form.get("kind", ""), form.get("value", "")
-    values = text.split(",")[: follows.MAX_INTERESTS] if kind in LIST_KINDS else [text]
-    return [value for value in values if value.strip()]
+    if kind == Kind.AUTHOR:
+        values = split_entered_names(text)
+    else:
+        values = text.split(",") if kind in LIST_KINDS else [text]
+    return [value for value in values if value.strip()][: follows.MAX_INTERESTS]
 
 
 def followed_mutes(subscriber: Subscriber, form: QueryDict) -> list[str]:

@@ -14,6 +14,8 @@ _COLLABORATION = re.compile(r"collaboration|consortium", re.IGNORECASE)
 _AND = re.compile(r",?\s(?:and|&)\s", re.IGNORECASE)
 _SEPARATOR = re.compile(r"[,:;]")
 _ET_AL = re.compile(r"(?:^|\s)et\.?\s+al\b\.?$", re.IGNORECASE)
+# A given name, or initials.
+_GIVEN_ONLY = re.compile(r"[^\W\d_]+(?:[-'\u2019][^\W\d_]+)*\.?(?: [^\W\d_]\.?)*")
 _INITIAL = re.compile(r"(?<=[^\W\d_]\.)(?=[^\W\d_])")
 
 
@@ -35,6 +37,18 @@ def split_authors(joined: str) -> list[str]:
         elif name:
             names.append(name)
     return names
+
+
+def split_entered_names(text: str) -> list[str]:
+    """Split the names that a reader entered: by semicolons, or by commas.
+
+    "Berg, Ola" and "Berg, O. K." are one name with the family name first.
+    """
+    if ";" in text:
+        return [name for part in text.split(";") if (name := " ".join(part.split()))]
+    names = split_authors(text)
+    is_reversed = len(names) == 2 and _GIVEN_ONLY.fullmatch(names[1])
+    return [" ".join(text.split())] if is_reversed else names
 
 
 def _drop_affiliations(text: str) -> str:

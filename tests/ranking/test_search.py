@@ -53,6 +53,16 @@ def test_an_empty_query_finds_nothing(papers, query):
     assert search.search(query) == []
 
 
+@pytest.mark.parametrize(
+    "query", ["{}", "arXiv:{}v2", "https://arxiv.org/abs/{}", "10.48550/arXiv.{}"]
+)
+def test_an_identifier_finds_its_paper_only(db, query):
+    paper = make.paper("Nothing in Common")
+    make.paper("Another One")
+
+    assert search.search(query.format(paper.identifier)) == [(paper, 1.0)]
+
+
 def test_equal_papers_go_by_their_ids(db):
     twins = [make.paper("Storks", abstract="Storks in autumn.") for _ in range(3)]
     make.paper("Welds", abstract="Steel cracks.")

@@ -4,7 +4,13 @@ import time
 
 import pytest
 
-from digest.text.authors import NameMatch, match_names, name_parts, split_authors
+from digest.text.authors import (
+    NameMatch,
+    match_names,
+    name_parts,
+    split_authors,
+    split_entered_names,
+)
 
 
 @pytest.mark.parametrize(
@@ -61,6 +67,25 @@ def test_split_authors_reads_thousands_of_names():
     names = [f"Author Number{n}" for n in range(3303)]
 
     assert split_authors(", ".join(names)) == names
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("Ola Berg, Pia Lund", ["Ola Berg", "Pia Lund"]),
+        ("Ola Berg and Pia Lund", ["Ola Berg", "Pia Lund"]),
+        ("Berg, Ola; Lund, Pia", ["Berg, Ola", "Lund, Pia"]),
+        ("Ola Berg;", ["Ola Berg"]),
+        ("Berg, Ola", ["Berg, Ola"]),
+        ("van der Berg, Jan-Erik", ["van der Berg, Jan-Erik"]),
+        ("Berg, O. K.", ["Berg, O. K."]),
+        ("Ola Berg, Jr.", ["Ola Berg, Jr."]),
+        ("Ola Berg", ["Ola Berg"]),
+        (" , ", []),
+    ],
+)
+def test_entered_names_are_split(text, names):
+    assert split_entered_names(text) == names
 
 
 def test_split_authors_is_linear():
