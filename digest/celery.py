@@ -62,7 +62,8 @@ app.conf.update(
     task_routes={
         "digest.tasks.process_feedback": {"queue": URGENT},
         "digest.tasks.send_welcome_digest": {"queue": URGENT},
-        "accounts.tasks.*": {"queue": URGENT},
+        "accounts.tasks.send_account_mail": {"queue": URGENT},
+        "accounts.tasks.send_due_mails": {"queue": URGENT},
     },
 )
 if settings.REDIS_URL:
