@@ -18,9 +18,9 @@ from digest.models import (
     Pick,
     decode_picks,
 )
+from digest.models.papers import CANDIDATE_DAYS
 from digest.ranking import edition_index, reader_profiles
 from digest.ranking.edition_index import EditionIndex
-from digest.ranking.rank_edition import CANDIDATE_DAYS
 from digest.ranking.reader_profiles import Key, ReaderProfiles
 from digest.ranking.relevance import InterestQuery
 from digest.ranking.selection import Block, Choice, select

@@ -7,6 +7,7 @@ import numpy as np
 
 from accounts.models import Subscriber
 from digest.models import Candidate, Edition, Follow, Interest, Paper, Pick
+from digest.models.papers import CANDIDATE_DAYS
 from digest.ranking import edition_index, reader_profiles
 from digest.ranking.choose import (
     choose,
@@ -15,7 +16,6 @@ from digest.ranking.choose import (
     load_sent_papers,
 )
 from digest.ranking.edition_index import EditionIndex
-from digest.ranking.rank_edition import CANDIDATE_DAYS
 from digest.ranking.reader_profiles import Key, Profile, ReaderProfiles
 from digest.ranking.score_breakdown import (
     InterestScore,

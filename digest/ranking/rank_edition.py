@@ -18,13 +18,12 @@ from digest.models import (
     Paper,
     Submission,
 )
+from digest.models.papers import CANDIDATE_DAYS
 from digest.ranking import attention_prior, embeddings
 from digest.ranking.attention_prior import PastPapers
 from digest.ranking.lsa import Rows
 from digest.ranking.trend import Attention, Trend, growth, trend
 
-# Days of first announcement, up to and including the edition's day.
-CANDIDATE_DAYS = 14
 MAX_CANDIDATES = 2_000
 # Papers to learn from, the newest: three weeks of them teach as much as a year (ndcg@10 .578
 # and .587), and 20,000 are read and learned from in a second.
