@@ -20,9 +20,8 @@ from digest.ranking.relevance import (
 )
 from digest.ranking.selection import Matches, Slate, Whole
 
-# Queries whose relevance is cached while their edition is in use: 8 KB each at 2,000
-# candidates.
-MAX_CACHED_QUERIES = 4_096
+# Relevance of queries that is cached while their edition is in use: 5 bytes a candidate.
+MAX_CACHE_BYTES = 100_000_000
 # Ids that fit into one query on either database.
 MAX_IDS_PER_QUERY = 5_000
 EXAMPLE_COLUMNS = (
@@ -116,7 +115,8 @@ def _text_index(edition: int, state: object, versions: object) -> TextIndex:
         vectors = embeddings.rows(papers, model)
     texts = [_paper_text(row) for row in rows]
     scorer = EditionScorer(texts, vectors, model, embeddings.dense_rows(papers))
-    evaluate = lru_cache(maxsize=MAX_CACHED_QUERIES)(scorer.evaluate)
+    cached_queries = MAX_CACHE_BYTES // (5 * max(len(rows), 1))
+    evaluate = lru_cache(maxsize=cached_queries)(scorer.evaluate)
     return TextIndex(
         evaluate,
         model.center(vectors) if model else vectors,

@@ -91,6 +91,7 @@ DUPLICATE_COSINES = (0.45, 0.65)  # TF-IDF: where a duplicate begins and is cert
 # Two candidates of one mail are near-duplicates from here: a paper and its second part are
 # near in meaning, but only a text reworked for another venue shares most of its words.
 DUPLICATE_MEANING, DUPLICATE_WORDS = 0.9, 0.6
+CHUNK_ROWS = 1_000
 
 # The relevance from which a negative weight mutes. A phrase must be there, a name be the
 # name, a paper be primary in a category; of papers only the paper itself and its
@@ -197,11 +198,16 @@ class EditionScorer:
 
         Searched among those near in meaning, so without a model none are found.
         """
-        cosines = self._centered @ self._centered.T
-        near = np.argwhere(np.triu(cosines >= DUPLICATE_MEANING, 1))
+        n = len(self.papers)
+        chunks = [np.zeros((0, 2), np.int64)]
+        for start in range(0, n, CHUNK_ROWS):  # all pairs at once would need gigabytes
+            later = self._centered[start:]
+            left, right = np.nonzero(later[:CHUNK_ROWS] @ later.T >= DUPLICATE_MEANING)
+            pairs = np.stack([left, right], axis=1) + start
+            chunks.append(pairs[pairs[:, 0] < pairs[:, 1]])
+        near = np.concatenate(chunks)
         cosines = self._terms.pair_cosine(near[:, 0], near[:, 1])
         pairs = near[cosines >= DUPLICATE_WORDS]
-        n = len(self.papers)
         links = csr_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (n, n))
         return np.asarray(connected_components(links, directed=False)[1], np.int64)
 

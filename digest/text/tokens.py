@@ -22,6 +22,17 @@ _LETTERS = str.maketrans(
 # Words that look like plurals whose singular means something else.
 _NOT_PLURAL = {"news", "aids", "lens", "gas", "bus", "atlas", "chaos", "bias", "alias"}
 
+# British endings and their American spelling. Applied to texts and queries alike, so that
+# other words which they change ("exercise") still match themselves.
+_AMERICAN_SPELLINGS = [
+    (re.compile(r"is(ation(?:al)?|e|ed|er|ing)$"), r"iz\1"),
+    (re.compile(r"ys(e|ed|er|ing)$"), r"yz\1"),
+    (re.compile(r"(?<=[a-z]{3})our(?=$|al|ed|ing|hood|able)"), "or"),
+    (re.compile(r"tre(?=$|d$)"), "ter"),
+    (re.compile(r"ll(ed|er|ing)$"), r"l\1"),
+    (re.compile(r"logue$"), "log"),
+]
+
 # The English stop words of scikit-learn, copied because importing it takes half a second.
 _STOP_WORDS = frozenset(
     _WORD.findall(
@@ -76,9 +87,20 @@ def strip_plural(word: str) -> str:
     return word[:-1]
 
 
+@lru_cache(maxsize=200_000)
+def normalize_word(word: str) -> str:
+    """Strip the plural and write British spellings as American ones."""
+    word = strip_plural(word)
+    if len(word) < 6:
+        return word
+    for british, american in _AMERICAN_SPELLINGS:
+        word = british.sub(american, word)
+    return word
+
+
 def tokenize(text: str) -> list[str]:
     """Return every word of the text, folded and singular, in order."""
-    return [strip_plural(word) for word in _WORD.findall(fold_text(text))]
+    return [normalize_word(word) for word in _WORD.findall(fold_text(text))]
 
 
 def content_words(text: str) -> list[str]:

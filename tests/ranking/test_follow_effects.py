@@ -1,0 +1,70 @@
+"""Following an interest tells at once what it matches."""
+
+import pytest
+
+from digest.models import Interest
+from digest.ranking import rank_edition
+from digest.ranking.follow_effects import follow_effect
+from tests import make
+from tests.make import DAY, NOW
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def edition(db):
+    for n in range(4):
+        make.paper(f"Quantization of networks, part {n}", abstract=f"Weights {n}.")
+    make.paper("Storks over wetlands", abstract="Nests.")
+    return rank_edition.rank_edition(DAY, NOW)
+
+
+def effect(kind, value):
+    return follow_effect(Interest(kind=kind, value=value))
+
+
+def test_effect_counts_matches_and_names_the_first(edition):
+    found = effect("keyword", "storks")
+
+    assert found.count == 1
+    assert found.text == "1 paper in the last two weeks: Storks over wetlands"
+
+
+def test_effect_names_at_most_three_papers(edition):
+    found = effect("keyword", "quantization")
+
+    assert found.count == 4
+    assert len(found.titles) == 3
+    assert found.text.endswith("; …")
+
+
+def test_british_spelling_matches_american(edition):
+    assert effect("keyword", "quantisation").count == 4
+
+
+def test_misspelt_word_gets_a_suggestion(edition):
+    found = effect("keyword", "quantizaton of networks")
+
+    assert found.count == 0
+    assert found.text.endswith("did you mean quantization of networks?")
+
+
+def test_word_without_a_similar_one_gets_no_suggestion(edition):
+    assert effect("keyword", "zymurgy").text == "No paper in the last two weeks."
+
+
+@pytest.mark.parametrize(
+    ("category", "expected"),
+    [
+        ("cs.XX", "cs.XX is not an arXiv category."),
+        ("math.AG", "math.AG is not read here."),
+    ],
+)
+def test_category_that_cannot_match_says_why(edition, settings, category, expected):
+    settings.ARXIV_CATEGORIES = ("cs",)
+
+    assert effect("category", category).text == expected
+
+
+def test_effect_without_an_edition(db):
+    assert effect("keyword", "storks").text == "No papers yet."
