@@ -48,7 +48,7 @@ NEVER_PERSONAL = {
     "accounts.link": ["key"],
     "digest.digest": ["key"],
     "digest.event": ["key", "source", "semantic_key"],
-    "digest.batch": ["readers"],  # ids
+    "digest.batch": ["readers", "lease_token"],  # ids, and a random token
     "accounts.accountmail": ["email"],  # one address, by which rows are deleted
 }
 
