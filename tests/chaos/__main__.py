@@ -119,13 +119,14 @@ class Chaos:
             return self.has_no_pending_rows()
 
     def has_no_pending_rows(self):
+        from digest.mailer import resend
         from digest.mailer.tally import count_outcomes
-        from digest.models import Digest, Event
+        from digest.models import Event
 
         if Event.objects.filter(processed_at=None).exists():
             return False
         tally = count_outcomes(self.edition)
-        to_resend = Digest.objects.unknown().filter(resent_at=None)
+        to_resend = resend.unknown_without_events(timedelta(0))
         resends = "UNKNOWN_RESEND_AFTER" in self.world.settings
         return not tally.waiting and not (resends and to_resend.exists())
 
