@@ -145,6 +145,16 @@ def test_only_unknown_digests_are_sent_again(staff, unknown_digest, mail_dir):
     assert unknown_digest.resent_at
 
 
+def test_failed_digests_are_sent_again(staff, unknown_digest, mail_dir):
+    Digest.objects.filter(pk=unknown_digest.pk).update(outcome="failed")
+
+    run_action(staff, "send_again", Digest.objects.all())
+
+    unknown_digest.refresh_from_db()
+    assert unknown_digest.outcome == "accepted"
+    assert len(list(mail_dir.iterdir())) == 1
+
+
 def test_dashboard_shows_reconciliation_errors(staff, unknown_digest):
     Digest.objects.filter(pk=unknown_digest.pk).update(outcome="pending")
 

@@ -51,6 +51,22 @@ def test_send_again_sends_nothing_twice(mails):
     assert Slot.objects.count() == 1
 
 
+def test_send_again_sends_failed_digests_again(mails, settings):
+    make.edition(papers=5)
+    readers(2)
+    send()
+    Digest.objects.filter(subscriber__email="r1@example.org").update(
+        outcome="failed", reason="refused"
+    )
+    for path in mails.iterdir():
+        path.unlink()
+
+    output = send()
+
+    assert output.startswith("recipients 2 = accepted 2")
+    assert len(list(mails.iterdir())) == 1
+
+
 def test_send_to_mails_one_reader(mails):
     make.edition(papers=5)
     readers(3)

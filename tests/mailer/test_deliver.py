@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+import time_machine
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -443,6 +444,125 @@ def test_consent_suppression_and_pauses_are_checked_before_sending(provider):
     assert done.skipped == 3
     reasons = list(Digest.objects.order_by("pk").values_list("reason", flat=True))
     assert reasons == ["", "left", "suppressed", "left", ""]
+
+
+@pytest.fixture
+def change_during_first_mail(provider, monkeypatch):
+    """Let something happen while the first of three mails is sent, longer than the recheck interval."""
+    monkeypatch.setattr(deliver, "RECHECK_INTERVAL_S", -1)
+
+    def create_sink(change):
+        sink = provider()
+        send = sink.send
+
+        def send_and_change(mail):
+            if not sink.attempts:
+                change(Digest.objects.order_by("pk")[1].subscriber)
+            return send(mail)
+
+        monkeypatch.setattr(sink, "send", send_and_change)
+        return sink
+
+    return create_sink
+
+
+@pytest.mark.parametrize(
+    ("change", "second"),
+    [
+        (lambda reader: reader.unsubscribe(NOW), "skipped"),
+        (lambda reader: Suppression.add(reader.email, "complaint"), "skipped"),
+        (lambda reader: reader.delete(), None),
+    ],
+)
+def test_consent_is_checked_again_while_a_batch_is_sent(
+    change_during_first_mail, change, second
+):
+    planned_batch()
+    sink = change_during_first_mail(change)
+
+    run_worker()
+
+    assert sink.attempts == ["r0@example.org", "r2@example.org"]
+    assert outcomes() == ["accepted", *([second] if second else []), "accepted"]
+
+
+def test_a_new_address_is_used_while_a_batch_is_sent(change_during_first_mail):
+    def change_address(reader):
+        reader.email = "new@example.org"
+        reader.save()
+
+    planned_batch()
+    sink = change_during_first_mail(change_address)
+
+    run_worker()
+
+    assert sink.attempts == ["r0@example.org", "new@example.org", "r2@example.org"]
+
+
+def test_rows_are_read_again_after_the_recheck_interval_only(provider, monkeypatch):
+    planned_batch()
+    provider()
+    times = iter(range(0, 100))
+    monkeypatch.setattr(deliver, "seconds_since_boot", lambda: next(times) / 10)
+    checked = []
+    skip_unmailable = deliver.skip_unmailable
+    monkeypatch.setattr(
+        deliver,
+        "skip_unmailable",
+        lambda *given: (checked.append(1), skip_unmailable(*given))[1],
+    )
+
+    run_worker()
+
+    assert len(checked) == 1
+
+
+def test_a_worker_that_lost_its_batch_does_not_finish_it(provider):
+    planned_batch(2)
+    sink = provider()
+    slow = claim_at(NOW)
+    slow_digests = list(slow.digests.order_by("pk"))
+    owner = claim_at(LATER)
+    deliver.mark_sending(owner, slow_digests[0])
+
+    Digest.objects.update(
+        outcome="accepted"
+    )  # so that the slow one has nothing to send
+    deliver_at(LATER, slow)
+
+    owner.refresh_from_db()
+    assert (sink.attempts, owner.state) == ([], "sending")
+
+
+def test_each_mark_renews_the_lease(provider):
+    batch = planned_batch(3)
+    sink = provider()
+    send = sink.send
+    traveller = time_machine.travel(NOW, tick=False)
+
+    def send_slowly(mail):
+        clock.shift(40)
+        assert claims.resolve_abandoned_batches() == []
+        return send(mail)
+
+    sink.send = send_slowly
+    with traveller as clock:
+        deliver.deliver_batch(claims.claim_next(), list(batch.digests.order_by("pk")))
+
+    assert outcomes() == ["accepted"] * 3
+
+
+def test_a_batch_whose_worker_marked_again_is_not_taken_over():
+    batch = planned_batch(2)
+    Batch.objects.update(
+        state="sending", lease_until=NOW - timedelta(seconds=1), lease_token="owner"
+    )
+    batch.refresh_from_db()
+    Batch.objects.update(lease_until=NOW + timedelta(minutes=1))  # marked meanwhile
+
+    with time_machine.travel(NOW, tick=False):
+        assert not claims.take_over(batch)
+    assert Batch.objects.get().lease_token == "owner"
 
 
 def test_recalled_papers_are_removed_before_sending(provider):
