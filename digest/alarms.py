@@ -5,9 +5,16 @@ from typing import NamedTuple
 
 import structlog
 from django.conf import settings
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Count, Exists, OuterRef, Q
 
-from digest.models import Batch, Candidate, Edition, Heartbeat, SendingPause
+from digest.models import (
+    Batch,
+    Candidate,
+    Digest,
+    Edition,
+    Heartbeat,
+    SendingPause,
+)
 from digest.models.editions import EXPIRES_AFTER
 from digest.models.heartbeats import BEAT, worker_heartbeat
 
@@ -20,6 +27,8 @@ MAX_WORKER_AGE = timedelta(minutes=10)
 MAX_FREEZE_DELAY = timedelta(minutes=30)
 MAX_BATCH_DELAY = timedelta(minutes=30)
 MAX_PAUSE_AGE = timedelta(days=1)
+# How long after its freeze an edition that expired for readers is an alarm.
+EXPIRED_ALARM_AGE = timedelta(days=4)
 
 
 class Alarm(NamedTuple):
@@ -28,12 +37,13 @@ class Alarm(NamedTuple):
 
 
 def find_alarms(now: datetime) -> list[Alarm]:
-    """Return what stopped: processes, freezing, sending, or a forgotten pause."""
+    """Return what stopped: processes, freezing, sending, a forgotten pause, or readers who got no mail."""
     found = [
         *find_dead_processes(now),
         *find_overdue_freezes(now),
         *find_waiting_batches(now),
         *find_forgotten_pauses(now),
+        *find_expired_readers(now),
     ]
     return found
 
@@ -103,4 +113,19 @@ def find_forgotten_pauses(now: datetime) -> list[Alarm]:
     return [
         Alarm("pause", f"Sending is paused since {pause.at:%d %b, %H:%M} UTC.")
         for pause in SendingPause.objects.in_force().filter(at__lt=now - MAX_PAUSE_AGE)
+    ]
+
+
+def find_expired_readers(now: datetime) -> list[Alarm]:
+    """Recent editions that expired before all due readers were mailed."""
+    expired = Digest.objects.filter(
+        reason=Digest.Reason.EXPIRED,
+        edition__frozen_at__gt=now - EXPIRED_ALARM_AGE,
+    )
+    rows = expired.values_list("edition__day").annotate(Count("pk")).order_by()
+    return [
+        Alarm(
+            "expired", f"The edition of {day} expired before {number} readers got it."
+        )
+        for day, number in rows
     ]

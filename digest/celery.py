@@ -58,7 +58,7 @@ app.conf.update(
     timezone="UTC",
     worker_hijack_root_logger=False,
     worker_soft_shutdown_timeout=3.0,
-    task_queues=[Queue("celery"), Queue(URGENT)],
+    task_queues=[Queue(name) for name in settings.WORKER_QUEUES],
     task_routes={
         "digest.tasks.process_feedback": {"queue": URGENT},
         "digest.tasks.send_welcome_digest": {"queue": URGENT},

@@ -162,7 +162,7 @@ CACHES = {
 }
 
 # Queues that need a worker each; alarms watch their heartbeats.
-WORKER_QUEUES = ("celery",)
+WORKER_QUEUES = ("celery", "urgent")
 
 # Time: UTC in the database; TIME_ZONE for the admin, FREEZE_AT and the days.
 USE_TZ = True

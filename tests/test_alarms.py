@@ -114,7 +114,7 @@ def test_waiting_batch(heartbeats, minutes, state, found):
 
 
 def test_batches_of_expired_editions_raise_no_alarm(heartbeats):
-    due = make.NOW - make.hours(27)
+    due = make.NOW - make.hours(49)
     make.batch(make.frozen(make.edition(), due), [make.subscriber()], due)
 
     assert kinds() == []
@@ -156,3 +156,18 @@ def test_freeze_and_plan_logs_alarms(heartbeats, eager, caplog, settings, tmp_pa
 
     assert "beat has enqueued nothing" in caplog.text
     assert not Edition.objects.exists()
+
+
+def test_readers_whose_edition_expired(heartbeats):
+    edition = make.frozen(make.edition(papers=1), make.NOW - make.hours(72))
+    batch = make.batch(edition, [reader := make.subscriber()], state="done")
+    make.digest(batch, reader, outcome="skipped", reason="expired")
+
+    (alarm,) = alarms.find_alarms(make.NOW)
+    later = alarms.find_alarms(make.NOW + make.hours(48))
+
+    assert alarm == (
+        "expired",
+        f"The edition of {edition.day} expired before 1 readers got it.",
+    )
+    assert alarm not in later

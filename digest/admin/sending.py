@@ -186,7 +186,14 @@ class EventAdmin(ReadOnlyAdmin):
 class SendingPauseAdmin(ModelAdmin):
     """Pauses are added and resumed, never edited or deleted."""
 
-    list_display = ("scope", "reason", "is_automatic", "at", "released_at")
+    list_display = (
+        "scope",
+        "reason",
+        "is_automatic",
+        "at",
+        "probe_at",
+        "released_at",
+    )
     list_filter = ("is_automatic", ("released_at", admin.EmptyFieldListFilter))
     list_select_related = ("edition",)
     fields = ("edition", "reason")

@@ -340,6 +340,10 @@ class Migration(migrations.Migration):
             model_name='digest',
             index=models.Index(models.F('outcome_at'), condition=models.Q(('outcome__in', ['failed', 'unknown'])), name='digests_that_went_wrong'),
         ),
+        migrations.AddIndex(
+            model_name='digest',
+            index=models.Index(models.F('edition'), condition=models.Q(('reason', 'expired')), name='digests_that_expired'),
+        ),
         migrations.AddConstraint(
             model_name='digest',
             constraint=models.UniqueConstraint(fields=('subscriber', 'edition'), name='a_reader_gets_one_digest_of_an_edition'),

@@ -1,4 +1,4 @@
-"""The corridor itself: the rows that one room writes and the next one reads."""
+"""Rows of the pipeline, in its order; each module has the QuerySets of its models."""
 
 from digest.models.digests import (
     Batch,

@@ -308,6 +308,11 @@ class Digest(models.Model):
                 condition=Q(outcome__in=["failed", "unknown"]),
                 name="digests_that_went_wrong",
             ),
+            models.Index(
+                "edition",
+                condition=Q(reason="expired"),
+                name="digests_that_expired",
+            ),
         ]
 
     def __str__(self) -> str:
