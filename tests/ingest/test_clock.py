@@ -27,7 +27,7 @@ HOUR = timedelta(hours=1)
         (date(2028, 2, 28), 3, ()),  # with a leap day
     ],
 )
-def test_every_announced_day_comes_in_its_first_hour_whatever_the_clocks_do(
+def test_each_day_is_read_in_its_first_hour_across_clock_changes(
     sources, first, number, empty
 ):
     days = [first + timedelta(days=back) for back in range(number)]
@@ -65,9 +65,7 @@ def ahead(**fields):
     return IngestRun.objects.create(started_at=NOW + AHEAD, **given)
 
 
-def test_a_harvest_dated_in_a_time_to_come_does_not_stand_for_this_one(
-    sources, settings
-):
+def test_harvest_with_a_future_date_does_not_replace_a_new_one(sources, settings):
     sources.records = [Record(one, DAY) for one in batch(DAY, 2)]
     window = {
         "kind": "harvest",
@@ -83,7 +81,7 @@ def test_a_harvest_dated_in_a_time_to_come_does_not_stand_for_this_one(
     assert (run.started_at, run.state, run.new) == (NOW, "done", 2)
 
 
-def test_a_page_stored_in_a_time_to_come_holds_nobody_up(sources, settings):
+def test_future_heartbeat_does_not_block_a_harvest(sources, settings):
     sources.records = [Record(one, DAY) for one in batch(DAY, 2)]
     left = IngestRun.objects.create(
         kind="harvest",
@@ -102,7 +100,7 @@ def test_a_page_stored_in_a_time_to_come_holds_nobody_up(sources, settings):
     assert (run.pk, run.state, run.new) == (left.pk, "done", 2)
 
 
-def test_a_check_of_a_time_to_come_is_neither_todays_nor_the_last(sources):
+def test_future_check_is_neither_todays_nor_the_last(sources):
     ahead(kind="daily_check", set_spec="cs")
     ahead(origin="x", kind="daily_check", set_spec="cs", missed=9)
     IngestRun.objects.create(
@@ -115,7 +113,7 @@ def test_a_check_of_a_time_to_come_is_neither_todays_nor_the_last(sources):
     assert monitoring.check_summary(NOW) == monitoring.CheckSummary(NOW)
 
 
-def test_readings_of_a_time_to_come_quiet_no_alarm(sources, settings):
+def test_future_runs_silence_no_alarm(sources, settings):
     for source in ("huggingface", "arxiv"):
         IngestRun.objects.create(
             source=source, origin="x", state="failed", started_at=NOW - AHEAD
@@ -130,9 +128,7 @@ def test_readings_of_a_time_to_come_quiet_no_alarm(sources, settings):
     assert not monitoring.feed_had_todays_papers(DAY)
 
 
-def test_failures_of_a_time_to_come_hold_up_no_paper_that_a_reader_waits_for(
-    ada, sources
-):
+def test_future_failures_do_not_delay_reader_requests(ada, sources):
     listed, submitted = batch(DAY, 2)
     sources.papers = [listed, submitted]
     ahead(state="failed", kind="pending_papers")
@@ -150,7 +146,7 @@ def test_failures_of_a_time_to_come_hold_up_no_paper_that_a_reader_waits_for(
     assert [(run.state, run.new) for run in runs] == [("done", 1), ("done", 1)]
 
 
-def test_a_day_is_read_between_its_own_midnight_and_the_next(settings):
+def test_feed_belongs_to_the_day_between_two_rebuilds(settings):
     at = arxiv_calendar.feed_rebuilt_at(DAY)
     for moment in (at - HOUR, at + 24 * HOUR):
         ahead(kind="feed", feed_state="complete")

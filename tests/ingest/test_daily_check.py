@@ -37,7 +37,7 @@ def told(sources):
     return sources
 
 
-def test_where_both_agree_the_run_says_so(told):
+def test_run_notes_that_feeds_and_oai_agree(told):
     (run,) = run_daily_check(MORNING)
 
     run.refresh_from_db()
@@ -51,7 +51,7 @@ def test_where_both_agree_the_run_says_so(told):
     assert "until" not in told.requests["oai"][0].args
 
 
-def test_what_the_feed_missed_is_announced_and_counted(told):
+def test_missed_papers_are_announced_and_counted(told):
     told.records.append(Record(paper(40, DAY, "cs.AI"), DAY))
 
     (run,) = run_daily_check(MORNING)
@@ -62,7 +62,7 @@ def test_what_the_feed_missed_is_announced_and_counted(told):
 
 
 @pytest.mark.parametrize("kind", ["listed", "added"])
-def test_what_only_another_road_told_of_was_missed_by_the_feed(told, kind):
+def test_papers_from_another_source_count_as_missed_by_the_feed(told, kind):
     make.paper(identifier="2611.20041", announce_type=kind, categories=[], primary="")
     told.records.append(Record(paper(41, DAY), DAY))
 
@@ -72,7 +72,7 @@ def test_what_only_another_road_told_of_was_missed_by_the_feed(told, kind):
     assert Paper.objects.get(identifier="2611.20041").announce_type == "new"
 
 
-def test_a_feed_that_is_late_is_made_up_for_before_the_morning(sources):
+def test_check_stores_the_papers_of_a_late_feed_in_the_morning(sources):
     sources.records = [Record(one, DAY) for one in batch(DAY)]
 
     early = run_daily_check(MORNING)
@@ -83,7 +83,7 @@ def test_a_feed_that_is_late_is_made_up_for_before_the_morning(sources):
     assert Paper.objects.filter(announced_on=DAY, announce_type="new").count() == 8
 
 
-def test_what_differs_at_the_same_version_is_corrected(told):
+def test_differences_at_the_same_version_are_corrected(told):
     wrong = told.records[0].listing
     right = replace(
         wrong,
@@ -122,7 +122,7 @@ def test_what_differs_at_the_same_version_is_corrected(told):
     ],
     ids=lambda value: next(iter(value)),
 )
-def test_each_thing_that_differs_is_corrected_by_itself(told, change, kept):
+def test_each_difference_is_corrected_independently(told, change, kept):
     Paper.objects.update(published_at=MORNING)  # nothing is left to fill in
     wrong = told.records[0].listing
     told.records[0] = Record(replace(wrong, **change), DAY)
@@ -136,7 +136,7 @@ def test_each_thing_that_differs_is_corrected_by_itself(told, change, kept):
     assert Paper.objects.filter(updated_at=MORNING + HOUR).count() == 1
 
 
-def test_what_the_feed_lacks_is_filled_in_and_is_no_disagreement(told):
+def test_empty_columns_are_filled_and_not_counted_as_corrections(told):
     known = Paper.objects.get(identifier="2611.20001")
     assert known.published_at is None  # no feed says when
 
@@ -147,7 +147,7 @@ def test_what_the_feed_lacks_is_filled_in_and_is_no_disagreement(told):
     assert run.corrected == 0
 
 
-def test_authors_are_filled_in_where_there_are_none_and_else_left(told):
+def test_authors_are_filled_only_where_there_are_none(told):
     bare, named = Paper.objects.order_by("identifier")[:2]
     Paper.objects.filter(pk=bare.pk).update(authors=[])
     Paper.objects.filter(pk=named.pk).update(authors=["Orla Quist", "W. Zhen"])
@@ -160,7 +160,7 @@ def test_authors_are_filled_in_where_there_are_none_and_else_left(told):
     assert named.authors == ["Orla Quist", "W. Zhen"]
 
 
-def test_another_way_to_write_the_same_is_no_disagreement(told):
+def test_equivalent_spelling_is_not_corrected(told):
     same = told.records[0].listing
     told.records[0] = Record(
         replace(
@@ -179,7 +179,7 @@ def test_another_way_to_write_the_same_is_no_disagreement(told):
     assert (run.corrected, run.note) == (0, reconcile.AGREES)
 
 
-def test_a_version_that_the_feed_missed_is_counted_and_taken(told):
+def test_missed_version_is_stored_and_counted(told):
     third = replace(told.records[0].listing, version=3, title_raw="A Third Title")
     told.records[0] = Record(third, DAY)
 
@@ -190,7 +190,7 @@ def test_a_version_that_the_feed_missed_is_counted_and_taken(told):
     assert (known.version, known.title) == (3, "A Third Title")
 
 
-def test_an_older_record_than_ours_changes_nothing(told):
+def test_older_record_changes_nothing(told):
     newer = {"version": 2, "title": "Second", "title_raw": "Second"}
     Paper.objects.filter(identifier="2611.20001").update(**newer)
 
@@ -200,7 +200,7 @@ def test_an_older_record_than_ours_changes_nothing(told):
     assert Paper.objects.get(identifier="2611.20001").title == "Second"
 
 
-def test_what_was_taken_back_is_recalled_and_said(told):
+def test_withdrawn_papers_are_recalled_and_noted(told):
     gone, back = told.records[:2]
     gone.deleted = True
     told.records[1] = Record(replace(back.listing, comments="Withdrawn"), DAY)
@@ -211,7 +211,7 @@ def test_what_was_taken_back_is_recalled_and_said(told):
     assert (run.confirmed, Recall.objects.count()) == (8, 2)
 
 
-def test_of_old_papers_that_we_know_changes_are_taken_and_are_no_news(told):
+def test_changes_of_old_stored_papers_are_stored_without_announcing_them(told):
     long_ago = date(2026, 10, 5)
     first, second, third = batch(long_ago, 3, first=60)
     for one, kind in ((first, "new"), (second, "new"), (third, "added")):
@@ -230,7 +230,7 @@ def test_of_old_papers_that_we_know_changes_are_taken_and_are_no_news(told):
     assert Recall.objects.get().paper.identifier == second.identifier
 
 
-def test_an_old_paper_that_was_touched_is_no_news_and_makes_no_gaps(told):
+def test_modified_old_paper_is_not_announced_and_makes_no_gap(told):
     old = paper(60, date(2026, 10, 5))
     told.records.append(Record(replace(old, version=2), DAY))
 
@@ -240,7 +240,7 @@ def test_an_old_paper_that_was_touched_is_no_news_and_makes_no_gaps(told):
     assert set(Paper.objects.values_list("announced_on", flat=True)) == {DAY}
 
 
-def test_no_paper_is_announced_before_its_day(told):
+def test_papers_are_not_announced_before_their_day(told):
     """Touched on a day whose evening has no announcement, it is filed under the next."""
     holiday = datetime(2026, 11, 27, 8, 0, tzinfo=UTC)
     touched = replace(
@@ -257,19 +257,19 @@ def test_no_paper_is_announced_before_its_day(told):
 # When
 
 
-def test_without_a_feed_it_is_time_two_hours_after_the_feed_was_due(sources):
+def test_check_runs_two_hours_after_a_late_feed_was_due(sources):
     assert run_daily_check(datetime(2026, 11, 20, 6, 59, tzinfo=UTC)) == []
     assert len(run_daily_check(datetime(2026, 11, 20, 7, 1, tzinfo=UTC))) == 1
 
 
-def test_one_check_a_day_is_enough(told):
+def test_check_runs_once_a_day(told):
     run_daily_check(MORNING)
 
     assert run_daily_check(MORNING + HOUR) == []
     assert len(told.requests["oai"]) == 3
 
 
-def test_the_next_check_begins_on_the_day_of_the_last(told):
+def test_next_check_starts_on_the_day_of_the_last(told):
     run_daily_check(MORNING)
     late = paper(50, DAY, "cs.AI")
     told.records = [Record(late, DAY)]  # stamped after this morning's check
@@ -279,7 +279,7 @@ def test_the_next_check_begins_on_the_day_of_the_last(told):
     assert (run.window_from, run.missed) == (DAY, 1)
 
 
-def test_after_a_long_rest_three_weeks_are_enough(told):
+def test_check_after_a_long_pause_covers_three_weeks(told):
     IngestRun.objects.create(
         source="arxiv",
         origin="x",
@@ -294,11 +294,11 @@ def test_after_a_long_rest_three_weeks_are_enough(told):
     assert run.window_from == DAY - timedelta(days=21)
 
 
-def test_on_a_weekend_nobody_checks(told):
+def test_check_does_not_run_on_weekends(told):
     assert run_daily_check(LATE + timedelta(days=1)) == []
 
 
-def test_where_oai_pmh_lags_it_is_asked_again_until_it_does_not(told):
+def test_check_is_repeated_while_oai_lags(told):
     told.records, all_of_them = told.records[:6], told.records
 
     (first,) = run_daily_check(MORNING)
@@ -311,9 +311,7 @@ def test_where_oai_pmh_lags_it_is_asked_again_until_it_does_not(told):
 
 
 @pytest.mark.parametrize(("size", "again"), [(8, 1), (9, 1), (11, 0), (12, 0)])
-def test_one_paper_in_ten_that_oai_pmh_lacks_is_a_lag_and_fewer_are_odd_records(
-    sources, size, again
-):
+def test_oai_lags_if_more_than_a_tenth_of_the_papers_is_absent(sources, size, again):
     sources.announced = batch(DAY, size)
     sources.records = [Record(one, DAY) for one in sources.announced[1:]]
     run_source.poll_feed(MORNING)
@@ -323,14 +321,14 @@ def test_one_paper_in_ten_that_oai_pmh_lacks_is_a_lag_and_fewer_are_odd_records(
     assert len(run_daily_check(MORNING + HOUR)) == again
 
 
-def test_a_holiday_that_brought_nothing_is_checked_once(sources):
+def test_empty_holiday_is_checked_once(sources):
     holiday = datetime(2026, 11, 27, 7, 35, tzinfo=UTC)
 
     assert len(run_daily_check(holiday)) == 1
     assert run_daily_check(holiday + HOUR) == []
 
 
-def test_a_harvest_by_hand_is_no_check(told):
+def test_backfill_does_not_count_as_check(told):
     oai_harvest.backfill(DAY, MORNING)
 
     (run,) = run_daily_check(MORNING + HOUR)
@@ -338,7 +336,7 @@ def test_a_harvest_by_hand_is_no_check(told):
     assert (run.kind == "daily_check", run.note) == (True, reconcile.AGREES)
 
 
-def test_what_never_comes_is_not_asked_for_for_ever(told):
+def test_check_of_absent_papers_ends_after_the_grace_time(told):
     told.records = told.records[:6]
 
     (late,) = run_daily_check(LATE)
@@ -347,7 +345,7 @@ def test_what_never_comes_is_not_asked_for_for_ever(told):
     assert run_daily_check(LATE + HOUR) == []
 
 
-def test_while_neither_has_papers_on_an_expected_day_both_are_asked_again(sources):
+def test_feed_and_oai_are_repeated_while_both_are_empty(sources):
     (early,) = run_daily_check(MORNING + FEED_HEAD_START)
     sources.records = [Record(one, DAY) for one in batch(DAY)]
 
@@ -356,7 +354,7 @@ def test_while_neither_has_papers_on_an_expected_day_both_are_asked_again(source
     assert (early.note, later.missed) == (reconcile.NOTHING_TO_COMPARE, 8)
 
 
-def test_a_check_that_failed_goes_on_at_its_page(told):
+def test_failed_check_is_resumed_at_its_page(told):
     told.faults["oai"] = [lambda answer: answer, cut]
     (failed,) = run_daily_check(MORNING)
     assert (failed.state, failed.confirmed, failed.unconfirmed) == ("failed", 3, 0)
@@ -367,7 +365,7 @@ def test_a_check_that_failed_goes_on_at_its_page(told):
     assert (run.state, run.pages, run.confirmed, run.unconfirmed) == ("done", 3, 8, 0)
 
 
-def test_what_a_page_confirmed_counts_once_though_the_token_expired(told):
+def test_confirmed_papers_count_once_after_an_expired_token(told):
     expired = Response(oai_error("badResumptionToken"))
     told.faults["oai"] = [lambda answer: answer, expired]
 
@@ -376,7 +374,7 @@ def test_what_a_page_confirmed_counts_once_though_the_token_expired(told):
     assert (run.state, run.confirmed, run.unconfirmed) == ("done", 8, 0)
 
 
-def test_a_check_of_yesterday_that_failed_is_not_todays(told):
+def test_failed_check_of_yesterday_is_not_resumed_today(told):
     before = {"source": "arxiv", "origin": "x", "set_spec": "cs", "state": "done"}
     wednesday = MORNING - timedelta(days=2)
     IngestRun.objects.create(**before, kind="daily_check", started_at=wednesday)
@@ -390,7 +388,7 @@ def test_a_check_of_yesterday_that_failed_is_not_todays(told):
     assert (failed.state, run.state, run.started_at) == ("failed", "done", MORNING)
 
 
-def test_an_archive_that_fails_does_not_stop_the_next(told, settings):
+def test_failed_archive_does_not_stop_the_next(told, settings):
     settings.ARXIV_CATEGORIES = ["cs.LG", "stat.ML"]
     told.faults["oai"] = [cut]
 
@@ -402,7 +400,7 @@ def test_an_archive_that_fails_does_not_stop_the_next(told, settings):
     assert (again.pk, again.state) == (failed.pk, "done")
 
 
-def test_a_source_that_is_away_is_asked_once(told, settings):
+def test_unreachable_source_is_requested_once(told, settings):
     settings.ARXIV_CATEGORIES = ["cs.LG", "stat.ML"]
     told.faults["oai"] = [busy()] * 9
 
@@ -411,9 +409,7 @@ def test_a_source_that_is_away_is_asked_once(told, settings):
     assert run.failure == "unreachable"
 
 
-def test_a_source_that_goes_away_between_two_archives_is_not_asked_for_a_third(
-    told, settings
-):
+def test_source_that_fails_at_an_archive_is_not_requested_for_the_next(told, settings):
     settings.ARXIV_CATEGORIES = ["cs.LG", "stat.ML", "math.ST"]
     told.faults["oai"] = [lambda answer: answer] * 3 + [busy()] * 9
 
@@ -422,7 +418,7 @@ def test_a_source_that_goes_away_between_two_archives_is_not_asked_for_a_third(
     assert (done.state, away.failure) == ("done", "unreachable")
 
 
-def test_without_an_address_nobody_is_asked(told, settings):
+def test_empty_oai_url_disables_checks(told, settings):
     settings.ARXIV_OAI_URL = ""
 
     assert run_daily_check(MORNING) == []
@@ -431,7 +427,7 @@ def test_without_an_address_nobody_is_asked(told, settings):
     assert "ARXIV_OAI_URL is empty" in run.error
 
 
-def test_a_check_run_again_is_a_check(told):
+def test_repeated_check_is_a_check(told):
     (first,) = run_daily_check(MORNING)
 
     (again,) = rerun.run_again(first, LATE)
@@ -440,7 +436,7 @@ def test_a_check_run_again_is_a_check(told):
     assert (again.kind, again.note) == ("daily_check", reconcile.AGREES)
 
 
-def test_a_backfill_takes_no_check_for_its_own(told):
+def test_backfill_does_not_resume_a_check(told):
     (begun,) = run_daily_check(MORNING)
     IngestRun.objects.filter(pk=begun.pk).update(state="failed", window_until=DAY)
 
@@ -449,7 +445,7 @@ def test_a_backfill_takes_no_check_for_its_own(told):
     assert (run.pk != begun.pk, run.kind) == (True, "harvest")
 
 
-def test_the_task_ranks_what_the_check_brought(told, monkeypatch):
+def test_task_ranks_after_the_check(told, monkeypatch):
     monkeypatch.setattr(tasks.timezone, "now", lambda: MORNING)
     told.records.append(Record(paper(40, DAY, "cs.AI"), DAY))
 

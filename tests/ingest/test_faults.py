@@ -52,7 +52,7 @@ def told(sources, db):
         (busy(502), 2),
     ],
 )
-def test_a_fault_that_passes_costs_an_attempt_and_no_paper(told, fault, asked):
+def test_temporary_fault_costs_an_attempt_and_no_paper(told, fault, asked):
     told.faults["feed"] = [fault]
 
     (run,) = run_source.ingest_feed(NOW)
@@ -76,7 +76,7 @@ def test_a_fault_that_passes_costs_an_attempt_and_no_paper(told, fault, asked):
         (Response(b""), "cut or broken"),
     ],
 )
-def test_a_fault_that_stays_is_a_failed_run_that_says_why(told, fault, why):
+def test_permanent_fault_fails_the_run_with_the_reason(told, fault, why):
     told.faults["feed"] = [fault] * ENOUGH
 
     (run,) = run_source.ingest_feed(NOW)
@@ -88,7 +88,7 @@ def test_a_fault_that_stays_is_a_failed_run_that_says_why(told, fault, why):
 
 
 @pytest.mark.parametrize("fault", [busy(503, after=3600), busy(404), CAPTCHA, cut])
-def test_what_asking_again_cannot_mend_is_asked_once(told, fault):
+def test_unrecoverable_fault_is_not_retried(told, fault):
     told.faults["feed"] = [fault] * ENOUGH
 
     run_source.ingest_feed(NOW)
@@ -96,7 +96,7 @@ def test_what_asking_again_cannot_mend_is_asked_once(told, fault):
     assert len(told.requests["feed"]) == 1
 
 
-def test_a_page_to_log_in_is_called_one_by_hugging_face_s_road_too(told):
+def test_web_page_instead_of_json_is_named(told):
     told.faults["daily"] = [CAPTCHA]
 
     run = run_source.ingest_huggingface_day(DAY, NOW)
@@ -104,7 +104,7 @@ def test_a_page_to_log_in_is_called_one_by_hugging_face_s_road_too(told):
     assert run.error.startswith("a web page, not JSON (a captcha or an error?)")
 
 
-def test_a_feed_of_a_day_to_come_is_refused_for_it_would_hide_today(told):
+def test_feed_with_a_future_date_is_refused(told):
     tomorrow, later = DAY + timedelta(days=1), DAY + timedelta(days=2)
     told.feed_day = later
 
@@ -116,7 +116,7 @@ def test_a_feed_of_a_day_to_come_is_refused_for_it_would_hide_today(told):
     assert "is dated 2026-11-22, in the future: fetch it again" in refused.error
 
 
-def test_a_list_with_one_paper_of_a_day_to_come_is_refused(told):
+def test_list_with_a_future_paper_is_refused(told):
     document = recorded.DAY_2026.read_bytes()
     told.daily_lists[f"{DAY}"] = document.replace(
         b'DailyAt": "2026', b'DailyAt": "2199', 1
@@ -128,7 +128,7 @@ def test_a_list_with_one_paper_of_a_day_to_come_is_refused(told):
     assert not Paper.objects.exists()
 
 
-def test_the_round_after_a_fault_is_whole(told):
+def test_run_after_a_fault_is_complete(told):
     told.faults["feed"] = [cut]
 
     first, second = (run_source.ingest_feed(NOW)[0] for _ in range(2))
@@ -137,7 +137,7 @@ def test_the_round_after_a_fault_is_whole(told):
     assert IngestRun.objects.count() == 2
 
 
-def test_control_characters_cost_no_paper(told):
+def test_control_characters_are_dropped(told):
     told.faults["feed"] = [with_controls]
 
     (run,) = run_source.ingest_feed(NOW)
@@ -146,7 +146,7 @@ def test_control_characters_cost_no_paper(told):
     assert Paper.objects.filter(title__startswith="Invented Paper").count() == 8
 
 
-def test_a_retry_after_is_obeyed(told):
+def test_retry_after_is_obeyed(told):
     told.faults["feed"] = [busy(503, after=1)]
     begun = time.monotonic()
 
@@ -155,7 +155,7 @@ def test_a_retry_after_is_obeyed(told):
     assert time.monotonic() - begun >= 1
 
 
-def test_a_moment_to_come_back_at_is_a_number_of_seconds():
+def test_retry_after_date_is_converted_to_seconds():
     soon = datetime.now(UTC) + timedelta(seconds=30)
 
     assert 28 <= http._parse_retry_after(format_datetime(soon, usegmt=True)) <= 30
@@ -166,7 +166,7 @@ def test_a_moment_to_come_back_at_is_a_number_of_seconds():
     assert http._parse_retry_after("") is None
 
 
-def test_a_source_that_drips_is_given_up(told, monkeypatch):
+def test_slow_body_is_given_up(told, monkeypatch):
     monkeypatch.setattr(http, "BODY_TIMEOUT_S", 0.2)
 
     def drip(_):  # five seconds of it, each time that we ask
@@ -186,7 +186,7 @@ def test_a_source_that_drips_is_given_up(told, monkeypatch):
     assert time.monotonic() - begun < 5 * http.MAX_ATTEMPTS
 
 
-def test_a_source_that_never_ends_is_given_up(told, monkeypatch):
+def test_endless_body_is_given_up(told, monkeypatch):
     monkeypatch.setattr(http, "MAX_BODY_BYTES", 1_000_000)
     told.faults["feed"] = [Response(b" " * 2_000_000)]
 
@@ -195,7 +195,7 @@ def test_a_source_that_never_ends_is_given_up(told, monkeypatch):
     assert "sent more than 1 MB" in run.error
 
 
-def test_in_file_doubles_and_versions_are_one_paper(told):
+def test_duplicates_and_versions_in_a_feed_are_one_paper(told):
     told.announced = [
         *(paper(1, DAY, kind="cross"), paper(1, DAY)),
         *(paper(2, DAY, version=3), paper(2, DAY)),
@@ -210,7 +210,7 @@ def test_in_file_doubles_and_versions_are_one_paper(told):
     }
 
 
-def test_one_failing_source_does_not_stop_the_other(told):
+def test_failing_source_does_not_stop_the_other(told):
     told.faults["feed"] = [CAPTCHA]
     told.daily_lists[f"{DAY}"] = recorded.DAY_2026.read_bytes()
 
@@ -221,7 +221,7 @@ def test_one_failing_source_does_not_stop_the_other(told):
     assert states.count(("huggingface", "done")) == run_source.HUGGINGFACE_DAYS
 
 
-def test_we_leave_an_address_to_write_to(told, settings):
+def test_user_agent_has_a_contact_address(told, settings):
     settings.MAIL_FROM = "Paper Round <round@papers.example>"
 
     run_source.ingest_feed(NOW)
@@ -231,7 +231,7 @@ def test_we_leave_an_address_to_write_to(told, settings):
     assert settings.SITE_URL in name
 
 
-def test_hugging_face_votes_are_measured_for_two_weeks_and_grow(sources, db):
+def test_votes_are_sampled_for_two_weeks(sources, db):
     document = recorded.DAY_2026.read_bytes()
     sources.daily_lists[f"{DAY}"] = document
     run_source.ingest_attention(NOW)
@@ -251,7 +251,7 @@ def test_hugging_face_votes_are_measured_for_two_weeks_and_grow(sources, db):
     assert second == first + 20
 
 
-def test_what_a_machine_wrote_of_a_paper_is_kept_as_such(sources, db):
+def test_ai_summary_and_keywords_are_stored(sources, db):
     sources.daily_lists[f"{DAY}"] = recorded.DAY_2026.read_bytes()
 
     run_source.ingest_huggingface_day(DAY, NOW)
@@ -313,7 +313,7 @@ CHANGES = st.lists(
 )
 @given(changes=CHANGES)
 @example(changes=[(0, 50_000, b"")])
-def test_a_mutated_document_gives_papers_or_the_documented_refusal(path, changes):
+def test_mutated_document_gives_papers_or_a_source_error(path, changes):
     assert_papers_or_refused(READERS[path], mutated(path.read_bytes(), changes))
 
 
@@ -347,9 +347,7 @@ def assert_papers_or_refused(read, document):
 )  # fmt: skip
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(changes=CHANGES)
-def test_a_mutated_recorded_document_gives_papers_or_the_documented_refusal(
-    name, read, changes
-):
+def test_mutated_recorded_document_gives_papers_or_a_source_error(name, read, changes):
     document = (DATA / "feeds" / name).read_bytes()
 
     assert_papers_or_refused(read, mutated(document, changes))

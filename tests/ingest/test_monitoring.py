@@ -31,7 +31,7 @@ SATURDAY = MORNING + timedelta(days=1)
 AFTER_THANKSGIVING = datetime(2026, 11, 27, 5, 20, tzinfo=UTC)
 
 
-def test_a_sound_feed_needs_no_words_and_is_not_asked_for_again(sources):
+def test_complete_feed_has_no_note_and_is_not_requested_again(sources):
     sources.announced = batch(DAY)
 
     (run,) = run_source.poll_feed(MORNING)
@@ -41,7 +41,7 @@ def test_a_sound_feed_needs_no_words_and_is_not_asked_for_again(sources):
     assert len(sources.requests["feed"]) == 1
 
 
-def test_an_empty_feed_on_an_expected_day_is_asked_for_until_papers_come(sources):
+def test_empty_feed_on_an_announcement_day_is_requested_until_papers_arrive(sources):
     (empty,) = run_source.poll_feed(MORNING)
     sources.announced = batch(DAY)
 
@@ -51,12 +51,12 @@ def test_an_empty_feed_on_an_expected_day_is_asked_for_until_papers_come(sources
     assert full.new == 8
 
 
-def test_on_a_weekend_nobody_is_asked(sources):
+def test_feed_is_not_requested_on_weekends(sources):
     assert run_source.poll_feed(SATURDAY) == []
     assert not sources.requests["feed"]
 
 
-def test_an_empty_holiday_is_known_after_one_look(sources):
+def test_empty_holiday_is_done_after_one_request(sources):
     make.paper(announced_on=date(2026, 11, 25))
 
     (run,) = run_source.poll_feed(AFTER_THANKSGIVING)
@@ -65,13 +65,13 @@ def test_an_empty_holiday_is_known_after_one_look(sources):
     assert run_source.poll_feed(AFTER_THANKSGIVING) == []
 
 
-def test_a_feed_asked_for_by_hand_on_a_weekend_is_called_empty_as_expected(sources):
+def test_weekend_feed_by_hand_is_empty_as_expected(sources):
     (run,) = run_source.ingest_feed(SATURDAY)
 
     assert run.note == "empty, as expected: a weekend"
 
 
-def test_yesterdays_feed_is_called_late(sources):
+def test_feed_of_yesterday_is_late(sources):
     sources.feed_day = DAY - timedelta(days=1)
     sources.announced = batch(sources.feed_day)
 
@@ -81,7 +81,7 @@ def test_yesterdays_feed_is_called_late(sources):
     assert not monitoring.todays_feed_done(MORNING)
 
 
-def test_fridays_feed_on_a_weekend_is_as_expected(sources):
+def test_feed_of_friday_is_expected_on_a_weekend(sources):
     sources.announced = batch(DAY)
 
     first, again = (run_source.ingest_feed(SATURDAY)[0] for _ in range(2))
@@ -92,7 +92,7 @@ def test_fridays_feed_on_a_weekend_is_as_expected(sources):
     }
 
 
-def test_yesterdays_batch_behind_a_fresh_date_is_called_stale(sources):
+def test_previous_batch_with_a_current_date_is_stale(sources):
     yesterday = DAY - timedelta(days=1)
     sources.feed_day, sources.announced = yesterday, batch(yesterday)
     run_source.ingest_feed(MORNING - timedelta(days=1))
@@ -108,7 +108,7 @@ def test_yesterdays_batch_behind_a_fresh_date_is_called_stale(sources):
     assert not monitoring.todays_feed_done(MORNING)
 
 
-def test_one_category_that_repeats_itself_is_named(sources):
+def test_repeated_category_is_named(sources):
     yesterday = DAY - timedelta(days=1)
     old = batch(yesterday, 6, "cs.AI")
     sources.feed_day, sources.announced = yesterday, old
@@ -120,7 +120,7 @@ def test_one_category_that_repeats_itself_is_named(sources):
     assert (run.new, run.note) == (6, "stale in cs.AI")
 
 
-def test_a_feed_whose_dates_contradict_each_other_is_of_the_newest_of_them(sources):
+def test_feed_with_several_dates_counts_as_the_newest(sources):
     yesterday = DAY - timedelta(days=1)
     old = batch(yesterday, 2)
     sources.feed_day, sources.announced = yesterday, old
@@ -139,7 +139,7 @@ def test_a_feed_whose_dates_contradict_each_other_is_of_the_newest_of_them(sourc
     assert days == {DAY: 6, yesterday: 2}
 
 
-def test_a_category_that_the_feed_repeats_and_the_check_brings_is_not_asked_for(
+def test_repeated_category_is_done_once_the_check_added_its_papers(
     sources,
 ):
     usual_days()
@@ -163,7 +163,7 @@ def usual_days(number=4, size=6):
                 make.paper(announced_on=DAY - timedelta(days=back), primary=primary)
 
 
-def test_a_category_that_stays_away_is_asked_for_again_and_then_alarms(sources):
+def test_lagging_category_is_requested_again_and_raises_an_alarm(sources):
     usual_days()
     sources.announced = batch(DAY, 6, "cs.LG")
     run_source.poll_feed(MORNING)
@@ -175,7 +175,7 @@ def test_a_category_that_stays_away_is_asked_for_again_and_then_alarms(sources):
     assert "usual in cs.AI" in alarm.text
 
 
-def test_a_small_category_or_a_young_site_lags_nowhere(sources):
+def test_small_categories_and_new_sites_do_not_lag(sources):
     usual_days(number=2)
     make.paper(primary="cs.LG")
     assert monitoring.lagging_categories(DAY) == []
@@ -186,7 +186,7 @@ def test_a_small_category_or_a_young_site_lags_nowhere(sources):
     assert monitoring.lagging_categories(DAY - timedelta(days=8)) == []
 
 
-def test_three_days_are_enough_to_know_what_is_usual(sources):
+def test_three_days_make_a_usual_number(sources):
     usual_days(number=3)
     make.paper(primary="cs.LG")
     make.paper(primary="cs.LG")
@@ -195,7 +195,7 @@ def test_three_days_are_enough_to_know_what_is_usual(sources):
 
 
 @pytest.mark.parametrize(("size", "names"), [(4, []), (5, ["cs.AI"])])
-def test_only_a_category_that_is_never_empty_lags_where_it_is(sources, size, names):
+def test_empty_category_lags_only_with_five_usual_papers(sources, size, names):
     usual_days(size=size)
     for _ in range(size):
         make.paper(primary="cs.LG")
@@ -203,14 +203,14 @@ def test_only_a_category_that_is_never_empty_lags_where_it_is(sources, size, nam
     assert monitoring.lagging_categories(DAY) == names
 
 
-def test_while_nothing_of_a_day_is_here_no_category_lags_behind_the_others(sources):
+def test_no_category_lags_on_a_day_without_papers(sources):
     usual_days()
 
     assert monitoring.lagging_categories(DAY) == []
     assert oai_harvest.fill_gaps(MORNING) == []
 
 
-def test_an_expected_day_without_papers_is_an_alarm_after_a_grace(sources):
+def test_day_without_papers_raises_an_alarm_after_the_grace_time(sources):
     make.paper(announced_on=date(2026, 11, 17))
 
     early, late = monitoring.missing_days(MORNING), monitoring.missing_days(LATE)
@@ -220,21 +220,21 @@ def test_an_expected_day_without_papers_is_an_alarm_after_a_grace(sources):
     assert "Friday, 20 November" in monitoring.find_alarms(LATE)[-1].text
 
 
-def test_papers_of_hugging_face_alone_do_not_make_a_day(sources):
+def test_day_with_only_hugging_face_papers_is_missing(sources):
     make.paper(announced_on=date(2026, 11, 18))
     make.paper(announced_on=date(2026, 11, 19), announce_type="listed")
 
     assert monitoring.missing_days(MORNING) == [date(2026, 11, 19)]
 
 
-def test_a_few_papers_that_were_touched_do_not_make_a_day(sources):
+def test_day_with_only_a_few_modified_papers_is_missing(sources):
     usual_days(number=3, size=12)
     make.paper(announced_on=DAY)
 
     assert monitoring.missing_days(LATE) == [DAY]
 
 
-def test_a_thin_day_is_believed_once_it_was_sought_in_vain(sources):
+def test_thin_day_is_not_missing_after_a_harvest(sources):
     usual_days(number=3, size=12)
     make.paper(announced_on=DAY)
 
@@ -255,7 +255,7 @@ def test_a_thin_day_is_believed_once_it_was_sought_in_vain(sources):
         (1, {"kind": "huggingface"}, False),
     ],
 )
-def test_only_a_whole_harvest_of_that_day_that_was_late_enough_has_sought_it(
+def test_only_a_late_done_harvest_of_the_day_proves_that_it_is_thin(
     hours, fields, is_believed
 ):
     usual_days(number=3, size=12)
@@ -269,21 +269,21 @@ def test_only_a_whole_harvest_of_that_day_that_was_late_enough_has_sought_it(
     assert (monitoring.missing_days(LATE + timedelta(hours=2)) == []) == is_believed
 
 
-def test_cross_lists_are_announced_too_and_replacements_are_no_news(sources):
+def test_cross_lists_count_as_papers_of_a_day_and_replacements_do_not(sources):
     make.paper(announced_on=date(2026, 11, 18), announce_type="cross")
     make.paper(announced_on=date(2026, 11, 19), announce_type="replace")
 
     assert monitoring.missing_days(MORNING) == [date(2026, 11, 19)]
 
 
-def test_our_record_begins_with_the_first_day_and_not_with_the_first_row():
+def test_record_starts_with_the_first_day():
     make.paper(announced_on=date(2026, 11, 19))
     make.paper(announced_on=date(2026, 11, 17))
 
     assert monitoring.missing_days(MORNING) == [date(2026, 11, 18)]
 
 
-def test_an_empty_day_stays_an_alarm_though_it_was_sought_in_vain(sources):
+def test_empty_day_stays_missing_after_a_harvest(sources):
     usual_days(number=3)
 
     oai_harvest.fill_gaps(LATE)
@@ -291,7 +291,7 @@ def test_an_empty_day_stays_an_alarm_though_it_was_sought_in_vain(sources):
     assert monitoring.missing_days(LATE) == [DAY]
 
 
-def test_papers_that_came_by_another_road_do_not_end_the_asking(sources):
+def test_papers_from_another_source_do_not_end_polling(sources):
     make.paper(announced_on=DAY)
     sources.announced = batch(DAY)
 
@@ -301,9 +301,7 @@ def test_papers_that_came_by_another_road_do_not_end_the_asking(sources):
 
 
 @pytest.mark.parametrize("day", [DAY, DAY - timedelta(days=1)])
-def test_a_feed_that_is_late_does_not_end_the_asking_whatever_else_is_here(
-    sources, day
-):
+def test_late_feed_does_not_end_polling(sources, day):
     make.paper(announced_on=DAY)
     sources.feed_day, sources.announced = day, batch(day)
 
@@ -324,14 +322,14 @@ def test_a_feed_that_is_late_does_not_end_the_asking_whatever_else_is_here(
         ({"feed_state": "complete", "kind": "document"}, False),
     ],
 )
-def test_a_day_is_brought_by_a_sound_reading_of_its_feed(fields, is_brought):
+def test_feed_states_with_papers_of_the_day(fields, is_brought):
     known = {"kind": "feed", "source": "arxiv", "state": "done", **fields}
     IngestRun.objects.create(started_at=MORNING, **known)
 
     assert monitoring.feed_had_todays_papers(DAY) == is_brought
 
 
-def test_days_before_our_record_and_weekends_are_never_missing():
+def test_days_before_the_record_and_weekends_are_not_missing():
     make.paper(announced_on=date(2026, 11, 13))
     for day in range(16, 21):
         make.paper(announced_on=date(2026, 11, day))
@@ -339,7 +337,7 @@ def test_days_before_our_record_and_weekends_are_never_missing():
     assert monitoring.missing_days(LATE + timedelta(days=1)) == []
 
 
-def test_a_site_that_only_ever_failed_alarms_from_the_next_day_on(sources):
+def test_failing_new_site_misses_days_from_the_next_day_on(sources):
     IngestRun.objects.create(
         source="arxiv", origin="x", state="failed", started_at=MORNING - timedelta(2)
     )
@@ -347,7 +345,7 @@ def test_a_site_that_only_ever_failed_alarms_from_the_next_day_on(sources):
     assert monitoring.missing_days(LATE) == [date(2026, 11, 19), DAY]
 
 
-def test_the_first_reading_of_arxiv_begins_the_record_not_the_last_nor_another_s(
+def test_record_starts_after_the_first_arxiv_run(
     sources,
 ):
     for source, days in [("huggingface", 9), ("arxiv", 3), ("arxiv", 1)]:
@@ -365,7 +363,7 @@ def test_the_first_reading_of_arxiv_begins_the_record_not_the_last_nor_another_s
     ]
 
 
-def test_an_unchanged_feed_is_not_sent_twice(sources):
+def test_unchanged_feed_is_not_sent_again(sources):
     sources.etag = '"one"'
     first, second = (run_source.ingest_feed(MORNING)[0] for _ in range(2))
     sources.etag, sources.announced = '"two"', batch(DAY)
@@ -376,7 +374,7 @@ def test_an_unchanged_feed_is_not_sent_twice(sources):
     assert (third.new, third.etag) == (8, '"two"')
 
 
-def test_a_feed_that_stays_unchanged_is_never_sent_again(sources):
+def test_validators_are_kept_while_the_feed_is_unchanged(sources):
     sources.etag = '"one"'
 
     runs = [run_source.ingest_feed(MORNING)[0] for _ in range(4)]
@@ -388,7 +386,7 @@ def test_a_feed_that_stays_unchanged_is_never_sent_again(sources):
     assert asked == [None, *['"one"'] * 3]
 
 
-def test_what_was_refused_is_asked_for_in_full_again(sources):
+def test_refused_feed_is_requested_without_validators(sources):
     sources.etag = '"one"'
     sources.faults["feed"] = [
         lambda answer: type(answer)(b"<rss>", headers=answer.headers)
@@ -401,7 +399,7 @@ def test_what_was_refused_is_asked_for_in_full_again(sources):
     assert "If-None-Match" not in sources.requests["feed"][1].headers
 
 
-def test_the_task_ranks_once_the_papers_are_here(sources, monkeypatch):
+def test_task_ranks_after_the_feed(sources, monkeypatch):
     monkeypatch.setattr(tasks.timezone, "now", lambda: MORNING)
     sources.announced = batch(DAY)
 
@@ -413,7 +411,7 @@ def test_the_task_ranks_once_the_papers_are_here(sources, monkeypatch):
     assert len(sources.requests["feed"]) == 1
 
 
-def test_a_paper_of_a_day_to_come_does_not_hide_today(sources, monkeypatch):
+def test_future_paper_does_not_hide_the_edition_of_today(sources, monkeypatch):
     monkeypatch.setattr(tasks.timezone, "now", lambda: MORNING)
     make.paper(announced_on=date(2199, 1, 1))
     sources.announced = batch(DAY)
@@ -426,7 +424,7 @@ def test_a_paper_of_a_day_to_come_does_not_hide_today(sources, monkeypatch):
 # One paper, and any run again
 
 
-def test_a_paper_is_submitted_by_its_address(sources):
+def test_paper_is_added_by_its_address(sources):
     sources.papers = [paper(7, DAY)]
 
     run = run_source.create_paper_run("https://arxiv.org/abs/2611.20007v1", NOW)
@@ -436,7 +434,7 @@ def test_a_paper_is_submitted_by_its_address(sources):
     assert Paper.objects.get().announced_on == DAY
 
 
-def test_a_paper_that_nobody_knows_is_refused(sources):
+def test_unknown_paper_is_refused(sources):
     run = run_source.fetch_paper(run_source.create_paper_run("2611.99999", NOW), NOW)
 
     assert (run.state, run.error) == (
@@ -445,7 +443,7 @@ def test_a_paper_that_nobody_knows_is_refused(sources):
     )
 
 
-def test_words_are_no_paper():
+def test_text_without_identifier_is_refused():
     with pytest.raises(
         run_source.SourceError, match="is not an arXiv identifier: enter one"
     ):
@@ -454,7 +452,7 @@ def test_words_are_no_paper():
 
 
 @pytest.mark.parametrize("road", ["feed", "daily", "oai", "api", "file"])
-def test_any_run_can_be_run_again(road, sources, tmp_path):
+def test_any_run_can_be_repeated(road, sources, tmp_path):
     sources.papers = sources.announced = batch(DAY, 1)
     sources.faults[road] = [busy(404)]
     file = tmp_path / "late.json"
@@ -487,7 +485,7 @@ def checked(now, **fields):
     IngestRun.objects.create(kind="daily_check", started_at=now, **known)
 
 
-def test_that_nothing_was_checked_for_days_is_an_alarm(sources):
+def test_days_without_a_check_raise_an_alarm(sources):
     checked(NOW - timedelta(days=4, hours=1))
 
     (text,) = alarm("Unchecked", NOW)
@@ -495,14 +493,14 @@ def test_that_nothing_was_checked_for_days_is_an_alarm(sources):
     assert "since 16 November" in text
 
 
-def test_a_weekend_between_two_checks_is_no_alarm(sources):
+def test_weekend_between_two_checks_raises_no_alarm(sources):
     checked(datetime(2026, 11, 12, 5, 35, tzinfo=UTC))
     checked(datetime(2026, 11, 20, 5, 35, tzinfo=UTC))
 
     assert alarm("Unchecked", datetime(2026, 11, 23, 14, tzinfo=UTC)) == []
 
 
-def test_a_site_that_was_never_checked_alarms_once_it_is_not_new(sources, settings):
+def test_site_without_checks_raises_an_alarm_after_its_first_day(sources, settings):
     IngestRun.objects.create(
         source="arxiv", origin="x", state="done", started_at=NOW - timedelta(hours=9)
     )
@@ -522,7 +520,7 @@ def read_votes(hours, state="done"):
     )
 
 
-def test_votes_that_are_not_read_any_more_are_an_alarm():
+def test_failing_votes_raise_an_alarm():
     read_votes(40)
     read_votes(1, "failed")
 
@@ -531,7 +529,7 @@ def test_votes_that_are_not_read_any_more_are_an_alarm():
     assert "No votes were read since 18 November, 17:00" in text
 
 
-def test_votes_that_were_never_read_are_an_alarm_once_the_site_is_not_new():
+def test_votes_that_never_succeeded_raise_an_alarm_after_a_day():
     assert alarm("Stale", NOW) == []
     read_votes(20, "failed")
     assert alarm("Stale", NOW) == []
@@ -542,14 +540,14 @@ def test_votes_that_were_never_read_are_an_alarm_once_the_site_is_not_new():
     assert text.startswith("No votes were read yet")
 
 
-def test_votes_that_were_read_lately_are_no_alarm():
+def test_recent_votes_raise_no_alarm():
     read_votes(40)
     read_votes(23)
 
     assert alarm("Stale", NOW) == []
 
 
-def test_the_end_of_the_list_of_holidays_is_said_a_month_before():
+def test_end_of_the_holiday_list_is_announced_a_month_before():
     early, late = datetime(2026, 11, 29, tzinfo=UTC), datetime(2026, 12, 2, tzinfo=UTC)
 
     assert alarm("Calendar", early) == []
@@ -558,7 +556,7 @@ def test_the_end_of_the_list_of_holidays_is_said_a_month_before():
     assert alarm("Calendar", late + timedelta(days=100)) == [text]
 
 
-def test_what_the_checks_found_is_counted_for_a_week():
+def test_check_summary_covers_a_week():
     checked(NOW - timedelta(days=8), missed=50)
     checked(
         NOW - timedelta(days=1), missed=2, corrected=5, unconfirmed=9, set_spec="cs"
@@ -573,5 +571,5 @@ def test_what_the_checks_found_is_counted_for_a_week():
     )
 
 
-def test_a_site_without_checks_has_none_to_tell_of():
+def test_check_summary_without_checks_is_empty():
     assert monitoring.check_summary(NOW) == monitoring.CheckSummary(None)

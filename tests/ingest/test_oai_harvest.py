@@ -40,7 +40,7 @@ def announce(sources, *days, size=8):
         sources.records += [Record(one, day) for one in batch(day, size)]
 
 
-def test_a_window_is_read_page_by_page_to_its_end(sources):
+def test_window_is_harvested_page_by_page(sources):
     announce(sources, DAY)
 
     (run,) = backfill(DAY, NOW)
@@ -54,13 +54,13 @@ def test_a_window_is_read_page_by_page_to_its_end(sources):
     }
 
 
-def test_a_window_without_records_is_done(sources):
+def test_window_without_records_is_done(sources):
     (run,) = backfill(DAY, NOW)
 
     assert (run.state, run.records) == ("done", 0)
 
 
-def test_only_papers_of_our_categories_are_kept_and_guests_are_cross_listed(sources):
+def test_harvest_stores_selected_categories_and_cross_lists(sources):
     guest = paper(50, DAY, "cs.CV")
     guest = type(guest)(**{**guest.__dict__, "categories": ("cs.CV", "cs.AI")})
     sources.records = [Record(paper(51, DAY, "cs.CV"), DAY), Record(guest, DAY)]
@@ -70,7 +70,7 @@ def test_only_papers_of_our_categories_are_kept_and_guests_are_cross_listed(sour
     assert Paper.objects.get().announce_type == "cross"
 
 
-def test_what_is_known_keeps_its_day_and_takes_the_newer_text(sources):
+def test_stored_paper_keeps_its_day_and_takes_the_newer_text(sources):
     old = make.paper("Old title", identifier="2611.20001", announced_on=MONDAY)
     sources.records = [Record(paper(1, DAY, version=2), DAY)]
 
@@ -82,7 +82,7 @@ def test_what_is_known_keeps_its_day_and_takes_the_newer_text(sources):
     assert old.title.startswith("Invented Paper 1")
 
 
-def test_what_was_deleted_or_withdrawn_is_recalled_once(sources):
+def test_deleted_and_withdrawn_papers_are_recalled_once(sources):
     gone = make.paper(identifier="2611.20001")
     back = paper(2, DAY)
     back = type(back)(**{**back.__dict__, "comments": "Withdrawn by the authors"})
@@ -99,7 +99,7 @@ def test_what_was_deleted_or_withdrawn_is_recalled_once(sources):
     assert recalled == {gone.identifier, "2611.20002"}
 
 
-def test_a_page_that_is_cut_leaves_the_pages_before_it_and_says_why(sources):
+def test_truncated_page_keeps_the_pages_before_it(sources):
     announce(sources, DAY)
     sources.faults["oai"] = [lambda answer: answer, cut]
 
@@ -112,7 +112,7 @@ def test_a_page_that_is_cut_leaves_the_pages_before_it_and_says_why(sources):
     assert Paper.objects.count() == 3
 
 
-def test_the_same_backfill_again_goes_on_at_the_page_that_failed(sources):
+def test_backfill_resumes_at_the_failed_page(sources):
     announce(sources, DAY)
     sources.faults["oai"] = [lambda answer: answer, cut]
     (failed,) = backfill(DAY, NOW)
@@ -126,7 +126,7 @@ def test_the_same_backfill_again_goes_on_at_the_page_that_failed(sources):
     assert "resumptionToken" in sources.requests["oai"][0].args
 
 
-def test_what_is_done_is_not_done_twice_unless_asked(sources):
+def test_done_window_is_skipped_unless_again(sources):
     announce(sources, DAY)
     backfill(DAY, NOW)
 
@@ -136,7 +136,7 @@ def test_what_is_done_is_not_done_twice_unless_asked(sources):
     assert set(IngestRun.objects.values_list("state", "error")) == {("done", "")}
 
 
-def test_what_was_begun_at_another_address_is_begun_anew_here(sources):
+def test_window_of_another_oai_url_is_not_resumed(sources):
     announce(sources, DAY)
     sources.faults["oai"] = [lambda answer: answer, cut]
     (elsewhere,) = backfill(DAY, NOW)
@@ -147,7 +147,7 @@ def test_what_was_begun_at_another_address_is_begun_anew_here(sources):
     assert (run.pk != elsewhere.pk, run.state, run.records) == (True, "done", 8)
 
 
-def test_after_each_page_the_run_is_held_for_longer_and_reported(sources):
+def test_each_page_renews_the_lease_and_is_reported(sources):
     announce(sources, DAY)
     seen = []
 
@@ -163,7 +163,7 @@ def test_after_each_page_the_run_is_held_for_longer_and_reported(sources):
     assert list(moments) == sorted(moments)
 
 
-def test_a_window_that_is_interrupted_is_kept_as_it_is_and_goes_on(sources):
+def test_interrupted_window_is_resumed(sources):
     announce(sources, DAY)
 
     def interrupt(run):
@@ -181,9 +181,7 @@ def test_a_window_that_is_interrupted_is_kept_as_it_is_and_goes_on(sources):
     assert len(sources.requests["oai"]) == 2
 
 
-def test_what_nobody_foresaw_stops_its_window_and_not_the_next(
-    sources, monkeypatch, caplog
-):
+def test_unexpected_error_stops_only_its_window(sources, monkeypatch, caplog):
     announce(sources, date(2026, 11, 10), DAY)
     save, left = IngestRun.save, [OperationalError("the disk is full")]
 
@@ -202,9 +200,7 @@ def test_what_nobody_foresaw_stops_its_window_and_not_the_next(
 
 
 @pytest.mark.parametrize("versions", [(1, 2), (2, 1)])
-def test_a_paper_whose_version_changes_between_two_pages_is_one_with_the_newer_text(
-    sources, versions
-):
+def test_version_change_between_pages_keeps_one_paper(sources, versions):
     first, second = (
         replace(paper(1, DAY, version=number), title_raw=f"Title {number}")
         for number in versions
@@ -219,7 +215,7 @@ def test_a_paper_whose_version_changes_between_two_pages_is_one_with_the_newer_t
     assert (kept.version, kept.title, kept.announced_on) == (2, "Title 2", DAY)
 
 
-def test_how_many_there_are_is_known_though_a_later_page_does_not_say(sources):
+def test_total_of_an_earlier_page_is_kept(sources):
     announce(sources, DAY)
     quiet = re.compile(rb'completeListSize="8"')
     sources.faults["oai"] = [
@@ -234,7 +230,7 @@ def test_how_many_there_are_is_known_though_a_later_page_does_not_say(sources):
     assert (run.pages, run.expected_records) == (2, 8)
 
 
-def test_a_token_that_expired_begins_the_window_again_once(sources):
+def test_expired_token_restarts_the_window_once(sources):
     announce(sources, DAY)
     expired = Response(oai_error("badResumptionToken"))
     sources.faults["oai"] = [lambda answer: answer, expired]
@@ -248,7 +244,7 @@ def test_a_token_that_expired_begins_the_window_again_once(sources):
     assert asked == ["", "|3", "", "|3", "|6"]
 
 
-def test_a_token_that_always_expires_is_given_up(sources):
+def test_token_that_always_expires_is_given_up(sources):
     announce(sources, DAY)
     expired = Response(oai_error("badResumptionToken"))
     sources.faults["oai"] = [lambda answer: answer, expired] * 5
@@ -260,7 +256,7 @@ def test_a_token_that_always_expires_is_given_up(sources):
     assert len(sources.requests["oai"]) == 4
 
 
-def test_a_source_that_gives_the_same_page_for_ever_is_left(sources):
+def test_repeated_page_ends_the_harvest(sources):
     announce(sources, DAY)
     first = f"{DAY}|{DAY}|cs|3"
     again = Response(
@@ -282,7 +278,7 @@ def turned_back(answer):
     return Response(answer.get_data().replace(b"|9<", b"|3<"))
 
 
-def test_a_source_that_leads_round_in_a_circle_is_left(sources):
+def test_circular_tokens_end_the_harvest(sources):
     announce(sources, DAY, size=12)
     sources.faults["oai"] = [lambda answer: answer] * 2 + [turned_back]
 
@@ -293,7 +289,7 @@ def test_a_source_that_leads_round_in_a_circle_is_left(sources):
     assert len(sources.requests["oai"]) == 3
 
 
-def test_after_a_circle_the_window_begins_again(sources):
+def test_window_restarts_after_circular_tokens(sources):
     announce(sources, DAY, size=12)
     sources.faults["oai"] = [lambda answer: answer] * 2 + [turned_back]
     backfill(DAY, NOW)
@@ -306,7 +302,7 @@ def test_after_a_circle_the_window_begins_again(sources):
     assert "resumptionToken" not in sources.requests["oai"][0].args
 
 
-def test_a_circle_is_known_though_the_worker_died_in_it(sources):
+def test_circular_tokens_are_detected_across_restarts(sources):
     announce(sources, DAY, size=12)
     sources.faults["oai"] = [lambda answer: answer] * 2 + [cut]
     (cut_off,) = backfill(DAY, NOW)
@@ -318,7 +314,7 @@ def test_a_circle_is_known_though_the_worker_died_in_it(sources):
     assert "page 3 leads back to page 2" in run.error
 
 
-def test_a_source_with_always_another_token_is_left(sources, monkeypatch):
+def test_harvest_beyond_twice_its_total_is_ended(sources, monkeypatch):
     monkeypatch.setattr(oai_harvest, "MAX_EXCESS_RECORDS", 3)
     announce(sources, DAY, size=60)
     few = re.compile(rb'completeListSize="60"')
@@ -332,7 +328,7 @@ def test_a_source_with_always_another_token_is_left(sources, monkeypatch):
     assert "12 records on 4 pages without an end, where 4 were expected" in run.error
 
 
-def test_a_source_that_does_not_count_is_left_after_many_pages(sources, monkeypatch):
+def test_harvest_without_total_is_ended_after_many_pages(sources, monkeypatch):
     monkeypatch.setattr(oai_harvest, "MAX_UNCOUNTED_PAGES", 5)
     announce(sources, DAY, size=60)
     sources.faults["oai"] = [
@@ -346,7 +342,7 @@ def test_a_source_that_does_not_count_is_left_after_many_pages(sources, monkeypa
     assert "15 records on 5 pages without an end" in run.error
 
 
-def test_a_window_that_fails_does_not_stop_the_next(sources):
+def test_failed_window_does_not_stop_the_next(sources):
     announce(sources, date(2026, 11, 10), DAY)
     sources.faults["oai"] = [cut]
 
@@ -355,7 +351,7 @@ def test_a_window_that_fails_does_not_stop_the_next(sources):
     assert (failed.state, done.state, done.new) == ("failed", "done", 8)
 
 
-def test_a_source_that_does_not_answer_is_left_in_peace(sources):
+def test_unreachable_source_ends_the_backfill(sources):
     sources.faults["oai"] = [busy()] * 10
 
     (run,) = backfill(date(2026, 11, 2), NOW)
@@ -364,7 +360,7 @@ def test_a_source_that_does_not_answer_is_left_in_peace(sources):
     assert len(sources.requests["oai"]) == http.MAX_ATTEMPTS
 
 
-def test_a_window_that_another_worker_is_at_is_left_to_it(sources, settings):
+def test_window_of_another_worker_is_left_to_it(sources, settings):
     announce(sources, DAY)
     begun = IngestRun.objects.create(
         kind="harvest",
@@ -397,7 +393,7 @@ def begun_by(name, settings):
     )
 
 
-def test_nobody_waits_for_a_worker_that_is_known_to_be_dead(sources, settings):
+def test_window_of_a_dead_worker_is_resumed_at_once(sources, settings):
     announce(sources, DAY)
     with subprocess.Popen([sys.executable, "-c", ""]) as program:
         program.wait()
@@ -415,7 +411,7 @@ def test_nobody_waits_for_a_worker_that_is_known_to_be_dead(sources, settings):
 
 
 @pytest.mark.parametrize("place", ["another machine", ""])
-def test_of_another_machines_worker_nobody_knows(sources, settings, place):
+def test_worker_of_another_machine_may_be_alive(sources, settings, place):
     with subprocess.Popen([sys.executable, "-c", ""]) as program:
         program.wait()
     begun_by(f"{place}:{program.pid}", settings)
@@ -426,7 +422,7 @@ def test_of_another_machines_worker_nobody_knows(sources, settings, place):
     assert not sources.requests["oai"]
 
 
-def test_a_worker_that_lives_is_not_gone():
+def test_running_worker_is_not_dead():
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=-1) as program:
         assert not oai_harvest.is_worker_dead(
             f"{oai_harvest.worker_id().rpartition(':')[0]}:{program.pid}"
@@ -438,7 +434,7 @@ def test_a_worker_that_lives_is_not_gone():
     )
 
 
-def test_windows_are_weeks_of_every_archive():
+def test_windows_are_weeks_of_each_archive():
     found = list(oai_harvest.week_windows(date(2026, 11, 2), DAY))
 
     assert [(one.first.day, one.last.day, one.set_spec) for one in found] == [
@@ -452,7 +448,7 @@ def test_windows_are_weeks_of_every_archive():
 # Gaps
 
 
-def test_a_day_that_was_missed_is_found_and_filled_by_itself(sources):
+def test_missing_day_is_filled(sources):
     for day in (MONDAY, date(2026, 11, 17)):
         make.paper(announced_on=day)
     announce(sources, date(2026, 11, 18), date(2026, 11, 19), DAY)
@@ -465,7 +461,7 @@ def test_a_day_that_was_missed_is_found_and_filled_by_itself(sources):
     assert fill_gaps(datetime(2026, 11, 20, 20, 50, tzinfo=UTC)) == []
 
 
-def test_a_category_that_lags_is_filled_in(sources):
+def test_lagging_category_is_filled(sources):
     for back in range(1, 5):
         for primary in ("cs.AI", "cs.LG"):
             for _ in range(6):
@@ -480,7 +476,7 @@ def test_a_category_that_lags_is_filled_in(sources):
     assert fill_gaps(NOW + timedelta(hours=5)) == []
 
 
-def test_an_abandoned_window_is_not_running_for_ever(sources, settings):
+def test_abandoned_window_is_closed_by_the_next_run(sources, settings):
     announce(sources, DAY)
     dead = IngestRun.objects.create(
         kind="harvest",
@@ -500,7 +496,7 @@ def test_an_abandoned_window_is_not_running_for_ever(sources, settings):
     assert oai_harvest.WORKER_DIED in dead.error
 
 
-def test_the_task_ranks_the_day_that_it_filled(sources, monkeypatch):
+def test_task_ranks_after_filling_a_day(sources, monkeypatch):
     monkeypatch.setattr(tasks.timezone, "now", lambda: NOW + timedelta(hours=8))
     make.paper(announced_on=date(2026, 11, 18))
     announce(sources, date(2026, 11, 19), DAY)
@@ -518,7 +514,7 @@ def arxivs_today():
     return arxiv_calendar.today(timezone.now())
 
 
-def test_the_command_says_what_each_window_brought(sources, capsys):
+def test_command_prints_the_result_of_each_window(sources, capsys):
     today = arxivs_today()
     sources.records = [Record(paper(1, DAY), today)]
 
@@ -529,7 +525,7 @@ def test_the_command_says_what_each_window_brought(sources, capsys):
     assert "new 1, updated 0, unchanged 0" in out[0] + out[-2]
 
 
-def test_the_command_fails_where_a_window_did(sources, capsys):
+def test_command_fails_if_a_window_failed(sources, capsys):
     sources.faults["oai"] = [cut, cut]
     announce(sources, arxivs_today())
 
@@ -539,7 +535,7 @@ def test_the_command_fails_where_a_window_did(sources, capsys):
     assert "stopped after 0 pages" in capsys.readouterr().out
 
 
-def test_the_command_that_is_interrupted_says_how_to_go_on(sources, monkeypatch):
+def test_interrupted_command_says_how_to_continue(sources, monkeypatch):
     today = arxivs_today()
     sources.records = [Record(one, today) for one in batch(DAY, 8)]
     ask, left = arxiv_oai.fetch, [None]
@@ -560,7 +556,7 @@ def test_the_command_that_is_interrupted_says_how_to_go_on(sources, monkeypatch)
     assert (run.state, run.records, Paper.objects.count()) == ("done", 8, 8)
 
 
-def test_the_command_refuses_a_day_that_has_not_come(sources):
+def test_command_refuses_a_future_day(sources):
     with pytest.raises(CommandError, match="is in the future"):
         call_command("backfill", "--since", "2999-01-01")
 
@@ -571,7 +567,7 @@ SWEEP = ("shell", "-c", "from digest import tasks; tasks.resume_abandoned_runs()
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("next_one", ["backfill", "sweep"])
-def test_a_harvest_that_is_killed_loses_and_doubles_nothing(
+def test_killed_harvest_loses_and_repeats_nothing(
     next_one, sources, tmp_path, settings
 ):
     """The next one, the same command or the worker's task, does not wait for the dead."""

@@ -24,7 +24,7 @@ def left():
     return set(IngestRun.objects.values_list("pk", flat=True))
 
 
-def test_old_readings_without_papers_go_and_young_ones_stay():
+def test_prune_deletes_old_runs_without_papers():
     old, young, newest = run(91), run(89), run(1)
 
     assert prune_runs.prune_runs(NOW) == 1
@@ -32,7 +32,7 @@ def test_old_readings_without_papers_go_and_young_ones_stay():
     assert old.pk not in left()
 
 
-def test_what_brought_papers_stays_for_good():
+def test_prune_keeps_runs_that_added_papers():
     bringing = run(900, new=3)
     run(100)
     young = run(1)
@@ -42,7 +42,7 @@ def test_what_brought_papers_stays_for_good():
     assert left() == {bringing.pk, young.pk}
 
 
-def test_failures_stay_for_a_year_and_what_runs_is_not_touched():
+def test_prune_keeps_failures_for_a_year_and_running_runs():
     young = {run(1).pk, run(364, state="failed").pk, run(900, state="running").pk}
     run(366, state="failed")
 
@@ -50,7 +50,7 @@ def test_failures_stay_for_a_year_and_what_runs_is_not_touched():
     assert left() == young
 
 
-def test_a_site_that_has_long_read_nothing_is_not_taken_for_a_new_one(time_machine):
+def test_prune_keeps_the_newest_done_run(time_machine):
     time_machine.move_to(NOW)
     run(120)
     last = run(110)
@@ -60,7 +60,7 @@ def test_a_site_that_has_long_read_nothing_is_not_taken_for_a_new_one(time_machi
     assert health.last_ingest_at() == last.started_at
 
 
-def test_the_beginning_of_our_record_does_not_move(settings):
+def test_prune_does_not_move_the_start_of_the_record(settings):
     run(400, "arxiv", "failed")
     run(1, "arxiv", "failed")
     before = monitoring.missing_days(NOW)
@@ -71,7 +71,7 @@ def test_the_beginning_of_our_record_does_not_move(settings):
     assert monitoring.missing_days(NOW) == before
 
 
-def test_the_next_check_begins_where_it_would_have(sources):
+def test_prune_does_not_change_the_next_check(sources):
     run(200, "arxiv")
     run(100, "arxiv", kind="daily_check", set_spec="cs")
     run(1)
@@ -86,7 +86,7 @@ def test_the_next_check_begins_where_it_would_have(sources):
     )
 
 
-def test_of_old_checks_and_feeds_the_newest_whole_one_of_each_stays(settings):
+def test_prune_keeps_the_newest_done_check_and_feed_of_each(settings):
     beginning, checks = run(900, "arxiv", "failed", new=1), {"kind": "daily_check"}
     kept = [
         run(200, "arxiv", set_spec="cs", **checks),
@@ -106,7 +106,7 @@ def test_of_old_checks_and_feeds_the_newest_whole_one_of_each_stays(settings):
     assert left() == {beginning.pk, *(one.pk for one in kept)}
 
 
-def test_the_newest_whole_reading_is_the_newest_and_whole():
+def test_prune_keeps_only_the_newest_done_run():
     run(300, "huggingface")
     newest = run(200)
     failed = run(150, state="failed")
@@ -116,7 +116,7 @@ def test_the_newest_whole_reading_is_the_newest_and_whole():
     assert left() == {newest.pk, failed.pk}
 
 
-def test_a_feed_is_still_asked_whether_it_changed(sources):
+def test_prune_keeps_the_validators_of_a_feed(sources):
     long_ago = timedelta(days=100)
     sources.etag, sources.feed_day = '"one"', DAY - long_ago
     sources.announced = batch(sources.feed_day)
@@ -131,7 +131,7 @@ def test_a_feed_is_still_asked_whether_it_changed(sources):
     assert run_source._last_validators(origin).etag == '"one"'
 
 
-def test_the_task_trims(monkeypatch):
+def test_task_prunes_runs(monkeypatch):
     monkeypatch.setattr(tasks.timezone, "now", lambda: NOW)
     run(91)
     run(1)
@@ -141,6 +141,6 @@ def test_the_task_trims(monkeypatch):
     assert len(left()) == 1
 
 
-def test_no_row_points_to_a_run():
+def test_no_row_references_a_run():
     """Or trimming would take it along."""
     assert not IngestRun._meta.related_objects

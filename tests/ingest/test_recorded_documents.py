@@ -102,7 +102,7 @@ def pattern_of(name):
     return next((pattern for pattern in SAID if fnmatch(name, pattern)), None)
 
 
-def test_every_document_gives_its_papers_or_the_right_reason(tmp_path):
+def test_recorded_documents_give_their_papers_or_the_right_reason(tmp_path):
     folder = unpacked(tmp_path)
 
     runs = ingest_documents([folder], NOW)
@@ -130,7 +130,7 @@ def days(tmp_path_factory):
     return sorted(folder.rglob("*.json"))
 
 
-def test_every_raw_day_becomes_papers_with_all_of_its_measurements(days):
+def test_recorded_lists_become_papers_with_all_samples(days):
     rows = [row for day in days for row in json.loads(day.read_bytes())]
     votes = {row["paper"]["id"]: row["paper"]["upvotes"] for row in rows}
 
@@ -155,7 +155,7 @@ def test_every_raw_day_becomes_papers_with_all_of_its_measurements(days):
     assert Paper.objects.exclude(ai_keywords=[]).count() == 2112
 
 
-def test_a_raw_day_read_again_changes_nothing(days):
+def test_recorded_list_ingested_again_changes_nothing(days):
     some = days[::20]
     ingest_documents(some, NOW)
     before = list(Paper.objects.order_by("pk").values())

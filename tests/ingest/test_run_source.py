@@ -31,7 +31,7 @@ def lay(folder, *paths):
     return folder
 
 
-def test_documents_are_told_apart_by_content(tmp_path):
+def test_source_of_a_document_is_detected_by_content(tmp_path):
     folder = lay(tmp_path, ATOM, RSS, DAY_2026, DAY_2025)
 
     runs = ingest_documents([folder], NOW)
@@ -43,7 +43,7 @@ def test_documents_are_told_apart_by_content(tmp_path):
     assert Paper.objects.count() == 7
 
 
-def test_folders_are_read_to_the_bottom_and_hidden_files_are_not(tmp_path):
+def test_folders_are_read_recursively_without_hidden_files(tmp_path):
     (tmp_path / "deep" / "deeper").mkdir(parents=True)
     shutil.copy(ATOM, tmp_path / "deep" / "deeper")
     (tmp_path / ".hidden").write_text("no document")
@@ -54,7 +54,7 @@ def test_folders_are_read_to_the_bottom_and_hidden_files_are_not(tmp_path):
 
 
 @pytest.mark.parametrize("before", [b"\xef\xbb\xbf", b"\n \t", b"\xef\xbb\xbf\n"])
-def test_what_stands_before_a_list_does_not_hide_it(tmp_path, before):
+def test_byte_order_mark_and_space_before_a_list_are_ignored(tmp_path, before):
     (tmp_path / "day").write_bytes(before + DAY_2026.read_bytes())
 
     (run,) = ingest_documents([tmp_path / "day"], NOW)
@@ -63,7 +63,7 @@ def test_what_stands_before_a_list_does_not_hide_it(tmp_path, before):
 
 
 @pytest.mark.parametrize("before", [b"\xef\xbb\xbf", b""])
-def test_what_stands_before_a_feed_does_not_hide_it(tmp_path, before):
+def test_byte_order_mark_before_a_feed_is_ignored(tmp_path, before):
     (tmp_path / "feed").write_bytes(before + ATOM.read_bytes())
 
     (run,) = ingest_documents([tmp_path / "feed"], NOW)
@@ -72,7 +72,7 @@ def test_what_stands_before_a_feed_does_not_hide_it(tmp_path, before):
 
 
 @pytest.mark.parametrize("nothing", [b"", b" \n", b"\xef\xbb\xbf"])
-def test_an_empty_document_is_called_one(tmp_path, nothing):
+def test_empty_document_is_refused(tmp_path, nothing):
     (tmp_path / "empty").write_bytes(nothing)
 
     (run,) = ingest_documents([tmp_path / "empty"], NOW)
@@ -80,13 +80,13 @@ def test_an_empty_document_is_called_one(tmp_path, nothing):
     assert run.error == "the document is empty: fetch it again"
 
 
-def test_a_document_that_cannot_be_read_is_refused_with_the_reason(tmp_path):
+def test_unreadable_document_is_refused_with_the_reason(tmp_path):
     (run,) = ingest_documents([tmp_path / "missing"], NOW)
 
     assert run.error == "cannot be read (No such file or directory): check the path"
 
 
-def test_of_a_long_path_the_end_is_kept(tmp_path):
+def test_end_of_a_long_path_is_kept(tmp_path):
     deep = tmp_path.joinpath(*["d" * 200] * 3)
     deep.mkdir(parents=True)
     shutil.copy(ATOM, deep / "feed.xml")
@@ -97,7 +97,7 @@ def test_of_a_long_path_the_end_is_kept(tmp_path):
     assert run.origin == str(deep / "feed.xml")[-500:]
 
 
-def test_a_run_that_fails_as_it_is_written_counts_nothing(tmp_path, monkeypatch):
+def test_run_that_cannot_be_saved_counts_nothing(tmp_path, monkeypatch):
     save, left = IngestRun.save, [OperationalError("the disk is full")]
 
     def fail_once(run, *args, **named):
@@ -114,7 +114,7 @@ def test_a_run_that_fails_as_it_is_written_counts_nothing(tmp_path, monkeypatch)
     assert not Paper.objects.exists()
 
 
-def test_a_cut_document_leaves_nothing_but_its_reason(tmp_path):
+def test_truncated_document_stores_only_its_reason(tmp_path):
     cut = tmp_path / "cut.xml"
     cut.write_bytes(ATOM.read_bytes()[:-300])
 
@@ -127,7 +127,7 @@ def test_a_cut_document_leaves_nothing_but_its_reason(tmp_path):
     assert not Paper.objects.exists()
 
 
-def test_a_refused_document_does_not_stop_the_others(tmp_path):
+def test_refused_document_does_not_stop_the_others(tmp_path):
     lay(tmp_path, QUERY, ATOM)
     (tmp_path / "empty").touch()
     (tmp_path / "notes.txt").write_text("these are notes")
@@ -140,7 +140,7 @@ def test_a_refused_document_does_not_stop_the_others(tmp_path):
     assert IngestRun.objects.count() == 5
 
 
-def test_what_stops_one_document_does_not_stop_the_next(monkeypatch, caplog):
+def test_unexpected_error_in_a_document_does_not_stop_the_next(monkeypatch, caplog):
     def fail(*_):
         raise MemoryError
 
@@ -162,7 +162,7 @@ def sources(httpserver: HTTPServer, settings):
     return httpserver
 
 
-def test_the_network_brings_announcements_and_two_weeks_of_lists(sources):
+def test_all_sources_give_announcements_and_two_weeks_of_lists(sources):
     sources.expect_request("/atom/cs.LG+hep-ex").respond_with_data(ATOM.read_bytes())
     sources.expect_request(
         "/api/daily_papers", query_string={"date": "2026-11-20", "limit": "100"}
@@ -185,7 +185,7 @@ def votes_of(day, count):
     return json.dumps(rows)
 
 
-def test_growth_is_seen_for_fourteen_days_and_then_no_more(sources):
+def test_votes_are_sampled_for_fourteen_days(sources):
     day = NOW.date()
     query = {"date": day.isoformat(), "limit": "100"}
     votes = {"count": 0}
@@ -216,7 +216,7 @@ def full(first, number):
     return [{**row, "paper": {**row["paper"], "id": name}} for name in names]
 
 
-def test_a_day_of_more_papers_than_a_page_holds_is_read_to_its_end(sources):
+def test_list_of_several_pages_is_read_to_the_end(sources):
     pages = {"": full(10000, 100), "1": full(10100, 100), "2": full(10200, 7)}
     sources.expect_request("/api/daily_papers").respond_with_handler(
         lambda request: Response(json.dumps(pages[request.args.get("p", "")]))
@@ -227,7 +227,7 @@ def test_a_day_of_more_papers_than_a_page_holds_is_read_to_its_end(sources):
     assert (run.state, run.new, Paper.objects.count()) == ("done", 207, 207)
 
 
-def test_a_day_whose_second_page_is_cut_is_refused_whole(sources):
+def test_list_with_a_truncated_page_is_refused(sources):
     pages = {"": json.dumps(full(10000, 100)), "1": '[{"paper"'}
     sources.expect_request("/api/daily_papers").respond_with_handler(
         lambda request: Response(pages[request.args.get("p", "")])
@@ -238,7 +238,7 @@ def test_a_day_whose_second_page_is_cut_is_refused_whole(sources):
     assert (run.state, Paper.objects.count()) == ("failed", 0)
 
 
-def test_a_list_that_never_ends_is_left(sources):
+def test_endless_list_is_ended(sources):
     page = json.dumps(full(10000, 100))
     sources.expect_request("/api/daily_papers").respond_with_data(page)
 
@@ -251,7 +251,7 @@ def test_a_list_that_never_ends_is_left(sources):
     )
 
 
-def test_a_silent_source_is_recorded_once_and_the_other_goes_on(sources):
+def test_unreachable_source_is_recorded_once(sources):
     sources.expect_request("/atom/cs.LG+hep-ex").respond_with_data(ATOM.read_bytes())
     sources.expect_request("/api/daily_papers").respond_with_data("down", 503)
 
@@ -264,7 +264,7 @@ def test_a_silent_source_is_recorded_once_and_the_other_goes_on(sources):
     assert "answered 503" in runs[1].error
 
 
-def test_a_foreign_answer_for_one_day_does_not_hide_the_other_days(sources):
+def test_wrong_response_for_a_day_does_not_stop_the_other_days(sources):
     sources.expect_request("/atom/cs.LG+hep-ex").respond_with_data("down", 503)
     sources.expect_request(
         "/api/daily_papers", query_string={"date": "2026-11-20", "limit": "100"}
@@ -276,7 +276,7 @@ def test_a_foreign_answer_for_one_day_does_not_hide_the_other_days(sources):
     assert [run.state for run in runs] == ["failed", "failed", *["done"] * 13]
 
 
-def test_the_command_says_one_line_a_document_and_then_the_sum(capsys):
+def test_command_prints_a_line_per_document_and_the_total(capsys):
     call_command("ingest", "--from", str(ATOM), str(DAY_2026))
 
     assert capsys.readouterr().out.splitlines() == [
@@ -286,7 +286,7 @@ def test_the_command_says_one_line_a_document_and_then_the_sum(capsys):
     ]
 
 
-def test_the_command_fails_when_a_document_was_refused(capsys):
+def test_command_fails_if_a_document_was_refused(capsys):
     with pytest.raises(CommandError, match="1 of 2 documents refused"):
         call_command("ingest", "--from", str(QUERY), str(ATOM))
 
@@ -299,7 +299,7 @@ def test_the_command_fails_when_a_document_was_refused(capsys):
 
 
 @needs_data
-def test_of_the_recorded_feeds_the_closed_ones_come_in_and_the_cut_ones_do_not():
+def test_complete_recorded_feeds_are_stored_and_truncated_ones_refused():
     runs = ingest_documents([DATA / "feeds" / "rss_atom"], NOW)
 
     assert [run.new for run in runs if run.state == "done"] == [86, 4]
@@ -308,7 +308,7 @@ def test_of_the_recorded_feeds_the_closed_ones_come_in_and_the_cut_ones_do_not()
 
 
 @needs_data
-def test_the_truncated_original_of_the_recorded_feed_stores_nothing():
+def test_truncated_recorded_feed_stores_nothing():
     cut = next((DATA / "feeds" / "rss_atom").glob("*TRUNCATED*"))
 
     (run,) = ingest_documents([cut], NOW)

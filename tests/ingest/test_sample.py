@@ -24,14 +24,14 @@ def papers():
     ]
 
 
-def test_the_sample_has_three_days_of_plausible_size(papers):
+def test_sample_has_three_days_of_plausible_size(papers):
     by_day = [list(sample.invent_papers(day, n)) for n, day in enumerate(DAYS)]
 
     assert len(papers) >= 66
     assert min(map(len, by_day)) >= 20
 
 
-def test_no_two_invented_papers_are_alike(papers):
+def test_sample_papers_are_distinct(papers):
     for field in ("title_raw", "abstract_raw", "identifier"):
         values = [getattr(paper, field) for paper in papers]
         assert len(set(values)) == len(values)
@@ -39,7 +39,7 @@ def test_no_two_invented_papers_are_alike(papers):
     assert len(openings) == len(papers)
 
 
-def test_an_invented_paper_is_long_enough_to_judge_and_nobody_s(papers):
+def test_sample_papers_are_long_enough_and_invented(papers):
     for paper in papers:
         assert 423 <= len(paper.abstract_raw) <= 1920
         assert paper.authors
@@ -49,7 +49,7 @@ def test_an_invented_paper_is_long_enough_to_judge_and_nobody_s(papers):
             assert not url or ".example.org/" in f"{url}/"
 
 
-def test_both_documents_say_what_was_invented(papers, tmp_path):
+def test_documents_of_the_sample_parse_to_its_papers(papers, tmp_path):
     paths = documents.write_sample_documents(tmp_path, SATURDAY)
 
     announced = [
@@ -71,14 +71,14 @@ def test_both_documents_say_what_was_invented(papers, tmp_path):
     assert [one.measurements for one in counted] == [one.measurements for one in voted]
 
 
-def test_the_sample_covers_three_days_up_to_today_on_a_weekend_too():
+def test_sample_covers_three_days_also_on_weekends():
     days = sample.sample_days(SATURDAY)
 
     assert days == [SATURDAY - timedelta(days=back) for back in (2, 1, 0)]
 
 
 @pytest.mark.django_db
-def test_a_look_on_the_next_day_adds_a_day_to_the_first_look(tmp_path):
+def test_sample_of_the_next_day_adds_one_day(tmp_path):
     ingest_documents(
         documents.write_sample_documents(tmp_path / "thursday", date(2026, 11, 19)), NOW
     )

@@ -61,7 +61,7 @@ def counts(samples=0, new=0, updated=0, unchanged=0):
     return Counts(new, updated, unchanged, samples)
 
 
-def test_a_feed_becomes_papers_and_an_account_of_them():
+def test_feed_is_stored_as_papers_and_counts():
     account = run()
 
     result = store(arxiv_feed.parse(ATOM.read_bytes()).listings, account, NOW)
@@ -103,7 +103,7 @@ def test_storing_twice_changes_nothing():
     assert after == before
 
 
-def test_a_new_version_brings_new_text_and_keeps_the_day():
+def test_new_version_replaces_the_text_and_keeps_the_day():
     store([listing()], run(), NOW)
     Paper.objects.update(vector=b"old", vector_version="old")
 
@@ -128,7 +128,7 @@ def test_a_new_version_brings_new_text_and_keeps_the_day():
     assert (paper.created_at, paper.updated_at) == (NOW, LATER)
 
 
-def test_an_older_version_changes_nothing():
+def test_older_version_changes_nothing():
     store([listing(version=3)], run(), NOW)
 
     result = store([listing(version=2, title_raw="An Old Title")], run(), LATER)
@@ -138,7 +138,7 @@ def test_an_older_version_changes_nothing():
 
 
 @pytest.mark.parametrize("first", ["new", "cross"])
-def test_new_is_better_than_cross_listed_on_the_same_day(first):
+def test_new_is_preferred_to_cross_listed_on_the_same_day(first):
     other = {"new": "cross", "cross": "new"}[first]
     store([listing(announce_type=first)], run(), NOW)
 
@@ -147,7 +147,7 @@ def test_new_is_better_than_cross_listed_on_the_same_day(first):
     assert Paper.objects.get().announce_type == "new"
 
 
-def test_a_cross_list_of_a_later_day_does_not_make_a_replacement_new():
+def test_later_cross_list_does_not_make_a_replacement_new():
     store([listing(announce_type="replace", version=2)], run(), NOW)
 
     store(
@@ -159,7 +159,7 @@ def test_a_cross_list_of_a_later_day_does_not_make_a_replacement_new():
     assert Paper.objects.get().announce_type == "replace"
 
 
-def test_a_paper_twice_in_a_document_is_one_paper():
+def test_repeated_paper_in_a_document_is_stored_once():
     twice = [listing(announce_type="cross", version=2), listing()]
 
     result = store(twice, run(), NOW)
@@ -169,7 +169,7 @@ def test_a_paper_twice_in_a_document_is_one_paper():
     assert (paper.version, paper.announce_type) == (2, "new")
 
 
-def test_hugging_face_fills_what_is_empty_and_overwrites_nothing():
+def test_hugging_face_fills_empty_columns_and_overwrites_nothing():
     store([listing()], run(), NOW)
 
     result = store(
@@ -185,14 +185,14 @@ def test_hugging_face_fills_what_is_empty_and_overwrites_nothing():
     assert paper.project_url == "https://roe.example.org"
 
 
-def test_a_paper_that_only_hugging_face_lists_is_a_paper_of_that_day():
+def test_paper_listed_by_hugging_face_is_announced_on_that_day():
     store([from_huggingface()], run(), NOW)
 
     paper = Paper.objects.get()
     assert (paper.announced_on, paper.announce_type) == (DAY, "listed")
 
 
-def test_arxiv_completes_a_paper_that_hugging_face_listed_first():
+def test_arxiv_gives_text_and_day_of_a_paper_that_hugging_face_listed():
     store([from_huggingface(title_raw="A 10times Title")], run(), NOW)
 
     store([listing(announced_on=DAY + timedelta(days=1))], run(), LATER)
@@ -216,7 +216,7 @@ def test_cross_list_of_paper_that_hugging_face_listed_keeps_the_earlier_day(days
     assert paper.announce_type == "cross"
 
 
-def test_attention_is_remembered_where_it_changes():
+def test_samples_are_stored_where_the_value_changes():
     days = [NOW + timedelta(days=n) for n in range(4)]
     for at, value in zip(days, [5, 9, 9, 7], strict=True):
         store([from_huggingface(measurements=votes(value, at))], run(), at)
@@ -229,7 +229,7 @@ def test_attention_is_remembered_where_it_changes():
     assert Paper.objects.get().votes == 7
 
 
-def test_an_old_document_adds_history_and_does_not_turn_counts_back():
+def test_old_document_adds_samples_and_keeps_the_newest_counts():
     store([from_huggingface(measurements=votes(9, LATER))], run(), LATER)
 
     result = store([from_huggingface(measurements=votes(5, NOW))], run(), LATER)
@@ -239,7 +239,7 @@ def test_an_old_document_adds_history_and_does_not_turn_counts_back():
     assert Paper.objects.get().votes == 9
 
 
-def test_own_clicks_are_left_alone():
+def test_click_samples_are_not_touched():
     store([listing()], run(), NOW)
     AttentionSample.objects.create(
         paper=Paper.objects.get(), source="own", kind="clicks", value=3, at=NOW
@@ -250,7 +250,7 @@ def test_own_clicks_are_left_alone():
     assert AttentionSample.objects.filter(kind="clicks").get().value == 3
 
 
-def test_hostile_and_huge_text_is_kept_raw_and_shown_in_one_line():
+def test_hostile_text_is_kept_raw_and_plain_text_is_one_line():
     hostile = '<img src=x onerror=alert(1)> & "A\nBcc: x@y"'
     names = tuple(f"Author Number{n}" for n in range(3303))
 
@@ -262,7 +262,7 @@ def test_hostile_and_huge_text_is_kept_raw_and_shown_in_one_line():
     assert len(paper.authors) == 3303
 
 
-def test_signs_and_lengths_that_no_row_can_hold_are_left_out():
+def test_unstorable_characters_and_lengths_are_dropped():
     awkward = from_huggingface(
         title_raw="nul \x00 and half \ud800 signs",
         organization="O" * 300,
@@ -278,7 +278,7 @@ def test_signs_and_lengths_that_no_row_can_hold_are_left_out():
     assert (paper.code_url, paper.doi) == ("", "")
 
 
-def test_a_document_without_its_account_is_not_stored_at_all():
+def test_document_is_not_stored_without_its_run():
     nameless = IngestRun(source="arxiv", origin=None, started_at=NOW)
 
     with pytest.raises(IntegrityError):
@@ -287,7 +287,7 @@ def test_a_document_without_its_account_is_not_stored_at_all():
     assert not Paper.objects.exists()
 
 
-def test_a_feed_takes_the_same_number_of_queries_however_long(
+def test_query_count_does_not_grow_with_the_feed(
     django_assert_max_num_queries,
 ):
     many = [
@@ -304,7 +304,7 @@ def test_a_feed_takes_the_same_number_of_queries_however_long(
         store(many, run(), NOW)
 
 
-def test_a_brought_paper_that_is_listed_without_a_day_keeps_its_own():
+def test_added_paper_listed_without_a_day_keeps_its_day():
     store([listing(announce_type="added")], run(), NOW)
 
     store([from_huggingface(announced_on=None)], run(), LATER)
@@ -323,7 +323,7 @@ def row(**fields):
     return known | fields
 
 
-def test_a_paper_that_another_process_has_just_written_is_not_written_again():
+def test_paper_inserted_by_another_process_is_not_inserted_again():
     make.paper("As the other wrote it", identifier="2611.95001")
     rows = [row(identifier=f"2611.9500{n}") for n in (2, 1)]
 
@@ -333,7 +333,7 @@ def test_a_paper_that_another_process_has_just_written_is_not_written_again():
     assert Paper.objects.get().title == "As the other wrote it"
 
 
-def test_new_papers_have_the_keys_that_insert_tells():
+def test_insert_returns_the_primary_keys():
     names = ["2611.95002", "2611.95001"]
 
     keys = insert_papers([row(identifier=name, title=name) for name in names])
@@ -343,7 +343,7 @@ def test_new_papers_have_the_keys_that_insert_tells():
     assert insert_papers([]) == {}
 
 
-def test_new_papers_are_written_in_one_order_whatever_the_order_of_the_document():
+def test_new_papers_are_inserted_in_identifier_order():
     names = [f"2611.{n}" for n in range(91000, 91100)]
 
     written = insert_papers([row(identifier=name) for name in reversed(names)])
@@ -351,7 +351,7 @@ def test_new_papers_are_written_in_one_order_whatever_the_order_of_the_document(
     assert sorted(written, key=written.get) == names
 
 
-def test_what_is_listed_again_unchanged_is_compared_without_reading_its_text():
+def test_unchanged_papers_are_compared_without_reading_texts():
     documents = [
         [listing(), listing(identifier="2611.95011", announce_type="replace")],
         [from_huggingface(measurements=votes(5))],
@@ -366,7 +366,7 @@ def test_what_is_listed_again_unchanged_is_compared_without_reading_its_text():
     assert not any("abstract_raw" in query["sql"] for query in queries)
 
 
-def test_a_new_paper_is_written_sign_by_sign_and_what_is_not_named_has_its_default():
+def test_new_paper_is_inserted_exactly_with_defaults():
     odd = "Fresh\tand \\ odd \N{SNOWMAN}"
     named = {"organization": "\\N", "doi": "a\nb", "authors": [odd, '"'], "votes": 3}
 
@@ -378,7 +378,7 @@ def test_a_new_paper_is_written_sign_by_sign_and_what_is_not_named_has_its_defau
     assert (paper.version, paper.categories, paper.vector) == (1, [], None)
 
 
-def test_papers_revised_together_change_each_in_its_own_way():
+def test_bulk_update_changes_each_paper_by_itself():
     names = ["2611.95001", "2611.95002", "2611.95003", "2611.95004"]
     store([listing(identifier=name, version=2) for name in names], run(), NOW)
     Paper.objects.update(vector=b"\x00old\xff", vector_version="old")
@@ -409,7 +409,7 @@ def test_papers_revised_together_change_each_in_its_own_way():
     ]
 
 
-def test_a_version_with_the_same_words_keeps_its_vector():
+def test_version_with_the_same_text_keeps_its_vector():
     store([listing()], run(), NOW)
     Paper.objects.update(vector=b"old", vector_version="old")
 
@@ -421,7 +421,7 @@ def test_a_version_with_the_same_words_keeps_its_vector():
     assert (bytes(paper.vector), paper.vector_version) == (b"old", "old")
 
 
-def test_a_paper_without_categories_is_unchanged_when_it_is_listed_again():
+def test_paper_without_categories_listed_again_is_unchanged():
     bare = listing(categories=(), primary="")
     store([bare], run(), NOW)
     Paper.objects.update(vector=b"old", vector_version="old")
@@ -433,7 +433,7 @@ def test_a_paper_without_categories_is_unchanged_when_it_is_listed_again():
     assert (bytes(paper.vector), paper.updated_at) == (b"old", NOW)
 
 
-def test_the_newest_count_of_a_document_is_the_papers_own_and_the_first_of_a_moment():
+def test_newest_count_of_a_document_wins_and_the_first_of_equal_times():
     told = [votes(9, LATER), votes(5, NOW), votes(4, LATER)]
     measurements = tuple(one for each in told for one in each)
 
@@ -447,7 +447,7 @@ def test_the_newest_count_of_a_document_is_the_papers_own_and_the_first_of_a_mom
     }
 
 
-def test_long_texts_are_compressed_in_the_quick_way_where_the_database_knows_it():
+def test_long_texts_use_lz4_where_available():
     if connection.vendor == "sqlite":
         pytest.skip("SQLite compresses nothing")
     store([listing(abstract_raw="word and word again " * 500)], run(), NOW)

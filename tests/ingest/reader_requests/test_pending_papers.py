@@ -30,7 +30,7 @@ def followed(reader):
     return set(rows.values_list("interest__value", flat=True))
 
 
-def test_wanted_papers_are_fetched_in_one_question_and_followed(ada, sources):
+def test_pending_papers_are_fetched_in_one_request_and_followed(ada, sources):
     dora = make.subscriber("dora@example.org")
     sources.papers = OLD[:3]
     pending_papers.request_papers(ada, names(OLD[:3]), NOW)
@@ -48,12 +48,12 @@ def test_wanted_papers_are_fetched_in_one_question_and_followed(ada, sources):
     assert set(Paper.objects.values_list("announce_type", flat=True)) == {"added"}
 
 
-def test_nobody_is_asked_where_nothing_is_wanted(sources):
+def test_nothing_is_requested_without_pending_papers(sources):
     assert pending_papers.fetch_pending(NOW) == []
     assert not sources.requests["api"]
 
 
-def test_many_are_fetched_a_hundred_at_a_time(ada, sources):
+def test_pending_papers_are_fetched_a_hundred_at_a_time(ada, sources):
     sources.papers = OLD
     pending_papers.request_papers(ada, names(OLD), NOW)
 
@@ -64,7 +64,7 @@ def test_many_are_fetched_a_hundred_at_a_time(ada, sources):
     assert len(followed(ada)) == 250
 
 
-def test_one_turn_asks_a_bounded_number_of_questions(ada, sources, monkeypatch):
+def test_requests_of_a_turn_are_bounded(ada, sources, monkeypatch):
     monkeypatch.setattr(pending_papers, "MAX_REQUESTS_PER_TURN", 2)
     sources.papers = OLD
     pending_papers.request_papers(ada, names(OLD), NOW)
@@ -75,7 +75,7 @@ def test_one_turn_asks_a_bounded_number_of_questions(ada, sources, monkeypatch):
     assert len(followed(ada)) == 250
 
 
-def test_what_arxiv_does_not_know_is_told_and_not_asked_for_again(ada, sources):
+def test_unknown_paper_is_marked_and_not_requested_again(ada, sources):
     sources.papers = OLD[:1]
     pending_papers.request_papers(ada, [OLD[0].identifier, "2501.00001"], NOW)
 
@@ -87,9 +87,7 @@ def test_what_arxiv_does_not_know_is_told_and_not_asked_for_again(ada, sources):
 
 
 @pytest.mark.parametrize("fault", [CAPTCHA, busy(400), busy(503)])
-def test_a_source_that_does_not_answer_loses_nothing_and_is_left_alone(
-    ada, sources, fault
-):
+def test_failed_request_is_repeated_after_an_hour(ada, sources, fault):
     sources.faults["api"] = [fault] * 3
     sources.papers = OLD
     pending_papers.request_papers(ada, names(OLD), NOW)
@@ -105,7 +103,7 @@ def test_a_source_that_does_not_answer_loses_nothing_and_is_left_alone(
     assert len(followed(ada)) == 250
 
 
-def test_after_a_question_that_failed_no_more_are_asked_in_this_turn(ada, sources):
+def test_failed_request_ends_the_turn(ada, sources):
     sources.faults["api"] = [lambda answer: answer, CAPTCHA]
     sources.papers = OLD
     pending_papers.request_papers(ada, names(OLD), NOW)
@@ -117,7 +115,7 @@ def test_after_a_question_that_failed_no_more_are_asked_in_this_turn(ada, source
     assert PendingPaper.objects.count() == 150
 
 
-def test_the_failures_of_other_roads_hold_nobody_up(ada, sources):
+def test_failures_of_other_kinds_do_not_delay_pending_papers(ada, sources):
     sources.faults["feed"] = [CAPTCHA]
     run_source.ingest_feed(NOW)
     pending_papers.request_papers(ada, names(OLD[:1]), NOW)
@@ -125,7 +123,7 @@ def test_the_failures_of_other_roads_hold_nobody_up(ada, sources):
     assert len(pending_papers.fetch_pending(NOW)) == 1
 
 
-def test_a_paper_that_arrives_by_another_road_is_followed_without_asking(ada, sources):
+def test_pending_paper_from_another_source_is_followed(ada, sources):
     pending_papers.request_papers(ada, ["2611.95001"], NOW)
     make.paper(identifier="2611.95001")
 
@@ -135,7 +133,7 @@ def test_a_paper_that_arrives_by_another_road_is_followed_without_asking(ada, so
     assert not sources.requests["api"]
 
 
-def test_numbers_of_months_to_come_are_unknown_without_asking(ada, sources):
+def test_identifiers_of_future_months_are_not_requested(ada, sources):
     assert (
         pending_papers.request_papers(
             ada, ["2612.00001", "2702.00001", "2611.00001"], NOW
@@ -149,20 +147,20 @@ def test_numbers_of_months_to_come_are_unknown_without_asking(ada, sources):
 
 
 @pytest.mark.parametrize(("day", "is_to_come"), [(28, True), (29, True), (30, False)])
-def test_on_the_last_day_of_a_month_the_next_has_begun_somewhere(day, is_to_come):
+def test_next_month_begins_a_day_early_for_time_zones(day, is_to_come):
     noon = datetime(2026, 11, day, 12, tzinfo=UTC)
 
     assert pending_papers.is_future_identifier("2612.00001", noon) == is_to_come
 
 
 @pytest.mark.parametrize("day", [28, 29])
-def test_a_leap_day_is_the_end_of_its_month(day):
+def test_leap_day_is_the_end_of_its_month(day):
     now = datetime(2028, 2, day, 12, tzinfo=UTC)
 
     assert pending_papers.is_future_identifier("2803.00001", now) == (day == 28)
 
 
-def test_on_new_years_eve_next_january_has_begun_somewhere():
+def test_next_january_begins_on_new_years_eve():
     assert not pending_papers.is_future_identifier(
         "2701.00001", datetime(2026, 12, 31, 12, tzinfo=UTC)
     )
@@ -171,14 +169,14 @@ def test_on_new_years_eve_next_january_has_begun_somewhere():
     )
 
 
-def test_wanting_twice_is_wanting_once(ada):
+def test_repeated_request_is_stored_once(ada):
     for _ in range(2):
         pending_papers.request_papers(ada, ["2611.95001"], NOW)
 
     assert PendingPaper.objects.count() == 1
 
 
-def test_whoever_has_no_room_left_waits_for_nothing(ada, sources):
+def test_fetched_paper_beyond_the_limit_is_not_followed(ada, sources):
     for number in range(follows.MAX_EXAMPLE_PAPERS):
         ada.follows.create(interest=make.interest("paper", f"2601.{number:05}"))
     sources.papers = OLD[:1]
@@ -190,9 +188,7 @@ def test_whoever_has_no_room_left_waits_for_nothing(ada, sources):
     assert ada.follows.count() == follows.MAX_EXAMPLE_PAPERS
 
 
-def test_after_a_week_of_silence_a_paper_is_given_up_and_a_month_later_forgotten(
-    ada, sources
-):
+def test_pending_paper_is_given_up_after_a_week_and_deleted_after_a_month(ada, sources):
     sources.faults["api"] = [busy(400)] * 9
     pending_papers.request_papers(ada, ["2611.95001"], NOW)
 
@@ -206,7 +202,7 @@ def test_after_a_week_of_silence_a_paper_is_given_up_and_a_month_later_forgotten
     assert not PendingPaper.objects.exists()
 
 
-def test_an_odd_record_does_not_keep_back_the_others(ada, sources):
+def test_odd_record_does_not_delay_the_others(ada, sources):
     odd = OLD[1]
     sources.papers = OLD[:3]
     sources.faults["api"] = [
@@ -222,7 +218,7 @@ def test_an_odd_record_does_not_keep_back_the_others(ada, sources):
     assert PendingPaper.objects.get().not_found
 
 
-def test_only_what_was_asked_for_is_taken_in(ada, sources, monkeypatch):
+def test_only_requested_papers_are_stored(ada, sources, monkeypatch):
     sources.papers = OLD[:2]
     pending_papers.request_papers(ada, names(OLD[:1]), NOW)
     answer = arxiv_api.LookupResult((OLD[0], OLD[1]), frozenset())
@@ -233,7 +229,7 @@ def test_only_what_was_asked_for_is_taken_in(ada, sources, monkeypatch):
     assert Paper.objects.get().identifier == OLD[0].identifier
 
 
-def test_read_again_in_the_ledger_asks_for_what_is_still_wanted(ada, sources):
+def test_repeated_run_requests_papers_that_are_still_pending(ada, sources):
     sources.faults["api"] = [CAPTCHA]
     sources.papers = OLD[:1]
     pending_papers.request_papers(ada, names(OLD[:1]), NOW)

@@ -25,7 +25,7 @@ def wanted(reader):
     return set(reader.pending_papers.values_list("identifier", flat=True))
 
 
-def test_known_papers_are_followed_at_once_and_unknown_ones_wanted(ada):
+def test_stored_papers_are_followed_and_unknown_ones_queued(ada):
     known = make.paper(identifier="2401.00001")
 
     report = follow_reading_list(
@@ -37,7 +37,7 @@ def test_known_papers_are_followed_at_once_and_unknown_ones_wanted(ada):
     assert wanted(ada) == {"hep-th/9901001"}
 
 
-def test_papers_without_an_id_are_found_by_their_titles_or_named(ada):
+def test_papers_are_found_by_title_or_listed_as_missing(ada):
     known = make.paper("Über <all> Naïve $k$-Means: 2nd Edition")
     make.paper("Über all")
     text = """@misc{a, title={{\\"U}ber <all> Naive k-means, 2nd edition}}
@@ -50,7 +50,7 @@ def test_papers_without_an_id_are_found_by_their_titles_or_named(ada):
     assert (report.followed, report.missing) == (1, ("Über Nobody's Paper",))
 
 
-def test_a_title_is_found_whatever_its_first_letters_case_is_in_the_database(ada):
+def test_titles_match_regardless_of_case(ada):
     known = make.paper("DEEP Floods")
 
     assert (
@@ -60,7 +60,7 @@ def test_a_title_is_found_whatever_its_first_letters_case_is_in_the_database(ada
     assert followed(ada) == [known.identifier]
 
 
-def test_what_a_reader_wants_less_of_stays_so_and_is_counted(ada):
+def test_muted_papers_stay_muted_and_are_counted(ada):
     known = make.paper()
     follows.follow(ada, "paper", known.identifier, -1.0, Follow.Source.FEEDBACK)
 
@@ -70,7 +70,7 @@ def test_what_a_reader_wants_less_of_stays_so_and_is_counted(ada):
     assert ada.follows.get().weight == -1.0
 
 
-def test_the_same_list_again_changes_nothing(ada):
+def test_same_list_again_changes_nothing(ada):
     make.paper(identifier="2401.00001")
     text = "2401.00001 2401.00002"
 
@@ -82,7 +82,7 @@ def test_the_same_list_again_changes_nothing(ada):
     assert PendingPaper.objects.count() == 1
 
 
-def test_followed_and_fetched_together_are_never_more_than_there_is_room_for(ada):
+def test_followed_and_queued_papers_stay_within_the_limit(ada):
     for number in range(follows.MAX_EXAMPLE_PAPERS - 4):
         ada.follows.create(interest=make.interest("paper", f"2301.{number:05}"))
     known = [make.paper(identifier=f"2402.0000{n}").identifier for n in range(2)]
@@ -95,14 +95,14 @@ def test_followed_and_fetched_together_are_never_more_than_there_is_room_for(ada
     assert follow_reading_list(ada, ["2401.00009"], NOW) == Report(left=1)
 
 
-def test_what_arxiv_did_not_know_is_not_asked_for_again(ada):
+def test_papers_not_found_are_not_queued_again(ada):
     follow_reading_list(ada, ["2401.00001"], NOW)
     PendingPaper.objects.update(not_found=True)
 
     assert follow_reading_list(ada, ["2401.00001 2712.00001"], NOW) == Report(unheard=2)
 
 
-def test_a_reader_has_papers_fetched_by_twenty_lists_a_day(ada):
+def test_reader_may_fetch_papers_of_twenty_lists_a_day(ada):
     make.paper(identifier="2402.00001")
     reports = [follow_reading_list(ada, [f"2401.000{n:02}"], NOW) for n in range(21)]
 

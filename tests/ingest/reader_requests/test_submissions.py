@@ -22,7 +22,7 @@ def waiting(identifier="2611.95001", **fields):
     return Submission.objects.create(identifier=identifier, **{**known, **fields})
 
 
-def test_a_paper_is_asked_for_by_id_or_address_and_waits_to_be_looked_up(ada):
+def test_paper_is_submitted_by_id_or_address(ada):
     make.paper()
 
     said = submit_paper(ada, "https://arxiv.org/abs/2611.95001v2", NOW)
@@ -33,12 +33,12 @@ def test_a_paper_is_asked_for_by_id_or_address_and_waits_to_be_looked_up(ada):
 
 
 @pytest.mark.parametrize("text", ["", "<b>floods</b>", "2611.9", "https://example.org"])
-def test_what_names_no_paper_is_answered_and_not_kept(ada, text):
+def test_text_without_identifier_is_not_stored(ada, text):
     assert submit_paper(ada, text, NOW).kind == "none"
     assert not Submission.objects.exists()
 
 
-def test_a_known_paper_is_shown_and_gets_no_vote(ada):
+def test_listed_paper_is_returned_without_a_submission(ada):
     known = make.paper()
 
     said = submit_paper(ada, known.identifier, NOW)
@@ -47,7 +47,7 @@ def test_a_known_paper_is_shown_and_gets_no_vote(ada):
     assert not Submission.objects.exists()
 
 
-def test_a_paper_that_only_a_list_brought_may_be_submitted(ada):
+def test_paper_added_by_a_reader_can_be_submitted(ada):
     known = make.paper(announce_type="added")
 
     assert submit_paper(ada, known.identifier, NOW).kind == "asked"
@@ -62,18 +62,18 @@ def test_a_paper_that_only_a_list_brought_may_be_submitted(ada):
         ("2512.95001", "old"),
     ],
 )
-def test_a_number_of_months_ago_is_too_old_without_asking_arxiv(ada, identifier, kind):
+def test_identifier_of_earlier_months_is_too_old(ada, identifier, kind):
     assert submit_paper(ada, identifier, NOW).kind == kind
 
 
 @pytest.mark.parametrize(("day", "kind"), [(5, "asked"), (24, "asked"), (26, "old")])
-def test_a_number_of_december_is_young_in_january(ada, day, kind):
+def test_identifier_of_december_is_recent_in_january(ada, day, kind):
     now = datetime(2027, 1, day, 12, tzinfo=UTC)
 
     assert submit_paper(ada, "2612.95001", now).kind == kind
 
 
-def test_whoever_asks_for_what_was_decided_reads_why_however_old_its_number(ada):
+def test_decided_submission_shows_its_reason_whatever_its_age(ada):
     submissions.decline_submission(waiting("2609.95001"), submissions.TOO_OLD, NOW)
 
     said = submit_paper(ada, "2609.95001", NOW)
@@ -81,7 +81,7 @@ def test_whoever_asks_for_what_was_decided_reads_why_however_old_its_number(ada)
     assert (said.kind, said.submission.why) == ("asked", submissions.TOO_OLD)
 
 
-def test_who_joins_in_asking_is_one_more_whatever_they_asked_for_before(ada):
+def test_each_reader_adds_one_request(ada):
     dora = make.subscriber("dora@example.org")
     submit_paper(dora, "2611.95002", NOW)
     submit_paper(ada, "2611.95001", NOW)
@@ -91,7 +91,7 @@ def test_who_joins_in_asking_is_one_more_whatever_they_asked_for_before(ada):
     assert said.submission.readers.count() == 2
 
 
-def test_asking_twice_is_asking_once_and_two_readers_are_two(ada):
+def test_repeated_submission_counts_once_per_reader(ada):
     dora = make.subscriber("dora@example.org")
 
     for reader in (ada, ada, dora):
@@ -100,7 +100,7 @@ def test_asking_twice_is_asking_once_and_two_readers_are_two(ada):
     assert Submission.objects.get().readers.count() == 2
 
 
-def test_five_papers_a_day_are_enough_for_one_reader(ada):
+def test_reader_may_submit_five_papers_a_day(ada):
     for number in range(submissions.MAX_SUBMISSIONS_PER_DAY):
         assert submit_paper(ada, f"2611.9500{number}", NOW).kind == "asked"
 
@@ -110,9 +110,7 @@ def test_five_papers_a_day_are_enough_for_one_reader(ada):
     assert submit_paper(ada, "2611.95008", NOW + timedelta(hours=25)).kind == "asked"
 
 
-def test_what_was_submitted_is_described_for_the_editor_and_is_no_paper_yet(
-    ada, sources
-):
+def test_submission_is_described_and_stores_no_paper(ada, sources):
     sources.papers = [YOUNG]
     submit_paper(ada, YOUNG.identifier, NOW)
 
@@ -128,9 +126,7 @@ def test_what_was_submitted_is_described_for_the_editor_and_is_no_paper_yet(
 
 
 @pytest.mark.parametrize(("days", "state"), [(13, "waiting"), (14, "declined")])
-def test_fourteen_days_after_its_announcement_a_paper_is_too_old(
-    ada, sources, days, state
-):
+def test_submission_is_too_old_after_fourteen_days(ada, sources, days, state):
     now = datetime(2026, 11, 18, 12, tzinfo=UTC) + timedelta(days=days)
     sources.papers = [paper(1, date(2026, 11, 18))]
     submit_paper(ada, sources.papers[0].identifier, now)
@@ -143,7 +139,7 @@ def test_fourteen_days_after_its_announcement_a_paper_is_too_old(
     assert row.decided_at == (now if state == "declined" else None)
 
 
-def test_what_arxiv_does_not_know_is_declined_with_the_reason(ada, sources):
+def test_unknown_submission_is_declined_with_the_reason(ada, sources):
     submit_paper(ada, "2611.95001", NOW)
 
     submissions.look_up_submissions(NOW)
@@ -152,7 +148,7 @@ def test_what_arxiv_does_not_know_is_declined_with_the_reason(ada, sources):
     assert (row.state, row.why) == ("declined", "arXiv has no paper with this id.")
 
 
-def test_of_several_each_is_described_as_it_is(ada, sources):
+def test_submissions_are_described_one_by_one(ada, sources):
     sources.papers = [paper(number, DAY) for number in (1, 2, 3)]
     for one in sources.papers:
         submit_paper(ada, one.identifier, NOW)
@@ -163,7 +159,7 @@ def test_of_several_each_is_described_as_it_is(ada, sources):
     assert told == {one.identifier: one.title_raw for one in sources.papers}
 
 
-def test_what_a_short_answer_left_out_stays_to_be_looked_up(ada, sources):
+def test_submission_absent_from_a_short_answer_stays_unchecked(ada, sources):
     def of_two(answer):
         return Response(answer.get_data().replace(b"Results>1<", b"Results>2<"))
 
@@ -181,7 +177,7 @@ def test_what_a_short_answer_left_out_stays_to_be_looked_up(ada, sources):
     assert states == {YOUNG.identifier: "waiting", "2611.95009": "checking"}
 
 
-def test_while_arxiv_is_silent_it_stays_to_be_looked_up(ada, sources):
+def test_submission_stays_unchecked_while_arxiv_is_unreachable(ada, sources):
     sources.faults["api"] = [busy()] * 3
     sources.papers = [YOUNG]
     submit_paper(ada, YOUNG.identifier, NOW)
@@ -192,7 +188,7 @@ def test_while_arxiv_is_silent_it_stays_to_be_looked_up(ada, sources):
     assert submissions.look_up_submissions(NOW) == 1
 
 
-def test_nobody_is_asked_where_nothing_was_submitted(sources):
+def test_nothing_is_requested_without_submissions(sources):
     waiting()
     submissions.decline_submission(waiting("2611.95002"), "No.", NOW)
 
@@ -201,7 +197,7 @@ def test_nobody_is_asked_where_nothing_was_submitted(sources):
     assert not sources.requests["api"]
 
 
-def test_an_approved_paper_is_brought_as_news_of_its_day(sources):
+def test_approved_paper_is_announced_on_its_day(sources):
     sources.papers = [YOUNG]
     row = waiting(YOUNG.identifier)
 
@@ -214,7 +210,7 @@ def test_an_approved_paper_is_brought_as_news_of_its_day(sources):
     assert submissions.fetch_approved(NOW + timedelta(hours=2)) == []
 
 
-def test_an_approved_paper_that_a_list_had_brought_becomes_news(sources):
+def test_approved_paper_that_a_reader_had_added_is_announced(sources):
     sources.papers = [YOUNG]
     yesterday = NOW - timedelta(days=1)
     make.paper(identifier=YOUNG.identifier, announce_type="added", created_at=yesterday)
@@ -225,7 +221,7 @@ def test_an_approved_paper_that_a_list_had_brought_becomes_news(sources):
     assert Paper.objects.get().announce_type == "new"
 
 
-def test_fetching_an_approved_paper_is_tried_again_every_hour_while_it_is_young(
+def test_fetching_an_approved_paper_is_retried_hourly_while_it_is_recent(
     sources,
 ):
     sources.faults["api"] = [busy()] * 6
@@ -243,7 +239,7 @@ def test_fetching_an_approved_paper_is_tried_again_every_hour_while_it_is_young(
     assert submissions.fetch_approved(NOW + timedelta(days=15)) == []
 
 
-def test_a_decision_is_made_once():
+def test_submission_is_decided_once():
     row = waiting()
 
     assert submissions.decline_submission(row, "Not a paper.", NOW)
@@ -254,7 +250,7 @@ def test_a_decision_is_made_once():
     assert not submissions.decline_submission(row, "Again.", NOW)
 
 
-def test_approving_one_approves_no_other():
+def test_approval_affects_one_submission():
     wanted, _ = waiting(), waiting("2611.95002")
 
     assert submissions.approve_submission(wanted, NOW)
@@ -263,7 +259,7 @@ def test_approving_one_approves_no_other():
     assert list(rows) == [("approved", NOW), ("waiting", None)]
 
 
-def test_a_hundred_are_looked_up_at_once_and_the_others_after_them(sources):
+def test_submissions_are_looked_up_a_hundred_at_a_time(sources):
     rows = [
         Submission(identifier=f"2611.{number}", created_at=NOW)
         for number in range(95000, 95101)
@@ -277,7 +273,7 @@ def test_a_hundred_are_looked_up_at_once_and_the_others_after_them(sources):
     assert [len(names) for names in asked] == [100, 1]
 
 
-def test_what_waited_too_long_can_only_be_declined():
+def test_old_submission_cannot_be_approved():
     row = waiting()
 
     assert not submissions.approve_submission(row, NOW + timedelta(days=14))
@@ -286,7 +282,7 @@ def test_what_waited_too_long_can_only_be_declined():
     assert (row.state, row.why) == ("declined", submissions.TOO_OLD)
 
 
-def test_who_asks_for_what_was_declined_reads_the_same_answer(ada):
+def test_declined_submission_returns_the_same_answer(ada):
     submissions.decline_submission(waiting(), "Not a paper.", NOW)
 
     said = submit_paper(ada, "2611.95001", NOW)
@@ -294,7 +290,7 @@ def test_who_asks_for_what_was_declined_reads_the_same_answer(ada):
     assert (said.kind, said.submission.why) == ("asked", "Not a paper.")
 
 
-def test_decisions_are_forgotten_after_a_month_and_waiting_ones_are_not(ada):
+def test_decided_submissions_are_deleted_after_a_month(ada):
     submissions.decline_submission(waiting(), "No.", NOW)
     waiting("2611.95002")
 
@@ -306,7 +302,7 @@ def test_decisions_are_forgotten_after_a_month_and_waiting_ones_are_not(ada):
 
 
 @pytest.mark.parametrize("state", ["checking", "waiting"])
-def test_what_comes_by_itself_needs_no_editor_and_gets_no_place_for_it(state):
+def test_submission_of_a_listed_paper_is_declined(state):
     waiting(make.paper().identifier, state=state)
     waiting(make.paper(announce_type="added").identifier, state=state)
 
@@ -316,7 +312,7 @@ def test_what_comes_by_itself_needs_no_editor_and_gets_no_place_for_it(state):
     assert list(rows) == [("declined", submissions.ALREADY_LISTED), (state, "")]
 
 
-def test_an_erased_reader_s_asking_goes_with_them_and_the_submission_stays(ada):
+def test_erasing_a_reader_deletes_the_request_and_keeps_the_submission(ada):
     submit_paper(ada, "2611.95001", NOW)
 
     ada.delete()

@@ -45,9 +45,7 @@ def take(one):
         ("", "huggingface", "listed"),
     ],
 )
-def test_a_paper_that_was_brought_is_announced_as_if_nobody_had(
-    brought_on, kind, source, met
-):
+def test_listing_announces_a_paper_that_a_reader_added(brought_on, kind, source, met):
     take(listing("added", brought_on))
 
     paper = take(listing(kind, DAY + timedelta(days=1), source))
@@ -57,7 +55,7 @@ def test_a_paper_that_was_brought_is_announced_as_if_nobody_had(
 
 
 @pytest.mark.parametrize("kind", ["new", "cross", "replace"])
-def test_bringing_a_known_paper_changes_nothing(kind):
+def test_adding_an_announced_paper_changes_nothing(kind):
     take(listing(kind, DAY))
 
     paper = take(listing("added", OLD))
@@ -66,7 +64,7 @@ def test_bringing_a_known_paper_changes_nothing(kind):
 
 
 @pytest.mark.parametrize("day", [DAY, OLD])
-def test_a_brought_paper_is_no_candidate_however_young(day):
+def test_paper_added_by_a_reader_is_never_a_candidate(day):
     make.paper()
     brought = take(listing("added", day))
 
@@ -76,7 +74,7 @@ def test_a_brought_paper_is_no_candidate_however_young(day):
     assert not edition.candidates.filter(paper=brought).exists()
 
 
-def test_a_day_on_which_papers_were_only_brought_has_no_edition():
+def test_day_with_only_added_papers_has_no_edition():
     take(listing("added", DAY))
 
     assert rank_edition.rank_edition(DAY, NOW) is None

@@ -45,7 +45,7 @@ def dead():
     return oai_harvest.worker_id().replace(f":{os.getpid()}", f":{program.pid}")
 
 
-def test_a_paper_whose_task_was_lost_is_fetched(sources, now):
+def test_paper_of_a_lost_task_is_fetched(sources, now):
     sources.papers = [paper(7, DAY)]
     waiting = run_source.create_paper_run("2611.20007", now - 11 * MINUTE)
 
@@ -56,14 +56,14 @@ def test_a_paper_whose_task_was_lost_is_fetched(sources, now):
     assert rerun.resume_abandoned(now) == []
 
 
-def test_a_paper_that_was_just_submitted_is_left_to_its_task(sources, now):
+def test_recently_submitted_paper_is_left_to_its_task(sources, now):
     run = run_source.create_paper_run("2611.20007", now - 2 * MINUTE)
 
     assert rerun.resume_abandoned(now) == []
     assert rerun.next_step(run, now) == "Waiting for a worker."
 
 
-def test_a_paper_that_another_worker_has_just_taken_up_is_left_to_it(sources, now):
+def test_paper_claimed_by_another_worker_is_left_to_it(sources, now):
     run_source.create_paper_run("2611.20007", now - 11 * MINUTE)
     IngestRun.objects.update(heartbeat_at=now)
 
@@ -82,7 +82,7 @@ def test_two_workers_do_not_fetch_the_same_paper(sources, now):
     assert len(sources.requests["api"]) == 1
 
 
-def test_a_harvest_of_a_dead_worker_goes_on_at_its_page(sources, settings, now):
+def test_harvest_of_a_dead_worker_is_resumed_at_its_page(sources, settings, now):
     sources.records = [Record(one, DAY) for one in batch(DAY, 8)]
     left = begun(
         settings, now, MINUTE, heartbeat_at=now, worker_id=dead(), token=f"{DAY}||cs|3"
@@ -93,7 +93,7 @@ def test_a_harvest_of_a_dead_worker_goes_on_at_its_page(sources, settings, now):
     assert (run.pk, run.state, run.records) == (left.pk, "done", 5)
 
 
-def test_a_harvest_whose_worker_nobody_knows_goes_on_after_a_while(
+def test_harvest_of_an_unknown_worker_is_resumed_after_its_lease(
     sources, settings, now
 ):
     sources.records = [Record(one, DAY) for one in batch(DAY, 8)]
@@ -105,7 +105,7 @@ def test_a_harvest_whose_worker_nobody_knows_goes_on_after_a_while(
     assert (run.state, run.new) == ("done", 8)
 
 
-def test_a_harvest_that_lay_for_a_day_is_closed_with_its_reason(sources, settings, now):
+def test_harvest_abandoned_for_a_day_is_closed_as_failed(sources, settings, now):
     left = begun(settings, now, timedelta(days=1), heartbeat_at=now - timedelta(days=1))
 
     rerun.resume_abandoned(now)
@@ -116,7 +116,7 @@ def test_a_harvest_that_lay_for_a_day_is_closed_with_its_reason(sources, setting
     assert not sources.requests["oai"]
 
 
-def test_a_few_are_taken_up_at_a_time(sources, now, monkeypatch):
+def test_abandoned_runs_are_resumed_a_few_at_a_time(sources, now, monkeypatch):
     monkeypatch.setattr(rerun, "MAX_RESUMED_RUNS", 2)
     sources.papers = batch(DAY, 3)
     for one in sources.papers:
@@ -125,7 +125,7 @@ def test_a_few_are_taken_up_at_a_time(sources, now, monkeypatch):
     assert [len(rerun.resume_abandoned(now)) for _ in range(3)] == [2, 1, 0]
 
 
-def test_the_task_takes_up_and_ranks(sources, now):
+def test_task_resumes_and_ranks(sources, now):
     sources.papers = [paper(7, DAY)]
     run_source.create_paper_run(sources.papers[0].identifier, now - 11 * MINUTE)
 
@@ -134,7 +134,7 @@ def test_the_task_takes_up_and_ranks(sources, now):
     assert Paper.objects.filter(candidacies__isnull=False).count() == 1
 
 
-def test_a_paper_that_waits_is_read_again_in_its_own_run(sources, now):
+def test_waiting_paper_is_fetched_by_its_own_run(sources, now):
     sources.papers = [paper(7, DAY)]
     waiting = run_source.create_paper_run("2611.20007", now)
 
@@ -146,13 +146,13 @@ def test_a_paper_that_waits_is_read_again_in_its_own_run(sources, now):
 # What comes next, in words
 
 
-def test_a_run_that_nobody_is_at_says_that_it_is_taken_up(settings, now):
+def test_abandoned_run_says_that_it_is_resumed(settings, now):
     run = begun(settings, now, MINUTE, heartbeat_at=now, worker_id=dead())
 
     assert "resumed within ten minutes" in rerun.next_step(run, now)
 
 
-def test_a_run_at_work_says_how_far_it_is(settings, now):
+def test_running_harvest_says_its_progress(settings, now):
     run = begun(settings, now, heartbeat_at=now, records=3000, expected_records=8200)
 
     assert rerun.next_step(run, now) == "Running: 3,000 of 8,200 records so far."
@@ -164,7 +164,7 @@ def lists_of_readers(now):
     return pending_papers.fetch_pending(now)
 
 
-def test_what_readers_want_is_asked_for_again(sources, now):
+def test_pending_papers_run_can_be_repeated(sources, now):
     sources.faults["api"] = [busy(404)]
     (failed,) = lists_of_readers(now)
     sources.papers = [paper(7, DAY)]
@@ -187,7 +187,7 @@ def test_what_readers_want_is_asked_for_again(sources, now):
         ("document", "Run again", "Run again"),
     ],
 )
-def test_a_run_that_failed_says_what_happens_next(
+def test_failed_run_says_what_happens_next(
     road, today, later, sources, settings, now, tmp_path
 ):
     settings.ARXIV_OAI_URL = f"{settings.ARXIV_OAI_URL}/nowhere"
@@ -214,7 +214,7 @@ def test_a_run_that_failed_says_what_happens_next(
     assert later in rerun.next_step(run, now + timedelta(days=2))
 
 
-def test_what_is_done_has_nothing_before_it(sources, now):
+def test_done_run_has_no_next_step(sources, now):
     (run,) = run_source.ingest_feed(now)
 
     assert rerun.next_step(run, now) == ""

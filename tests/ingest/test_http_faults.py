@@ -69,16 +69,14 @@ def client():
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
-def test_an_answer_that_is_no_whole_one_is_refused_with_the_reason(
-    wire, client, said, why
-):
+def test_incomplete_response_is_refused_with_the_reason(wire, client, said, why):
     with pytest.raises(http.Unreachable, match=f"{why}.*: try again later"):
         http.fetch_body(client, wire(said))
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("size", [3, 60])
-def test_a_length_that_is_too_short_stores_nothing(sources, size):
+def test_response_with_a_short_length_stores_nothing(sources, size):
     """What comes is taken for the whole; the document itself tells that it is not."""
     sources.announced = batch(DAY)
     sources.faults["feed"] = [lambda answer: Response(answer.get_data()[:size])]
@@ -89,7 +87,7 @@ def test_a_length_that_is_too_short_stores_nothing(sources, size):
     assert not Paper.objects.exists()
 
 
-def test_what_is_packed_twice_is_not_unpacked(httpserver: HTTPServer, client):
+def test_doubly_encoded_body_is_refused(httpserver: HTTPServer, client):
     """Four kilobytes of it would become gigabytes at once, before anybody could count."""
     twice = gzip.compress(gzip.compress(b"<feed></feed>"))
     httpserver.expect_request("/feed").respond_with_data(
@@ -102,7 +100,7 @@ def test_what_is_packed_twice_is_not_unpacked(httpserver: HTTPServer, client):
     assert httpserver.log[0][0].headers["Accept-Encoding"] == "gzip"
 
 
-def test_that_nothing_changed_is_believed_only_where_it_was_asked(
+def test_not_modified_is_accepted_only_for_conditional_requests(
     httpserver: HTTPServer, client
 ):
     httpserver.expect_request("/feed").respond_with_data("", 304)
@@ -112,7 +110,7 @@ def test_that_nothing_changed_is_believed_only_where_it_was_asked(
 
 
 @pytest.mark.django_db
-def test_a_cache_that_says_unchanged_of_everything_is_a_failure_of_every_road(sources):
+def test_unrequested_not_modified_fails_every_source(sources):
     for road in ("feed", "daily", "oai"):
         sources.faults[road] = [Response(status=304)]
 
@@ -165,7 +163,7 @@ def dns(monkeypatch):
         *("https://rebound.example.org/", "https://mapped.example.org/"),
     ],
 )
-def test_no_source_sends_us_into_our_own_network(client, there):
+def test_redirect_into_a_private_network_is_refused(client, there):
     said, asked = elsewhere(client, "https://rss.arxiv.org/atom", there)
 
     assert "inside our own network" in said
@@ -182,7 +180,7 @@ def test_no_source_sends_us_into_our_own_network(client, there):
         ("http://mirror/oai", "http://10.0.0.7/oai"),  # all of it inside
     ],
 )
-def test_a_source_that_moved_within_its_own_world_is_followed(client, here, there):
+def test_public_redirect_is_followed(client, here, there):
     said, asked = elsewhere(client, here, there)
 
     assert (said, len(asked)) == (b"found", 2)

@@ -64,7 +64,7 @@ def wait_until_somebody_waits():
     pytest.fail("nobody waits for the paper that is being written")
 
 
-def test_what_another_worker_wrote_in_the_meantime_is_revised_not_written_twice():
+def test_papers_inserted_meanwhile_are_updated():
     if connection.vendor == "sqlite":
         pytest.skip("SQLite has one writer at a time: nobody comes in between")
     listings = arxiv_feed.parse(ATOM.read_bytes()).listings
@@ -84,7 +84,7 @@ def test_what_another_worker_wrote_in_the_meantime_is_revised_not_written_twice(
     assert AttentionSample.objects.count() == Paper.objects.count() == 5
 
 
-def test_a_worker_that_is_always_overtaken_gives_up_and_says_so(monkeypatch):
+def test_store_gives_up_after_its_retries(monkeypatch):
     def overtaken(rows):
         made.append(len(rows))
         make.paper(identifier=rows[-1]["identifier"])
@@ -100,7 +100,7 @@ def test_a_worker_that_is_always_overtaken_gives_up_and_says_so(monkeypatch):
     assert not Paper.objects.exists()
 
 
-def test_papers_are_locked_in_one_order_whatever_the_order_of_the_document():
+def test_papers_are_locked_in_identifier_order():
     if connection.vendor == "sqlite":
         pytest.skip("SQLite has one writer at a time, and no locks of rows")
     listings = sorted(
@@ -122,7 +122,7 @@ def test_papers_are_locked_in_one_order_whatever_the_order_of_the_document():
     assert [paper.pk for paper in free] == [paper.pk for paper in rows[1:]]
 
 
-def test_workers_that_store_the_same_papers_at_once_never_embrace():
+def test_concurrent_stores_do_not_deadlock():
     one = arxiv_feed.parse(ATOM.read_bytes()).listings[0]
     votes = (Measurement("upvotes", 7, NOW),)
     many = [

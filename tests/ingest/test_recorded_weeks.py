@@ -79,7 +79,7 @@ def first_days(days):
     return first
 
 
-def test_eighteen_days_are_read_whole_and_empty_ones_named(sources, settings):
+def test_eighteen_recorded_days_are_complete_and_empty_days_noted(sources, settings):
     days = recorded("raw_daily_wanzhouliu*")
 
     said = live(sources, settings, days, ["cs.CV"])
@@ -98,7 +98,7 @@ def test_eighteen_days_are_read_whole_and_empty_ones_named(sources, settings):
     assert monitoring.missing_days(datetime(2026, 5, 4, 23, tzinfo=UTC)) == []
 
 
-def test_thirty_eight_days_with_gaps_are_read_whole_and_the_gaps_named(
+def test_thirty_eight_recorded_days_are_complete_and_gaps_are_missing_days(
     sources, settings
 ):
     days = recorded("raw_daily_dw-dengwei*")
@@ -131,7 +131,7 @@ def submitted(listing, day):
     return replace(listing, published_at=at, announced_on=day)
 
 
-def test_papers_that_the_feeds_of_eighteen_days_lack_are_announced_on_their_day(
+def test_papers_absent_from_recorded_feeds_are_announced_on_their_day(
     sources, settings
 ):
     """Each seventh new paper is left out, and on one day all of them."""
