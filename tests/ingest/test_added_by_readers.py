@@ -1,4 +1,4 @@
-"""What only a reader's list brought: known, never news, until somebody announces it."""
+"""Papers that only a reader's list added are stored, and announced only by a source."""
 
 from datetime import timedelta
 
@@ -37,7 +37,7 @@ def take(one):
 
 @pytest.mark.parametrize("brought_on", [DAY, OLD])
 @pytest.mark.parametrize(
-    ("kind", "source", "met"),
+    ("kind", "source", "announce_type"),
     [
         ("new", "arxiv", "new"),
         ("cross", "arxiv", "cross"),
@@ -45,12 +45,14 @@ def take(one):
         ("", "huggingface", "listed"),
     ],
 )
-def test_listing_announces_a_paper_that_a_reader_added(brought_on, kind, source, met):
+def test_listing_announces_a_paper_that_a_reader_added(
+    brought_on, kind, source, announce_type
+):
     take(listing("added", brought_on))
 
     paper = take(listing(kind, DAY + timedelta(days=1), source))
 
-    assert paper.announce_type == met
+    assert paper.announce_type == announce_type
     assert paper.announced_on == DAY + timedelta(days=1)
 
 
@@ -66,12 +68,12 @@ def test_adding_an_announced_paper_changes_nothing(kind):
 @pytest.mark.parametrize("day", [DAY, OLD])
 def test_paper_added_by_a_reader_is_never_a_candidate(day):
     make.paper()
-    brought = take(listing("added", day))
+    paper = take(listing("added", day))
 
     edition = rank_edition.rank_edition(DAY, NOW)
 
     assert edition.candidates.count() == 1
-    assert not edition.candidates.filter(paper=brought).exists()
+    assert not edition.candidates.filter(paper=paper).exists()
 
 
 def test_day_with_only_added_papers_has_no_edition():

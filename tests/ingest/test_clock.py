@@ -1,4 +1,4 @@
-"""Odd nights: clocks that change, years that end, and a clock of ours that was wrong."""
+"""Clock changes, new years, leap days, and a machine clock that was wrong."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -52,8 +52,8 @@ def test_each_day_is_read_in_its_first_hour_across_clock_changes(
     for day, created in came.items():
         local = created.astimezone(EASTERN)
         assert (local.date(), local.hour) == (day, 0)
-    said = IngestRun.objects.exclude(note="").values_list("note", flat=True)
-    assert list(said) == ["empty, as expected: a holiday"] * len(empty)
+    notes = IngestRun.objects.exclude(note="").values_list("note", flat=True)
+    assert list(notes) == ["empty, as expected: a holiday"] * len(empty)
     assert monitoring.missing_days(looks[-1]) == []
 
 

@@ -1,4 +1,4 @@
-"""Several workers that store the same papers at once."""
+"""Several workers store the same papers at the same time."""
 
 import random
 import threading
@@ -30,7 +30,7 @@ def run():
     return IngestRun(source="arxiv", origin="a document", started_at=NOW)
 
 
-def begun(work):
+def start_thread(work):
     """A thread with a connection of its own, and what went wrong in it."""
     errors = []
 
@@ -47,7 +47,7 @@ def begun(work):
     return thread, errors
 
 
-def finished(*threads):
+def join_threads(*threads):
     for thread, _ in threads:
         thread.join(30)
     assert [error for _, errors in threads for error in errors] == []
@@ -75,9 +75,9 @@ def test_papers_inserted_meanwhile_are_updated():
 
     with transaction.atomic():
         store(listings, run(), NOW)
-        other = begun(lambda: store([*newer, *mine.values()], account, NOW))
+        other = start_thread(lambda: store([*newer, *mine.values()], account, NOW))
         wait_until_somebody_waits()
-    finished(other)
+    join_threads(other)
 
     assert (account.new, account.updated, account.unchanged) == (1, 4, 0)
     assert set(Paper.objects.values_list("version", "votes")) == {(9, 7)}
@@ -114,10 +114,10 @@ def test_papers_are_locked_in_identifier_order():
 
     with transaction.atomic():
         Paper.objects.select_for_update().get(pk=second)
-        other = begun(lambda: store(listings, run(), NOW))
+        other = start_thread(lambda: store(listings, run(), NOW))
         wait_until_somebody_waits()
         free = list(rows.select_for_update(skip_locked=True))
-    finished(other)
+    join_threads(other)
 
     assert [paper.pk for paper in free] == [paper.pk for paper in rows[1:]]
 
@@ -135,7 +135,9 @@ def test_concurrent_stores_do_not_deadlock():
     def work(account):
         store(random.sample(many, len(many)), account, NOW)
 
-    finished(*[begun(lambda account=account: work(account)) for account in accounts])
+    join_threads(
+        *[start_thread(lambda account=account: work(account)) for account in accounts]
+    )
 
     assert sum(account.new for account in accounts) == 200
     assert sum(account.samples for account in accounts) == 200

@@ -1,4 +1,4 @@
-"""Once a day OAI-PMH is asked whether the feeds told everything, and told it right."""
+"""The daily check of the feeds against OAI-PMH."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -29,7 +29,7 @@ MONDAY = datetime(2026, 11, 23, 5, 35, tzinfo=UTC)
 
 
 @pytest.fixture
-def told(sources):
+def served(sources):
     """Eight new papers in the feed, read this morning, and the same in OAI-PMH."""
     sources.announced = batch(DAY)
     sources.records = [Record(one, DAY) for one in sources.announced]
@@ -37,7 +37,7 @@ def told(sources):
     return sources
 
 
-def test_run_notes_that_feeds_and_oai_agree(told):
+def test_run_notes_that_feeds_and_oai_agree(served):
     (run,) = run_daily_check(MORNING)
 
     run.refresh_from_db()
@@ -48,11 +48,11 @@ def test_run_notes_that_feeds_and_oai_agree(told):
         "cs",
         DAY,
     )
-    assert "until" not in told.requests["oai"][0].args
+    assert "until" not in served.requests["oai"][0].args
 
 
-def test_missed_papers_are_announced_and_counted(told):
-    told.records.append(Record(paper(40, DAY, "cs.AI"), DAY))
+def test_missed_papers_are_announced_and_counted(served):
+    served.records.append(Record(paper(40, DAY, "cs.AI"), DAY))
 
     (run,) = run_daily_check(MORNING)
 
@@ -62,9 +62,9 @@ def test_missed_papers_are_announced_and_counted(told):
 
 
 @pytest.mark.parametrize("kind", ["listed", "added"])
-def test_papers_from_another_source_count_as_missed_by_the_feed(told, kind):
+def test_papers_from_another_source_count_as_missed_by_the_feed(served, kind):
     make.paper(identifier="2611.20041", announce_type=kind, categories=[], primary="")
-    told.records.append(Record(paper(41, DAY), DAY))
+    served.records.append(Record(paper(41, DAY), DAY))
 
     (run,) = run_daily_check(MORNING)
 
@@ -83,8 +83,8 @@ def test_check_stores_the_papers_of_a_late_feed_in_the_morning(sources):
     assert Paper.objects.filter(announced_on=DAY, announce_type="new").count() == 8
 
 
-def test_differences_at_the_same_version_are_corrected(told):
-    wrong = told.records[0].listing
+def test_differences_at_the_same_version_are_corrected(served):
+    wrong = served.records[0].listing
     right = replace(
         wrong,
         title_raw="A Better Title",
@@ -92,7 +92,7 @@ def test_differences_at_the_same_version_are_corrected(told):
         doi="10.1000/7",
         license="http://creativecommons.org/licenses/by/4.0/",
     )
-    told.records[0] = Record(right, DAY)
+    served.records[0] = Record(right, DAY)
     Paper.objects.filter(identifier=right.identifier).update(
         vector=b"old", vector_version="1"
     )
@@ -122,10 +122,10 @@ def test_differences_at_the_same_version_are_corrected(told):
     ],
     ids=lambda value: next(iter(value)),
 )
-def test_each_difference_is_corrected_independently(told, change, kept):
+def test_each_difference_is_corrected_independently(served, change, kept):
     Paper.objects.update(published_at=MORNING)  # nothing is left to fill in
-    wrong = told.records[0].listing
-    told.records[0] = Record(replace(wrong, **change), DAY)
+    wrong = served.records[0].listing
+    served.records[0] = Record(replace(wrong, **change), DAY)
 
     (run,) = run_daily_check(MORNING + HOUR)
 
@@ -136,18 +136,18 @@ def test_each_difference_is_corrected_independently(told, change, kept):
     assert Paper.objects.filter(updated_at=MORNING + HOUR).count() == 1
 
 
-def test_empty_columns_are_filled_and_not_counted_as_corrections(told):
+def test_empty_columns_are_filled_and_not_counted_as_corrections(served):
     known = Paper.objects.get(identifier="2611.20001")
     assert known.published_at is None  # no feed says when
 
     (run,) = run_daily_check(MORNING)
 
     known.refresh_from_db()
-    assert known.published_at == told.records[0].listing.published_at
+    assert known.published_at == served.records[0].listing.published_at
     assert run.corrected == 0
 
 
-def test_authors_are_filled_only_where_there_are_none(told):
+def test_authors_are_filled_only_where_there_are_none(served):
     bare, named = Paper.objects.order_by("identifier")[:2]
     Paper.objects.filter(pk=bare.pk).update(authors=[])
     Paper.objects.filter(pk=named.pk).update(authors=["Orla Quist", "W. Zhen"])
@@ -160,9 +160,9 @@ def test_authors_are_filled_only_where_there_are_none(told):
     assert named.authors == ["Orla Quist", "W. Zhen"]
 
 
-def test_equivalent_spelling_is_not_corrected(told):
-    same = told.records[0].listing
-    told.records[0] = Record(
+def test_equivalent_spelling_is_not_corrected(served):
+    same = served.records[0].listing
+    served.records[0] = Record(
         replace(
             same,
             title_raw=same.title_raw.replace(" ", "\n  ").replace(
@@ -179,9 +179,9 @@ def test_equivalent_spelling_is_not_corrected(told):
     assert (run.corrected, run.note) == (0, reconcile.AGREES)
 
 
-def test_missed_version_is_stored_and_counted(told):
-    third = replace(told.records[0].listing, version=3, title_raw="A Third Title")
-    told.records[0] = Record(third, DAY)
+def test_missed_version_is_stored_and_counted(served):
+    third = replace(served.records[0].listing, version=3, title_raw="A Third Title")
+    served.records[0] = Record(third, DAY)
 
     (run,) = run_daily_check(MORNING)
 
@@ -190,7 +190,7 @@ def test_missed_version_is_stored_and_counted(told):
     assert (known.version, known.title) == (3, "A Third Title")
 
 
-def test_older_record_changes_nothing(told):
+def test_older_record_changes_nothing(served):
     newer = {"version": 2, "title": "Second", "title_raw": "Second"}
     Paper.objects.filter(identifier="2611.20001").update(**newer)
 
@@ -200,10 +200,10 @@ def test_older_record_changes_nothing(told):
     assert Paper.objects.get(identifier="2611.20001").title == "Second"
 
 
-def test_withdrawn_papers_are_recalled_and_noted(told):
-    gone, back = told.records[:2]
+def test_withdrawn_papers_are_recalled_and_noted(served):
+    gone, back = served.records[:2]
     gone.deleted = True
-    told.records[1] = Record(replace(back.listing, comments="Withdrawn"), DAY)
+    served.records[1] = Record(replace(back.listing, comments="Withdrawn"), DAY)
 
     (run,) = run_daily_check(MORNING)
 
@@ -211,12 +211,12 @@ def test_withdrawn_papers_are_recalled_and_noted(told):
     assert (run.confirmed, Recall.objects.count()) == (8, 2)
 
 
-def test_changes_of_old_stored_papers_are_stored_without_announcing_them(told):
+def test_changes_of_old_stored_papers_are_stored_without_announcing_them(served):
     long_ago = date(2026, 10, 5)
     first, second, third = batch(long_ago, 3, first=60)
     for one, kind in ((first, "new"), (second, "new"), (third, "added")):
         make.paper(identifier=one.identifier, announced_on=long_ago, announce_type=kind)
-    told.records += [
+    served.records += [
         Record(replace(first, version=2, title_raw="A Second Title"), DAY),
         Record(replace(second, comments="Withdrawn"), DAY),
         Record(third, DAY),
@@ -230,9 +230,9 @@ def test_changes_of_old_stored_papers_are_stored_without_announcing_them(told):
     assert Recall.objects.get().paper.identifier == second.identifier
 
 
-def test_modified_old_paper_is_not_announced_and_makes_no_gap(told):
+def test_modified_old_paper_is_not_announced_and_makes_no_gap(served):
     old = paper(60, date(2026, 10, 5))
-    told.records.append(Record(replace(old, version=2), DAY))
+    served.records.append(Record(replace(old, version=2), DAY))
 
     (run,) = run_daily_check(MORNING)
 
@@ -240,13 +240,13 @@ def test_modified_old_paper_is_not_announced_and_makes_no_gap(told):
     assert set(Paper.objects.values_list("announced_on", flat=True)) == {DAY}
 
 
-def test_papers_are_not_announced_before_their_day(told):
+def test_papers_are_not_announced_before_their_day(served):
     """Touched on a day whose evening has no announcement, it is filed under the next."""
     holiday = datetime(2026, 11, 27, 8, 0, tzinfo=UTC)
     touched = replace(
         paper(61, DAY), published_at=datetime(2026, 11, 24, 20, tzinfo=UTC)
     )
-    told.records = [Record(touched, holiday.date())]
+    served.records = [Record(touched, holiday.date())]
 
     (run,) = run_daily_check(holiday)
 
@@ -262,24 +262,24 @@ def test_check_runs_two_hours_after_a_late_feed_was_due(sources):
     assert len(run_daily_check(datetime(2026, 11, 20, 7, 1, tzinfo=UTC))) == 1
 
 
-def test_check_runs_once_a_day(told):
+def test_check_runs_once_a_day(served):
     run_daily_check(MORNING)
 
     assert run_daily_check(MORNING + HOUR) == []
-    assert len(told.requests["oai"]) == 3
+    assert len(served.requests["oai"]) == 3
 
 
-def test_next_check_starts_on_the_day_of_the_last(told):
+def test_next_check_starts_on_the_day_of_the_last(served):
     run_daily_check(MORNING)
     late = paper(50, DAY, "cs.AI")
-    told.records = [Record(late, DAY)]  # stamped after this morning's check
+    served.records = [Record(late, DAY)]  # stamped after this morning's check
 
     (run,) = run_daily_check(MONDAY + FEED_HEAD_START)
 
     assert (run.window_from, run.missed) == (DAY, 1)
 
 
-def test_check_after_a_long_pause_covers_three_weeks(told):
+def test_check_after_a_long_pause_covers_three_weeks(served):
     IngestRun.objects.create(
         source="arxiv",
         origin="x",
@@ -294,15 +294,15 @@ def test_check_after_a_long_pause_covers_three_weeks(told):
     assert run.window_from == DAY - timedelta(days=21)
 
 
-def test_check_does_not_run_on_weekends(told):
+def test_check_does_not_run_on_weekends(served):
     assert run_daily_check(LATE + timedelta(days=1)) == []
 
 
-def test_check_is_repeated_while_oai_lags(told):
-    told.records, all_of_them = told.records[:6], told.records
+def test_check_is_repeated_while_oai_lags(served):
+    served.records, all_of_them = served.records[:6], served.records
 
     (first,) = run_daily_check(MORNING)
-    told.records = all_of_them
+    served.records = all_of_them
     (second,) = run_daily_check(MORNING + HOUR)
 
     assert (first.unconfirmed, first.note) == (2, "2 of the day not in OAI-PMH yet")
@@ -328,7 +328,7 @@ def test_empty_holiday_is_checked_once(sources):
     assert run_daily_check(holiday + HOUR) == []
 
 
-def test_backfill_does_not_count_as_check(told):
+def test_backfill_does_not_count_as_check(served):
     oai_harvest.backfill(DAY, MORNING)
 
     (run,) = run_daily_check(MORNING + HOUR)
@@ -336,8 +336,8 @@ def test_backfill_does_not_count_as_check(told):
     assert (run.kind == "daily_check", run.note) == (True, reconcile.AGREES)
 
 
-def test_check_of_absent_papers_ends_after_the_grace_time(told):
-    told.records = told.records[:6]
+def test_check_of_absent_papers_ends_after_the_grace_time(served):
+    served.records = served.records[:6]
 
     (late,) = run_daily_check(LATE)
 
@@ -354,8 +354,8 @@ def test_feed_and_oai_are_repeated_while_both_are_empty(sources):
     assert (early.note, later.missed) == (reconcile.NOTHING_TO_COMPARE, 8)
 
 
-def test_failed_check_is_resumed_at_its_page(told):
-    told.faults["oai"] = [lambda answer: answer, cut]
+def test_failed_check_is_resumed_at_its_page(served):
+    served.faults["oai"] = [lambda answer: answer, cut]
     (failed,) = run_daily_check(MORNING)
     assert (failed.state, failed.confirmed, failed.unconfirmed) == ("failed", 3, 0)
 
@@ -365,20 +365,20 @@ def test_failed_check_is_resumed_at_its_page(told):
     assert (run.state, run.pages, run.confirmed, run.unconfirmed) == ("done", 3, 8, 0)
 
 
-def test_confirmed_papers_count_once_after_an_expired_token(told):
+def test_confirmed_papers_count_once_after_an_expired_token(served):
     expired = Response(oai_error("badResumptionToken"))
-    told.faults["oai"] = [lambda answer: answer, expired]
+    served.faults["oai"] = [lambda answer: answer, expired]
 
     (run,) = run_daily_check(MORNING)
 
     assert (run.state, run.confirmed, run.unconfirmed) == ("done", 8, 0)
 
 
-def test_failed_check_of_yesterday_is_not_resumed_today(told):
+def test_failed_check_of_yesterday_is_not_resumed_today(served):
     before = {"source": "arxiv", "origin": "x", "set_spec": "cs", "state": "done"}
     wednesday = MORNING - timedelta(days=2)
     IngestRun.objects.create(**before, kind="daily_check", started_at=wednesday)
-    told.faults["oai"] = [cut]
+    served.faults["oai"] = [cut]
     (failed,) = run_daily_check(LATE - timedelta(days=1))
 
     (run,) = run_daily_check(MORNING)
@@ -388,9 +388,9 @@ def test_failed_check_of_yesterday_is_not_resumed_today(told):
     assert (failed.state, run.state, run.started_at) == ("failed", "done", MORNING)
 
 
-def test_failed_archive_does_not_stop_the_next(told, settings):
+def test_failed_archive_does_not_stop_the_next(served, settings):
     settings.ARXIV_CATEGORIES = ["cs.LG", "stat.ML"]
-    told.faults["oai"] = [cut]
+    served.faults["oai"] = [cut]
 
     failed, done = run_daily_check(MORNING)
 
@@ -400,25 +400,27 @@ def test_failed_archive_does_not_stop_the_next(told, settings):
     assert (again.pk, again.state) == (failed.pk, "done")
 
 
-def test_unreachable_source_is_requested_once(told, settings):
+def test_unreachable_source_is_requested_once(served, settings):
     settings.ARXIV_CATEGORIES = ["cs.LG", "stat.ML"]
-    told.faults["oai"] = [busy()] * 9
+    served.faults["oai"] = [busy()] * 9
 
     (run,) = run_daily_check(MORNING)
 
     assert run.failure == "unreachable"
 
 
-def test_source_that_fails_at_an_archive_is_not_requested_for_the_next(told, settings):
+def test_source_that_fails_at_an_archive_is_not_requested_for_the_next(
+    served, settings
+):
     settings.ARXIV_CATEGORIES = ["cs.LG", "stat.ML", "math.ST"]
-    told.faults["oai"] = [lambda answer: answer] * 3 + [busy()] * 9
+    served.faults["oai"] = [lambda answer: answer] * 3 + [busy()] * 9
 
     done, away = run_daily_check(MORNING)
 
     assert (done.state, away.failure) == ("done", "unreachable")
 
 
-def test_empty_oai_url_disables_checks(told, settings):
+def test_empty_oai_url_disables_checks(served, settings):
     settings.ARXIV_OAI_URL = ""
 
     assert run_daily_check(MORNING) == []
@@ -427,7 +429,7 @@ def test_empty_oai_url_disables_checks(told, settings):
     assert "ARXIV_OAI_URL is empty" in run.error
 
 
-def test_repeated_check_is_a_check(told):
+def test_repeated_check_is_a_check(served):
     (first,) = run_daily_check(MORNING)
 
     (again,) = rerun.run_again(first, LATE)
@@ -436,18 +438,18 @@ def test_repeated_check_is_a_check(told):
     assert (again.kind, again.note) == ("daily_check", reconcile.AGREES)
 
 
-def test_backfill_does_not_resume_a_check(told):
-    (begun,) = run_daily_check(MORNING)
-    IngestRun.objects.filter(pk=begun.pk).update(state="failed", window_until=DAY)
+def test_backfill_does_not_resume_a_check(served):
+    (check,) = run_daily_check(MORNING)
+    IngestRun.objects.filter(pk=check.pk).update(state="failed", window_until=DAY)
 
     (run,) = oai_harvest.backfill(DAY, MORNING)
 
-    assert (run.pk != begun.pk, run.kind) == (True, "harvest")
+    assert (run.pk != check.pk, run.kind) == (True, "harvest")
 
 
-def test_task_ranks_after_the_check(told, monkeypatch):
+def test_task_ranks_after_the_check(served, monkeypatch):
     monkeypatch.setattr(tasks.timezone, "now", lambda: MORNING)
-    told.records.append(Record(paper(40, DAY, "cs.AI"), DAY))
+    served.records.append(Record(paper(40, DAY, "cs.AI"), DAY))
 
     tasks.run_daily_check()
 

@@ -1,4 +1,4 @@
-"""What goes wrong on the way: bounded retries, then a failed run that says why; never half a day."""
+"""Faults of sources: temporary, permanent, mutated documents."""
 
 import os
 import re
@@ -35,14 +35,14 @@ ENOUGH = 5  # of a fault: more than we ask
 
 
 @pytest.fixture
-def told(sources, db):
+def served(sources, db):
     """Sources with a day's papers."""
     sources.announced = batch(DAY)
     return sources
 
 
 @pytest.mark.parametrize(
-    ("fault", "asked"),
+    ("fault", "requests"),
     [
         (busy(503), 2),
         (busy(503, after=0), 2),
@@ -52,13 +52,13 @@ def told(sources, db):
         (busy(502), 2),
     ],
 )
-def test_temporary_fault_costs_an_attempt_and_no_paper(told, fault, asked):
-    told.faults["feed"] = [fault]
+def test_temporary_fault_costs_an_attempt_and_no_paper(served, fault, requests):
+    served.faults["feed"] = [fault]
 
     (run,) = run_source.ingest_feed(NOW)
 
     assert (run.state, run.new) == ("done", 8)
-    assert len(told.requests["feed"]) == asked
+    assert len(served.requests["feed"]) == requests
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ def test_temporary_fault_costs_an_attempt_and_no_paper(told, fault, asked):
         (Response(b""), "cut or broken"),
     ],
 )
-def test_permanent_fault_fails_the_run_with_the_reason(told, fault, why):
-    told.faults["feed"] = [fault] * ENOUGH
+def test_permanent_fault_fails_the_run_with_the_reason(served, fault, why):
+    served.faults["feed"] = [fault] * ENOUGH
 
     (run,) = run_source.ingest_feed(NOW)
 
@@ -88,37 +88,37 @@ def test_permanent_fault_fails_the_run_with_the_reason(told, fault, why):
 
 
 @pytest.mark.parametrize("fault", [busy(503, after=3600), busy(404), CAPTCHA, cut])
-def test_unrecoverable_fault_is_not_retried(told, fault):
-    told.faults["feed"] = [fault] * ENOUGH
+def test_unrecoverable_fault_is_not_retried(served, fault):
+    served.faults["feed"] = [fault] * ENOUGH
 
     run_source.ingest_feed(NOW)
 
-    assert len(told.requests["feed"]) == 1
+    assert len(served.requests["feed"]) == 1
 
 
-def test_web_page_instead_of_json_is_named(told):
-    told.faults["daily"] = [CAPTCHA]
+def test_web_page_instead_of_json_is_named(served):
+    served.faults["daily"] = [CAPTCHA]
 
     run = run_source.ingest_huggingface_day(DAY, NOW)
 
     assert run.error.startswith("a web page, not JSON (a captcha or an error?)")
 
 
-def test_feed_with_a_future_date_is_refused(told):
+def test_feed_with_a_future_date_is_refused(served):
     tomorrow, later = DAY + timedelta(days=1), DAY + timedelta(days=2)
-    told.feed_day = later
+    served.feed_day = later
 
     (refused,) = run_source.ingest_feed(NOW)
-    told.feed_day = tomorrow  # its clock may be ahead a little
+    served.feed_day = tomorrow  # its clock may be ahead a little
     (taken,) = run_source.ingest_feed(NOW)
 
     assert (refused.state, taken.new) == ("failed", 8)
     assert "is dated 2026-11-22, in the future: fetch it again" in refused.error
 
 
-def test_list_with_a_future_paper_is_refused(told):
+def test_list_with_a_future_paper_is_refused(served):
     document = recorded.DAY_2026.read_bytes()
-    told.daily_lists[f"{DAY}"] = document.replace(
+    served.daily_lists[f"{DAY}"] = document.replace(
         b'DailyAt": "2026', b'DailyAt": "2199', 1
     )
 
@@ -128,8 +128,8 @@ def test_list_with_a_future_paper_is_refused(told):
     assert not Paper.objects.exists()
 
 
-def test_run_after_a_fault_is_complete(told):
-    told.faults["feed"] = [cut]
+def test_run_after_a_fault_is_complete(served):
+    served.faults["feed"] = [cut]
 
     first, second = (run_source.ingest_feed(NOW)[0] for _ in range(2))
 
@@ -137,8 +137,8 @@ def test_run_after_a_fault_is_complete(told):
     assert IngestRun.objects.count() == 2
 
 
-def test_control_characters_are_dropped(told):
-    told.faults["feed"] = [with_controls]
+def test_control_characters_are_dropped(served):
+    served.faults["feed"] = [with_controls]
 
     (run,) = run_source.ingest_feed(NOW)
 
@@ -146,13 +146,13 @@ def test_control_characters_are_dropped(told):
     assert Paper.objects.filter(title__startswith="Invented Paper").count() == 8
 
 
-def test_retry_after_is_obeyed(told):
-    told.faults["feed"] = [busy(503, after=1)]
-    begun = time.monotonic()
+def test_retry_after_is_obeyed(served):
+    served.faults["feed"] = [busy(503, after=1)]
+    started_at = time.monotonic()
 
     run_source.ingest_feed(NOW)
 
-    assert time.monotonic() - begun >= 1
+    assert time.monotonic() - started_at >= 1
 
 
 def test_retry_after_date_is_converted_to_seconds():
@@ -166,7 +166,7 @@ def test_retry_after_date_is_converted_to_seconds():
     assert http._parse_retry_after("") is None
 
 
-def test_slow_body_is_given_up(told, monkeypatch):
+def test_slow_body_is_given_up(served, monkeypatch):
     monkeypatch.setattr(http, "BODY_TIMEOUT_S", 0.2)
 
     def drip(_):  # five seconds of it, each time that we ask
@@ -177,26 +177,26 @@ def test_slow_body_is_given_up(told, monkeypatch):
 
         return Response(slowly(), headers={"Connection": "close"})
 
-    told.faults["feed"] = [drip] * ENOUGH
-    begun = time.monotonic()
+    served.faults["feed"] = [drip] * ENOUGH
+    started_at = time.monotonic()
 
     (run,) = run_source.ingest_feed(NOW)
 
     assert "was not complete after" in run.error
-    assert time.monotonic() - begun < 5 * http.MAX_ATTEMPTS
+    assert time.monotonic() - started_at < 5 * http.MAX_ATTEMPTS
 
 
-def test_endless_body_is_given_up(told, monkeypatch):
+def test_endless_body_is_given_up(served, monkeypatch):
     monkeypatch.setattr(http, "MAX_BODY_BYTES", 1_000_000)
-    told.faults["feed"] = [Response(b" " * 2_000_000)]
+    served.faults["feed"] = [Response(b" " * 2_000_000)]
 
     (run,) = run_source.ingest_feed(NOW)
 
     assert "sent more than 1 MB" in run.error
 
 
-def test_duplicates_and_versions_in_a_feed_are_one_paper(told):
-    told.announced = [
+def test_duplicates_and_versions_in_a_feed_are_one_paper(served):
+    served.announced = [
         *(paper(1, DAY, kind="cross"), paper(1, DAY)),
         *(paper(2, DAY, version=3), paper(2, DAY)),
     ]
@@ -210,9 +210,9 @@ def test_duplicates_and_versions_in_a_feed_are_one_paper(told):
     }
 
 
-def test_failing_source_does_not_stop_the_other(told):
-    told.faults["feed"] = [CAPTCHA]
-    told.daily_lists[f"{DAY}"] = recorded.DAY_2026.read_bytes()
+def test_failing_source_does_not_stop_the_other(served):
+    served.faults["feed"] = [CAPTCHA]
+    served.daily_lists[f"{DAY}"] = recorded.DAY_2026.read_bytes()
 
     runs = run_source.ingest_all_sources(NOW)
 
@@ -221,12 +221,12 @@ def test_failing_source_does_not_stop_the_other(told):
     assert states.count(("huggingface", "done")) == run_source.HUGGINGFACE_DAYS
 
 
-def test_user_agent_has_a_contact_address(told, settings):
+def test_user_agent_has_a_contact_address(served, settings):
     settings.MAIL_FROM = "Paper Round <round@papers.example>"
 
     run_source.ingest_feed(NOW)
 
-    name = told.requests["feed"][0].headers["User-Agent"]
+    name = served.requests["feed"][0].headers["User-Agent"]
     assert "mailto:round@papers.example" in name
     assert settings.SITE_URL in name
 

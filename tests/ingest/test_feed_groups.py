@@ -184,9 +184,9 @@ def test_polling_backs_off_exponentially_while_arxiv_limits_requests(sources):
     sources.faults["feed"] = [busy(429)] * 99
     rounds = [MORNING + timedelta(minutes=20 * number) for number in range(24)]
 
-    asked = [at for at in rounds if run_source.poll_feed(at)]
+    polled = [at for at in rounds if run_source.poll_feed(at)]
 
-    minutes = [int((at - MORNING).total_seconds() // 60) for at in asked]
+    minutes = [int((at - MORNING).total_seconds() // 60) for at in polled]
     assert minutes == [0, 40, 100, 220, 460]
     assert {run.failure for run in IngestRun.objects.all()} == {"rate_limited"}
 

@@ -1,4 +1,4 @@
-"""Answers that break HTTP itself, or lead elsewhere: refused with the reason, and bounded."""
+"""Broken HTTP responses, encodings and redirects."""
 
 import gzip
 import socket
@@ -25,7 +25,7 @@ def wire():
     """A server that says these bytes to whoever asks, and hangs up."""
     listening = socket.create_server(("127.0.0.1", 0))
 
-    def serve(said):
+    def serve(reason):
         def answer():
             for _ in range(http.MAX_ATTEMPTS):
                 try:
@@ -34,7 +34,7 @@ def wire():
                     return
                 with asking, suppress(OSError):  # who hangs up has heard enough
                     asking.recv(65536)
-                    asking.sendall(said)
+                    asking.sendall(reason)
 
         Thread(target=answer, daemon=True).start()
         return f"http://127.0.0.1:{listening.getsockname()[1]}/"
@@ -50,7 +50,7 @@ def client():
 
 
 @pytest.mark.parametrize(
-    ("said", "why"),
+    ("reason", "why"),
     [
         (OK + b"Content-Length: 90\r\n\r\n<feed>", "without sending complete message"),
         (OK + b"Content-Length: 3\r\nContent-Length: 6\r\n\r\n<feed>", "conflicting"),
@@ -69,9 +69,9 @@ def client():
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
-def test_incomplete_response_is_refused_with_the_reason(wire, client, said, why):
+def test_incomplete_response_is_refused_with_the_reason(wire, client, reason, why):
     with pytest.raises(http.Unreachable, match=f"{why}.*: try again later"):
-        http.fetch_body(client, wire(said))
+        http.fetch_body(client, wire(reason))
 
 
 @pytest.mark.django_db
@@ -111,8 +111,8 @@ def test_not_modified_is_accepted_only_for_conditional_requests(
 
 @pytest.mark.django_db
 def test_unrequested_not_modified_fails_every_source(sources):
-    for road in ("feed", "daily", "oai"):
-        sources.faults[road] = [Response(status=304)]
+    for endpoint in ("feed", "daily", "oai"):
+        sources.faults[endpoint] = [Response(status=304)]
 
     run_source.ingest_feed(NOW)
     run_source.ingest_huggingface_day(DAY, NOW)
@@ -124,19 +124,19 @@ def test_unrequested_not_modified_fails_every_source(sources):
 
 
 def elsewhere(client, here, there):
-    """The client in a network where `here` leads to `there`; whom it asked."""
-    asked = []
+    """The client in a network where `here` leads to `there`; whom it hosts."""
+    hosts = []
 
     def answer(request):
-        asked.append(request.url.host)
+        hosts.append(request.url.host)
         moved = httpx.Response(301, headers={"Location": there})
-        return moved if len(asked) == 1 else httpx.Response(200, text="found")
+        return moved if len(hosts) == 1 else httpx.Response(200, text="found")
 
     client._transport = httpx.MockTransport(answer)
     try:
-        return http.fetch_body(client, here), asked
+        return http.fetch_body(client, here), hosts
     except http.Unreachable as error:
-        return str(error), asked
+        return str(error), hosts
 
 
 @pytest.fixture
@@ -164,10 +164,10 @@ def dns(monkeypatch):
     ],
 )
 def test_redirect_into_a_private_network_is_refused(client, there):
-    said, asked = elsewhere(client, "https://rss.arxiv.org/atom", there)
+    reason, hosts = elsewhere(client, "https://rss.arxiv.org/atom", there)
 
-    assert "inside our own network" in said
-    assert asked == ["rss.arxiv.org"]
+    assert "inside our own network" in reason
+    assert hosts == ["rss.arxiv.org"]
 
 
 @pytest.mark.usefixtures("dns")
@@ -181,6 +181,6 @@ def test_redirect_into_a_private_network_is_refused(client, there):
     ],
 )
 def test_public_redirect_is_followed(client, here, there):
-    said, asked = elsewhere(client, here, there)
+    reason, hosts = elsewhere(client, here, there)
 
-    assert (said, len(asked)) == (b"found", 2)
+    assert (reason, len(hosts)) == (b"found", 2)

@@ -1,4 +1,4 @@
-"""Never miss, never lie: what a poll says of a feed, and what is an alarm."""
+"""States of feeds, missing days, lagging categories, polling and alarms."""
 
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
@@ -380,10 +380,10 @@ def test_validators_are_kept_while_the_feed_is_unchanged(sources):
     runs = [run_source.ingest_feed(MORNING)[0] for _ in range(4)]
 
     assert [run.note for run in runs[1:]] == ["not modified since the last time"] * 3
-    asked = [
+    validators = [
         request.headers.get("If-None-Match") for request in sources.requests["feed"]
     ]
-    assert asked == [None, *['"one"'] * 3]
+    assert validators == [None, *['"one"'] * 3]
 
 
 def test_refused_feed_is_requested_without_validators(sources):
@@ -451,10 +451,10 @@ def test_text_without_identifier_is_refused():
     assert not IngestRun.objects.exists()
 
 
-@pytest.mark.parametrize("road", ["feed", "daily", "oai", "api", "file"])
-def test_any_run_can_be_repeated(road, sources, tmp_path):
+@pytest.mark.parametrize("endpoint", ["feed", "daily", "oai", "api", "file"])
+def test_any_run_can_be_repeated(endpoint, sources, tmp_path):
     sources.papers = sources.announced = batch(DAY, 1)
-    sources.faults[road] = [busy(404)]
+    sources.faults[endpoint] = [busy(404)]
     file = tmp_path / "late.json"
     first = {
         "feed": lambda: run_source.ingest_feed(NOW)[0],
@@ -464,7 +464,7 @@ def test_any_run_can_be_repeated(road, sources, tmp_path):
             run_source.create_paper_run("2611.20001", NOW), NOW
         ),
         "file": lambda: run_source.ingest_documents([file], NOW)[0],
-    }[road]()
+    }[endpoint]()
     file.write_text("[]")
 
     (again,) = rerun.run_again(first, NOW + timedelta(hours=1))

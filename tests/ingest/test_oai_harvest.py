@@ -1,4 +1,4 @@
-"""Windows of OAI-PMH: whole pages, interrupted and taken up, by hand and by themselves."""
+"""Harvests of OAI-PMH: pages, tokens, leases, backfill and missing days."""
 
 import os
 import re
@@ -217,10 +217,10 @@ def test_version_change_between_pages_keeps_one_paper(sources, versions):
 
 def test_total_of_an_earlier_page_is_kept(sources):
     announce(sources, DAY)
-    quiet = re.compile(rb'completeListSize="8"')
+    total = re.compile(rb'completeListSize="8"')
     sources.faults["oai"] = [
         lambda answer: answer,
-        lambda answer: Response(quiet.sub(b"", answer.get_data())),
+        lambda answer: Response(total.sub(b"", answer.get_data())),
         cut,
     ]
 
@@ -238,10 +238,10 @@ def test_expired_token_restarts_the_window_once(sources):
     (run,) = backfill(DAY, NOW)
 
     assert (run.state, run.records, Paper.objects.count()) == ("done", 8, 8)
-    asked = [
+    tokens = [
         one.args.get("resumptionToken", "")[-2:] for one in sources.requests["oai"]
     ]
-    assert asked == ["", "|3", "", "|3", "|6"]
+    assert tokens == ["", "|3", "", "|3", "|6"]
 
 
 def test_token_that_always_expires_is_given_up(sources):
@@ -362,7 +362,7 @@ def test_unreachable_source_ends_the_backfill(sources):
 
 def test_window_of_another_worker_is_left_to_it(sources, settings):
     announce(sources, DAY)
-    begun = IngestRun.objects.create(
+    existing = IngestRun.objects.create(
         kind="harvest",
         source="arxiv",
         origin=settings.ARXIV_OAI_URL,
@@ -375,11 +375,11 @@ def test_window_of_another_worker_is_left_to_it(sources, settings):
 
     (run,) = backfill(DAY, NOW)
 
-    assert (run.pk, run.state) == (begun.pk, "running")
+    assert (run.pk, run.state) == (existing.pk, "running")
     assert not sources.requests["oai"]
 
 
-def begun_by(name, settings):
+def create_run_of(name, settings):
     return IngestRun.objects.create(
         kind="harvest",
         source="arxiv",
@@ -397,14 +397,14 @@ def test_window_of_a_dead_worker_is_resumed_at_once(sources, settings):
     announce(sources, DAY)
     with subprocess.Popen([sys.executable, "-c", ""]) as program:
         program.wait()
-    begun = begun_by(
+    existing = create_run_of(
         oai_harvest.worker_id().replace(f":{os.getpid()}", f":{program.pid}"), settings
     )
 
     (run,) = backfill(DAY, NOW)
 
     assert (run.pk, run.state, run.worker_id) == (
-        begun.pk,
+        existing.pk,
         "done",
         oai_harvest.worker_id(),
     )
@@ -414,7 +414,7 @@ def test_window_of_a_dead_worker_is_resumed_at_once(sources, settings):
 def test_worker_of_another_machine_may_be_alive(sources, settings, place):
     with subprocess.Popen([sys.executable, "-c", ""]) as program:
         program.wait()
-    begun_by(f"{place}:{program.pid}", settings)
+    create_run_of(f"{place}:{program.pid}", settings)
 
     (run,) = backfill(DAY, NOW)
 
@@ -478,7 +478,7 @@ def test_lagging_category_is_filled(sources):
 
 def test_abandoned_window_is_closed_by_the_next_run(sources, settings):
     announce(sources, DAY)
-    dead = IngestRun.objects.create(
+    abandoned = IngestRun.objects.create(
         kind="harvest",
         source="arxiv",
         origin=settings.ARXIV_OAI_URL,
@@ -491,9 +491,9 @@ def test_abandoned_window_is_closed_by_the_next_run(sources, settings):
 
     (run,) = backfill(DAY, NOW)
 
-    dead.refresh_from_db()
-    assert (dead.state, run.state) == ("failed", "done")
-    assert oai_harvest.WORKER_DIED in dead.error
+    abandoned.refresh_from_db()
+    assert (abandoned.state, run.state) == ("failed", "done")
+    assert oai_harvest.WORKER_DIED in abandoned.error
 
 
 def test_task_ranks_after_filling_a_day(sources, monkeypatch):
@@ -574,9 +574,9 @@ def test_killed_harvest_loses_and_repeats_nothing(
     today = arxivs_today()
     sources.page_size = 5
     sources.records = [Record(one, today) for one in batch(DAY, 60)]
-    dead = threading.Event()
-    as_it_is, late = (lambda page: page), lambda page: dead.wait(60) and page
-    sources.faults["oai"] = [*[as_it_is] * 4, late]
+    killed = threading.Event()
+    unchanged, late = (lambda page: page), lambda page: killed.wait(60) and page
+    sources.faults["oai"] = [*[unchanged] * 4, late]
     log = tmp_path / "log"
     own = {
         "ARXIV_OAI_URL": settings.ARXIV_OAI_URL,
@@ -592,7 +592,7 @@ def test_killed_harvest_loses_and_repeats_nothing(
         processes.wait_until(lambda: Paper.objects.count() == 20, log)
         program.kill()
         program.wait()
-    dead.set()
+    killed.set()
     before = IngestRun.objects.get()
     sources.requests.clear()
     then = {"backfill": by_hand, "sweep": SWEEP}[next_one]

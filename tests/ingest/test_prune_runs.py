@@ -1,4 +1,4 @@
-"""The ledger forgets what brought nothing, and nothing that anybody still reads."""
+"""Old ingest runs are deleted, except those that are still read."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Every recorded document through the door that tells them apart: its papers, or why not."""
+"""Recorded documents through source detection: their papers, or the reason of refusal."""
 
 import gzip
 import json
@@ -111,11 +111,11 @@ def test_recorded_documents_give_their_papers_or_the_right_reason(tmp_path):
     for run in runs:
         name = run.origin.removeprefix(f"{folder}/")
         used[pattern := pattern_of(name)] += 1
-        said = run.error or run.new + run.updated + run.unchanged
+        result = run.error or run.new + run.updated + run.unchanged
         expected = SAID.get(pattern)
-        fits = re.search(expected, said) if run.error else said == expected
+        fits = re.search(expected, result) if run.error else result == expected
         if not fits:
-            wrong.append((name, pattern, said))
+            wrong.append((name, pattern, result))
     assert wrong == []
     assert set(SAID) - set(used) == set()
 

@@ -1,4 +1,4 @@
-"""Recorded weeks, day by day through the real roads, with faults on the way."""
+"""Recorded weeks, polled day by day with faults and late feeds."""
 
 from collections import Counter
 from dataclasses import replace
@@ -23,27 +23,27 @@ def recorded(pattern):
 
 
 def live(sources, settings, days, categories):
-    """Poll three times a day, the first time against a fault; what each poll said.
+    """Poll three times a day, the first time against a fault; what each poll runs_by_day.
 
     On Saturdays and Sundays nobody polls; an editor asks once by hand.
     """
     settings.ARXIV_CATEGORIES = categories
-    said, before = {}, b""
+    runs_by_day, before = {}, b""
     for number, (day, document) in enumerate(days):
         sources.feed_body = document
         midnight = arxiv_calendar.feed_rebuilt_at(day)
         if day.weekday() >= 5:
             assert run_source.poll_feed(midnight) == []
-            said[day] = run_source.ingest_feed(midnight)
+            runs_by_day[day] = run_source.ingest_feed(midnight)
             continue
         is_late = number % LATE == LATE - 1
         fault = Response(before) if is_late else FAULTS[number % len(FAULTS)]
         sources.faults["feed"] = [fault]
         for hour in (0, 1, 2):
             now = midnight + timedelta(hours=hour, minutes=20)
-            said[day] = [*said.get(day, []), *run_source.poll_feed(now)]
+            runs_by_day[day] = [*runs_by_day.get(day, []), *run_source.poll_feed(now)]
         before = document
-    return said
+    return runs_by_day
 
 
 def late_days(days):
@@ -52,18 +52,18 @@ def late_days(days):
     return [day for day, _ in late if arxiv_calendar.expected(day) == "papers"]
 
 
-def check_that_nothing_was_announced_twice(days):
+def assert_papers_are_announced_once(days):
     """As many new papers as there are distinct ones, each under its first day."""
     first = first_days(days)
     assert dict(Paper.objects.values_list("identifier", "announced_on")) == first
     assert sum(IngestRun.objects.values_list("new", flat=True)) == len(first)
 
 
-def check_that_late_days_were_named(said, days):
+def assert_late_days_are_noted(runs_by_day, days):
     assert late_days(days)
     for day in late_days(days):
-        assert said[day][0].note.startswith("late: still the feed of "), day
-        assert (said[day][0].new, said[day][-1].note) == (0, ""), day
+        assert runs_by_day[day][0].note.startswith("late: still the feed of "), day
+        assert (runs_by_day[day][0].new, runs_by_day[day][-1].note) == (0, ""), day
 
 
 def notes(runs):
@@ -82,13 +82,13 @@ def first_days(days):
 def test_eighteen_recorded_days_are_complete_and_empty_days_noted(sources, settings):
     days = recorded("raw_daily_wanzhouliu*")
 
-    said = live(sources, settings, days, ["cs.CV"])
+    runs_by_day = live(sources, settings, days, ["cs.CV"])
 
-    check_that_nothing_was_announced_twice(days)
-    check_that_late_days_were_named(said, days)
+    assert_papers_are_announced_once(days)
+    assert_late_days_are_noted(runs_by_day, days)
     weekends = [day for day, _ in days if day.weekday() >= 5]
     assert len(weekends) == 6
-    for day, runs in said.items():
+    for day, runs in runs_by_day.items():
         named = "empty, as expected: a weekend" if day in weekends else ""
         assert runs[-1].note == named, day
     assert IngestRun.objects.filter(state="failed").count() <= len(days)
@@ -103,16 +103,16 @@ def test_thirty_eight_recorded_days_are_complete_and_gaps_are_missing_days(
 ):
     days = recorded("raw_daily_dw-dengwei*")
 
-    said = live(sources, settings, days, ["cs.CV", "cs.CL", "cs.AI"])
+    runs_by_day = live(sources, settings, days, ["cs.CV", "cs.CL", "cs.AI"])
 
-    check_that_nothing_was_announced_twice(days)
-    check_that_late_days_were_named(said, days)
+    assert_papers_are_announced_once(days)
+    assert_late_days_are_noted(runs_by_day, days)
     assert Paper.objects.count() == 5704
     # The last document repeats the day before; no other one does.
     last = days[-1][0]
     stale = "stale: the previous batch again, with a current date"
-    assert notes(said[last]) == {stale}
-    assert [day for day, runs in said.items() if stale in notes(runs)] == [last]
+    assert notes(runs_by_day[last]) == {stale}
+    assert [day for day, runs in runs_by_day.items() if stale in notes(runs)] == [last]
     # Of the weekdays that nobody recorded all within the last three weeks are named.
     now = datetime(2025, 12, 31, 23, tzinfo=UTC)
     have = {day for day, _ in days[:-1]}
@@ -138,20 +138,22 @@ def test_papers_absent_from_recorded_feeds_are_announced_on_their_day(
     settings.ARXIV_CATEGORIES = ["cs.CV"]
     sources.page_size = 400
     days = recorded("raw_daily_wanzhouliu*")
-    silent = date(2026, 4, 28)
+    unread_day = date(2026, 4, 28)
     first, lost = {}, set()
 
     for day, document in days:
-        told = arxiv_feed.parse(document).listings
-        new = [one for one in told if one.announce_type == "new"]
+        listings = arxiv_feed.parse(document).listings
+        new = [one for one in listings if one.announce_type == "new"]
         fresh = [one for one in new if one.identifier not in first]
         first |= {one.identifier: day for one in fresh}
-        missing = {one.identifier for one in (fresh if day == silent else fresh[::7])}
+        missing = {
+            one.identifier for one in (fresh if day == unread_day else fresh[::7])
+        }
         lost |= missing
         sources.records += [Record(submitted(one, day), day) for one in fresh]
         sources.feed_day = day
-        kept = [] if day == silent else told
-        sources.announced = [one for one in kept if one.identifier not in missing]
+        served = [] if day == unread_day else listings
+        sources.announced = [one for one in served if one.identifier not in missing]
         for hour in (0, 3):
             now = arxiv_calendar.feed_rebuilt_at(day) + timedelta(
                 hours=hour, minutes=20

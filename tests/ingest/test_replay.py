@@ -1,4 +1,4 @@
-"""Recorded weeks, day by day, through the real parser."""
+"""Recorded weeks convert to feeds that the parser reads."""
 
 from collections import Counter
 

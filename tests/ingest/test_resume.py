@@ -1,4 +1,4 @@
-"""What a killed worker or a broker that was away left lying is taken up by itself."""
+"""Abandoned runs are resumed, and each run says what happens next."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ def now():
     return timezone.now()
 
 
-def begun(settings, now, ago=6 * MINUTE, **fields):
+def create_run(settings, now, ago=6 * MINUTE, **fields):
     return IngestRun.objects.create(
         source="arxiv",
         **{"kind": "harvest", **fields},
@@ -38,7 +38,7 @@ def begun(settings, now, ago=6 * MINUTE, **fields):
     )
 
 
-def dead():
+def dead_worker_id():
     """The name of a program that has ended."""
     with subprocess.Popen([sys.executable, "-c", ""]) as program:
         program.wait()
@@ -84,20 +84,27 @@ def test_two_workers_do_not_fetch_the_same_paper(sources, now):
 
 def test_harvest_of_a_dead_worker_is_resumed_at_its_page(sources, settings, now):
     sources.records = [Record(one, DAY) for one in batch(DAY, 8)]
-    left = begun(
-        settings, now, MINUTE, heartbeat_at=now, worker_id=dead(), token=f"{DAY}||cs|3"
+    run_left = create_run(
+        settings,
+        now,
+        MINUTE,
+        heartbeat_at=now,
+        worker_id=dead_worker_id(),
+        token=f"{DAY}||cs|3",
     )
 
     (run,) = rerun.resume_abandoned(now)
 
-    assert (run.pk, run.state, run.records) == (left.pk, "done", 5)
+    assert (run.pk, run.state, run.records) == (run_left.pk, "done", 5)
 
 
 def test_harvest_of_an_unknown_worker_is_resumed_after_its_lease(
     sources, settings, now
 ):
     sources.records = [Record(one, DAY) for one in batch(DAY, 8)]
-    begun(settings, now, 30 * MINUTE, heartbeat_at=now - 9 * MINUTE, worker_id="else:1")
+    create_run(
+        settings, now, 30 * MINUTE, heartbeat_at=now - 9 * MINUTE, worker_id="else:1"
+    )
     assert rerun.resume_abandoned(now) == []
 
     (run,) = rerun.resume_abandoned(now + 2 * MINUTE)
@@ -106,13 +113,15 @@ def test_harvest_of_an_unknown_worker_is_resumed_after_its_lease(
 
 
 def test_harvest_abandoned_for_a_day_is_closed_as_failed(sources, settings, now):
-    left = begun(settings, now, timedelta(days=1), heartbeat_at=now - timedelta(days=1))
+    run_left = create_run(
+        settings, now, timedelta(days=1), heartbeat_at=now - timedelta(days=1)
+    )
 
     rerun.resume_abandoned(now)
 
-    left.refresh_from_db()
-    assert (left.state, left.finished_at >= now) == ("failed", True)
-    assert oai_harvest.WORKER_DIED in left.error
+    run_left.refresh_from_db()
+    assert (run_left.state, run_left.finished_at >= now) == ("failed", True)
+    assert oai_harvest.WORKER_DIED in run_left.error
     assert not sources.requests["oai"]
 
 
@@ -147,13 +156,17 @@ def test_waiting_paper_is_fetched_by_its_own_run(sources, now):
 
 
 def test_abandoned_run_says_that_it_is_resumed(settings, now):
-    run = begun(settings, now, MINUTE, heartbeat_at=now, worker_id=dead())
+    run = create_run(
+        settings, now, MINUTE, heartbeat_at=now, worker_id=dead_worker_id()
+    )
 
     assert "resumed within ten minutes" in rerun.next_step(run, now)
 
 
 def test_running_harvest_says_its_progress(settings, now):
-    run = begun(settings, now, heartbeat_at=now, records=3000, expected_records=8200)
+    run = create_run(
+        settings, now, heartbeat_at=now, records=3000, expected_records=8200
+    )
 
     assert rerun.next_step(run, now) == "Running: 3,000 of 8,200 records so far."
 
@@ -195,10 +208,10 @@ def test_failed_run_says_what_happens_next(
     run = {
         "feed": lambda: run_source.ingest_feed(now)[0],
         "list": lambda: run_source.ingest_huggingface_day(now.date(), now),
-        "check": lambda: begun(
+        "check": lambda: create_run(
             settings, now, MINUTE, kind="daily_check", state="failed"
         ),
-        "gap": lambda: begun(settings, now, state="failed"),
+        "gap": lambda: create_run(settings, now, state="failed"),
         "window": lambda: oai_harvest.backfill(arxiv_calendar.today(now), now)[0],
         "paper": lambda: run_source.fetch_paper(
             run_source.create_paper_run("2611.20007", now), now

@@ -1,4 +1,4 @@
-"""Documents from files and from the network, and the door that opens both."""
+"""Documents from files and sources, and the ingest command."""
 
 import json
 import shutil

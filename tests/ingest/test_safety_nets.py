@@ -191,7 +191,7 @@ def test_holidays_of_the_setting_extend_the_calendar(settings):
 def test_empty_weekday_of_an_unlisted_year_is_not_on_the_list_of_holidays(sources):
     tuesday = datetime(2027, 3, 9, 16, tzinfo=UTC)
     make.paper(announced_on=date(2027, 3, 8))
-    sources.day, sources.announced = tuesday.date(), []
+    sources.feed_day, sources.announced = tuesday.date(), []
 
     (run,) = run_source.ingest_feed(tuesday)
 
@@ -231,8 +231,8 @@ def test_ingest_prints_the_state_of_the_feed_and_refused_records(
     sources, capsys, time_machine
 ):
     time_machine.move_to(FRIDAY)
-    sources.day = DAY - timedelta(days=1)
-    sources.announced = batch(sources.day, 12)
+    sources.feed_day = DAY - timedelta(days=1)
+    sources.announced = batch(sources.feed_day, 12)
     sources.faults["feed"] = [without_first_announce_type]
 
     call_command("ingest")

@@ -1,4 +1,4 @@
-"""The shipped papers: invented, different, and read by the parsers of the real ones."""
+"""The sample papers of the demo."""
 
 from datetime import date, timedelta
 

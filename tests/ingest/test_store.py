@@ -1,4 +1,4 @@
-"""Listings become rows: once, whole, and never backwards."""
+"""Listings are stored as papers, attention samples and counts."""
 
 from datetime import UTC, date, datetime, timedelta
 

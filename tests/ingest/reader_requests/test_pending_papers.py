@@ -1,4 +1,4 @@
-"""PendingPaper: what a reader's list holds and we do not is fetched politely, and followed."""
+"""Pending papers are fetched and followed."""
 
 from datetime import UTC, datetime, timedelta
 

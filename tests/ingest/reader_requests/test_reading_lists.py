@@ -1,4 +1,4 @@
-"""Library: what becomes of each paper of a reader's list, and that the report adds up."""
+"""Reading lists: stored papers are followed, unknown ones queued."""
 
 import pytest
 

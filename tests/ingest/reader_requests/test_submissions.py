@@ -1,4 +1,4 @@
-"""Submissions: what readers ask for is looked up, decided once, and brought."""
+"""Submissions: requested by readers, looked up at arXiv, decided by editors."""
 
 import re
 from datetime import UTC, date, datetime, timedelta
