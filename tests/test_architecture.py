@@ -103,6 +103,36 @@ def test_sendgrid_is_imported_in_two_modules():
     assert importing == SENDGRID_MODULES
 
 
+@pytest.mark.parametrize(
+    "modules",
+    [
+        "digest.urls",
+        "digest.tasks, digest.celery",
+        "django.core.management.commands.check",
+    ],
+    ids=["web", "worker", "command"],
+)
+def test_processes_start_without_numerical_libraries(modules):
+    """They take most of the start-up time, and only ranking and searching need them."""
+    script = (
+        f"import sys, django; django.setup(); import {modules}; print(*sys.modules)"
+    )
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "digest.settings"}
+
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    loaded = set(result.stdout.split())
+    assert "digest.models" in loaded
+    assert loaded & {"numpy", "scipy", "sklearn"} == set()
+
+
 @pytest.mark.django_db
 def test_migrations_match_models():
     call_command("makemigrations", check=True, dry_run=True, verbosity=0)

@@ -21,7 +21,7 @@ from django.views.decorators.http import require_POST
 
 from accounts.admin_base import ModelAdmin, ReadOnlyAdmin, count_related, render_page
 from accounts.models import Subscriber
-from digest.admin import curation, score_lines
+from digest.admin import curation
 from digest.mailer import retention
 from digest.mailer.tally import count_outcomes
 from digest.models import Candidate, Digest, Edition, Frozen, Paper, Recall
@@ -316,6 +316,8 @@ class CandidateAdmin(ReadOnlyAdmin):
 
     @admin.display(description="trend")
     def trend_table(self, candidate: Candidate) -> str:
+        from digest.admin import score_lines  # needs numpy
+
         lines = score_lines.trend_lines(candidate)
         return render_to_string("admin/trend.html", {"lines": lines}, using="django")
 
