@@ -36,8 +36,6 @@ def search_page(request: HttpRequest) -> HttpResponse:
     q, day = search_query(request), Paper.objects.newest_day(timezone.now())
     if not q and day:
         return render_period(request, period_around(DAY, day))
-    from digest.ranking import search  # needs numpy
-
     papers = [paper for paper, _ in search.search(q, limit=MAX_RESULTS)]
     context = {
         "q": q,
@@ -57,8 +55,6 @@ def paper_page(request: HttpRequest, identifier: str) -> HttpResponse:
     paper = Paper.objects.filter(identifier=identifier).first()
     if paper is None:
         return redirect_version(request, identifier)
-    from digest.ranking import search  # needs numpy
-
     related = search.related([paper], timezone.now(), RELATED_PAPERS)
     shown = [paper, *(other for other, _ in related)]
     context = {

@@ -131,8 +131,6 @@ def related_papers(reader: Subscriber, papers: list[Paper]) -> list[tuple[Paper,
         source=Follow.Source.OPENED
     )
     excluded = list(opinions.values_list("interest__value", flat=True))
-    from digest.ranking import search  # needs numpy
-
     related = search.related(papers, timezone.now(), RELATED_PAPERS, excluded)
     return [
         (paper, CO_READERSHIP_REASON if is_shared else "")
