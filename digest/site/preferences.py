@@ -54,17 +54,17 @@ FILL_MODES = [
     (
         FillMode.FOLLOWED_ONLY,
         "Only what I follow",
-        "Every paper matches something you follow, except editors' picks. Some digests are shorter, and on some days there is none.",
+        "Papers that match or come close to what you follow, and editors' picks. Some digests are shorter, and on some days there is none.",
     ),
     (
         FillMode.FOLLOWED_FIRST,
         "What I follow first",
-        "Trending papers fill the remaining places.",
+        "Trending and new papers fill the remaining places.",
     ),
     (
         FillMode.HALF,
         "Half and half",
-        "Half of every digest is trending papers.",
+        "Half of every digest is trending and new papers, whatever you follow.",
     ),
 ]
 
