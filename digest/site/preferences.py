@@ -23,6 +23,7 @@ from digest.models import Digest, Edition, Follow, Interest, SendingPause, Topic
 from digest.reasons import load_names
 from digest.site import paper_rows
 from digest.site.link_access import preferences_link_required
+from digest.text.arxiv_categories import unknown_categories
 from digest.text.authors import split_entered_names
 
 Kind = Interest.Kind
@@ -30,6 +31,7 @@ FillMode = Subscriber.FillMode
 Action = Callable[[Subscriber, QueryDict, datetime], str]
 
 MAX_PAUSE_WEEKS = 4
+MAX_EFFECTS = 5  # interests whose matches are shown after a form
 CONTINENTS = {
     *("Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia"),
     *("Europe", "Indian", "Pacific"),
@@ -88,13 +90,16 @@ def preferences(request: HttpRequest, link: Link) -> HttpResponse:
         return render(request, "pages/preferences.html", page_context(request, link))
     if followed := followed_mutes(link.subscriber, request.POST):
         context = page_context(request, link) | {
-            "followed_mutes": followed,
+            "followed_mutes": [follow.interest.value for follow in followed],
             "mute_kind": request.POST.get("kind", ""),
             "mute_value": request.POST.get("value", ""),
         }
         return render(request, "pages/preferences.html", context)
     message = apply_action(link, request.POST, timezone.now())
     url = f"{reverse('preferences', args=[link.key])}?message={message}"
+    if request.POST.get("action") == "follow":
+        entered = followed_entries(link.subscriber, request.POST)[:MAX_EFFECTS]
+        url += "".join(f"&interest={follow.interest_id}" for follow in entered)
     section = request.POST.get("section")
     if section in SECTIONS:
         url += f"&section={section}#{section}"
@@ -128,6 +133,7 @@ def page_context(request: HttpRequest, link: Link) -> dict[str, Any]:
         "section": section if section in SECTIONS else "",
         "is_error": message in ERRORS,
         "followed_mutes": [],
+        "effects": follow_effects(subscriber, request.GET.getlist("interest")),
         "requested": [name for _, name in requested_interests(link)],
         "follows": follows_by_section(subscriber),
         "unread_categories": unread_categories(subscriber),
@@ -284,12 +290,19 @@ def store_entered(subscriber: Subscriber, form: QueryDict, weight: float) -> str
     if kind not in ENTERED_KINDS:
         return "invalid"
     saved = [
-        follows.follow(subscriber, kind, value, weight)
+        not is_unknown_category(kind, value)
+        and follows.follow(subscriber, kind, value, weight)
         for value in entered_values(form)
     ]
     if saved and all(saved):
         return "saved"
     return "category" if kind == Kind.CATEGORY else "not_saved"
+
+
+def is_unknown_category(kind: str, value: str) -> bool:
+    if kind != Kind.CATEGORY:
+        return False
+    return bool(unknown_categories([follows.clean_value(kind, value)]))
 
 
 def entered_values(form: QueryDict) -> list[str]:
@@ -301,21 +314,42 @@ def entered_values(form: QueryDict) -> list[str]:
     return [value for value in values if value.strip()][: follows.MAX_INTERESTS]
 
 
-def followed_mutes(subscriber: Subscriber, form: QueryDict) -> list[str]:
-    """Return the followed interests that an unconfirmed form would mute."""
-    if form.get("action") != "mute" or form.get("confirmed"):
-        return []
+def followed_entries(subscriber: Subscriber, form: QueryDict) -> list[Follow]:
+    """Return the reader's follows among the interests of a form."""
     kind = form.get("kind", "")
     values = [follows.clean_value(kind, value) for value in entered_values(form)]
     followed = subscriber.follows.filter(
         weight__gt=0, interest__kind=kind, interest__value__in=values
     )
-    return list(followed.values_list("interest__value", flat=True))
+    return list(followed.select_related("interest").order_by("pk"))
+
+
+def followed_mutes(subscriber: Subscriber, form: QueryDict) -> list[Follow]:
+    """Return the follows that an unconfirmed form would turn into mutes."""
+    if form.get("action") != "mute" or form.get("confirmed"):
+        return []
+    return followed_entries(subscriber, form)
+
+
+def follow_effects(subscriber: Subscriber, interest_ids: list[str]) -> list[str]:
+    """Say what each of these followed interests matches in the newest edition."""
+    ids = [int(text) for text in interest_ids[:MAX_EFFECTS] if is_id(text)]
+    followed = subscriber.follows.filter(interest__in=ids, weight__gt=0)
+    interests = [row.interest for row in followed.select_related("interest")]
+    if not interests:
+        return []
+    from digest.ranking.follow_effects import follow_effect
+
+    return [f"“{one.value}”: {follow_effect(one).text}" for one in interests]
+
+
+def is_id(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 18
 
 
 def remove_interest(subscriber: Subscriber, form: QueryDict, now: datetime) -> str:
     interest_id = form.get("interest", "")
-    if not (interest_id.isascii() and interest_id.isdigit() and len(interest_id) <= 18):
+    if not is_id(interest_id):
         return "invalid"
     follows.unfollow(subscriber, int(interest_id))
     return "saved"

@@ -165,7 +165,8 @@ def test_message_of_an_unknown_section_is_shown_at_the_top(client, url, ada, sec
 
     response = client.post(url, form)
 
-    assert response["Location"] == f"{url}?message=saved"
+    assert response["Location"].startswith(f"{url}?message=saved&interest=")
+    assert "section" not in response["Location"]
     page = body(client.get(f"{url}?message=saved&section=nowhere"))
     assert "Saved." in page.partition("<section")[0]
 
@@ -241,6 +242,43 @@ def test_topic_can_be_swapped_at_the_limit(client, url, ada, edition):
 
     assert "Saved." in page
     assert ada.follows.get(interest__kind="topic").interest.value == "quantization"
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "text"),
+    [
+        ("keyword", "quantization", "“quantization”: 2 papers in the last two weeks"),
+        ("keyword", "glaciers", "“glaciers”: No paper in the last two weeks."),
+        ("keyword", "studdy", "did you mean study?"),
+        ("category", "math.AG", "math.AG is not read here."),
+        ("author", "Ada Okafor", "“Ada Okafor”: 12 papers"),
+    ],
+)
+def test_following_reports_what_it_matches(
+    client, url, ada, edition, settings, kind, value, text
+):
+    settings.ARXIV_CATEGORIES = ["cs"]
+    form = {"action": "follow", "kind": kind, "value": value, "section": "words"}
+
+    page = body(client.post(url, form, follow=True))
+
+    assert text in page.partition('id="words"')[2].partition("</section>")[0]
+
+
+def test_effects_of_other_readers_interests_are_not_shown(client, url, ada, edition):
+    other = follows.follow(make.subscriber(), "keyword", "secret words")
+    query = f"message=saved&section=words&interest={other.interest_id}&interest=x"
+
+    assert "secret words" not in body(client.get(f"{url}?{query}"))
+
+
+def test_unknown_category_is_not_followed(client, url, ada):
+    form = {"action": "follow", "kind": "category", "value": "cs.XX"}
+
+    page = body(client.post(url, form, follow=True))
+
+    assert "Write categories like cs.LG" in page
+    assert stored(ada) == set()
 
 
 def test_removing_an_interest_keeps_those_of_other_readers(client, url, ada):
