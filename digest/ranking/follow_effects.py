@@ -44,8 +44,8 @@ def follow_effect(interest: Interest) -> FollowEffect:
     columns = np.flatnonzero(match.claimed)
     if not columns.size:
         suggestion = suggest_spelling(interest.value, edition)
-        hint = f"; did you mean {suggestion}?" if suggestion else "."
-        return FollowEffect(0, (), f"No paper in the last two weeks{hint}")
+        hint = f" Did you mean “{suggestion}”?" if suggestion else ""
+        return FollowEffect(0, (), f"No paper in the last two weeks.{hint}")
     best = columns[np.argsort(-match.relevance[columns], kind="stable")][:MAX_TITLES]
     ids = [index.candidates[column] for column in best.tolist()]
     rows = Candidate.objects.in_bulk(ids)
@@ -64,7 +64,7 @@ def _category_problem(interest: Interest) -> str:
     if category not in CATEGORIES and category not in archives:
         return f"{interest.value} is not an arXiv category."
     if not is_selected(category, settings.ARXIV_CATEGORIES):
-        return f"{interest.value} is not read here."
+        return f"We don't read {interest.value} yet."
     return ""
 
 

@@ -46,7 +46,7 @@ def test_misspelt_word_gets_a_suggestion(edition):
     found = effect("keyword", "quantizaton of networks")
 
     assert found.count == 0
-    assert found.text.endswith("did you mean quantization of networks?")
+    assert found.text.endswith("Did you mean “quantization of networks”?")
 
 
 def test_word_without_a_similar_one_gets_no_suggestion(edition):
@@ -57,7 +57,7 @@ def test_word_without_a_similar_one_gets_no_suggestion(edition):
     ("category", "expected"),
     [
         ("cs.XX", "cs.XX is not an arXiv category."),
-        ("math.AG", "math.AG is not read here."),
+        ("math.AG", "We don't read math.AG yet."),
     ],
 )
 def test_category_that_cannot_match_says_why(edition, settings, category, expected):
