@@ -15,8 +15,8 @@ WEIGHTS: dict[Verb, float] = {"more": 0.5, "less": -1.0}
 def store_opinion(digest: Digest, number: int, verb: Verb) -> Follow | None:
     """Make the reader follow or mute papers like pick `number`; the next selection reads it.
 
-    None if there is no such pick, or if the reader chose so many papers that no further
-    follow is allowed. Repeating it changes nothing; the last verb counts. A paper that
+    None if there is no such pick, or if chosen papers use up the reader's limit of
+    follows. Repeating it changes nothing; the last verb counts. A paper that
     the reader chose to follow keeps its weight.
     """
     candidate = digest.candidate_at(number)

@@ -20,8 +20,8 @@ log = structlog.get_logger(__name__)
 # Consecutive failed or unknown digests of one worker: the provider is broken, and each
 # further mail would be one more of unknown outcome.
 MAX_CONSECUTIVE_FAILURES = 20
-# A batch was refused temporarily so many times in a row, over three minutes, while no
-# worker had a mail accepted: the provider is down.
+# Consecutive temporary refusals of a batch, within three minutes, while no worker had a
+# mail accepted: the provider is down.
 OUTAGE_ATTEMPTS, OUTAGE_WINDOW = 3, timedelta(minutes=5)
 # The share that may fail within the window. A healthy list has less than 2 %; below the
 # minimum number of digests a share means nothing.
@@ -32,7 +32,7 @@ FAILURE_WINDOW, MAX_FAILURE_SHARE, MIN_SENT_FOR_FAILURES = (
 )
 # The share that may bounce within the window: at 5 % providers begin to suspend accounts.
 BOUNCE_WINDOW, MAX_BOUNCE_SHARE, MIN_SENT_FOR_BOUNCES = timedelta(hours=1), 0.05, 200
-# Failures of which so large a share is in one domain are that domain's problem.
+# From this share on, failures in a single domain are that domain's problem.
 ONE_DOMAIN_SHARE = 0.9
 # The first test of an automatic pause; the interval doubles up to the maximum.
 PROBE_INTERVAL, MAX_PROBE_INTERVAL = timedelta(minutes=1), timedelta(minutes=15)

@@ -328,7 +328,7 @@ def record_result(digest: Digest, result: Result, counts: DeliveryCounts) -> Non
     detail = clean_detail(result.detail)
     match result.state:
         case ResultState.ACCEPTED:
-            # An acceptance is a fact, also if another worker gave this one up for dead.
+            # An acceptance is a fact, also if another worker resolved the batch meanwhile.
             row.exclude(outcome=Outcome.FAILED).update(
                 outcome=Outcome.ACCEPTED,
                 reason=Reason.NONE,

@@ -11,9 +11,9 @@ from digest.models import Digest
 
 # Editions of daily readers are at most four days apart: a long weekend.
 WEEKLY_GAP = timedelta(days=5)
-# After so long without a paper the note says how to get more.
+# After this time without a paper the note suggests how to get more.
 SUGGEST_AFTER = timedelta(days=7)
-# A reader without a digest for so long has returned from a pause.
+# A reader without a digest in this window has returned from a pause.
 HISTORY_WINDOW = timedelta(days=30)
 
 

@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 WEEKLY_WINDOW = timedelta(days=4)
 # For readers whose hour is late after the freeze, weekly ones among them.
 MIN_DELIVERY_TIME = timedelta(hours=24)
-# Slots that no tick planned are planned for so long, the latest ones only to record that
+# Slots that no tick planned are planned within this time, old ones only to record that
 # their readers' edition expired.
 MAX_OUTAGE = timedelta(days=14)
 # The task that sends a welcome digest gets so much time before the tick plans it again.

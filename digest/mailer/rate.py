@@ -20,7 +20,7 @@ from django.conf import settings
 log = structlog.get_logger(__name__)
 
 REDIS_KEY = "paper-round:next-mail"
-# After a pause, mails for so many seconds may be sent at once, so that the first batch
+# After a pause, the mails of this period may be sent at once, so that the first batch
 # of a tick is not slowed down.
 BURST_S = 1.0
 # A worker sleeps this long at most, well below a lease; for longer, it releases its batch.
@@ -65,7 +65,7 @@ def acquire() -> float:
 
 
 def block_for(seconds: float) -> None:
-    """Let no worker send for so many seconds, as the provider asked."""
+    """Let no worker send for this long, as the provider requires."""
     seconds = min(seconds, MAX_BLOCK_S)
     if client := redis_client():
         try:

@@ -39,7 +39,7 @@ def resend_due(now: datetime) -> int:
 
 
 def unknown_without_events(delay: timedelta) -> QuerySet[Digest]:
-    """Digests that have been unknown for so long, were never sent again, and have no event.
+    """Digests that have been unknown for the delay, were never sent again, and have no event.
 
     Silence is evidence only if events of mails that were sent later have arrived:
     otherwise the webhook may be down or late. All times are the database's.

@@ -141,30 +141,36 @@ def test_deleted_papers_are_not_learned(edition, digest, ada):
 def test_clicks_are_attributed_to_their_own_reader(edition, batch, digest, ada):
     bea = make.subscriber()
     make.digest(batch, bea, key="hers")
-    one, two = papers_of(edition, 1, 2)
+    first, second = papers_of(edition, 1, 2)
 
-    learn_follows({"letter": [one], "hers": [two]}, MIDNIGHT)
+    learn_follows({"letter": [first], "hers": [second]}, MIDNIGHT)
 
-    assert [paper for paper, *_ in learned(ada)] == [one]
-    assert [paper for paper, *_ in learned(bea)] == [two]
+    assert [paper for paper, *_ in learned(ada)] == [first]
+    assert [paper for paper, *_ in learned(bea)] == [second]
 
 
 def test_opening_again_renews_only_that_readers_follow(edition, batch, digest, ada):
     bea = make.subscriber()
     make.digest(batch, bea, key="hers")
-    one, two = papers_of(edition, 1, 2)
-    learn_follows({"letter": [one, two], "hers": [one, two]}, MIDNIGHT)
+    first, second = papers_of(edition, 1, 2)
+    learn_follows({"letter": [first, second], "hers": [first, second]}, MIDNIGHT)
     later = MIDNIGHT + timedelta(days=5)
 
-    learn_follows({"letter": [one], "hers": [two]}, later)
+    learn_follows({"letter": [first], "hers": [second]}, later)
 
-    assert {paper: at for paper, _, at in learned(ada)} == {one: later, two: MIDNIGHT}
-    assert {paper: at for paper, _, at in learned(bea)} == {one: MIDNIGHT, two: later}
+    assert {paper: at for paper, _, at in learned(ada)} == {
+        first: later,
+        second: MIDNIGHT,
+    }
+    assert {paper: at for paper, _, at in learned(bea)} == {
+        first: MIDNIGHT,
+        second: later,
+    }
 
 
 def test_a_removed_follow_is_not_learned_again(edition, batch, digest, ada):
-    one = edition.candidates.first()
-    other = make.digest(batch, make.subscriber(), picks=[(one.pk, 0)])
+    candidate = edition.candidates.first()
+    other = make.digest(batch, make.subscriber(), picks=[(candidate.pk, 0)])
     record_click(digest, 1, "paper", make.NOW)
     process_pending(TOMORROW)
     ada.follows.all().delete()

@@ -21,7 +21,7 @@ def digest(edition, ada):
     return make.digest(make.batch(edition, [ada]), ada, picks=picks)
 
 
-def stances(reader):
+def follows_of(reader):
     rows = reader.follows.values_list("interest__kind", "interest__value", "weight")
     return list(rows)
 
@@ -32,7 +32,7 @@ def test_an_opinion_is_stored_as_a_follow_or_mute(edition, digest, ada, verb, we
 
     stance = store_opinion(digest, 2, verb)
 
-    assert stances(ada) == [("paper", paper.identifier, weight)]
+    assert follows_of(ada) == [("paper", paper.identifier, weight)]
     assert stance.source == Follow.Source.FEEDBACK
 
 
@@ -40,7 +40,7 @@ def test_the_last_opinion_counts_and_repeats_change_nothing(digest, ada):
     for verb in ("more", "more", "less"):
         store_opinion(digest, 1, verb)
 
-    assert [weight for _, _, weight in stances(ada)] == [-1.0]
+    assert [weight for _, _, weight in follows_of(ada)] == [-1.0]
 
 
 def test_an_opinion_can_be_withdrawn(digest, ada):
@@ -50,7 +50,7 @@ def test_an_opinion_can_be_withdrawn(digest, ada):
     withdraw_opinion(digest, 1)
     withdraw_opinion(digest, 3)
 
-    assert [weight for _, _, weight in stances(ada)] == [0.5]
+    assert [weight for _, _, weight in follows_of(ada)] == [0.5]
 
 
 def test_withdrawing_keeps_chosen_follows(edition, digest, ada):
@@ -67,9 +67,9 @@ def test_more_like_this_does_not_weaken_a_chosen_follow(edition, digest, ada):
     mine = ada.follows.create(interest=make.interest("paper", paper.identifier))
 
     assert store_opinion(digest, 1, "more") == mine
-    assert stances(ada) == [("paper", paper.identifier, 1.0)]
+    assert follows_of(ada) == [("paper", paper.identifier, 1.0)]
     store_opinion(digest, 1, "less")
-    assert stances(ada) == [("paper", paper.identifier, -1.0)]
+    assert follows_of(ada) == [("paper", paper.identifier, -1.0)]
 
 
 def test_an_opinion_replaces_an_implicit_follow(edition, digest, ada):
@@ -81,7 +81,7 @@ def test_an_opinion_replaces_an_implicit_follow(edition, digest, ada):
 
     assert (stance.weight, stance.source) == (0.5, "feedback")
     withdraw_opinion(digest, 1)
-    assert stances(ada) == []
+    assert follows_of(ada) == []
 
 
 @pytest.mark.parametrize("number", [-1, 0, 4])
@@ -89,7 +89,7 @@ def test_an_opinion_on_a_missing_pick_is_ignored(digest, ada, number):
     assert store_opinion(digest, number, "more") is None
     withdraw_opinion(digest, number)
 
-    assert stances(ada) == []
+    assert follows_of(ada) == []
 
 
 def test_at_the_limit_the_oldest_opinion_is_replaced_not_a_choice(digest, ada):

@@ -30,8 +30,8 @@ def test_an_interest_is_deleted_with_its_last_follower(ada):
 def test_an_interest_named_by_a_recent_digest_is_kept(ada, opened):
     named = make.interest("paper", "2611.00001")
     edition = make.edition(papers=2)
-    one, two = edition.candidates.all()
-    picks = [(one.pk, 0), (two.pk, named.pk, opened)]
+    first, second = edition.candidates.all()
+    picks = [(first.pk, 0), (second.pk, named.pk, opened)]
     make.digest(make.batch(edition, [ada]), ada, picks)
 
     assert prune_interests.prune_interests(make.NOW + timedelta(days=30)) == 0
@@ -40,10 +40,10 @@ def test_an_interest_named_by_a_recent_digest_is_kept(ada, opened):
 
 
 def test_an_interest_followed_meanwhile_is_kept(ada):
-    found = make.interest("keyword", "followed again")
-    ada.follows.create(interest=found)
+    interest = make.interest("keyword", "followed again")
+    ada.follows.create(interest=interest)
 
-    assert prune_interests._delete_unfollowed([found.pk]) == 0
+    assert prune_interests._delete_unfollowed([interest.pk]) == 0
     assert ada.follows.count() == 1
 
 

@@ -32,7 +32,7 @@ def digest_of(reader, papers, interest=None, note="", **candidate):
     edition = make.edition(papers=[], note=note)
     made = [make.candidate(edition, paper, **candidate) for paper in papers]
     make.frozen(edition)
-    picks = [(one.pk, interest.pk if interest else 0) for one in made]
+    picks = [(row.pk, interest.pk if interest else 0) for row in made]
     return make.digest(make.batch(edition, [reader]), reader, picks)
 
 
@@ -449,7 +449,7 @@ def test_styles_are_inlined_and_the_dark_theme_is_in_the_head(ada):
 
 def test_a_preview_is_the_mail_with_inert_links(ada):
     edition = make.edition(papers=2)
-    picks = [Pick(one.pk, 0) for one in Candidate.objects.all()]
+    picks = [Pick(row.pk, 0) for row in Candidate.objects.all()]
 
     mail = compose.compose_preview(edition, ada, picks, make.NOW)
 

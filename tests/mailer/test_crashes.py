@@ -1,4 +1,4 @@
-"""A worker is killed at each step and another continues: every reader is mailed once, or known as unknown."""
+"""A worker is killed at each step and another continues: every reader is mailed once, or recorded as unknown."""
 
 from collections import Counter
 from contextlib import contextmanager

@@ -614,7 +614,7 @@ def queries_to_send(readers):
     Digest.objects.all().delete()
     Batch.objects.all().delete()
     edition = make.edition(make.DAY - timedelta(days=readers), papers=2)
-    picks = [(one.pk, 0) for one in edition.candidates.all()]
+    picks = [(row.pk, 0) for row in edition.candidates.all()]
     rows = [make.subscriber() for _ in range(readers)]
     batch = make.batch(make.frozen(edition), rows)
     for row in rows:
@@ -634,7 +634,7 @@ def test_the_tally_counts_each_reader_once_and_those_waiting(provider):
     batch = planned_batch(5)
     edition = batch.slot.edition
     make.batch(
-        edition, [one.subscriber for one in edition.digests.all()], kind="manual"
+        edition, [row.subscriber for row in edition.digests.all()], kind="manual"
     )
     provider({"r1@example.org": refused("550"), "r2@example.org": unknown("?")})
     before = count_outcomes(edition)

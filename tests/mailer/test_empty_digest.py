@@ -34,11 +34,11 @@ def edition(days_ago=0, papers=3, **fields):
 
 
 def make_digest(reader, papers, days_ago=0, **fields):
-    """A digest of so many papers that this reader was due on that day."""
+    """A digest with this number of papers for the edition of that day."""
     day = make.DAY - timedelta(days=days_ago)
-    found = Edition.objects.filter(day=day).first() or edition(days_ago)
-    picks = [(one.pk, 0) for one in found.candidates.all()[:papers]]
-    return make.digest(make.batch(found, [reader]), reader, picks, **fields)
+    existing = Edition.objects.filter(day=day).first() or edition(days_ago)
+    picks = [(row.pk, 0) for row in existing.candidates.all()[:papers]]
+    return make.digest(make.batch(existing, [reader]), reader, picks, **fields)
 
 
 def bodies(mail):
@@ -91,8 +91,8 @@ def test_a_note_has_bulk_mail_headers_and_reproducible_bytes(ada):
 
 
 def test_hidden_papers_are_not_counted_as_checked(ada):
-    found = edition(papers=2)
-    found.candidates.filter(pk=found.candidates.first().pk).update(is_hidden=True)
+    existing = edition(papers=2)
+    existing.candidates.filter(pk=existing.candidates.first().pk).update(is_hidden=True)
 
     text, _ = bodies(compose.compose_digest(make_digest(ada, papers=0)))
 
@@ -191,8 +191,8 @@ def test_notes_cost_the_same_queries_for_one_and_for_many(django_assert_num_quer
         make.subscriber(fill_mode="followed_only", note_when_empty=True)
         for _ in range(9)
     ]
-    found = edition()
-    batch = make.batch(found, readers)
+    existing = edition()
+    batch = make.batch(existing, readers)
     for reader in readers:
         make.digest(batch, reader)
     rows = list(Digest.objects.select_related("edition", "subscriber"))
@@ -267,11 +267,11 @@ def test_a_note_is_sent_once_however_often_its_batch_runs(ada, mails):
 
 
 def test_pinned_papers_are_not_described_as_most_discussed(ada):
-    found = make.edition(papers=1)
-    found.candidates.update(pin=1)
-    make.frozen(found)
+    existing = make.edition(papers=1)
+    existing.candidates.update(pin=1)
+    make.frozen(existing)
     digest = make.digest(
-        make.batch(found, [ada]), ada, [Pick(found.candidates.get().pk, 0)]
+        make.batch(existing, [ada]), ada, [Pick(existing.candidates.get().pk, 0)]
     )
 
     text, html = bodies(compose.compose_digest(digest))

@@ -67,7 +67,7 @@ def test_concurrent_manual_planning_shares_a_slot_or_creates_another(monkeypatch
 def test_concurrent_workers_send_each_mail_once(tmp_path, settings, monkeypatch):
     settings.MAIL_DIR = tmp_path
     edition = make.edition(papers=2)
-    picks = [(one.pk, 0) for one in edition.candidates.all()]
+    picks = [(row.pk, 0) for row in edition.candidates.all()]
     edition = make.frozen(edition)
     for _ in range(8):
         rows = [make.subscriber() for _ in range(3)]

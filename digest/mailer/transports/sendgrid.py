@@ -93,7 +93,7 @@ def connect() -> Iterator[Prepare]:
 
 
 def was_sent(key: str) -> None:
-    """SendGrid cannot be asked; its events arrive later (see digest.feedback)."""
+    """SendGrid has no such query; its events arrive later (see digest.feedback)."""
 
 
 def create_client() -> Any:

@@ -65,7 +65,7 @@ def parse_server() -> Server:
 
 
 class Connection:
-    """A connection that the first mail opens, that is kept, and replaced when it breaks."""
+    """A connection that the first mail opens, kept open, and replaced when it breaks."""
 
     def __init__(self) -> None:
         self.smtp: smtplib.SMTP | None = None
@@ -235,7 +235,7 @@ def connect() -> Iterator[Prepare]:
 
 
 def was_sent(key: str) -> None:
-    """A mail server cannot be asked what it accepted."""
+    """SMTP has no query for accepted mails."""
 
 
 class EmailBackend(django_smtp.EmailBackend):
