@@ -1,8 +1,8 @@
 """`python -m benchmarks.readers`: six made-up readers over recorded days, for a person to judge.
 
 Runs the service on days of the shared data, mails included, and prints every pick of the
-last five with its reason and the beginning of its abstract. What a person made of it is
-in docs/ranking.md.
+last five with its reason and the beginning of its abstract. Judgements are in
+docs/experiments/.
 """
 
 import gzip

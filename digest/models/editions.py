@@ -1,4 +1,4 @@
-"""One day's papers: curated while open, then frozen for ever."""
+"""Editions: the papers of one announcement day, curated while open, then frozen."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -16,12 +16,10 @@ EXPIRES_AFTER = timedelta(hours=48)
 
 
 class Frozen(Exception):
-    """Somebody tried to change a frozen edition."""
+    """A frozen edition would have been changed."""
 
 
 class EditionQuerySet(models.QuerySet["Edition"]):
-    """Editions by state."""
-
     def frozen(self) -> Self:
         return self.filter(state=Edition.State.FROZEN)
 
@@ -46,7 +44,7 @@ class Edition(models.Model):
     note = models.TextField(
         blank=True,
         max_length=600,
-        help_text="A word from the editors above the papers, in every digest of the day.",
+        help_text="Shown above the papers in every digest of the day.",
     )
     ranked_at = models.DateTimeField(null=True, editable=False)
     frozen_at = models.DateTimeField(null=True, editable=False)
@@ -88,7 +86,7 @@ def refuse_if_frozen(edition_id: int | None) -> None:
         )
 
 
-# What an editor has touched: no night and no new ranking takes it away.
+# Candidates with curation; neither retention nor a new ranking deletes them.
 CURATED = (
     models.Q(pin__isnull=False)
     | ~models.Q(boost=0)
@@ -125,10 +123,10 @@ class Candidate(models.Model):
     is_hidden = models.BooleanField(
         "hidden",
         default=False,
-        help_text="Nobody gets it, unless they were sent it before.",
+        help_text="Keeps it out of digests that are not chosen yet.",
     )
     note = models.CharField(
-        max_length=300, blank=True, help_text="An editor's word under its title."
+        max_length=300, blank=True, help_text="Shown under its title."
     )
 
     class Meta:
@@ -175,13 +173,13 @@ class RecallQuerySet(models.QuerySet["Recall"]):
 
 
 class Recall(models.Model):
-    """A paper that must not be mailed any more, though an edition holding it is frozen."""
+    """A paper that must not be mailed any more, even from a frozen edition."""
 
     paper = models.OneToOneField(
         Paper,
         models.CASCADE,
         related_name="recall",
-        help_text="The paper that nobody is mailed any more.",
+        help_text="This paper is not mailed any more.",
     )
     reason = models.CharField(max_length=200, help_text="Why it was recalled.")
     is_withdrawal = models.BooleanField(

@@ -1,17 +1,15 @@
-"""The fitted model that turned papers into vectors: vectors mean nothing without it."""
+"""The LSA models that made the vectors of papers."""
 
 from django.db import models
 
 
 class EmbeddingModel(models.Model):
-    """One fitted model. `Paper.vector_version` names the one that made its vector; the newest row is in use."""
+    """One fitted model; the newest is in use. `Paper.vector_version` names the one of its vector."""
 
     version = models.CharField(
         max_length=16, unique=True, help_text="A digest of its content."
     )
-    content = models.BinaryField(
-        help_text="The model, as ranking.vectors writes and reads it."
-    )
+    content = models.BinaryField(help_text="The model, as ranking.lsa writes it.")
     papers = models.PositiveIntegerField(help_text="How many papers it was fitted on.")
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -1,4 +1,4 @@
-"""What readers follow: editors' topics, shared interests, and who follows what."""
+"""Topics, interests and follows."""
 
 from django.db import models
 from django.urls import reverse
@@ -8,13 +8,15 @@ from digest.models.papers import Paper
 
 
 class Topic(models.Model):
-    """An editor's named field of research."""
+    """A field of research, named and described by an editor."""
 
     name = models.CharField(
         max_length=80, unique=True, help_text="What readers see on the chip."
     )
     slug = models.SlugField(
-        max_length=80, unique=True, help_text="Its address: /topics/…; never change it."
+        max_length=80,
+        unique=True,
+        help_text="Part of its URL, /topics/…; do not change it.",
     )
     description = models.TextField(
         help_text="One or two sentences; its words also find papers."
@@ -32,13 +34,13 @@ class Topic(models.Model):
     examples = models.ManyToManyField(
         Paper,
         blank=True,
-        help_text="Papers that are this topic, so that similar ones are found.",
+        help_text="Example papers; similar papers are found by them.",
     )
     position = models.PositiveSmallIntegerField(
         default=100, help_text="Low numbers come first in lists."
     )
     is_listed = models.BooleanField(
-        "listed", default=True, help_text="Untick to hide it from new readers."
+        "listed", default=True, help_text="Clear to hide it from new readers."
     )
 
     class Meta:
@@ -52,7 +54,7 @@ class Topic(models.Model):
 
 
 class Interest(models.Model):
-    """One thing that can be followed or muted, shared by all who do."""
+    """One thing that can be followed or muted, shared by all its followers."""
 
     class Kind(models.TextChoices):
         TOPIC = "topic", "topic"
@@ -81,7 +83,7 @@ class Interest(models.Model):
 
 
 class Follow(models.Model):
-    """One reader's stance to one interest: a positive weight follows, a negative one mutes."""
+    """A reader follows (positive weight) or mutes (negative weight) an interest."""
 
     class Source(models.TextChoices):
         CHOSEN = "chosen", "chosen by the reader"

@@ -1,1 +1,1 @@
-"""Room 2: what is trending, and what each reader gets."""
+"""Score candidates, and choose what each reader gets."""

@@ -18,7 +18,7 @@ from digest.ranking.lsa import Rows
 Ids = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
 
-# Statistical offices publish no count below three to five; docs/experiments/ranking.md
+# Statistical offices publish no count below three to five; docs/experiments/ranking-until-2026-11.md
 # says what each costs.
 MIN_SHARED_READERS = 5
 # Two papers with the same ten readers get a cosine of one half. Recall@50 of the libraries

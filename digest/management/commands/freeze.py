@@ -1,4 +1,4 @@
-"""The door of freezing by hand: close an edition, so that it can be mailed."""
+"""Freeze editions, so that they can be mailed."""
 
 from argparse import ArgumentParser
 from datetime import date
@@ -12,15 +12,13 @@ from digest.ranking.freeze import freeze, freeze_due
 
 
 class Command(BaseCommand):
-    help = (
-        "Close the edition of a day; without a day, every edition whose time has come."
-    )
+    help = "Freeze the edition of a day; without --day, every edition that is due."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "--day",
             type=date.fromisoformat,
-            help="The edition's day, such as 2026-11-20; it is closed now, whatever the hour.",
+            help="The edition's day, such as 2026-11-20. It is frozen at once.",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""The door of ranking by hand: fill and score the open edition of a day."""
+"""Rank a day's open edition."""
 
 from argparse import ArgumentParser
 from datetime import date, datetime
@@ -12,13 +12,13 @@ from digest.ranking.rank_edition import rank_edition
 
 
 class Command(BaseCommand):
-    help = "Fill and score the open edition of a day; what editors did to it stays."
+    help = "Fill and score the open edition of a day; curation stays."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "--day",
             type=date.fromisoformat,
-            help="The announcement day, such as 2026-11-20; without it the newest.",
+            help="The announcement day, such as 2026-11-20. Default: the newest day with papers.",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
