@@ -38,14 +38,13 @@ class Alarm(NamedTuple):
 
 def find_alarms(now: datetime) -> list[Alarm]:
     """Return what stopped: processes, freezing, sending, a forgotten pause, or readers who got no mail."""
-    found = [
+    return [
         *find_dead_processes(now),
         *find_overdue_freezes(now),
         *find_waiting_batches(now),
         *find_forgotten_pauses(now),
         *find_expired_readers(now),
     ]
-    return found
 
 
 def log_alarms(now: datetime) -> list[Alarm]:

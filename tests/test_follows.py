@@ -1,4 +1,4 @@
-"""Follows: what fits, how many, and example papers in one go."""
+"""Follows: limits, normalization, reading lists."""
 
 import pytest
 
@@ -17,9 +17,9 @@ def followed(reader, **fields):
 def test_a_library_leaves_room_for_topics_and_words(ada):
     papers = [make.paper().identifier for _ in range(follows.MAX_INTERESTS)]
 
-    kept = follows.follow_papers(ada, papers)
+    followed_values = follows.follow_papers(ada, papers)
 
-    assert kept == papers
+    assert followed_values == papers
     for number in range(follows.MAX_INTERESTS):
         assert follows.follow(ada, "keyword", f"word {number}")
     assert follows.follow(ada, "keyword", "one too many") is None
@@ -31,9 +31,9 @@ def test_three_hundred_papers_are_the_most_and_the_first_ones_are_kept(ada):
         ada.follows.create(interest=make.interest("paper", f"2601.{number:05}"))
     papers = [make.paper().identifier for _ in range(3)]
 
-    kept = follows.follow_papers(ada, [*papers, papers[0]])
+    followed_values = follows.follow_papers(ada, [*papers, papers[0]])
 
-    assert kept == papers[:2]
+    assert followed_values == papers[:2]
     assert ada.follows.count() == follows.MAX_EXAMPLE_PAPERS
     assert follows.remaining_places(ada, "paper") == 0
     assert follows.follow(ada, "paper", papers[2]) is None
@@ -59,9 +59,9 @@ def test_a_list_makes_a_hint_a_choice_and_takes_no_dislike_back(ada):
     follows.follow(ada, "paper", liked, 0.5, Follow.Source.FEEDBACK)
     follows.follow(ada, "paper", disliked, -1.0, Follow.Source.FEEDBACK)
 
-    kept = follows.follow_papers(ada, [disliked, liked, "2601.00001"])
+    followed_values = follows.follow_papers(ada, [disliked, liked, "2601.00001"])
 
-    assert kept == [liked]
+    assert followed_values == [liked]
     assert ada.follows.get(interest__value=liked).weight == 1.0
     assert ada.follows.get(interest__value=disliked).weight == -1.0
 
@@ -109,7 +109,7 @@ def test_an_interest_that_goes_before_it_is_held_is_made_again(ada, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    ("typed", "kept"),
+    ("typed", "followed_values"),
     [
         ("CS.lg", "cs.LG"),
         ("cs.LG", "cs.LG"),
@@ -124,5 +124,5 @@ def test_an_interest_that_goes_before_it_is_held_is_made_again(ada, monkeypatch)
         ("3d.CV", ""),
     ],
 )
-def test_a_category_is_kept_as_arxiv_writes_it(typed, kept):
-    assert follows.clean_value("category", typed) == kept
+def test_categories_are_normalized(typed, followed_values):
+    assert follows.clean_value("category", typed) == followed_values

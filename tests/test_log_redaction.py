@@ -194,8 +194,8 @@ for secret in (*os.environ["SECRETS_TO_LOG"].split(), "/d/AbCdEfGhIjKlMnOpQrStUv
             fail(secret)
         except RuntimeError as error:
             log.exception("it failed")
-            log.warning("and is told", exc_info=error) if log.name == "x" else None
-            log.error(f"it said {error}")
+            log.warning("with exc_info", exc_info=error) if log.name == "x" else None
+            log.error(f"error: {error}")
 """
 
 

@@ -96,18 +96,18 @@ def test_a_reader_brings_a_library_and_a_paper_that_an_editor_approves(
 
 
 def bring_a_library(page, preferences, old):
-    known = Paper.objects.filter(title__contains="robot control")
-    held = [one.identifier for one in known[:2]]
+    papers = Paper.objects.filter(title__contains="robot control")
+    identifiers = [one.identifier for one in papers[:2]]
     page.goto(preferences)
     page.get_by_text("Add papers from a list, BibTeX or Zotero").click()
     page.get_by_label("Paste arXiv IDs or links").fill(
-        f"{held[0]}\nhttps://arxiv.org/abs/{held[1]}v2\n{old.identifier}\nno paper"
+        f"{identifiers[0]}\nhttps://arxiv.org/abs/{identifiers[1]}v2\n{old.identifier}\nno paper"
     )
     fits(page)
     page.get_by_role("button", name="Add papers").click()
-    said = page.get_by_role("status").inner_text()
-    assert "2 papers followed" in said
-    assert "1 line without an arXiv ID" in said
+    status = page.get_by_role("status").inner_text()
+    assert "2 papers followed" in status
+    assert "1 line without an arXiv ID" in status
     fits(page)
 
     page.reload()

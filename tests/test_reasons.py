@@ -66,16 +66,16 @@ def reason(kind, value, text="", names=None, **card):
 def test_reason_of_each_kind(kind, value, text, near, expected):
     names = {"birds": "Birds", "1": "Rounding"}
 
-    found = reason(kind, value, text, names, near=near)
+    result = reason(kind, value, text, names, near=near)
 
-    assert found.text == expected
-    assert found.kind == ("near" if near else kind)
+    assert result.text == expected
+    assert result.kind == ("near" if near else kind)
 
 
 def test_opened_paper_is_not_called_liked():
-    found = reason("paper", "1", names={"1": "Rounding"}, opened=True)
+    result = reason("paper", "1", names={"1": "Rounding"}, opened=True)
 
-    assert found.text == "Similar to a paper you opened: Rounding"
+    assert result.text == "Similar to a paper you opened: Rounding"
 
 
 @pytest.mark.parametrize(
@@ -88,9 +88,9 @@ def test_opened_paper_is_not_called_liked():
     ],
 )
 def test_paper_without_attention_is_called_new(votes, comments, primary, expected):
-    found = reason(None, "", votes=votes, comments=comments, primary=primary)
+    result = reason(None, "", votes=votes, comments=comments, primary=primary)
 
-    assert (found.kind, found.text) == expected
+    assert (result.kind, result.text) == expected
 
 
 @pytest.mark.django_db

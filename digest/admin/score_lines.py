@@ -232,7 +232,7 @@ def explanation_context(
     """Build the template context for one paper and reader."""
     lines = interest_lines(explanation, names)
     return {
-        "found": explanation,
+        "explanation": explanation,
         "verdict": verdict(explanation, reader, names),
         "sum": score_lines(explanation, names),
         "interests": lines,

@@ -83,7 +83,7 @@ class World:
             stderr=self.log,
             **services.run_as(self.owner),
         )
-        self.stack.callback(services.end, server, signal.SIGINT)
+        self.stack.callback(services.stop_server, server, signal.SIGINT)
 
     def log_tail(self):
         self.log.flush()
