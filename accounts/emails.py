@@ -92,6 +92,15 @@ def render_message(
     return message
 
 
+# The custom argument that marks our mails at a provider whose account sends others too.
+SITE_ARGUMENT = "paper_round_site"
+
+
+def site_mark() -> str:
+    """Return the host of SITE_URL, the value of SITE_ARGUMENT."""
+    return urlsplit(settings.SITE_URL).hostname or ""
+
+
 def mail_domain() -> str:
     """Return the domain for Message-IDs, in ASCII: that of MAIL_FROM, or the site's host if that is more real."""
     sender = parseaddr(settings.MAIL_FROM)[1].rpartition("@")[2]

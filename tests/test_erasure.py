@@ -47,6 +47,7 @@ NEVER_PERSONAL = {
     "accounts.subscriber": ["unsubscribe_key", "address_hash", "email"],
     "accounts.link": ["key"],
     "digest.digest": ["key"],
+    "digest.foreigneventcount": "all",  # a number per day
     "digest.event": ["key", "source", "semantic_key"],
     "digest.batch": ["readers", "lease_token"],  # ids, and a random token
     "accounts.accountmail": ["email"],  # one address, by which rows are deleted

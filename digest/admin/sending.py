@@ -21,6 +21,7 @@ from digest.models import (
     Digest,
     Edition,
     Event,
+    ForeignEventCount,
     SendingPause,
     Slot,
 )
@@ -180,6 +181,14 @@ class EventAdmin(ReadOnlyAdmin):
     search_fields = ("key",)
     search_help_text = "The source's id of the event"
     ordering = ("-pk",)
+
+
+@admin.register(ForeignEventCount)
+class ForeignEventCountAdmin(ReadOnlyAdmin):
+    """Lists ignored events: many of them mean that another service sends over the account."""
+
+    list_display = ("day", "source", "number")
+    ordering = ("-day", "source")
 
 
 @admin.register(SendingPause)

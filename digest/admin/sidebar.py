@@ -31,6 +31,12 @@ SECTIONS: dict[str, list[Entry]] = {
         ("Batches", "stacks", "digest_batch", "batch"),
         ("Slots", "schedule", "digest_slot", "slot"),
         ("Events", "notifications", "digest_event", "event"),
+        (
+            "Ignored events",
+            "notifications_off",
+            "digest_foreigneventcount",
+            "foreigneventcount",
+        ),
         ("Embedding models", "scatter_plot", "digest_embeddingmodel", "embeddingmodel"),
     ],
     "Access": [

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from django.db.models import Q
 
-from digest.models import Digest, Event
+from digest.models import Digest, Event, ForeignEventCount
 
 # The width of the column; a longer key is replaced by its hash.
 MAX_KEY_CHARS = 120
@@ -15,7 +15,11 @@ MAX_KEY_CHARS = 120
 
 @dataclass(frozen=True)
 class Report:
-    """One event as its source reports it; `key` is the source's id for it, "" if it has none."""
+    """One event as its source reports it; `key` is the source's id for it, "" if it has none.
+
+    `is_ours` is false if the source also reports on mails of others and this event does
+    not bear our mark; it is ours nevertheless if it names one of our digests.
+    """
 
     kind: str
     key: str = ""
@@ -23,26 +27,45 @@ class Report:
     message_id: str = ""
     at: datetime | None = None
     payload: dict[str, str] = field(default_factory=dict)
+    is_ours: bool = True
 
 
 def record_reports(reports: Iterable[Report], source: str, now: datetime) -> int:
-    """Store the reports that are new and return their number; a repeat stores nothing.
+    """Store our reports that are new and return their number; a repeat stores nothing.
 
-    Four queries however many reports. Two simultaneous calls may both count a report,
-    but the database keeps one.
+    At most eight queries however many reports. Two simultaneous calls may both count a
+    report, but the database keeps one.
     """
-    events = {event.semantic_key: event for event in build_events(reports, source, now)}
-    new_events = not_stored(list(events.values()), source)
+    reports = list(reports)
+    digest_ids = find_digests(reports)
+    ours = [report for report in reports if is_ours(report, digest_ids)]
+    if number_foreign := len(reports) - len(ours):
+        ForeignEventCount.add(source, now.date(), number_foreign)
+    events = {
+        event.semantic_key: event
+        for event in build_events(ours, digest_ids, source, now)
+    }
+    # In one order, because concurrent posts of the same events lock their unique keys.
+    # Repeats may have new ids, so that the order of these is not the same.
+    ordered = [event for _, event in sorted(events.items())]
+    new_events = not_stored(ordered, source)
     Event.objects.bulk_create(new_events, ignore_conflicts=True)
     return len(new_events)
 
 
+def is_ours(report: Report, digest_ids: dict[str, int]) -> bool:
+    """Whether the report is about a mail of this site, by our mark or by a digest."""
+    return (
+        report.is_ours
+        or report.digest_key in digest_ids
+        or report.message_id in digest_ids
+    )
+
+
 def build_events(
-    reports: Iterable[Report], source: str, now: datetime
+    reports: Iterable[Report], digest_ids: dict[str, int], source: str, now: datetime
 ) -> Iterable[Event]:
     """Build rows, each with the digest that it names if that exists."""
-    reports = list(reports)
-    digest_ids = find_digests(reports)
     for report in reports:
         content_hash = semantic_key(source, report)
         yield Event(

@@ -6,7 +6,6 @@ https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event
 
 import functools
 import json
-import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from django.conf import settings
 from sendgrid.helpers.eventwebhook import EventWebhook, EventWebhookHeader
 
 from accounts.addresses import address_hash
+from accounts.emails import SITE_ARGUMENT, site_mark
 from digest.feedback.record import Report
 
 SOURCE = "sendgrid"
@@ -31,7 +31,12 @@ STORED_FIELDS = (
     *("type", "reason", "response", "status", "bounce_classification", "attempt"),
 )
 MAX_FIELD_CHARS = 300
+MAX_TIMESTAMP = 4_102_444_800  # the year 2100
 ADDRESS = re.compile(r"[^\s<>(),;:]+@[^\s<>(),;:]+")
+
+
+class MalformedKey(Exception):
+    """SENDGRID_WEBHOOK_KEY is not a public key: no post can be verified."""
 
 
 class MalformedPost(ValueError):
@@ -43,7 +48,7 @@ def is_genuine(headers: Mapping[str, str], body: bytes) -> bool:
 
     The timestamp's age is not checked: SendGrid repeats a post that was not accepted for
     24 hours, and a replayed one is harmless because its events are stored already.
-    Raises if the configured key is malformed: the operator must see that.
+    Raises MalformedKey.
     """
     if not settings.SENDGRID_WEBHOOK_KEY:
         return False
@@ -63,7 +68,10 @@ def is_genuine(headers: Mapping[str, str], body: bytes) -> bool:
 @functools.lru_cache(maxsize=2)
 def webhook_verifier(key: str) -> EventWebhook:
     """Cache the SDK's verifier: parsing the key costs more than verifying with it."""
-    return EventWebhook(key)
+    try:
+        return EventWebhook(key)
+    except Exception as error:  # the SDK's parser raises several
+        raise MalformedKey("SENDGRID_WEBHOOK_KEY is not a public key") from error
 
 
 def parse_post(body: bytes) -> list[Report]:
@@ -93,6 +101,7 @@ def parse_event(item: dict[str, Any]) -> Report:
         message_id=clean_text(item.get("sg_message_id")).partition(".")[0],
         at=parse_timestamp(item.get("timestamp")),
         payload=stored_payload(item),
+        is_ours=item.get(SITE_ARGUMENT) == site_mark(),
     )
 
 
@@ -116,8 +125,6 @@ def clean_text(value: Any) -> str:
 
 def parse_timestamp(value: Any) -> datetime | None:
     """Convert seconds since 1970; None if that is not a plausible time."""
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    if not 0 < value < 4_102_444_800:  # the year 2100
+    if not isinstance(value, int | float) or not 0 < value < MAX_TIMESTAMP:
         return None
     return datetime.fromtimestamp(value, UTC)

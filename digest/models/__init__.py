@@ -11,7 +11,7 @@ from digest.models.digests import (
 )
 from digest.models.editions import CURATED, Candidate, Edition, Frozen, Recall
 from digest.models.embedding_models import EmbeddingModel
-from digest.models.events import Event
+from digest.models.events import Event, ForeignEventCount
 from digest.models.heartbeats import Heartbeat
 from digest.models.ingest_runs import IngestRun
 from digest.models.papers import AttentionSample, Paper
@@ -29,6 +29,7 @@ __all__ = [
     "EmbeddingModel",
     "Event",
     "Follow",
+    "ForeignEventCount",
     "Frozen",
     "Heartbeat",
     "IngestRun",

@@ -1,5 +1,7 @@
 """Events: what the mail provider and our own redirect report."""
 
+from datetime import date
+
 from django.db import models
 
 from digest.models.digests import Digest
@@ -53,3 +55,26 @@ class Event(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} at {self.at:%Y-%m-%d %H:%M}"
+
+
+class ForeignEventCount(models.Model):
+    """How many events a source reported on one day that belong to other mail streams of its account."""
+
+    source = models.CharField(max_length=16)
+    day = models.DateField()
+    number = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["source", "day"], name="foreign_events_are_counted_by_day"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.number} from {self.source} on {self.day}"
+
+    @classmethod
+    def add(cls, source: str, day: date, number: int) -> None:
+        row, _ = cls.objects.get_or_create(source=source, day=day)
+        cls.objects.filter(pk=row.pk).update(number=models.F("number") + number)

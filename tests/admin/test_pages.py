@@ -19,6 +19,7 @@ from digest.models import (
     EmbeddingModel,
     Event,
     Follow,
+    ForeignEventCount,
     IngestRun,
     Paper,
     Recall,
@@ -72,6 +73,7 @@ def create_rows(rows=1):
             payload={"reason": HOSTILE},
             at=make.NOW,
         )
+        ForeignEventCount.add("sendgrid", day, 3)
         IngestRun.objects.create(
             source="arxiv",
             origin=HOSTILE,

@@ -131,7 +131,7 @@ class Api:
                 "timestamp": int(time.time()),
                 "sg_message_id": f"{name}.recvd-invented",
                 "sg_event_id": uuid.uuid4().hex,
-                "digest": mail["custom_args"]["digest"],
+                **mail["custom_args"],
             }
             self.schedule(event)
             if self.random.random() < 0.1:  # again, sometimes under a new name

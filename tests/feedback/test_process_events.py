@@ -239,7 +239,14 @@ def test_events_without_effects_cost_no_query_each(
 
 
 def test_a_json_post_is_applied_end_to_end(digests):
-    reports = [{"event": "spamreport", "email": "Ada@Example.org", "timestamp": "x"}]
+    reports = [
+        {
+            "event": "spamreport",
+            "email": "Ada@Example.org",
+            "timestamp": "x",
+            "paper_round_site": "testserver",
+        }
+    ]
 
     record_reports(parse_post(json.dumps(reports).encode()), "sendgrid", make.NOW)
     process_pending(make.NOW)

@@ -1,13 +1,17 @@
 """Events are stored first, and once, under whatever id they arrive."""
 
 import json
+import random
+import threading
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 
 from digest.feedback.record import Report, record_reports
 from digest.feedback.sendgrid_webhook import parse_post
-from digest.models import Event
+from digest.models import Event, ForeignEventCount
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -92,7 +96,14 @@ def test_a_long_event_id_is_hashed_and_still_deduplicated(db):
 
 
 def test_characters_that_databases_refuse_are_removed(db):
-    items = [{"event": "bounce\0", "reason": "a\0b\ud800c", "sg_event_id": "\0"}]
+    items = [
+        {
+            "event": "bounce\0",
+            "reason": "a\0b\ud800c",
+            "sg_event_id": "\0",
+            "paper_round_site": "testserver",
+        }
+    ]
 
     record_reports(parse_post(json.dumps(items).encode()), "sendgrid", make.NOW)
 
@@ -107,3 +118,59 @@ def test_recording_costs_the_same_queries_for_one_and_for_many(
 
     with django_assert_max_num_queries(5):
         record_reports(reports, "sendgrid", make.NOW)
+
+
+def test_events_of_another_mail_stream_are_counted_and_not_stored(digests):
+    foreign = Report(kind="bounce", key="f", message_id="theirs", is_ours=False)
+
+    record_reports([foreign] * 3, "sendgrid", make.NOW)
+    record_reports([foreign], "sendgrid", make.NOW)
+
+    assert not Event.objects.exists()
+    (row,) = ForeignEventCount.objects.all()
+    assert (row.source, row.day, row.number) == ("sendgrid", make.NOW.date(), 4)
+
+
+def test_events_of_a_known_digest_are_ours_without_the_sites_mark(digests):
+    cleo = digests["cleo"]
+    cleo.message_id = "ours"
+    cleo.save()
+    by_key = Report(kind="open", digest_key=digests["ada"].key, is_ours=False)
+    by_id = Report(kind="bounce", message_id="ours", is_ours=False)
+
+    assert record_reports([by_key, by_id], "sendgrid", make.NOW) == 2
+    assert not ForeignEventCount.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_concurrent_posts_of_the_same_events_do_not_deadlock():
+    reports = [Report(kind="open", digest_key=str(n), at=make.NOW) for n in range(400)]
+    start, errors = threading.Barrier(6), []
+
+    def record_often(seed):
+        order = random.Random(seed)
+        try:
+            for round_number in range(6):
+                # Every event again under new ids, in another order.
+                batch = [replace(r, kind=f"open{round_number}") for r in reports]
+                order.shuffle(batch)
+                start.wait(60)
+                record_reports(
+                    [replace(r, key=str(order.random())) for r in batch],
+                    "sendgrid",
+                    make.NOW,
+                )
+        except Exception as error:
+            errors.append(error)
+            start.abort()
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=record_often, args=[n]) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert errors == []
+    assert Event.objects.count() == 6 * 400

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from accounts.addresses import address_hash
 from digest.feedback.sendgrid_webhook import (
     MAX_EVENTS,
+    MalformedKey,
     MalformedPost,
     is_genuine,
     parse_post,
@@ -133,6 +134,35 @@ def test_payloads_hold_no_personal_data_but_the_address_hash(body):
 def test_a_malformed_post_raises_with_a_reason(items, why):
     with pytest.raises(MalformedPost, match=why):
         parse_post(items)
+
+
+def test_events_are_ours_by_the_sites_mark_only():
+    marks = ["testserver", "other.example", "", None, 7]
+    body = json.dumps([{"event": "open", "paper_round_site": mark} for mark in marks])
+    reports = parse_post(body.encode())
+
+    assert [report.is_ours for report in reports] == [True, False, False, False, False]
+
+
+@pytest.mark.parametrize("number", ["1" + "0" * 400, "-1" + "0" * 4000, "1e999", "NaN"])
+def test_numbers_beyond_every_range_are_no_timestamps(number):
+    (report,) = parse_post(f'[{{"event": "open", "timestamp": {number}}}]'.encode())
+
+    assert report.at is None
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("not base64!", "aGVsbG8=", "ü", "A", "-----BEGIN PUBLIC KEY-----"),
+        "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE",  # without its point
+    ],
+)
+def test_a_malformed_key_raises_malformed_key(settings, body, key):
+    settings.SENDGRID_WEBHOOK_KEY = key
+
+    with pytest.raises(MalformedKey, match="SENDGRID_WEBHOOK_KEY"):
+        is_genuine(signed(body), body)
 
 
 def test_items_that_are_not_events_are_ignored():

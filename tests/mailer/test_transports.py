@@ -368,7 +368,10 @@ def test_sendgrid_request_identifies_the_reader_by_address_and_key_only(api):
     }
     assert [part["type"] for part in body["content"]] == ["text/plain", "text/html"]
     assert body["headers"]["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
-    assert body["custom_args"] == {"digest": "key-one"}
+    assert body["custom_args"] == {
+        "digest": "key-one",
+        "paper_round_site": "testserver",
+    }
     assert body["categories"] == ["digest"]
     assert not any(kind["enable"] for kind in body["tracking_settings"].values())
     assert set(body["tracking_settings"]) == {
@@ -479,7 +482,7 @@ def test_sendgrid_backend_sends_account_mails(api, settings):
     body = api.log[0][0].get_json()
     assert body["subject"] == "Please confirm"
     assert [part["type"] for part in body["content"]] == ["text/plain", "text/html"]
-    assert "custom_args" not in body
+    assert body["custom_args"] == {"paper_round_site": "testserver"}
 
 
 def test_sendgrid_backend_raises_unless_fail_silently(api, settings):

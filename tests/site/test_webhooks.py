@@ -15,7 +15,14 @@ from digest.models import Event
 
 URL = "/webhooks/sendgrid"
 EVENTS = json.dumps(
-    [{"event": "open", "sg_event_id": "invented-1", "timestamp": 1795166400}]
+    [
+        {
+            "event": "open",
+            "sg_event_id": "invented-1",
+            "timestamp": 1795166400,
+            "paper_round_site": "testserver",
+        }
+    ]
 ).encode()
 
 
@@ -90,3 +97,16 @@ def test_only_posts_of_bounded_size_are_accepted(client, db, settings):
 
     assert client.get(URL).status_code == 405
     assert post(client, b"x" * 2_600_000).status_code == 413
+
+
+@pytest.mark.parametrize(
+    "key", ["not base64!", "aGVsbG8=", "-----BEGIN PUBLIC KEY-----"]
+)
+def test_events_are_refused_for_a_while_with_a_malformed_key(
+    client, db, sign, settings, key, caplog
+):
+    headers = sign(EVENTS)
+    settings.SENDGRID_WEBHOOK_KEY = key
+
+    assert post(client, EVENTS, headers).status_code == 503
+    assert "SENDGRID_WEBHOOK_KEY" in caplog.text

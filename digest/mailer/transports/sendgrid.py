@@ -18,6 +18,7 @@ from django.conf import settings
 from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.core.mail.backends.base import BaseEmailBackend
 
+from accounts.emails import SITE_ARGUMENT, site_mark
 from digest.mailer import rate
 from digest.mailer.transports import (
     Call,
@@ -148,7 +149,7 @@ def digest_payload(mail: Mail) -> Payload:
         ],
         "headers": mail.headers,
         "categories": ["digest"],
-        "custom_args": {"digest": mail.key},
+        "custom_args": {"digest": mail.key, SITE_ARGUMENT: site_mark()},
     }
 
 
@@ -269,4 +270,9 @@ def account_mail_payload(message: EmailMessage) -> Payload:
         ]
     headers = {name: str(value) for name, value in message.extra_headers.items()}
     payload = envelope_payload(message.to, str(message.subject), message.from_email)
-    return {**payload, "content": content, **({"headers": headers} if headers else {})}
+    return {
+        **payload,
+        "content": content,
+        "custom_args": {SITE_ARGUMENT: site_mark()},
+        **({"headers": headers} if headers else {}),
+    }
