@@ -1,1 +1,1 @@
-"""Tests of room 2."""
+"""Tests of digest.ranking."""

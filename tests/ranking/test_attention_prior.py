@@ -1,4 +1,4 @@
-"""AttentionPrior: what papers without votes may expect, learned from those whose votes are in."""
+"""The attention prior predicts votes of new papers from papers whose votes are in."""
 
 import math
 from datetime import date
@@ -33,7 +33,7 @@ def expected(learned, *papers):
     return learned.predict(np.array(rows, np.float32), authors)
 
 
-def test_a_text_like_those_that_got_votes_promises_more():
+def test_similar_text_to_voted_papers_predicts_more():
     learned = fit_prior(past())
 
     like, unlike = expected(learned, ([1, 0], ["Ada"]), ([0, 1], ["Ada"]))
@@ -41,7 +41,7 @@ def test_a_text_like_those_that_got_votes_promises_more():
     assert like > unlike
 
 
-def test_an_author_of_papers_that_got_votes_promises_more():
+def test_author_of_voted_papers_predicts_more():
     learned = fit_prior(
         past(loved=(0.5, 0.5), names=lambda n: ["Loved" if n % 2 else "B"])
     )
@@ -78,13 +78,13 @@ def test_authors_of_one_paper_each_show_nothing_of_what_authors_do_again():
     assert loved == other == new
 
 
-def test_too_few_papers_with_votes_teach_nothing():
+def test_too_few_voted_papers_give_no_prior():
     assert fit_prior(past(MIN_VOTED_PAPERS * 2 - 2)) is None
     assert fit_prior(past(MIN_VOTED_PAPERS * 2)) is not None
     assert fit_prior(PastPapers(np.zeros((0, 2), np.float32), [], [])) is None
 
 
-def test_the_same_past_promises_the_same():
+def test_prior_is_deterministic():
     papers = [([0.3, 0.7], ["Ada", "Nobody 7"]), ([0.6, 0.1], [])]
 
     assert expected(fit_prior(past()), *papers) == expected(fit_prior(past()), *papers)
@@ -107,7 +107,7 @@ def test_papers_that_expect_much_keep_their_order():
     st.lists(st.floats(-50, 50), min_size=2, max_size=2),
     st.lists(st.sampled_from(["Ada", "Nobody 1", "Nobody 3", ""]), max_size=4),
 )
-def test_what_is_expected_is_never_worth_a_vote_nor_less_than_nothing(row, names):
+def test_prior_is_between_zero_and_one_vote(row, names):
     (found,) = expected(KNOWN, (row, names))
 
     assert 0 <= found <= MAX_PRIOR < math.log(2)
@@ -118,7 +118,7 @@ KNOWN = fit_prior(past())
 
 @needs_data
 @pytest.mark.slow
-def test_on_later_days_a_promise_orders_papers_better_than_chance_and_than_its_parts():
+def test_prior_beats_chance_and_its_parts_on_later_days():
     recorded = benchmark.read(DATA, until=date(2025, 9, 30))
 
     found = benchmark.measure(recorded, date(2025, 9, 1), date(2025, 9, 30))

@@ -1,4 +1,4 @@
-"""Assemble: every reader of a batch has one digest, with what fits and nothing they had."""
+"""Every reader of a batch gets one digest of new papers that fit."""
 
 from datetime import timedelta
 
@@ -56,7 +56,7 @@ def chosen(edition, reader):
 
 
 @pytest.mark.both
-def test_each_reader_gets_a_digest_of_their_own(edition, ada):
+def test_each_reader_gets_their_own_digest(edition, ada):
     bea = make.subscriber("bea@example.org")
     keyword = follow(ada, "keyword", "storks")
     follow(bea, "keyword", "welds")
@@ -84,18 +84,14 @@ def test_assembling_again_changes_nothing(edition, ada):
     assert [(digest.pk, digest.key, digest.picks) for digest in again] == before
 
 
-def test_a_reader_who_has_the_edition_in_another_batch_gets_no_second_digest(
-    edition, ada
-):
+def test_reader_with_a_digest_in_another_batch_gets_no_second(edition, ada):
     choose.assemble(make.batch(edition, [ada], kind="welcome"), NOW)
 
     assert choose.assemble(make.batch(edition, [ada]), NOW) == []
     assert Digest.objects.count() == 1
 
 
-def test_who_may_not_be_mailed_gets_a_skipped_digest_that_says_why(
-    edition, ada, bob, cleo
-):
+def test_unmailable_reader_gets_a_skipped_digest_with_reason(edition, ada, bob, cleo):
     paused = make.subscriber(paused_until=NOW + make.hours(1))
     bounced = make.subscriber()
     Suppression.add(bounced.email, Suppression.Reason.BOUNCE)
@@ -116,7 +112,7 @@ def test_who_may_not_be_mailed_gets_a_skipped_digest_that_says_why(
     assert not any(digest.picks for digest in skipped)
 
 
-def test_a_reader_with_nothing_left_is_skipped(edition, ada):
+def test_reader_without_new_papers_is_skipped(edition, ada):
     edition.candidates.update(is_hidden=True)
 
     (digest,) = choose.assemble(make.batch(edition, [ada]), NOW)
@@ -124,7 +120,7 @@ def test_a_reader_with_nothing_left_is_skipped(edition, ada):
     assert (digest.outcome, digest.reason) == ("skipped", "nothing")
 
 
-def test_an_erased_reader_of_the_batch_is_left_out(edition, ada):
+def test_erased_reader_gets_no_digest(edition, ada):
     batch = make.batch(edition, [ada])
     ada.delete()
 
@@ -132,7 +128,7 @@ def test_an_erased_reader_of_the_batch_is_left_out(edition, ada):
 
 
 @pytest.mark.both
-def test_no_paper_comes_twice_on_another_day(edition, ada):
+def test_sent_paper_is_not_picked_on_a_later_day(edition, ada):
     follow(ada, "keyword", "storks")
     choose.assemble(make.batch(edition, [ada]), NOW)
     make.paper(announced_on=DAY + timedelta(days=1))
@@ -146,7 +142,7 @@ def test_no_paper_comes_twice_on_another_day(edition, ada):
     assert len(digest.picks) == 16 - 10
 
 
-def test_what_was_mailed_late_still_counts_thirteen_days_later(ada):
+def test_late_digest_counts_as_sent_for_thirteen_days(ada):
     paper = make.paper(STORKS)
     first = make.frozen(rank_edition(DAY, NOW))
     choose.assemble(make.batch(first, [ada]), NOW)
@@ -159,7 +155,7 @@ def test_what_was_mailed_late_still_counts_thirteen_days_later(ada):
     assert STORKS not in titles(later, picks)
 
 
-def test_a_skipped_digest_was_not_sent(edition, ada):
+def test_skipped_digest_does_not_count_as_sent(edition, ada):
     stork = edition.candidates.get(paper__title=STORKS)
     batch = make.batch(edition, [ada])
     make.digest(batch, ada, [(stork.pk, 0)], outcome="skipped", reason="expired")
@@ -168,7 +164,7 @@ def test_a_skipped_digest_was_not_sent(edition, ada):
     assert titles(edition, chosen(edition, ada))[0] == STORKS
 
 
-def test_a_reader_without_interests_gets_the_trending_papers(edition, ada):
+def test_reader_without_interests_gets_trending_papers(edition, ada):
     picks = chosen(edition, ada)
 
     trending = edition.candidates.order_by("-trend", "paper_id")[:10]
@@ -178,7 +174,7 @@ def test_a_reader_without_interests_gets_the_trending_papers(edition, ada):
     assert {pick.interest for pick in picks} == {0}
 
 
-def test_a_reader_gets_as_many_papers_as_they_asked_for(edition, ada):
+def test_digest_has_the_readers_length(edition, ada):
     ada.length = 3
 
     assert len(chosen(edition, ada)) == 3
@@ -197,16 +193,14 @@ def balanced(edition, reader, fill_mode, length=6):
     ("fill_mode", "claimed", "trending"),
     [("followed_only", 2, 0), ("followed_first", 2, 4), ("half", 2, 4)],
 )
-def test_the_fill_mode_says_how_many_papers_come_for_their_trend(
-    edition, ada, fill_mode, claimed, trending
-):
+def test_fill_mode_bounds_trending_picks(edition, ada, fill_mode, claimed, trending):
     follow(ada, "keyword", "storks")
     follow(ada, "keyword", "welds")
 
     assert balanced(edition, ada, fill_mode) == (claimed, trending)
 
 
-def test_half_and_half_keeps_half_of_the_places_for_what_trends(ada):
+def test_fill_mode_half_reserves_half_for_trending(ada):
     for n, name in enumerate(FIELDS):
         make.paper(f"{name} seen from orbit", authors=[f"Author {n} Invented"])
         make.paper(f"{name} in the laboratory", authors=[f"Author {n} Other"])
@@ -221,7 +215,7 @@ def test_half_and_half_keeps_half_of_the_places_for_what_trends(ada):
 
 @pytest.mark.parametrize("fill_mode", ["followed_only", "half"])
 @pytest.mark.parametrize("stance", [None, "muted", "opened"])
-def test_who_follows_nothing_gets_what_trends_whatever_they_chose(
+def test_reader_who_follows_nothing_gets_trending_in_any_fill_mode(
     edition, ada, fill_mode, stance
 ):
     if stance == "muted":
@@ -234,7 +228,7 @@ def test_who_follows_nothing_gets_what_trends_whatever_they_chose(
     assert sum(balanced(edition, ada, fill_mode)) == 6
 
 
-def test_the_fill_mode_of_one_reader_is_not_another_s(edition, ada):
+def test_fill_mode_is_per_reader(edition, ada):
     bea = make.subscriber(fill_mode="followed_only")
     for reader in (ada, bea):
         follow(reader, "keyword", "storks")
@@ -244,7 +238,7 @@ def test_the_fill_mode_of_one_reader_is_not_another_s(edition, ada):
     assert [len(found[reader.pk]) for reader in (ada, bea)] == [10, 1]
 
 
-def test_a_pin_comes_also_to_who_wants_only_their_own(edition, ada):
+def test_pin_reaches_followed_only_readers(edition, ada):
     Candidate.objects.filter(paper__title=WELDS).update(pin=1)
     follow(ada, "keyword", "storks")
     ada.fill_mode = "followed_only"
@@ -257,9 +251,7 @@ def test_a_pin_comes_also_to_who_wants_only_their_own(edition, ada):
     ("note", "outcome", "reason"),
     [(False, "skipped", "nothing"), (True, "pending", "")],
 )
-def test_a_day_without_a_match_is_silence_or_a_note(
-    edition, ada, note, outcome, reason
-):
+def test_day_without_match_is_skipped_or_a_note(edition, ada, note, outcome, reason):
     follow(ada, "keyword", "nothing that any paper says")
     ada.fill_mode, ada.note_when_empty = "followed_only", note
     ada.save()
@@ -270,7 +262,7 @@ def test_a_day_without_a_match_is_silence_or_a_note(
     assert (digest.outcome, digest.reason) == (outcome, reason)
 
 
-def test_a_note_is_for_who_is_mailed(edition, ada):
+def test_note_is_only_for_mailable_readers(edition, ada):
     follow(ada, "keyword", "nothing that any paper says")
     ada.fill_mode, ada.note_when_empty, ada.paused_until = "followed_only", True, LATER
     ada.save()
@@ -280,7 +272,7 @@ def test_a_note_is_for_who_is_mailed(edition, ada):
     assert (digest.outcome, digest.reason) == ("skipped", "left")
 
 
-def test_a_recalled_paper_is_left_out_though_the_edition_is_frozen(edition, ada):
+def test_recalled_paper_is_excluded_from_a_frozen_edition(edition, ada):
     follow(ada, "keyword", "storks")
     stork = edition.candidates.get(paper__title=STORKS)
     Recall.objects.create(paper=stork.paper, reason="withdrawn by its authors")
@@ -299,14 +291,14 @@ def test_a_pin_leads_and_a_mute_beats_it(edition, ada):
     assert titles(edition, found[bea.pk])[0] == WELDS
 
 
-def test_a_paper_that_a_reader_named_is_not_news_to_them(edition, ada):
+def test_own_example_paper_is_excluded(edition, ada):
     stork = edition.candidates.get(paper__title=STORKS).paper
     follow(ada, "paper", stork.identifier)
 
     assert STORKS not in titles(edition, chosen(edition, ada))
 
 
-def test_less_like_this_takes_the_paper_away(edition, ada):
+def test_less_like_this_excludes_the_paper(edition, ada):
     stork = edition.candidates.get(paper__title=STORKS).paper
     follow(ada, "keyword", "wetland")
     follow(ada, "paper", stork.identifier, weight=-1)
@@ -314,7 +306,7 @@ def test_less_like_this_takes_the_paper_away(edition, ada):
     assert STORKS not in titles(edition, chosen(edition, ada))
 
 
-def test_a_topic_is_followed_with_all_its_words(edition, ada):
+def test_topic_matches_by_all_its_words(edition, ada):
     make.topic("Compression", keywords=["quantization"], description="")
     topic = follow(ada, "topic", "compression")
 
@@ -336,7 +328,7 @@ def test_a_change_of_a_topic_counts_at_once(edition, ada):
     assert pick.interest == followed.pk
 
 
-def test_what_an_editor_does_counts_at_once(db, ada):
+def test_curation_counts_at_once(db, ada):
     for title in (STORKS, WELDS):
         make.paper(title)
     open_edition = rank_edition(DAY, NOW)
@@ -349,7 +341,7 @@ def test_what_an_editor_does_counts_at_once(db, ada):
     )
 
 
-def test_a_preview_of_wishes_stores_nothing(edition):
+def test_preview_of_unsaved_interests_stores_nothing(edition):
     search = Interest(kind="search", value="quantization of language models")
 
     (first, why, _), *rest = choose.preview(edition, [search])
@@ -361,14 +353,14 @@ def test_a_preview_of_wishes_stores_nothing(edition):
     assert not Digest.objects.exists()
 
 
-def test_a_preview_without_wishes_shows_what_trends(edition):
+def test_preview_without_interests_is_trending(edition):
     found = choose.preview(edition, [], length=4)
 
     assert len(found) == 4
     assert all(why is None for _, why, _ in found)
 
 
-def test_a_preview_leaves_out_what_is_muted(edition):
+def test_preview_excludes_muted_papers(edition):
     muted = Interest(kind="keyword", value="storks")
 
     found = choose.preview(edition, [], length=15, muted=[muted])
@@ -376,7 +368,7 @@ def test_a_preview_leaves_out_what_is_muted(edition):
     assert len(found) == 14
 
 
-def test_a_preview_for_a_reader_is_what_the_mail_would_hold(edition, ada):
+def test_reader_preview_equals_the_digest(edition, ada):
     follow(ada, "keyword", "storks")
     expected = choose.preview_for(edition, ada, NOW)
 
@@ -403,14 +395,14 @@ def test_the_queries_do_not_grow_with_the_readers(
     assert len(made) == 31
 
 
-def test_an_edition_without_papers_gives_nobody_anything(ada):
+def test_empty_edition_gives_no_picks(ada):
     empty = Edition.objects.create(day=DAY)
 
     assert choose.choose(empty, [ada], NOW) == {ada.pk: []}
     assert choose.preview(empty, []) == []
 
 
-def test_who_reads_once_a_week_gets_the_best_of_the_week(ada):
+def test_weekly_reader_gets_the_best_of_the_week(ada):
     monday = make.paper("Much discussed", announced_on=DAY - timedelta(days=5))
     today = make.paper("Of this morning")
     for paper, votes in ((monday, 30), (today, 5)):
@@ -424,7 +416,7 @@ def test_who_reads_once_a_week_gets_the_best_of_the_week(ada):
     assert titles(edition, picks[weekly.pk]) == [monday.title, today.title]
 
 
-def test_a_batch_with_both_kinds_of_readers_costs_one_look_more(edition, ada):
+def test_mixed_batch_costs_one_more_index(edition, ada):
     """Not one look a reader: the edition is read once as it is, once as the week."""
     weekly = [make.subscriber(frequency="weekly", weekday=0) for _ in range(3)]
     daily = [ada, make.subscriber()]

@@ -1,4 +1,4 @@
-"""Taste: interests that example papers mix are told apart, and one is not split."""
+"""Example papers are grouped by interest, and one interest is not split."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""CoReadership: what the same readers follow is found, and nothing that few of them share."""
+"""Co-readership relates papers that enough readers share, and reveals no small group."""
 
 from collections import Counter
 
@@ -35,13 +35,13 @@ BIOLOGISTS, SMITHS = range(8), range(100, 108)
 WORLD = together(BIOLOGISTS, STORKS, NESTS) + together(SMITHS, WELDS, SEAMS)
 
 
-def test_what_the_same_readers_follow_is_found_and_nothing_else():
+def test_neighbours_are_papers_of_the_same_readers():
     assert set(told(WORLD, [STORKS])) == {NESTS}
     assert set(told(WORLD, [STORKS, SEAMS])) == {NESTS, WELDS}
 
 
 @pytest.mark.parametrize("fewest", [1, 2, 3, 5])
-def test_fewer_readers_than_the_fewest_tell_nothing(fewest):
+def test_pairs_below_the_minimum_do_not_count(fewest):
     enough = together(range(fewest), STORKS, NESTS)
 
     assert set(told(enough, [STORKS], fewest)) == {NESTS}
@@ -82,7 +82,7 @@ def test_papers_of_very_many_readers_are_as_near():
 
 
 @pytest.mark.parametrize("followed", [[], [404]])
-def test_papers_that_nobody_follows_have_no_company(followed):
+def test_unfollowed_papers_have_no_neighbours(followed):
     assert told(WORLD, followed) == {}
     assert told([], followed) == {}
 
@@ -108,7 +108,7 @@ small = st.integers(0, 6)
 @given(
     st.lists(st.tuples(small, small), max_size=60), st.sets(small), st.integers(1, 4)
 )
-def test_it_is_what_plain_loops_find(follows, followed, shared_from):
+def test_neighbours_equal_plain_loops(follows, followed, shared_from):
     found = told(follows, followed, shared_from)
 
     assert found == pytest.approx(plainly(follows, followed, shared_from))
@@ -125,7 +125,7 @@ def test_the_order_of_follows_and_of_readers_changes_nothing(follows, chance):
 
 
 @given(st.sets(st.sampled_from(range(12)), max_size=MIN_SHARED_READERS - 1))
-def test_who_the_few_are_cannot_be_told(few):
+def test_results_do_not_reveal_small_groups(few):
     """One paper more that too few of its readers follow leaves all others as they were."""
     world = together(range(12), STORKS, NESTS)
 
@@ -141,7 +141,7 @@ def scores(known, followed, beside):
     return score_related(*rows, np.array(beside)).tolist()
 
 
-def test_meaning_and_company_add_up():
+def test_likeness_and_co_readership_add_up():
     found = scores([NORTH, HALFWAY_NORTH, EAST], [NORTH], [0.0, 0.3, 0.5])
 
     assert found == pytest.approx([1.0, 1.1, 0.5], abs=1e-6)

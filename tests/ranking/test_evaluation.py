@@ -1,4 +1,4 @@
-"""Evaluation: what is measured is what the measures say, and nothing leaks to the ranker."""
+"""Measures are right, and nothing that a ranker may not see reaches it."""
 
 import gzip
 import json
@@ -105,7 +105,7 @@ def test_a_ranking_holds_every_candidate_once_and_none_that_is_followed(readers)
     assert not {"storks-0", "quarks-3"} & set(ranking)
 
 
-def test_what_is_relevant_never_reaches_the_ranker(readers):
+def test_grades_do_not_reach_the_ranker(readers):
     before = evaluate(readers)[1]["production"].rankings
     reader = json.loads((readers / "readers.jsonl").read_text())
     write(readers / "readers.jsonl", [{**reader, "relevant": {"welds-1": 1}}])
@@ -137,7 +137,7 @@ def welds_first(ranking):
     return {name for name in ranking[:4] if name.startswith("welds")}
 
 
-def test_what_other_readers_follow_is_found_where_it_is_asked_for(crowd):
+def test_co_readership_is_used_only_on_request(crowd):
     alone = evaluate(crowd)[1]["production"].rankings["ada"]
     together = evaluate(crowd, min_shared=10)[1]["production"].rankings["ada"]
     too_few = evaluate(crowd, min_shared=12)[1]["production"].rankings["ada"]
@@ -147,7 +147,7 @@ def test_what_other_readers_follow_is_found_where_it_is_asked_for(crowd):
     assert sorted(together) == sorted(alone)
 
 
-def test_no_hidden_paper_of_anybody_reaches_what_others_follow(crowd):
+def test_hidden_papers_do_not_reach_co_readership(crowd):
     before = evaluate(crowd, min_shared=1)[1]["production"].rankings
     readers = list(read_rows(crowd / "readers.jsonl"))
     write(
@@ -237,7 +237,7 @@ def days(tmp_path):
     return tmp_path
 
 
-def test_a_morning_knows_only_the_votes_until_then(days):
+def test_trend_uses_only_votes_before_asof(days):
     _, found = evaluate(days)
 
     assert found["production"].rankings == {"2026-11-19": ["b", "c", "a"]}

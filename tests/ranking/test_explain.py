@@ -1,4 +1,4 @@
-"""Explain: the numbers behind a choice, and every reason why a paper does not come."""
+"""Explanations give the numbers of a choice, and every reason why a paper is not picked."""
 
 from datetime import timedelta
 
@@ -43,9 +43,7 @@ def follow(reader, kind, value, weight=1.0, source="chosen"):
     return interest
 
 
-def test_the_interest_that_brought_a_paper_is_named_with_its_numbers(
-    edition, storks, ada
-):
+def test_explanation_names_the_winning_interest_and_numbers(edition, storks, ada):
     word = follow(ada, "keyword", "storks")
 
     found = explain(edition, ada, storks[0], NOW)
@@ -73,9 +71,7 @@ def test_the_place_is_the_one_in_the_digest(edition, ada):
     assert sum(place is None for place in places.values()) == 10
 
 
-def test_papers_that_come_before_are_counted_among_those_that_may_come(
-    edition, storks, ada
-):
+def test_explanation_counts_open_papers_with_better_scores(edition, storks, ada):
     follow(ada, "keyword", "storks")
     follow(ada, "keyword", "subject9", -1.0)
     last = edition.candidates.order_by("trend", "-paper_id").first()
@@ -86,7 +82,7 @@ def test_papers_that_come_before_are_counted_among_those_that_may_come(
     assert found.place is None
 
 
-def test_a_mute_that_reaches_is_told_from_one_that_pushes(edition, storks, ada):
+def test_explanation_distinguishes_mute_from_penalty(edition, storks, ada):
     ada_mutes = follow(ada, "keyword", "wetlands", -1.0)
     follow(ada, "category", "cs", -0.5)
 
@@ -99,7 +95,7 @@ def test_a_mute_that_reaches_is_told_from_one_that_pushes(edition, storks, ada):
     assert found.place is None
 
 
-def test_what_was_sent_and_what_was_said_are_told_apart(edition, storks, ada):
+def test_explanation_distinguishes_sent_from_own_follow(edition, storks, ada):
     bea = make.subscriber()
     follow(bea, "paper", storks[0].paper.identifier, -1.0, "feedback")
     make.digest(make.batch(edition, [ada]), ada, [(storks[0].pk, 0)])
@@ -127,7 +123,7 @@ def test_recalled_is_not_hidden_by_an_editor(edition, storks, ada):
     assert (recalled.place, hidden.place) == (None, None)
 
 
-def test_a_near_duplicate_says_of_which_pick(papers, ada):
+def test_explanation_names_the_duplicate_pick(papers, ada):
     text = "Herons fish in shallow water at dusk while egrets stand and wait for frogs"
     for number in range(2):
         make.paper(f"Herons {number}", abstract=text, authors=[f"H {number}"])
@@ -143,7 +139,7 @@ def test_a_near_duplicate_says_of_which_pick(papers, ada):
     assert not other.author_group_is_full
 
 
-def test_a_fourth_paper_of_one_group_says_so(papers, ada):
+def test_explanation_reports_a_full_author_group(papers, ada):
     for number in range(5):
         words = " ".join(f"own{number}{letter}" for letter in "abcdefgh")
         make.paper(f"Herons {number}", abstract=words, authors=[f"H{number}", "Prof"])
@@ -157,7 +153,7 @@ def test_a_fourth_paper_of_one_group_says_so(papers, ada):
     assert all(one.place is None for one in found if one.author_group_is_full)
 
 
-def test_papers_that_were_opened_are_told_from_chosen_ones(edition, storks, ada):
+def test_explanation_distinguishes_opened_from_chosen(edition, storks, ada):
     chosen = follow(ada, "keyword", "storks")
     for number in range(3):
         old = make.paper(
@@ -186,5 +182,5 @@ def test_papers_that_were_opened_are_told_from_chosen_ones(edition, storks, ada)
         ({}, "after the last ranking"),
     ],
 )
-def test_a_paper_that_the_edition_does_not_hold_says_why(edition, fields, words):
+def test_absence_explains_missing_papers(edition, fields, words):
     assert words in absence(edition, make.paper(**fields))

@@ -1,4 +1,4 @@
-"""Freeze: once, at its hour, and safely by two processes at once."""
+"""Editions freeze once, when due, and safely with two processes."""
 
 import threading
 from datetime import UTC, datetime, timedelta
@@ -87,7 +87,7 @@ def test_an_edition_of_tomorrow_waits():
 
 
 @pytest.mark.django_db
-def test_what_an_outage_left_open_is_frozen_too_late_to_be_mailed():
+def test_overdue_edition_is_frozen_as_expired():
     monday, today = DAY - timedelta(days=4), DAY
     make.edition(day=monday)
     make.edition(day=today)
@@ -120,7 +120,7 @@ def test_two_processes_freeze_an_edition_once():
 
 
 @pytest.mark.django_db
-def test_whoever_changes_the_state_has_frozen_it(monkeypatch):
+def test_freeze_returns_false_when_another_process_was_first(monkeypatch):
     edition = make.edition()
 
     def overtaken(day, now):

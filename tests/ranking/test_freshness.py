@@ -1,4 +1,4 @@
-"""Freshness: a daily reader's papers are new, unless an older one is clearly nearer."""
+"""New papers come first unless an older one is clearly nearer."""
 
 import numpy as np
 import pytest

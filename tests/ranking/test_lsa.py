@@ -1,4 +1,4 @@
-"""Vectors: from one text on, the same on every run, and kept without code."""
+"""LSA models are deterministic, work from one text on, and are stored without code."""
 
 import io
 from itertools import combinations
@@ -56,7 +56,7 @@ def test_a_model_works_from_one_document_up(size):
     assert np.allclose((rows * rows).sum(axis=1), 1, atol=1e-5)
 
 
-def test_texts_without_words_make_a_model_that_knows_nothing():
+def test_texts_without_words_give_a_model_without_terms():
     model = lsa.fit_lsa(["", "the of and"])
 
     assert not model.embed(["birds", ""]).any()
@@ -78,7 +78,7 @@ def test_the_same_texts_give_the_same_model():
     assert lsa.fit_lsa(TEXTS).version != lsa.fit_lsa(TEXTS[1:]).version
 
 
-def test_a_kept_model_is_the_model():
+def test_stored_model_round_trips():
     model = lsa.fit_lsa(TEXTS)
 
     again = lsa.from_bytes(model.to_bytes())
@@ -87,7 +87,7 @@ def test_a_kept_model_is_the_model():
     assert np.array_equal(again.embed(TEXTS), model.embed(TEXTS))
 
 
-def test_a_kept_model_cannot_bring_code():
+def test_stored_model_cannot_run_code():
     file = io.BytesIO()
     np.savez(file, terms=np.array([object()], dtype=object))
 

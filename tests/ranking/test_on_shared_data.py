@@ -1,4 +1,4 @@
-"""On recorded readers and days: what ranks must not be worse than the simple baselines."""
+"""Production is not worse than simple baselines on recorded readers and days."""
 
 import gzip
 import json

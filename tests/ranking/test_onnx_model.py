@@ -269,7 +269,7 @@ def test_the_graph_runs_on_one_thread(folder):
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
 
 
-def test_nobody_is_told_which_model_is_loaded(folder, tmp_path):
+def test_model_is_not_reported_to_the_vendor(folder, tmp_path):
     home = tmp_path / "home"
     home.mkdir()
     # In either of these ONNX Runtime is silent by itself.
@@ -325,7 +325,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_another_content_has_another_mark(folder, change):
+def test_changed_content_changes_the_version(folder, change):
     before = onnx_model.load_folder(folder).version
 
     CHANGES[change](folder)
@@ -333,7 +333,7 @@ def test_another_content_has_another_mark(folder, change):
     assert onnx_model.load_folder(folder).version != before
 
 
-def test_what_does_not_touch_the_rows_leaves_the_mark(folder, tmp_path):
+def test_irrelevant_files_do_not_change_the_version(folder, tmp_path):
     before = onnx_model.load_folder(folder).version
     (folder / "README.md").write_text("Another card.")
     copy = shutil.copytree(folder, tmp_path / "copy")
@@ -460,7 +460,7 @@ LOADABLE = {
 
 
 @pytest.mark.parametrize("wrong", READABLE)
-def test_what_a_folder_lacks_is_said_without_loading_it(folder, wrong):
+def test_incomplete_folder_is_reported_without_loading_it(folder, wrong):
     spoil, what, hint = READABLE[wrong]
     spoil(folder)
 

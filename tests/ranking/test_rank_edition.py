@@ -1,4 +1,4 @@
-"""Rescore: which papers an edition holds, in which order, and what survives it."""
+"""Ranking decides which papers an edition holds, in which order, and keeps curation."""
 
 from datetime import timedelta
 
@@ -101,7 +101,7 @@ def test_maximum_keeps_the_most_trending_candidates_of_any_age(monkeypatch):
 
 
 @pytest.mark.both
-def test_what_editors_did_survives_a_rescore():
+def test_curation_survives_a_new_ranking():
     paper = make.paper("A pinned paper")
     edition = rank_edition.rank_edition(DAY, NOW)
     edition.candidates.update(pin=2, boost=1, is_hidden=True, note="Look at figure 3.")
@@ -118,7 +118,7 @@ def test_what_editors_did_survives_a_rescore():
     assert candidate.breakdown["upvotes"] > 0
 
 
-def test_what_no_longer_belongs_goes_unless_an_editor_touched_it():
+def test_stale_candidates_are_deleted_unless_curated():
     make.paper()
     dropped, noted = make.paper(), make.paper()
     edition = rank_edition.rank_edition(DAY, NOW)
@@ -253,7 +253,7 @@ def expected(edition, paper):
 
 
 @pytest.mark.both
-def test_papers_without_votes_are_ordered_by_what_may_be_expected_of_them(settled):
+def test_papers_without_votes_are_ordered_by_the_prior(settled):
     dull = make.paper("Quarks in another lattice", authors=["Al"])
     promising = make.paper("Storks of the wetland", authors=["Bo"])
     voted = make.paper("Quarks again, in a lattice", authors=["Al"])
@@ -268,7 +268,7 @@ def test_papers_without_votes_are_ordered_by_what_may_be_expected_of_them(settle
     assert expected(edition, voted) == 0
 
 
-def test_nothing_is_expected_where_few_papers_have_votes(settled, monkeypatch):
+def test_no_prior_where_few_papers_have_votes(settled, monkeypatch):
     monkeypatch.setattr(attention_prior, "MIN_VOTED_PAPERS", 21)
     paper = make.paper("Storks of the wetland", authors=["Bo"])
 
@@ -277,7 +277,7 @@ def test_nothing_is_expected_where_few_papers_have_votes(settled, monkeypatch):
     assert expected(edition, paper) == 0
 
 
-def test_papers_of_the_last_week_and_of_days_nobody_asked_about_teach_nothing(settled):
+def test_prior_ignores_the_last_week_and_days_without_votes(settled):
     for days, votes in ((7, 50), (8, 3), (9, 0)):
         paper = make.paper(announced_on=DAY - timedelta(days=days), votes=votes)
     make.paper(announced_on=paper.announced_on, announce_type="replace", votes=8)

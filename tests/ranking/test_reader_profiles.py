@@ -1,4 +1,4 @@
-"""Stances: example papers in groups, what was opened, and hints that fade."""
+"""Reader profiles group example papers and opened papers, and decay feedback."""
 
 from datetime import timedelta
 
@@ -100,7 +100,7 @@ def test_the_reason_is_the_same_whoever_else_is_in_the_batch(world, ada):
     assert together[ada.pk] == alone[ada.pk]
 
 
-def test_a_hint_fades_and_what_was_chosen_does_not(world, ada):
+def test_feedback_decays_and_chosen_follows_do_not(world, ada):
     _, old = world
     hint, chosen, mute = old["storks"][:3]
     hinted = like(ada, hint, 0.5, "feedback", NOW - timedelta(60)).pk
@@ -118,7 +118,7 @@ def opened(reader, papers, at=NOW):
     return Key(tuple(like(reader, paper, 0.25, "opened", at).pk for paper in papers))
 
 
-def test_papers_opened_are_a_kind_of_their_own_beside_what_was_chosen(world, ada):
+def test_opened_papers_form_their_own_group(world, ada):
     _, old = world
     chosen = like(ada, old["storks"][0]).pk
     seen = opened(ada, old["storks"][1:])
@@ -129,7 +129,7 @@ def test_papers_opened_are_a_kind_of_their_own_beside_what_was_chosen(world, ada
     assert found.opened[ada.pk] == set(seen.interests)
 
 
-def test_two_papers_opened_or_three_of_different_kinds_are_no_taste(world, ada):
+def test_two_or_dissimilar_opened_papers_form_no_group(world, ada):
     _, old = world
     opened(ada, [*old["storks"][:2], *old["quarks"][:1]])
 
@@ -138,7 +138,7 @@ def test_two_papers_opened_or_three_of_different_kinds_are_no_taste(world, ada):
     assert found.keys == []
 
 
-def test_what_was_opened_halves_in_a_month_and_ends_after_two(world, ada):
+def test_opened_weight_halves_in_a_month_and_ends_after_two(world, ada):
     _, old = world
     seen = opened(ada, old["storks"], NOW - timedelta(days=30))
 
@@ -218,7 +218,7 @@ def test_what_was_opened_leaves_the_topics_of_a_reader_their_places(world, ada):
 
 @needs_data
 @pytest.mark.slow
-def test_what_was_opened_tells_interests_from_stray_clicks():
+def test_opened_groups_resist_stray_clicks():
     folder = DATA / "evaluation" / "interests_multi"
     papers = benchmark.read(folder)
 
@@ -233,7 +233,7 @@ def test_what_was_opened_tells_interests_from_stray_clicks():
     assert gain > 0.5 > 1.5 * max(gained for _, gained in others)
 
 
-def test_of_a_group_the_paper_nearest_to_the_pick_is_the_reason():
+def test_nearest_paper_of_a_group_is_the_reason():
     vectors = {1: np.array([1.0, 0.0]), 2: np.array([0.0, 1.0])}
 
     found = reader_profiles.ReaderProfiles({}, {}, vectors)

@@ -1,4 +1,4 @@
-"""Search: by meaning, over all days."""
+"""Search finds papers by meaning over all days."""
 
 from datetime import timedelta
 
@@ -63,7 +63,7 @@ def test_an_identifier_finds_its_paper_only(db, query):
     assert search.search(query.format(paper.identifier)) == [(paper, 1.0)]
 
 
-def test_equal_papers_go_by_their_ids(db):
+def test_equal_papers_are_ordered_by_id(db):
     twins = [make.paper("Storks", abstract="Storks in autumn.") for _ in range(3)]
     make.paper("Welds", abstract="Steel cracks.")
     embeddings.refresh()
@@ -73,20 +73,20 @@ def test_equal_papers_go_by_their_ids(db):
     assert [paper for paper, _ in found] == twins[:2]
 
 
-def test_while_all_papers_await_another_vector_nothing_is_found(papers):
+def test_search_is_empty_while_vectors_are_stale(papers):
     Paper.objects.update(vector_version="of another model")
 
     assert search.search("storks in autumn") == []
     assert search.related([papers[0]], NOW) == []
 
 
-def test_a_word_that_the_model_never_met_is_found_in_titles(papers):
+def test_unknown_word_is_searched_in_titles(papers):
     named = make.paper("Zymurgy-Net: a beginning")
 
     assert search.search("zymurgy") == [(named, 0.0)]
 
 
-def test_what_is_in_no_title_either_is_not_found(papers):
+def test_unknown_word_in_no_title_finds_nothing(papers):
     assert search.search("kombucha") == []
 
 
@@ -141,7 +141,7 @@ def test_a_search_takes_four_queries(papers, django_assert_max_num_queries):
         search.search("welds")
 
 
-def test_papers_of_the_same_readers_are_related_whatever_they_are_about(papers):
+def test_shared_readers_relate_papers_of_any_subject(papers):
     storks, counted, welds, choirs = papers
     readers_of(storks, welds, count=12)
     readers_of(choirs, count=12)
@@ -175,7 +175,7 @@ def learns_no_more(reader, paper):
         lambda reader, paper: follows.unfollow_paper(reader, paper.identifier),
     ],
 )
-def test_who_is_no_reader_of_both_papers_does_not_count(papers, lost):
+def test_only_active_followers_of_both_papers_count(papers, lost):
     storks, _, welds, _ = papers
     *_, last = readers_of(storks, welds)
     before = search._co_readership_scores([storks.identifier], NOW)
@@ -186,13 +186,13 @@ def test_who_is_no_reader_of_both_papers_does_not_count(papers, lost):
     assert (set(before), set(after)) == ({welds.pk}, set())
 
 
-def test_who_has_not_confirmed_does_not_count(papers):
+def test_unconfirmed_readers_do_not_count(papers):
     readers_of(papers[0], papers[2], state="pending", count=12)
 
     assert search._co_readership_scores([papers[0].identifier], NOW) == {}
 
 
-def test_what_readers_follow_is_read_once_an_hour(papers, django_assert_num_queries):
+def test_follows_are_read_once_an_hour(papers, django_assert_num_queries):
     readers_of(papers[0], papers[2])
     search._co_readership_scores([papers[0].identifier], NOW)
     readers_of(papers[0], papers[3])
@@ -217,7 +217,7 @@ def test_only_the_newest_follows_are_read(papers, monkeypatch):
     }
 
 
-def test_what_a_reader_does_not_want_named_is_not_related(papers):
+def test_excluded_papers_are_not_related(papers):
     storks, counted, welds, _ = papers
     readers_of(storks, welds, count=12)
 

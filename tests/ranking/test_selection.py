@@ -1,4 +1,4 @@
-"""Selection: the fast path is the plain one, and the precedence holds."""
+"""Selection equals its oracle, and precedence holds."""
 
 from dataclasses import replace
 
@@ -177,7 +177,7 @@ def plain(slate, matches, block):
 
 
 @given(worlds())
-def test_the_fast_path_agrees_exactly_with_the_plain_one(world):
+def test_fast_path_equals_oracle(world):
     expected = plain(*world)
 
     found = select(*world)
@@ -212,7 +212,7 @@ def long_world(chance):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_long_edition_agrees_too(seed):
+def test_fast_path_equals_oracle_on_a_long_edition(seed):
     world = long_world(np.random.default_rng(seed))
 
     found = select(*world)
@@ -221,7 +221,7 @@ def test_a_long_edition_agrees_too(seed):
 
 
 @given(worlds())
-def test_nobody_depends_on_who_else_is_in_the_block(world):
+def test_picks_do_not_depend_on_other_readers_of_the_block(world):
     slate, matches, block = world
 
     together = select(*world)
@@ -245,7 +245,7 @@ def test_nobody_depends_on_who_else_is_in_the_block(world):
 
 
 @given(worlds())
-def test_nothing_is_picked_twice_or_was_sent_or_is_muted_or_hidden(world):
+def test_picks_are_unique_unsent_unmuted_and_shown(world):
     lengths = world[-1].lengths
 
     found = select(*world)
@@ -256,7 +256,7 @@ def test_nothing_is_picked_twice_or_was_sent_or_is_muted_or_hidden(world):
 
 
 @given(worlds())
-def test_a_digest_is_full_when_there_are_enough_papers(world):
+def test_digest_is_full_when_there_are_enough_papers(world):
     lengths = world[-1].lengths
 
     found = select(*world)
@@ -268,7 +268,7 @@ def test_a_digest_is_full_when_there_are_enough_papers(world):
 
 
 @given(worlds())
-def test_no_more_papers_come_for_their_trend_than_the_reader_allows(world):
+def test_trending_picks_stay_within_the_maximum(world):
     slate, *_ = world
 
     found = select(*world)
@@ -279,7 +279,7 @@ def test_no_more_papers_come_for_their_trend_than_the_reader_allows(world):
 
 
 @given(worlds().map(without_mutes).map(all_different).map(without_pins))
-def test_the_reader_says_how_many_papers_come_for_their_trend(world):
+def test_trending_bounds_are_met(world):
     lengths = world[-1].lengths
 
     found = select(*world)
@@ -315,7 +315,7 @@ def contests(draw):
 
 
 @given(contests())
-def test_another_interest_never_removes_the_last_paper_of_one(world):
+def test_added_interest_keeps_a_paper_of_every_other(world):
     _, matches, block = world
     fewer = block.weights.copy()
     fewer[0, -1] = 0
@@ -331,7 +331,7 @@ def test_another_interest_never_removes_the_last_paper_of_one(world):
 
 
 @given(worlds())
-def test_a_pin_is_there_unless_it_was_sent_or_muted_or_hidden(world):
+def test_pin_is_picked_unless_sent_muted_or_hidden(world):
     slate, matches, block = world
     places = [12] * len(block.lengths)
 
@@ -344,7 +344,7 @@ def test_a_pin_is_there_unless_it_was_sent_or_muted_or_hidden(world):
         assert picked[: np.sum(there[first])] == [c for c in first if there[c]]
 
 
-def test_a_near_duplicate_comes_once():
+def test_near_duplicate_is_picked_once():
     world = slate(4, near_duplicate=[7, 7, 8, 9])
 
     found = pick(world, [0.9, 0.8, 0.5, 0], {0: 1}, length=3)
@@ -352,7 +352,7 @@ def test_a_near_duplicate_comes_once():
     assert papers(found) == [0, 2, 3]
 
 
-def test_one_group_of_authors_does_not_fill_the_mail():
+def test_author_group_does_not_fill_the_digest():
     world = slate(6, author_group=[1, 1, 1, 1, 1, 2])
 
     found = pick(world, [0.9] * 5 + [0.3], {0: 1}, length=4)
@@ -360,7 +360,7 @@ def test_one_group_of_authors_does_not_fill_the_mail():
     assert papers(found) == [0, 1, 2, 5]
 
 
-def test_places_go_by_weight():
+def test_places_follow_weights():
     row = np.eye(2).repeat(20, axis=1)
 
     found = pick(slate(40), [row[0], row[1] * 0.9], {0: 0.9, 1: 0.3})
@@ -368,7 +368,7 @@ def test_places_go_by_weight():
     assert sum(c >= 20 for c in papers(found)) == 2  # a quarter of ten, rounded down
 
 
-def test_beyond_their_places_the_better_interest_fills_the_rest():
+def test_better_interest_fills_the_rest():
     row = np.eye(2).repeat(10, axis=1)
 
     found = pick(slate(20), [row[0] * 0.5, row[1] * 0.9], {0: 1, 1: 1}, length=8)
@@ -386,43 +386,43 @@ def test_no_place_is_lost_to_rounding():
     )  # 0.6 / 1.5 * 5 is 1.9999999999999998
 
 
-def test_what_fills_the_mail_is_nearer_to_the_reader():
+def test_trending_fill_prefers_nearer_papers():
     found = pick(slate(2, trend=[0.52, 0.5]), [0, 0.15], {0: 1})
 
     assert pairs(found) == [(1, TRENDING), (0, TRENDING)]
 
 
-def test_a_reader_without_interests_gets_the_trending_papers():
+def test_reader_without_interests_gets_trending_papers():
     found = pick(slate(5), [], {}, length=3)
 
     assert pairs(found) == [(0, TRENDING), (1, TRENDING), (2, TRENDING)]
 
 
-def test_relevant_papers_come_first_and_trending_ones_fill_the_rest():
+def test_matches_precede_trending_papers():
     found = pick(slate(5), [0, 0, 0, 0.4, 0.9], {0: 1}, length=4)
 
     assert pairs(found) == [(4, 0), (3, 0), (0, TRENDING), (1, TRENDING)]
 
 
-def test_among_equally_relevant_papers_the_trending_one_leads():
+def test_trend_orders_equally_relevant_papers():
     found = pick(slate(3, trend=[0.2, 0.9, 0.5]), [0.6, 0.6, 0.6], {0: 1})
 
     assert papers(found) == [1, 2, 0]
 
 
-def test_much_attention_outweighs_a_little_relevance():
+def test_trend_bonus_outweighs_little_relevance():
     found = pick(slate(2, trend=[0.1, 1.0]), [0.65, 0.6], {0: 1})
 
     assert papers(found) == [1, 0]
 
 
-def test_equal_papers_go_by_their_ids():
+def test_equal_papers_are_ordered_by_id():
     found = pick(slate(3, ids=[30, 10, 20], trend=[0.5, 0.5, 0.5]), [], {})
 
     assert papers(found) == [1, 2, 0]
 
 
-def test_of_equal_scores_the_more_trending_paper_leads():
+def test_trend_breaks_ties_of_scores():
     world = slate(2, trend=[0.25, 0.3])
 
     found = pick(world, [0.1, 0], {0: 1})  # half of its relevance makes up for .05
@@ -436,19 +436,19 @@ def test_differences_below_a_step_are_ties():
     assert papers(found) == [1, 0]
 
 
-def test_the_winning_interest_is_the_reason():
+def test_winning_interest_is_the_reason():
     found = pick(slate(2), [[0.9, 0.3], [0.5, 0.8]], {0: 1, 1: 1})
 
     assert set(pairs(found)) == {(0, 0), (1, 1)}
 
 
-def test_of_equal_interests_the_older_one_is_the_reason():
+def test_older_of_equal_interests_is_the_reason():
     found = pick(slate(1), [[0.7], [0.7]], {0: 1, 1: 1})
 
     assert pairs(found) == [(0, 0)]
 
 
-def test_a_rare_interest_is_represented_beside_a_broad_one():
+def test_rare_interest_has_a_place_beside_a_broad_one():
     broad = [1.0] * 30 + [0.0, 0.0]
     rare = [0.0] * 30 + [0.4, 0.4]
 
@@ -458,7 +458,7 @@ def test_a_rare_interest_is_represented_beside_a_broad_one():
     assert len(found) == 10
 
 
-def test_the_interest_of_the_best_paper_that_may_come_is_served_first():
+def test_interest_of_the_best_open_paper_is_served_first():
     known, fresh = [0.9, 0.4, 0.0], [0.0, 0.0, 0.5]
 
     found = pick(slate(3), [known, fresh], {0: 1, 1: 1}, sent=[0], length=1)
@@ -466,7 +466,7 @@ def test_the_interest_of_the_best_paper_that_may_come_is_served_first():
     assert pairs(found) == [(2, 1)]
 
 
-def test_a_match_by_chance_takes_no_place_from_a_good_one():
+def test_weak_relevance_takes_no_place_from_a_match():
     good, chance = [1.0] * 12 + [0.0], [0.0] * 12 + [0.15]
 
     found = pick(slate(13), [good, chance], {0: 1, 1: 1}, length=10)
@@ -474,7 +474,7 @@ def test_a_match_by_chance_takes_no_place_from_a_good_one():
     assert 12 not in papers(found)
 
 
-def test_pins_lead_in_their_order():
+def test_pins_lead_in_order():
     found = pick(slate(5, pin=[0, 0, 2, 0, 1]), [0, 0.9, 0, 0, 0], {0: 1}, length=4)
 
     assert papers(found) == [4, 2, 1, 0]
@@ -486,19 +486,19 @@ def test_a_short_digest_holds_the_first_pins():
     assert papers(found) == [3, 1]
 
 
-def test_what_was_sent_is_not_sent_again_even_when_pinned():
+def test_sent_paper_is_not_picked_even_when_pinned():
     found = pick(slate(3, pin=[1, 0, 0]), [], {}, sent=[0])
 
     assert papers(found) == [1, 2]
 
 
-def test_a_mute_beats_a_pin():
+def test_mute_beats_pin():
     found = pick(slate(3, pin=[1, 0, 0]), [0.9, 0, 0], {0: -1})
 
     assert papers(found) == [1, 2]
 
 
-def test_hiding_beats_a_pin_and_a_boost():
+def test_hide_beats_pin_and_boost():
     found = pick(
         slate(3, pin=[1, 0, 0], boost=[0, 2, 0], hidden=[True, True, False]), [], {}
     )
@@ -506,7 +506,7 @@ def test_hiding_beats_a_pin_and_a_boost():
     assert papers(found) == [2]
 
 
-def test_a_boost_beats_the_score_among_papers_that_fit():
+def test_boost_beats_score_among_matches():
     found = pick(slate(4, boost=[0, 0, 1, 2]), [0.9, 0.8, 0.3, 0], {0: 1})
 
     assert papers(found) == [2, 0, 1, 3]
@@ -518,7 +518,7 @@ def test_a_negative_boost_moves_a_paper_down():
     assert papers(found) == [1, 2, 0]
 
 
-def test_what_is_like_a_muted_paper_is_pushed_down_but_kept():
+def test_paper_below_the_mute_threshold_is_penalised():
     liked, disliked = [0.8, 0.7], [0.5, 0.0]
 
     found = pick(slate(2), [liked, disliked], {0: 1, 1: -1})
@@ -526,7 +526,7 @@ def test_what_is_like_a_muted_paper_is_pushed_down_but_kept():
     assert papers(found) == [1, 0]
 
 
-def test_what_is_pushed_down_is_no_longer_the_first_of_its_interest():
+def test_penalised_paper_loses_its_interests_first_place():
     liked, disliked = [0.8, 0.8, 0.75], [0.5, 0.0, 0.0]
 
     found = pick(slate(3), [liked, disliked], {0: 1, 1: -1}, length=2)
@@ -534,13 +534,13 @@ def test_what_is_pushed_down_is_no_longer_the_first_of_its_interest():
     assert papers(found) == [1, 2]
 
 
-def test_a_trending_paper_like_a_muted_one_is_pushed_down_but_kept():
+def test_trending_paper_below_the_mute_threshold_is_penalised():
     found = pick(slate(2, trend=[0.6, 0.5]), [0.5, 0.0], {0: -1})
 
     assert pairs(found) == [(1, TRENDING), (0, TRENDING)]
 
 
-def test_what_is_hardly_like_a_muted_paper_is_not_pushed_down():
+def test_weak_relevance_to_a_mute_is_not_penalised():
     liked, disliked = [0.8, 0.75], [MATCH_THRESHOLD - 0.01, 0.0]
 
     found = pick(slate(2), [liked, disliked], {0: 1, 1: -1})
@@ -554,18 +554,18 @@ def test_a_weight_scales_its_interest():
     assert papers(found) == [1, 0]
 
 
-def test_a_mute_at_its_threshold_mutes_whatever_the_precision():
+def test_mute_threshold_is_inclusive_at_any_precision():
     # 0.9 is a little less in single than in double precision.
     found = pick(slate(2), [0.9, 0.0], {0: -1}, mute_from=0.9)
 
     assert papers(found) == [1]
 
 
-def test_an_edition_without_papers_gives_nobody_anything():
+def test_empty_edition_gives_no_picks():
     assert pick(slate(0), [], {}) == []
 
 
-def test_a_paper_that_hardly_matches_comes_for_its_trend_and_says_so():
+def test_paper_below_the_match_threshold_is_a_trending_pick():
     relevance = np.array([[MATCH_THRESHOLD - 0.01, MATCH_THRESHOLD]], np.float32)
     block = Block(csr_matrix([[1.0]]), [[]], [2])
 
@@ -577,13 +577,13 @@ def test_a_paper_that_hardly_matches_comes_for_its_trend_and_says_so():
 HALF, ONLY_MINE = (2, 4), (0, 0)
 
 
-def test_half_of_the_mail_is_trending_for_a_reader_who_asks_for_it():
+def test_half_of_the_digest_is_trending_in_fill_mode_half():
     found = pick(slate(8), [0] * 4 + [0.9] * 4, {0: 1}, length=4, trending=HALF)
 
     assert pairs(found) == [(4, 0), (5, 0), (0, TRENDING), (1, TRENDING)]
 
 
-def test_kept_places_go_to_the_trending_papers_nearest_to_the_reader():
+def test_reserved_trending_places_prefer_nearer_papers():
     world = slate(3, trend=[0.52, 0.5, 0.1])
 
     found = pick(world, [0, 0.15, 0.9], {0: 1}, length=2, trending=(1, 2))
@@ -591,19 +591,19 @@ def test_kept_places_go_to_the_trending_papers_nearest_to_the_reader():
     assert pairs(found) == [(2, 0), (1, TRENDING)]
 
 
-def test_a_paper_that_an_interest_claims_does_not_come_for_its_trend():
+def test_match_is_never_a_trending_pick():
     found = pick(slate(3), [0.9, 0.9, 0], {0: 1}, length=2, trending=(1, 2))
 
     assert pairs(found) == [(0, 0), (2, TRENDING)]
 
 
-def test_kept_places_that_no_trending_paper_takes_go_to_what_the_reader_follows():
+def test_unused_trending_places_go_to_matches():
     found = pick(slate(4), [0, 0.9, 0.8, 0.7], {0: 1}, length=4, trending=HALF)
 
     assert pairs(found) == [(1, 0), (2, 0), (3, 0), (0, TRENDING)]
 
 
-def test_a_reader_who_wants_only_their_own_gets_fewer_papers_or_none():
+def test_followed_only_digest_may_be_short_or_empty():
     found = pick(slate(3), [0.9, 0, 0.15], {0: 1}, trending=ONLY_MINE)
     nothing = pick(slate(3), [0, 0, 0.15], {0: 1}, trending=ONLY_MINE)
 
@@ -611,7 +611,7 @@ def test_a_reader_who_wants_only_their_own_gets_fewer_papers_or_none():
     assert nothing == []
 
 
-def test_a_pin_comes_also_to_a_reader_who_wants_only_their_own():
+def test_pin_is_in_a_followed_only_digest():
     found = pick(slate(2, pin=[0, 1]), [0, 0], {0: 1}, trending=ONLY_MINE)
 
     assert pairs(found) == [(1, TRENDING)]
@@ -625,7 +625,7 @@ def test_pins_take_places_from_both_halves():
     assert pairs(found) == [(0, -1), (1, -1), (5, 0), (6, 0), (2, -1), (3, -1)]
 
 
-def test_kept_places_are_divided_before_interests_share_the_rest():
+def test_trending_places_are_reserved_before_interests_share_the_rest():
     row = np.eye(2).repeat(20, axis=1)
 
     found = pick(slate(40), row, {0: 0.9, 1: 0.3}, length=10, trending=(6, 10))
@@ -633,7 +633,7 @@ def test_kept_places_are_divided_before_interests_share_the_rest():
     assert sum(c >= 20 for c in papers(found)) == 1  # a quarter of four
 
 
-def test_a_digest_that_may_be_short_holds_no_near_duplicates():
+def test_short_digest_holds_no_near_duplicates():
     world = slate(3, near_duplicate=[1, 1, 2])
 
     found = pick(world, [0.9, 0.8, 0], {0: 1}, trending=ONLY_MINE)
@@ -641,7 +641,7 @@ def test_a_digest_that_may_be_short_holds_no_near_duplicates():
     assert papers(found) == [0]
 
 
-def test_a_digest_that_may_be_short_holds_more_of_one_group_where_there_is_room():
+def test_short_digest_may_exceed_the_author_group_limit():
     world = slate(5, author_group=[1] * 5)
 
     found = pick(world, [0.9] * 4 + [0], {0: 1}, trending=ONLY_MINE)
@@ -649,7 +649,7 @@ def test_a_digest_that_may_be_short_holds_more_of_one_group_where_there_is_room(
     assert papers(found) == [0, 1, 2, 3]
 
 
-def test_a_digest_that_must_be_full_takes_near_duplicates_last():
+def test_full_digest_takes_near_duplicates_last():
     world = slate(4, near_duplicate=[1, 1, 2, 3])
 
     found = pick(world, [0.9, 0.8, 0, 0], {0: 1}, length=3)
