@@ -85,7 +85,7 @@ class Filters:
 
 
 def papers_of_period(period: Period, announce_type: str) -> QuerySet[Paper]:
-    """Return the papers announced in a period; replacements only where asked for."""
+    """Return the papers announced in a period; replacements only where requested."""
     if not announce_type:
         return Paper.objects.announced_between(period.first, period.last)
     return Paper.objects.filter(

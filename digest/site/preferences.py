@@ -181,7 +181,7 @@ def is_welcome_due(edition: Edition, subscriber: Subscriber, now: datetime) -> b
 
 
 def requested_interests(link: Link) -> list[tuple[Interest, str]]:
-    """Return interests, with names, that a second sign-up asked for and the reader does not follow."""
+    """Return interests, with names, that a second sign-up requested and the reader does not follow."""
     requested = follows.unsaved_interests(link.payload.get("requested_interests"))
     followed = set(
         link.subscriber.follows.values_list("interest__kind", "interest__value")
@@ -356,7 +356,7 @@ def remove_interest(subscriber: Subscriber, form: QueryDict, now: datetime) -> s
 
 
 def follow_requested(link: Link) -> str:
-    """Follow what a second sign-up asked for, read from the link's row and never from the form."""
+    """Follow the interests of a second sign-up, read from the link's row and never from the form."""
     if not requested_interests(link):
         return "invalid"
     follows.follow_requested(link.subscriber, link.payload["requested_interests"])
