@@ -47,7 +47,7 @@ test: .venv/.dev ## run the suite on PostgreSQL, then the portable tests on SQLi
 	echo "portable tests on SQLite:" && \
 	DATABASE_URL="sqlite:///$$folder/both.sqlite3" $(PYTEST) -m both
 
-explore: .venv/.dev ## the property tests on examples that no run has drawn; before every release. ARGS="--hypothesis-seed 1" repeats one
+explore: .venv/.dev ## run the property tests on new seeds, before every release; ARGS="--hypothesis-seed=1" repeats one
 	HYPOTHESIS_PROFILE=explore $(PYTEST) -m hypothesis $(ARGS)
 
 check: .venv/.dev ## format, lint, types, templates, migrations, deployment
