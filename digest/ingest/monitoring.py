@@ -210,7 +210,7 @@ def feed_had_todays_papers(day: date) -> bool:
 
 
 def unread_today(day: date) -> list[str]:
-    """List our categories of which no feed of this day was read with its papers."""
+    """List our categories without a feed that had the papers of this day."""
     lists = _sound_feed_runs(day).values_list("categories", flat=True)
     read = {name for names in lists for name in names}
     return [
@@ -223,7 +223,7 @@ def unread_today(day: date) -> list[str]:
 def added_categories(now: datetime) -> list[str]:
     """List categories whose feeds were first read later than others, and not backfilled.
 
-    Only the days of which papers can still be candidates matter.
+    Only days whose papers can still be candidates count.
     """
     first = now - timedelta(days=CANDIDATE_DAYS)
     runs = IngestRun.objects.done().started_between(first, now).order_by("started_at")

@@ -185,8 +185,8 @@ def _run_feed(
     parsed = ParsedDocument()
 
     def fetch() -> bytes:
-        known = _last_validators(run.origin)
-        document = arxiv_feed.fetch(client, categories, url, known)
+        validators = _last_validators(run.origin)
+        document = arxiv_feed.fetch(client, categories, url, validators)
         run.etag = document.validators.etag
         run.last_modified = document.validators.last_modified
         return document.body

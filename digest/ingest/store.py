@@ -363,10 +363,10 @@ def _lift_recalls(merged: Mapping[str, Listing]) -> int:
 
 def add_refused(run: IngestRun, refused: Iterable[RefusedRecord]) -> None:
     """Add refused records to the run, for the operator; identical ones once."""
+    stored = run.refused_records
     rows = [asdict(record) for record in refused]
-    known = run.refused_records
-    new = [row for row in rows if row not in known]
-    run.refused_records = [*known, *new][:MAX_REFUSED_RECORDS]
+    new = [row for row in rows if row not in stored]
+    run.refused_records = [*stored, *new][:MAX_REFUSED_RECORDS]
 
 
 def _add_counts(run: IngestRun, counts: Counts) -> None:

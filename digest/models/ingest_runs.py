@@ -94,7 +94,7 @@ class IngestRun(models.Model):
         max_length=16,
         choices=FeedState.choices,
         blank=True,
-        help_text="Whether the feed held the papers of its day.",
+        help_text="Whether the feed had the papers of its day.",
     )
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)

@@ -57,7 +57,7 @@ def test_each_day_is_read_in_its_first_hour_across_clock_changes(
     assert monitoring.missing_days(looks[-1]) == []
 
 
-# Until somebody set it right, our own clock was a year ahead.
+# The clock of the machine was a year ahead for a while.
 
 
 def ahead(**fields):

@@ -61,12 +61,12 @@ def wait_until_somebody_waits():
             if cursor.fetchone()[0]:
                 return
             time.sleep(0.01)
-    pytest.fail("nobody waits for the paper that is being written")
+    pytest.fail("no worker waits for the locked paper")
 
 
 def test_papers_inserted_meanwhile_are_updated():
     if connection.vendor == "sqlite":
-        pytest.skip("SQLite has one writer at a time: nobody comes in between")
+        pytest.skip("SQLite has one writer at a time")
     listings = arxiv_feed.parse(ATOM.read_bytes()).listings
     votes = (Measurement("upvotes", 7, NOW),)
     newer = [replace(one, version=9, measurements=votes) for one in listings]

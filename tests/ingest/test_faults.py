@@ -110,9 +110,9 @@ def test_feed_with_a_future_date_is_refused(served):
 
     (refused,) = run_source.ingest_feed(NOW)
     served.feed_day = tomorrow  # its clock may be ahead a little
-    (taken,) = run_source.ingest_feed(NOW)
+    (stored,) = run_source.ingest_feed(NOW)
 
-    assert (refused.state, taken.new) == ("failed", 8)
+    assert (refused.state, stored.new) == ("failed", 8)
     assert "is dated 2026-11-22, in the future: fetch it again" in refused.error
 
 
@@ -237,7 +237,7 @@ def test_votes_are_sampled_for_two_weeks(sources, db):
     run_source.ingest_attention(NOW)
     votes = re.compile(rb'"upvotes": ?(\d+)')
     sources.daily_lists[f"{DAY}"] = votes.sub(
-        lambda found: b'"upvotes": %d' % (int(found[1]) + 20), document
+        lambda listings: b'"upvotes": %d' % (int(listings[1]) + 20), document
     )
 
     run_source.ingest_attention(NOW + timedelta(days=13))
@@ -256,8 +256,8 @@ def test_ai_summary_and_keywords_are_stored(sources, db):
 
     run_source.ingest_huggingface_day(DAY, NOW)
 
-    found = Paper.objects.exclude(ai_summary="").get()
-    assert (found.ai_summary, found.ai_keywords) == ("Invented.", ["transport"])
+    listings = Paper.objects.exclude(ai_summary="").get()
+    assert (listings.ai_summary, listings.ai_keywords) == ("Invented.", ["transport"])
 
 
 # Whatever becomes of a document: papers as they are, or the documented refusal.
@@ -289,7 +289,9 @@ BITS = st.one_of(
 def mutated(document, changes):
     """Bytes put in anywhere, or instead of a word, a number, a date."""
     for place, length, put in changes:
-        words = [found.span() for found in re.finditer(rb"[\w.:+-]{4,}", document)]
+        words = [
+            listings.span() for listings in re.finditer(rb"[\w.:+-]{4,}", document)
+        ]
         if length is None and words:
             at, end = words[place % len(words)]
         else:
@@ -319,13 +321,13 @@ def test_mutated_document_gives_papers_or_a_source_error(path, changes):
 
 def assert_papers_or_refused(read, document):
     try:
-        found = read(document)
+        listings = read(document)
     except SourceError as why:
-        found, said = [], str(why)
+        listings, reason = [], str(why)
     else:
-        said = "whole: nothing to say"
-    assert ": " in said
-    for one in found:
+        reason = "complete: no reason"
+    assert ": " in reason
+    for one in listings:
         assert isinstance(one, Listing)
         assert parse_arxiv_id(one.identifier) == (one.identifier, 1)
         assert one.title_raw

@@ -22,7 +22,7 @@ CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 
 @pytest.fixture
 def wire():
-    """A server that says these bytes to whoever asks, and hangs up."""
+    """A server that answers these bytes and closes the connection."""
     listening = socket.create_server(("127.0.0.1", 0))
 
     def serve(reason):
@@ -30,7 +30,7 @@ def wire():
             for _ in range(http.MAX_ATTEMPTS):
                 try:
                     asking, _ = listening.accept()
-                except OSError:  # closed: nobody asks any more
+                except OSError:  # the server was closed
                     return
                 with asking, suppress(OSError):  # who hangs up has heard enough
                     asking.recv(65536)
@@ -77,7 +77,7 @@ def test_incomplete_response_is_refused_with_the_reason(wire, client, reason, wh
 @pytest.mark.django_db
 @pytest.mark.parametrize("size", [3, 60])
 def test_response_with_a_short_length_stores_nothing(sources, size):
-    """What comes is taken for the whole; the document itself tells that it is not."""
+    """HTTP accepts the short body; the parser refuses the truncated document."""
     sources.announced = batch(DAY)
     sources.faults["feed"] = [lambda answer: Response(answer.get_data()[:size])]
 

@@ -89,7 +89,7 @@ def test_deleted_and_withdrawn_papers_are_recalled_once(sources):
     sources.records = [
         Record(paper(1, DAY), DAY, deleted=True),
         Record(back, DAY),
-        Record(paper(3, DAY), DAY, deleted=True),  # never met
+        Record(paper(3, DAY), DAY, deleted=True),  # never stored
     ]
 
     first, second = backfill(DAY, NOW), backfill(DAY, NOW, again=True)

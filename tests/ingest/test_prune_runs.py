@@ -95,7 +95,12 @@ def test_prune_keeps_the_newest_done_check_and_feed_of_each(settings):
         run(200, "arxiv", kind="feed", origin="https://feed/cs.LG"),
         run(1),
     ]
-    for part in ("cs", "cs", "stat", "math"):  # harvests: nobody asks for their newest
+    for part in (
+        "cs",
+        "cs",
+        "stat",
+        "math",
+    ):  # harvests: their newest run is not needed
         run(150, "arxiv", kind="harvest", set_spec=part)
     run(100, "arxiv", "failed", set_spec="cs", **checks)
     IngestRun.objects.filter(state="failed", kind="daily_check").update(

@@ -23,9 +23,9 @@ def recorded(pattern):
 
 
 def live(sources, settings, days, categories):
-    """Poll three times a day, the first time against a fault; what each poll runs_by_day.
+    """Poll three times a day, first with a fault; return the runs by day.
 
-    On Saturdays and Sundays nobody polls; an editor asks once by hand.
+    There is no poll on weekends; an editor requests the feed once.
     """
     settings.ARXIV_CATEGORIES = categories
     runs_by_day, before = {}, b""
@@ -47,7 +47,7 @@ def live(sources, settings, days, categories):
 
 
 def late_days(days):
-    """Working days whose first look met the document before."""
+    """Working days whose first poll received the previous document."""
     late = days[LATE - 1 :: LATE]
     return [day for day, _ in late if arxiv_calendar.expected(day) == "papers"]
 
@@ -113,7 +113,7 @@ def test_thirty_eight_recorded_days_are_complete_and_gaps_are_missing_days(
     stale = "stale: the previous batch again, with a current date"
     assert notes(runs_by_day[last]) == {stale}
     assert [day for day, runs in runs_by_day.items() if stale in notes(runs)] == [last]
-    # Of the weekdays that nobody recorded all within the last three weeks are named.
+    # All unrecorded weekdays of the last three weeks are missing.
     now = datetime(2025, 12, 31, 23, tzinfo=UTC)
     have = {day for day, _ in days[:-1]}
     since = last - timedelta(days=monitoring.LOOK_BACK_DAYS)

@@ -188,7 +188,7 @@ def test_pending_papers_run_can_be_repeated(sources, now):
 
 
 @pytest.mark.parametrize(
-    ("road", "today", "later"),
+    ("kind", "today", "later"),
     [
         ("feed", "every 20 minutes", "Later runs"),
         ("list", "within two hours", "Later runs"),
@@ -201,7 +201,7 @@ def test_pending_papers_run_can_be_repeated(sources, now):
     ],
 )
 def test_failed_run_says_what_happens_next(
-    road, today, later, sources, settings, now, tmp_path
+    kind, today, later, sources, settings, now, tmp_path
 ):
     settings.ARXIV_OAI_URL = f"{settings.ARXIV_OAI_URL}/nowhere"
     sources.faults.update(feed=[busy(404)], daily=[busy(404)], api=[busy(404)])
@@ -220,7 +220,7 @@ def test_failed_run_says_what_happens_next(
         "document": lambda: run_source.ingest_documents([tmp_path / "none.xml"], now)[
             0
         ],
-    }[road]()
+    }[kind]()
 
     assert run.state == "failed"
     assert today in rerun.next_step(run, now)

@@ -65,8 +65,8 @@ def test_documents_of_the_sample_parse_to_its_papers(papers, tmp_path):
         for one in huggingface.parse(path.read_bytes()).listings
     ]
     assert len(paths) == 6
-    said = [(one.title_raw, one.authors, one.announce_type) for one in announced]
-    assert said == [(one.title_raw, one.authors, one.announce_type) for one in papers]
+    parsed = [(one.title_raw, one.authors, one.announce_type) for one in announced]
+    assert parsed == [(one.title_raw, one.authors, one.announce_type) for one in papers]
     voted = [one for one in papers if one.measurements]
     assert [one.measurements for one in counted] == [one.measurements for one in voted]
 

@@ -434,8 +434,8 @@ def test_paper_without_categories_listed_again_is_unchanged():
 
 
 def test_newest_count_of_a_document_wins_and_the_first_of_equal_times():
-    told = [votes(9, LATER), votes(5, NOW), votes(4, LATER)]
-    measurements = tuple(one for each in told for one in each)
+    samples = [votes(9, LATER), votes(5, NOW), votes(4, LATER)]
+    measurements = tuple(one for each in samples for one in each)
 
     result = store([from_huggingface(measurements=measurements)], run(), LATER)
 

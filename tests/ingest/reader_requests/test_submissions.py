@@ -25,11 +25,11 @@ def waiting(identifier="2611.95001", **fields):
 def test_paper_is_submitted_by_id_or_address(ada):
     make.paper()
 
-    said = submit_paper(ada, "https://arxiv.org/abs/2611.95001v2", NOW)
+    answer = submit_paper(ada, "https://arxiv.org/abs/2611.95001v2", NOW)
 
-    assert (said.kind, said.identifier) == ("asked", "2611.95001")
-    assert said.submission.state == "checking"
-    assert list(said.submission.readers.all()) == [ada]
+    assert (answer.kind, answer.identifier) == ("asked", "2611.95001")
+    assert answer.submission.state == "checking"
+    assert list(answer.submission.readers.all()) == [ada]
 
 
 @pytest.mark.parametrize("text", ["", "<b>floods</b>", "2611.9", "https://example.org"])
@@ -41,9 +41,9 @@ def test_text_without_identifier_is_not_stored(ada, text):
 def test_listed_paper_is_returned_without_a_submission(ada):
     known = make.paper()
 
-    said = submit_paper(ada, known.identifier, NOW)
+    answer = submit_paper(ada, known.identifier, NOW)
 
-    assert (said.kind, said.paper) == ("known", known)
+    assert (answer.kind, answer.paper) == ("known", known)
     assert not Submission.objects.exists()
 
 
@@ -76,9 +76,9 @@ def test_identifier_of_december_is_recent_in_january(ada, day, kind):
 def test_decided_submission_shows_its_reason_whatever_its_age(ada):
     submissions.decline_submission(waiting("2609.95001"), submissions.TOO_OLD, NOW)
 
-    said = submit_paper(ada, "2609.95001", NOW)
+    answer = submit_paper(ada, "2609.95001", NOW)
 
-    assert (said.kind, said.submission.why) == ("asked", submissions.TOO_OLD)
+    assert (answer.kind, answer.submission.why) == ("asked", submissions.TOO_OLD)
 
 
 def test_each_reader_adds_one_request(ada):
@@ -86,9 +86,9 @@ def test_each_reader_adds_one_request(ada):
     submit_paper(dora, "2611.95002", NOW)
     submit_paper(ada, "2611.95001", NOW)
 
-    said = submit_paper(dora, "2611.95001", NOW)
+    answer = submit_paper(dora, "2611.95001", NOW)
 
-    assert said.submission.readers.count() == 2
+    assert answer.submission.readers.count() == 2
 
 
 def test_repeated_submission_counts_once_per_reader(ada):
@@ -155,8 +155,8 @@ def test_submissions_are_described_one_by_one(ada, sources):
 
     assert submissions.look_up_submissions(NOW) == 3
 
-    told = dict(Submission.objects.values_list("identifier", "title"))
-    assert told == {one.identifier: one.title_raw for one in sources.papers}
+    titles = dict(Submission.objects.values_list("identifier", "title"))
+    assert titles == {one.identifier: one.title_raw for one in sources.papers}
 
 
 def test_submission_absent_from_a_short_answer_stays_unchecked(ada, sources):
@@ -205,8 +205,8 @@ def test_approved_paper_is_announced_on_its_day(sources):
     (run,) = submissions.fetch_approved(NOW)
 
     assert run.new == 1
-    brought = Paper.objects.get()
-    assert (brought.announce_type, brought.announced_on) == ("new", YOUNG.announced_on)
+    paper = Paper.objects.get()
+    assert (paper.announce_type, paper.announced_on) == ("new", YOUNG.announced_on)
     assert submissions.fetch_approved(NOW + timedelta(hours=2)) == []
 
 
@@ -285,9 +285,9 @@ def test_old_submission_cannot_be_approved():
 def test_declined_submission_returns_the_same_answer(ada):
     submissions.decline_submission(waiting(), "Not a paper.", NOW)
 
-    said = submit_paper(ada, "2611.95001", NOW)
+    answer = submit_paper(ada, "2611.95001", NOW)
 
-    assert (said.kind, said.submission.why) == ("asked", "Not a paper.")
+    assert (answer.kind, answer.submission.why) == ("asked", "Not a paper.")
 
 
 def test_decided_submissions_are_deleted_after_a_month(ada):
