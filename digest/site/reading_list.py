@@ -89,11 +89,15 @@ def report_text(report: Report) -> str:
     counts = [
         (report.followed, "paper followed", "papers followed"),
         (report.fetching, "being fetched from arXiv", "being fetched from arXiv"),
-        (report.unheard, "not on arXiv", "not on arXiv"),
+        (report.not_on_arxiv, "not on arXiv", "not on arXiv"),
         (report.disliked, "skipped", "skipped"),
-        (report.unread, "line without an arXiv ID", "lines without an arXiv ID"),
-        (len(report.missing), "title not found", "titles not found"),
-        (report.left, "over the limit", "over the limit"),
+        (
+            report.unrecognized_count,
+            "line without an arXiv ID",
+            "lines without an arXiv ID",
+        ),
+        (len(report.missing_titles), "title not found", "titles not found"),
+        (report.over_limit, "over the limit", "over the limit"),
     ]
     parts = [f"{n:,} {one if n == 1 else many}" for n, one, many in counts if n]
     return ", ".join(parts) + "." if parts else "No papers found in the list."

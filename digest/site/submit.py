@@ -65,7 +65,7 @@ def render_form(
     submitted = request.GET.get("submitted", "")
     context = {
         "key": link.key,
-        "entered": entered if answer and answer.kind == "none" else "",
+        "entered": entered if answer and answer.kind == "no_identifier" else "",
         "answer": answer,
         "submitted": next(
             (row for row in rows if row["submission"].identifier == submitted), None

@@ -37,21 +37,21 @@ class Result(StrEnum):
 class Report:
     """Result of a list: numbers of papers, and what was not understood.
 
-    `unheard`: arXiv has no such paper. `left`: not taken for lack of room, or because the
-    reader's daily limit is used up (`is_much`). `missing`: titles that are not stored.
-    `named`: some of the `unread` lines. `results`: each entry with what became of it.
+    `not_on_arxiv`: arXiv has no such paper. `over_limit`: not taken for lack of room, or because the
+    reader's daily limit is used up (`is_fetch_limited`). `missing_titles`: titles that are not stored.
+    `unrecognized`: some of the `unrecognized_count` lines. `results`: each entry with what became of it.
     """
 
     followed: int = 0
     fetching: int = 0
-    unheard: int = 0
+    not_on_arxiv: int = 0
     disliked: int = 0
-    left: int = 0
-    unread: int = 0
-    named: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
-    is_cut: bool = False
-    is_much: bool = False
+    over_limit: int = 0
+    unrecognized_count: int = 0
+    unrecognized: tuple[str, ...] = ()
+    missing_titles: tuple[str, ...] = ()
+    is_truncated: bool = False
+    is_fetch_limited: bool = False
     results: tuple[tuple[str, Result], ...] = field(default=(), compare=False)
 
 
@@ -87,18 +87,21 @@ def follow_reading_list(
     return Report(
         followed=len(followed),
         fetching=not_found.count(False),
-        unheard=not_found.count(True),
+        not_on_arxiv=not_found.count(True),
         disliked=len(disliked),
-        left=reading_list.over_limit + not_followed - len(disliked) - len(not_found),
-        unread=reading_list.unrecognized_count,
-        named=reading_list.unrecognized,
-        missing=tuple(
+        over_limit=reading_list.over_limit
+        + not_followed
+        - len(disliked)
+        - len(not_found),
+        unrecognized_count=reading_list.unrecognized_count,
+        unrecognized=reading_list.unrecognized,
+        missing_titles=tuple(
             title
             for title in reading_list.titles
             if bibliography.normalize_title(title) not in by_title
         ),
-        is_cut=reading_list.is_truncated,
-        is_much=not may_fetch,
+        is_truncated=reading_list.is_truncated,
+        is_fetch_limited=not may_fetch,
         results=_list_results(reading_list, by_title, by_identifier),
     )
 

@@ -38,8 +38,8 @@ _DESCRIBED_COLUMNS = (
 class Answer:
     """Result of a submission.
 
-    `kind`: none (the text has no arXiv id), known (see `paper`), old, many (the daily
-    limit is used up), or asked (see `submission`).
+    `kind`: no_identifier, listed (see `paper`), too_old, over_limit (of the day), or
+    submitted (see `submission`).
     """
 
     kind: str
@@ -53,20 +53,20 @@ def submit_paper(reader: Subscriber, text: str, now: datetime) -> Answer:
     try:
         identifier, _ = parse_arxiv_id(text)
     except ValueError:
-        return Answer("none")
+        return Answer("no_identifier")
     papers = Paper.objects.from_listings()
     if paper := papers.filter(identifier=identifier).first():
-        return Answer("known", identifier, paper=paper)
+        return Answer("listed", identifier, paper=paper)
     submission = Submission.objects.filter(identifier=identifier).first()
     if submission is None and _is_surely_old(identifier, now.astimezone(UTC).date()):
-        return Answer("old", identifier)
+        return Answer("too_old", identifier)
     own = SubmissionRequest.objects.filter(subscriber=reader)
     if submission is None or not own.filter(submission=submission).exists():
         today = own.filter(at__gt=now - timedelta(days=1))
         if today.count() >= MAX_SUBMISSIONS_PER_DAY:
-            return Answer("many", identifier)
+            return Answer("over_limit", identifier)
         submission = _add_request(reader, identifier, now)
-    return Answer("asked", identifier, submission=submission)
+    return Answer("submitted", identifier, submission=submission)
 
 
 @transaction.atomic

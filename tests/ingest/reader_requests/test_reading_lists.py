@@ -32,7 +32,9 @@ def test_stored_papers_are_followed_and_unknown_ones_queued(ada):
         ada, ["2401.00001\nhep-th/9901001\nno paper\n2401.00001v2"], NOW
     )
 
-    assert report == Report(followed=1, fetching=1, unread=1, named=("no paper",))
+    assert report == Report(
+        followed=1, fetching=1, unrecognized_count=1, unrecognized=("no paper",)
+    )
     assert followed(ada) == [known.identifier]
     assert wanted(ada) == {"hep-th/9901001"}
 
@@ -47,7 +49,7 @@ def test_papers_are_found_by_title_or_listed_as_missing(ada):
     report = follow_reading_list(ada, [text], NOW)
 
     assert followed(ada) == [known.identifier]
-    assert (report.followed, report.missing) == (1, ("Über Nobody's Paper",))
+    assert (report.followed, report.missing_titles) == (1, ("Über Nobody's Paper",))
 
 
 def test_titles_match_regardless_of_case(ada):
@@ -90,16 +92,18 @@ def test_followed_and_queued_papers_stay_within_the_limit(ada):
 
     report = follow_reading_list(ada, [text], NOW)
 
-    assert report == Report(followed=2, fetching=2, left=2)
+    assert report == Report(followed=2, fetching=2, over_limit=2)
     assert wanted(ada) == {"2401.00001", "2401.00002"}
-    assert follow_reading_list(ada, ["2401.00009"], NOW) == Report(left=1)
+    assert follow_reading_list(ada, ["2401.00009"], NOW) == Report(over_limit=1)
 
 
 def test_papers_not_found_are_not_queued_again(ada):
     follow_reading_list(ada, ["2401.00001"], NOW)
     PendingPaper.objects.update(not_found=True)
 
-    assert follow_reading_list(ada, ["2401.00001 2712.00001"], NOW) == Report(unheard=2)
+    assert follow_reading_list(ada, ["2401.00001 2712.00001"], NOW) == Report(
+        not_on_arxiv=2
+    )
 
 
 def test_reader_may_fetch_papers_of_twenty_lists_a_day(ada):
@@ -107,7 +111,7 @@ def test_reader_may_fetch_papers_of_twenty_lists_a_day(ada):
     reports = [follow_reading_list(ada, [f"2401.000{n:02}"], NOW) for n in range(21)]
 
     assert [report.fetching for report in reports] == [1] * 20 + [0]
-    assert reports[-1] == Report(left=1, is_much=True)
+    assert reports[-1] == Report(over_limit=1, is_fetch_limited=True)
     assert follow_reading_list(ada, ["2402.00001"], NOW).followed == 1
     assert follow_reading_list(make.subscriber(), ["2401.00099"], NOW).fetching == 1
 
