@@ -13,8 +13,8 @@ from accounts.admin_base import (
     count_related,
     filter_by_address,
 )
-from digest.follows import CATEGORY_PATTERN
 from digest.models import Follow, Interest, Topic
+from digest.text.arxiv_categories import normalize_categories, unknown_categories
 
 if TYPE_CHECKING:  # unfold has no types; its classes extend these
     ModelForm = forms.ModelForm[Topic]
@@ -63,10 +63,11 @@ class TopicForm(ModelForm):
         )
 
     def clean_categories(self) -> list[str]:
-        names: list[str] = self.cleaned_data["categories"]
-        if invalid := [name for name in names if not CATEGORY_PATTERN.fullmatch(name)]:
+        names = normalize_categories(self.cleaned_data["categories"])
+        if unknown := unknown_categories(names):
             raise forms.ValidationError(
-                f"Not an arXiv category: {', '.join(invalid)}. Use names such as cs.LG."
+                f"Not an arXiv category: {', '.join(unknown)}. Use names such as cs.LG, "
+                "or cs for the whole archive."
             )
         return names
 

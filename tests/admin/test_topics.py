@@ -101,3 +101,21 @@ def test_examples_are_searched_by_title_words_or_identifier(staff):
 
     assert [row["id"] for row in by_words["results"]] == [str(paper.pk)]
     assert str(paper.pk) in [row["id"] for row in by_identifier["results"]]
+
+
+@pytest.mark.parametrize(
+    ("entered", "stored"), [("cs.*\nmath", ["cs", "math"]), (" cs.LG ", ["cs.LG"])]
+)
+def test_topic_accepts_whole_archives(staff, entered, stored):
+    staff.post(reverse("admin:digest_topic_add"), topic_form(categories=entered))
+
+    assert Topic.objects.get().categories == stored
+
+
+def test_topic_with_an_unknown_category_is_refused(staff):
+    page = staff.post(
+        reverse("admin:digest_topic_add"), topic_form(categories="cs.LG\ncs.XX")
+    )
+
+    assert "Not an arXiv category: cs.XX." in page.content.decode()
+    assert not Topic.objects.exists()
