@@ -63,7 +63,7 @@ class Migration(migrations.Migration):
                 ('origin', models.CharField(help_text='The address or the file that was read.', max_length=500)),
                 ('state', models.CharField(choices=[('running', 'running'), ('done', 'done'), ('failed', 'failed')], default='running', max_length=7)),
                 ('failure', models.CharField(blank=True, choices=[('unreachable', 'source did not answer'), ('rate_limited', 'source limits our requests'), ('refused', 'document refused'), ('stopped', 'stopped')], help_text='Why it failed.', max_length=12)),
-                ('feed_state', models.CharField(blank=True, choices=[('complete', 'complete'), ('partly_stale', 'stale in some categories'), ('stale', 'stale'), ('late', 'late'), ('empty', 'empty'), ('empty_expected', 'empty as expected'), ('unchanged', 'unchanged'), ('incomplete', 'incomplete')], help_text='Whether the feed held the papers of its day.', max_length=16)),
+                ('feed_state', models.CharField(blank=True, choices=[('complete', 'complete'), ('partly_stale', 'stale in some categories'), ('stale', 'stale'), ('late', 'late'), ('empty', 'empty'), ('empty_expected', 'empty as expected'), ('unchanged', 'unchanged'), ('incomplete', 'incomplete')], help_text='Whether the feed had the papers of its day.', max_length=16)),
                 ('started_at', models.DateTimeField()),
                 ('finished_at', models.DateTimeField(null=True)),
                 ('new', models.PositiveIntegerField(default=0)),
