@@ -22,7 +22,7 @@ _SPECIAL = re.compile(r"[\\$~^_{}`]|--|\dD?times|&[#A-Za-z]")
 _ENTITY = re.compile(r"&(?:#(\d{1,6}|[xX][0-9a-fA-F]{1,5})|([A-Za-z]\w{1,31}));")
 _URL = re.compile(
     r"(?:https?://|www\.|(?<![\w.@/-])(?:github|gitlab|huggingface|bitbucket)\."
-    r"(?:com|org|co|io)/)(?:[^\s<>\"{}$\\|^`]|\\[_%&#~])+"
+    r"(?:com|org|co|io)/)(?:[^\s<>\"{}$\\|^`]|\\[_%&#~]){1,2000}"
 )
 _TRAILING_PUNCTUATION = ".,;:!?'*"
 _ESCAPED_IN_URL = re.compile(r"\\([_%&#~])")

@@ -278,6 +278,7 @@ COMMANDS = re.compile(
 
 
 @needs_data
+@pytest.mark.slow
 def test_no_known_command_of_forty_thousand_papers_leaks():
     leaking, braces = {}, {}
     with gzip.open(DATA / "corpus" / "papers_sample_40k.jsonl.gz", "rt") as file:
