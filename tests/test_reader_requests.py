@@ -1,4 +1,4 @@
-"""What readers bring, end to end: a library and a submission, in a browser and through the tasks."""
+"""Reading lists and submissions end to end, through the tasks and in a browser."""
 
 import re
 from datetime import timedelta
@@ -19,13 +19,13 @@ SUBJECTS = ["quantized language models", "robot control", "speech without labels
 
 @pytest.fixture
 def arxiv(httpserver, settings, monkeypatch, eager):
-    """arXiv on loopback, asked at once."""
+    """arXiv on loopback, without pauses between requests."""
     monkeypatch.setattr("digest.ingest.sources.throttle.MIN_REQUEST_GAP_S", 0.0)
     return Sources(httpserver, settings)
 
 
 def today():
-    """The last day on which papers were surely announced."""
+    """The last certain announcement day."""
     day = arxiv_calendar.today(timezone.now())
     while arxiv_calendar.expected(day) != arxiv_calendar.Expected.PAPERS:
         day -= timedelta(days=1)
@@ -39,9 +39,7 @@ def edition(db):
     return rank_edition.rank_edition(today(), timezone.now())
 
 
-def test_papers_of_a_list_choose_new_ones_and_are_named_as_the_reason(
-    ada, edition, arxiv
-):
+def test_papers_of_a_reading_list_are_reasons_of_new_picks(ada, edition, arxiv):
     from digest.ingest.reader_requests import reading_lists
 
     old = paper(1, today() - timedelta(days=700))
@@ -69,7 +67,7 @@ def test_papers_of_a_list_choose_new_ones_and_are_named_as_the_reason(
     assert Paper.objects.get(identifier=old.identifier).announce_type == "added"
 
 
-def test_a_paper_that_was_brought_does_not_hide_the_newest_edition(edition):
+def test_added_paper_does_not_change_the_newest_edition(edition):
     make.paper(announce_type="added", announced_on=today() + timedelta(days=1))
 
     assert tasks.rank_newest_edition(timezone.now()) == edition
@@ -77,7 +75,7 @@ def test_a_paper_that_was_brought_does_not_hide_the_newest_edition(edition):
 
 @pytest.mark.slow
 @pytest.mark.browser
-def test_a_reader_brings_a_library_and_a_paper_that_an_editor_approves(
+def test_reader_pastes_a_library_and_submits_a_paper_that_is_approved(
     live_server, page, context, ada, edition, arxiv, settings
 ):
     settings.READER_SUBMISSIONS = True
@@ -86,7 +84,7 @@ def test_a_reader_brings_a_library_and_a_paper_that_an_editor_approves(
     key = Link.issue(ada, Link.Purpose.PREFERENCES, timezone.now()).key
     preferences = f"{live_server.url}/preferences/{key}"
 
-    bring_a_library(page, preferences, old)
+    paste_library(page, preferences, old)
     submit(page, preferences, new)
     approve(context.new_page(), live_server.url, new)
 
@@ -95,7 +93,7 @@ def test_a_reader_brings_a_library_and_a_paper_that_an_editor_approves(
     assert Candidate.objects.filter(paper__identifier=new.identifier).exists()
 
 
-def bring_a_library(page, preferences, old):
+def paste_library(page, preferences, old):
     papers = Paper.objects.filter(title__contains="robot control")
     identifiers = [one.identifier for one in papers[:2]]
     page.goto(preferences)
@@ -103,12 +101,12 @@ def bring_a_library(page, preferences, old):
     page.get_by_label("Paste arXiv IDs or links").fill(
         f"{identifiers[0]}\nhttps://arxiv.org/abs/{identifiers[1]}v2\n{old.identifier}\nno paper"
     )
-    fits(page)
+    assert_fits_every_width(page)
     page.get_by_role("button", name="Add papers").click()
     status = page.get_by_role("status").inner_text()
     assert "2 papers followed" in status
     assert "1 line without an arXiv ID" in status
-    fits(page)
+    assert_fits_every_width(page)
 
     page.reload()
     page.get_by_role("link", name=old.title_raw).wait_for()
@@ -130,7 +128,7 @@ def submit(page, preferences, new):
     )
     page.get_by_role("button", name="Submit").click()
     page.get_by_role("status").get_by_text("Waiting for review").wait_for()
-    fits(page)
+    assert_fits_every_width(page)
 
 
 def approve(page, site, new):
@@ -147,8 +145,8 @@ def approve(page, site, new):
     assert Submission.objects.get().state == "approved"
 
 
-def fits(page):
-    """Nothing sticks out, whatever the width."""
+def assert_fits_every_width(page):
+    """The page does not scroll sideways at any width."""
     for width in (320, 768, 1440):
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
