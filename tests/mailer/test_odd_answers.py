@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from digest.mailer import rate
-from digest.mailer.transports import sendgrid, smtp
+from digest.mailer.transports import ConfigurationError, sendgrid, smtp
 from tests.mailer.test_transports import mail
 
 ACCEPTED = (
@@ -307,14 +307,12 @@ class SmtpSink:
 
 
 def send_over_smtp(settings, mails=1, **replies):
-    """The last result and the sessions of so many mails to a server with these replies."""
+    """Send mails to a server with these replies; return the last result and the sessions."""
     with SmtpSink(**replies).running() as sink:
         settings.SMTP_URL = sink.url
         with smtp.connect() as prepare:
             for _ in range(mails):
-                result = prepare(mail())
-                if callable(result):
-                    result = result(lambda: None)
+                result = prepare(mail())(lambda: None)
     return result, sink.sessions
 
 
@@ -415,3 +413,18 @@ def test_smtp_greets_with_an_ascii_host_name(settings):
     result, _ = send_over_smtp(settings)
 
     assert result.state == "accepted"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SMTP_URL", "mail.example.org:25"),
+        ("SMTP_URL", "smtp://host:port"),
+        ("MAIL_FROM", "Papers <päpers@example.org>"),
+    ],
+)
+def test_smtp_wrong_settings_raise_before_any_mail_is_prepared(settings, name, value):
+    setattr(settings, name, value)
+
+    with pytest.raises(ConfigurationError, match=name), smtp.connect():
+        pass

@@ -279,7 +279,7 @@ def test_smtp_transmits_lines_that_begin_with_a_dot(sink):
 
 
 @pytest.mark.parametrize(
-    ("url", "known"),
+    ("url", "server"),
     [
         ("smtp://localhost:1025", ("smtp", "localhost", 1025, "", "")),
         ("smtps://u:p@mail.example", ("smtps", "mail.example", 465, "u", "p")),
@@ -289,10 +289,10 @@ def test_smtp_transmits_lines_that_begin_with_a_dot(sink):
         ),
     ],
 )
-def test_smtp_url_is_parsed(settings, url, known):
+def test_smtp_url_is_parsed(settings, url, server):
     settings.SMTP_URL = url
 
-    assert smtp.parse_server() == smtp.Server(*known)
+    assert smtp.parse_server() == smtp.Server(*server)
 
 
 def test_smtp_url_without_server_raises_with_an_example(settings):
@@ -336,11 +336,11 @@ def recorded(name):
 
 
 def answer_with(api, name):
-    known = recorded(name)
+    answer = recorded(name)
     api.expect_request("/v3/mail/send", method="POST").respond_with_data(
-        json.dumps(known["body"]) if known["body"] else "",
-        status=known["status"],
-        headers=known["headers"],
+        json.dumps(answer["body"]) if answer["body"] else "",
+        status=answer["status"],
+        headers=answer["headers"],
     )
 
 

@@ -227,6 +227,8 @@ def connect() -> Iterator[Prepare]:
         parse_server()
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
+    if not sender_address().isascii():
+        raise ConfigurationError("MAIL_FROM must have an ASCII address")
     connection = Connection()
     try:
         yield connection.prepare_mail
