@@ -84,6 +84,13 @@ def load_names(interests: list[Interest]) -> dict[str, str]:
     }
 
 
+def display_name(interest: Interest, names: dict[str, str]) -> str:
+    """Return a topic's name or a paper's title; other interests are their own names."""
+    if interest.kind in (Interest.Kind.TOPIC, Interest.Kind.PAPER):
+        return names.get(interest.value, interest.value)
+    return interest.value
+
+
 def reason_for(
     candidate: Candidate,
     interest: Interest | None,
@@ -102,7 +109,7 @@ def reason_for(
     if interest is None:
         return trend_reason(card)
     text = f"{card['title']}. {card['abstract']}"
-    name = names.get(interest.value, interest.value)
+    name = display_name(interest, names)
     if near:
         return Reason("near", near_text(interest, name, text, opened))
     return Reason(interest.kind, match_text(interest, name, text, opened))

@@ -17,7 +17,7 @@ from digest.admin import score_lines
 from digest.mailer import compose, retention
 from digest.mailer.transports import Mail
 from digest.models import Edition, Paper
-from digest.reasons import explain_picks, load_names
+from digest.reasons import display_name, explain_picks, load_names
 from digest.text.arxiv_ids import parse_arxiv_id
 
 READER_ACTIONS = {"unsubscribe": "Unsubscribe", "suppress": "Suppress this address"}
@@ -92,8 +92,7 @@ def reader_context(pk: str) -> dict[str, Any]:
     digests = reader.digests.select_related("edition", "batch").order_by("-pk")
     return {
         "follows": [
-            (follow, names.get(follow.interest.value, follow.interest.value))
-            for follow in follows
+            (follow, display_name(follow.interest, names)) for follow in follows
         ],
         "digests": digests.defer("batch__readers")[:LISTED_DIGESTS],
         "reader_actions": READER_ACTIONS,

@@ -16,6 +16,7 @@ from digest.ranking.trend import (
     SHRINKAGE_PAPERS,
     WEIGHTS,
 )
+from digest.reasons import display_name
 
 if TYPE_CHECKING:  # imports numpy, which the web process does not need at start
     from digest.ranking.explain import Explanation, Part
@@ -157,7 +158,7 @@ def interest_lines(explanation: "Explanation", names: Names) -> list[InterestLin
 def interest_name(part: "Part", names: Names) -> str:
     """Name an interest, or the first papers of a group."""
     shown = part.interests[:MAX_NAMED_PAPERS]
-    titles = "; ".join(_truncate(names.get(i.value, i.value)) for i in shown)
+    titles = "; ".join(_truncate(display_name(i, names)) for i in shown)
     more = len(part.interests) - len(shown)
     return f"{titles}; and {more} more" if more else titles
 

@@ -7,7 +7,7 @@ from django.views.decorators.http import require_safe
 
 from digest import follows
 from digest.models import Interest, Topic
-from digest.reasons import filler_heading, load_names
+from digest.reasons import display_name, filler_heading, load_names
 from digest.site import paper_rows
 from digest.site.decorators import refuse_if
 from digest.site.paper_rows import PaperRow
@@ -70,4 +70,7 @@ def group_rows(
 def requested_names(interests: list[Interest]) -> str:
     """List interests by name within a sentence; searches are quoted."""
     names = load_names(interests)
-    return ", ".join(names.get(one.value, f"“{one.value}”") for one in interests)
+    shown = [(one.kind, display_name(one, names)) for one in interests]
+    return ", ".join(
+        f"“{name}”" if kind == Interest.Kind.SEARCH else name for kind, name in shown
+    )

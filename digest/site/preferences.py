@@ -20,7 +20,7 @@ from digest import follows
 from digest.feedback.implicit_follows import forget_opened
 from digest.ingest import monitoring
 from digest.models import Digest, Edition, Follow, Interest, SendingPause, Topic
-from digest.reasons import load_names
+from digest.reasons import display_name, load_names
 from digest.site import paper_rows
 from digest.site.link_access import preferences_link_required
 from digest.text.arxiv_categories import unknown_categories
@@ -188,7 +188,7 @@ def requested_interests(link: Link) -> list[tuple[Interest, str]]:
     )
     new = [one for one in requested if (one.kind, one.value) not in followed]
     names = load_names(new)
-    return [(one, names.get(one.value, one.value)) for one in new]
+    return [(one, display_name(one, names)) for one in new]
 
 
 @cache
@@ -214,7 +214,7 @@ def follows_by_section(subscriber: Subscriber) -> dict[str, list[dict[str, Any]]
             group = "disliked" if interest.kind == Kind.PAPER else "muted"
         elif row.source == Follow.Source.OPENED:
             group = "opened"
-        name = names.get(interest.value, interest.value)
+        name = display_name(interest, names)
         groups[group].append({"id": interest.pk, "name": name})
     return groups
 

@@ -272,6 +272,14 @@ def test_effects_of_other_readers_interests_are_not_shown(client, url, ada, edit
     assert "secret words" not in body(client.get(f"{url}?{query}"))
 
 
+def test_keyword_is_not_called_by_the_name_of_a_topic(client, url, ada, edition):
+    follows.follow(ada, "topic", "quantization")
+    follows.follow(ada, "keyword", "quantization")
+
+    assert 'aria-label="Remove quantization"' in body(client.get(url))
+    assert "“Quantization”" not in preview(body(client.get(url)))
+
+
 def test_unknown_category_is_not_followed(client, url, ada):
     form = {"action": "follow", "kind": "category", "value": "cs.XX"}
 
