@@ -85,10 +85,10 @@ def _collect(entries: Iterator[_Entry]) -> Bibliography:
             titles.setdefault(key, entry.title)
         elif entry.text.strip():
             unrecognized.append(entry.text)
-    kept = tuple(identifiers)[:MAX_PAPERS]
+    first_identifiers = tuple(identifiers)[:MAX_PAPERS]
     return Bibliography(
-        identifiers=kept,
-        titles=tuple(titles.values())[: MAX_PAPERS - len(kept)],
+        identifiers=first_identifiers,
+        titles=tuple(titles.values())[: MAX_PAPERS - len(first_identifiers)],
         unrecognized_count=len(unrecognized),
         unrecognized=tuple(map(_shorten, unrecognized[:MAX_SHOWN_LINES])),
         over_limit=max(len(identifiers) + len(titles) - MAX_PAPERS, 0),

@@ -143,32 +143,32 @@ def oai_page(records, token, cursor, size):
 
 
 def oai_record(record):
-    one = record.listing
+    listing = record.listing
     status = ' status="deleted"' if record.deleted else ""
     head = (
-        f"<record><header{status}><identifier>oai:arXiv.org:{one.identifier}"
+        f"<record><header{status}><identifier>oai:arXiv.org:{listing.identifier}"
         f"</identifier><datestamp>{record.stamp}</datestamp></header>"
     )
     if record.deleted:
         return f"{head}</record>"
-    moment = one.published_at.strftime("%a, %d %b %Y %H:%M:%S GMT")
+    moment = listing.published_at.strftime("%a, %d %b %Y %H:%M:%S GMT")
     versions = "".join(
         f"<version version='v{n}'><date>{moment}</date><size>9kb</size></version>"
-        for n in range(1, one.version + 1)
+        for n in range(1, listing.version + 1)
     )
     text = {
-        "title": one.title_raw,
-        "authors": " and ".join(one.authors),
-        "categories": " ".join(one.categories),
-        "comments": one.comments,
-        "abstract": one.abstract_raw,
+        "title": listing.title_raw,
+        "authors": " and ".join(listing.authors),
+        "categories": " ".join(listing.categories),
+        "comments": listing.comments,
+        "abstract": listing.abstract_raw,
     }
     inside = "".join(
         f"<{name}>{html.escape(value)}</{name}>" for name, value in text.items()
     )
     return (
         f'{head}<metadata><arXivRaw xmlns="http://arxiv.org/OAI/arXivRaw/">'
-        f"<id>{one.identifier}</id><submitter>Orla Quist</submitter>{versions}{inside}"
+        f"<id>{listing.identifier}</id><submitter>Orla Quist</submitter>{versions}{inside}"
         "</arXivRaw></metadata></record>"
     )
 
@@ -182,13 +182,13 @@ def oai_error(code):
 
 def api_answer(listings):
     inside = "".join(
-        f"<entry><id>http://arxiv.org/abs/{one.identifier}v{one.version}</id>"
-        f"<title>{html.escape(one.title_raw)}</title>"
-        f"<summary>{html.escape(one.abstract_raw)}</summary>"
-        f"<published>{one.published_at.isoformat()}</published>"
-        f'<category term="{one.primary}"/><author><name>Orla Quist</name></author>'
+        f"<entry><id>http://arxiv.org/abs/{listing.identifier}v{listing.version}</id>"
+        f"<title>{html.escape(listing.title_raw)}</title>"
+        f"<summary>{html.escape(listing.abstract_raw)}</summary>"
+        f"<published>{listing.published_at.isoformat()}</published>"
+        f'<category term="{listing.primary}"/><author><name>Orla Quist</name></author>'
         "</entry>"
-        for one in listings
+        for listing in listings
     )
     return (
         '<feed xmlns="http://www.w3.org/2005/Atom" '
@@ -198,7 +198,7 @@ def api_answer(listings):
     )
 
 
-# Faults: answers instead of the true one, or changes of it.
+# Faults: answers instead of the true listing, or changes of it.
 
 
 def busy(status=503, after=None):

@@ -182,7 +182,7 @@ def test_parse_reads_every_recorded_answer():
             continue
         page = arxiv_api.parse(document)
         assert len(page.listings) == document.count(b"<entry>")
-        assert all(one.primary and one.authors for one in page.listings)
+        assert all(listing.primary and listing.authors for listing in page.listings)
         seen += len(page.listings)
     assert seen == 6 + 100 + 10 * 7 + 15 * 3
 

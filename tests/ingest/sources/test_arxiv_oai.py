@@ -370,13 +370,13 @@ RECORDED = {
 
 @needs_data
 def test_every_recorded_document_of_the_protocol_is_listed_here():
-    found = {
+    paths = {
         str(path.relative_to(OAI))
         for path in OAI.rglob("*")
         if path.suffix in {".xml", ".gz"}
     }
 
-    assert found == set(RECORDED)
+    assert paths == set(RECORDED)
 
 
 @needs_data

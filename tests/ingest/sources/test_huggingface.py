@@ -33,7 +33,7 @@ def test_counts_are_dated_by_read_at():
 
     listings = huggingface.parse(DAY_2026.read_bytes(), read_at=now).listings
 
-    assert {one.at for listing in listings for one in listing.measurements} == {now}
+    assert {count.at for listing in listings for count in listing.measurements} == {now}
     assert {listing.announced_on for listing in listings} == {date(2026, 11, 20)}
 
 
@@ -57,9 +57,9 @@ def test_hidden_authors_are_left_out():
 def test_answer_without_listing_dates_is_dated_by_its_newest_paper():
     listings = huggingface.parse(DAY_2025.read_bytes()).listings
 
-    assert {one.announced_on for one in listings} == {date(2025, 1, 13)}
+    assert {listing.announced_on for listing in listings} == {date(2025, 1, 13)}
     assert listings[0].abstract_raw.startswith("Only the paper has a summary")
-    assert [one.value for one in listings[0].measurements] == [12, 1]
+    assert [count.value for count in listings[0].measurements] == [12, 1]
 
 
 def test_empty_list_has_no_listings():
@@ -89,7 +89,7 @@ def test_addresses_of_other_schemes_are_left_out(url):
 def test_invalid_counts_are_left_out(count):
     listing = huggingface.parse(changed(upvotes=count)).listings[0]
 
-    assert [one.kind for one in listing.measurements] == ["comments", "stars"]
+    assert [count.kind for count in listing.measurements] == ["comments", "stars"]
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_parse_reads_every_recorded_day_with_its_counts():
             days, rows = days + 1, rows + len(listings)
             assert len(listings) == len(json.loads(document))
             for listing in listings:
-                kinds = [one.kind for one in listing.measurements]
+                kinds = [count.kind for count in listing.measurements]
                 assert kinds[:2] == ["upvotes", "comments"]
 
     assert (days, rows) == (186, 2721)

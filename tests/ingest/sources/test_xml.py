@@ -137,10 +137,10 @@ def test_web_page_is_named_as_such(document):
 
 
 def test_strip_namespaces_leaves_bare_names():
-    found = xml.parse_root(
+    root = xml.parse_root(
         b'<!-- x --><o:a xmlns:o="urn:o"><!-- y --><o:b>1</o:b></o:a>'
     )
 
-    bare = xml.strip_namespaces(found)
+    bare = xml.strip_namespaces(root)
 
     assert [element.tag for element in bare.iter()] == ["a", "b"]
