@@ -49,21 +49,23 @@ def topics():
 
 def precision_of(reader, topics):
     """Average precision of what the reader's topic finds, with its example papers."""
-    recorded, field = topics
+    recorded, scorer = topics
     place = {paper["id"]: i for i, paper in enumerate(recorded)}
     followed = [place[name] for name in reader["follows"]["papers"]]
     (topic,) = reader["follows"]["topics"]
-    wish = InterestQuery(
+    query = InterestQuery(
         "topic",
         topic["name"],
         topic["description"],
         tuple(topic["keywords"]),
-        examples=tuple(field.papers[i] for i in followed),
+        examples=tuple(scorer.papers[i] for i in followed),
     )
     open_to = np.array([not paper.get("background") for paper in recorded])
     open_to[followed] = False
     relevant = np.array([paper["id"] in reader["relevant"] for paper in recorded])
-    return average_precision(field.evaluate(wish)[open_to], relevant[open_to])
+    return average_precision(
+        scorer.evaluate(query).relevance[open_to], relevant[open_to]
+    )
 
 
 @pytest.mark.parametrize(
@@ -120,7 +122,8 @@ def test_what_other_readers_follow_finds_most_of_a_library():
     recorded = rows("libraries/papers.jsonl.gz")
     place = {paper["id"]: i for i, paper in enumerate(recorded)}
     texts = [f"{paper['title']}. {paper['abstract']}" for paper in recorded]
-    known = lsa.fit_lsa(texts).embed(texts)
+    model = lsa.fit_lsa(texts)
+    known = model.center(model.embed(texts))
     readers = rows("libraries/readers.jsonl")
     libraries = [[place[p] for p in one["follows"]["papers"]] for one in readers]
     pairs = [(n, paper) for n, library in enumerate(libraries) for paper in library]
