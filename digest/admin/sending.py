@@ -148,7 +148,6 @@ class DigestAdmin(ReadOnlyAdmin):
 
     @admin.display(description="papers and reasons")
     def picks_with_reasons(self, digest: Digest) -> SafeString:
-        """List the picks in the order of the mail."""
         return format_html(
             '<ol style="list-style: decimal; padding-left: 1.5rem">{}</ol>',
             format_html_join(
@@ -243,7 +242,6 @@ class SendingPauseAdmin(ModelAdmin):
         messages.success(request, f"Sending resumed: {pauses} ended.")
 
     def resume_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Handle the button on the dashboard."""
         if request.method != "POST" or not self.has_resume_permission(request):
             raise PermissionDenied
         pause = get_object_or_404(SendingPause, pk=pk)

@@ -109,5 +109,4 @@ def clicks_of_day(day: date) -> QuerySet[Event]:
 
 
 def midnight(day: date) -> datetime:
-    """Return the start of that day in UTC."""
     return datetime.combine(day, time(), UTC)

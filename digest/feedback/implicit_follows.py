@@ -99,7 +99,6 @@ def _lock_interests(identifiers: set[str]) -> dict[str, int]:
 
 
 def _follow_ids(wanted: Sequence[tuple[int, int]]) -> set[int]:
-    """Return the ids of the implicit follows of these readers and interests."""
     rows = opened_follows({reader for reader, _ in wanted}).filter(
         interest__in={interest for _, interest in wanted}
     )

@@ -37,7 +37,6 @@ def store_follow(reader: Subscriber, paper: Paper, verb: Verb) -> Follow | None:
 
 
 def chosen_follow(reader: Subscriber, paper: Paper) -> Follow | None:
-    """Return the reader's own follow of this paper, if they chose it themselves."""
     return reader.follows.filter(
         source=Follow.Source.CHOSEN,
         weight__gt=0,
@@ -47,7 +46,6 @@ def chosen_follow(reader: Subscriber, paper: Paper) -> Follow | None:
 
 
 def withdraw_opinion(digest: Digest, number: int) -> None:
-    """Delete the reader's opinion of pick `number`, if there is one."""
     candidate = digest.candidate_at(number)
     if candidate is None:
         return

@@ -70,7 +70,6 @@ def mark_processed(events: list[int], now: datetime) -> int:
 
 
 def settle_outcomes(page: list[Event], now: datetime) -> None:
-    """Store the outcomes that these events prove."""
     accepted = [e.digest_id for e in page if e.kind in PROOFS_OF_ACCEPTANCE]
     unsettled_digests(accepted).update(outcome=Digest.Outcome.ACCEPTED, outcome_at=now)
     dropped = [event.digest_id for event in page if event.kind == "dropped"]

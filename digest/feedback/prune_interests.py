@@ -26,7 +26,6 @@ def prune_interests(now: datetime) -> int:
 
 
 def _interests_in_digests(now: datetime) -> set[int]:
-    """Return the interests named by digests that can still be opened."""
     oldest = (now - DIGEST_KEY_LIFETIME - MAX_EDITION_AGE).date()
     recent = Digest.objects.filter(edition__day__gte=oldest)
     columns = recent.exclude(packed_picks=b"").values_list("packed_picks", flat=True)
@@ -41,7 +40,6 @@ def _interests_in_digests(now: datetime) -> set[int]:
 
 
 def _unpack_interests(joined: bytearray) -> set[int]:
-    """Return the interests in joined columns of picks."""
     return {interest for _, interest, _ in PICK.iter_unpack(joined)}
 
 

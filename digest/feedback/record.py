@@ -65,7 +65,6 @@ def is_ours(report: Report, digest_ids: dict[str, int]) -> bool:
 def build_events(
     reports: Iterable[Report], digest_ids: dict[str, int], source: str, now: datetime
 ) -> Iterable[Event]:
-    """Build rows, each with the digest that it names if that exists."""
     for report in reports:
         content_hash = semantic_key(source, report)
         yield Event(
@@ -97,7 +96,6 @@ def shorten_key(key: str) -> str:
 
 
 def find_digests(reports: list[Report]) -> dict[str, int]:
-    """Return the ids of the digests that these reports name, by key and by message id."""
     keys = {report.digest_key for report in reports} - {""}
     message_ids = {report.message_id for report in reports} - {""}
     rows = Digest.objects.filter(Q(key__in=keys) | Q(message_id__in=message_ids))

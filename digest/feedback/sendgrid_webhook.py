@@ -92,7 +92,6 @@ def parse_post(body: bytes) -> list[Report]:
 
 
 def parse_event(item: dict[str, Any]) -> Report:
-    """Parse one event of any kind, documented or not."""
     return Report(
         kind=clean_text(item["event"])[:24],
         key=clean_text(item.get("sg_event_id")),

@@ -92,7 +92,6 @@ def check_outage(batch: Batch, detail: str) -> None:
 
 
 def check_failure_rates(now: datetime) -> None:
-    """Pause sending if too many mails failed or bounced since it was last resumed."""
     start = window_start(now - FAILURE_WINDOW)
     failures, sent = failures_by_domain(start), count_sent(start)
     if sent >= MIN_SENT_FOR_FAILURES and failures.total() > sent * MAX_FAILURE_SHARE:
@@ -123,7 +122,6 @@ def failing_domain(counts: Mapping[str, int]) -> str:
 
 
 def has_accepted_elsewhere(domain: str, start: datetime) -> bool:
-    """Whether mail to other domains was accepted since `start`."""
     recent = Batch.objects.filter(
         Q(released_at__gt=start) | Q(state=Batch.State.SENDING)
     )

@@ -53,7 +53,6 @@ def claim_matching(
 
 
 def has_active_batches(edition: Edition) -> bool:
-    """Whether a worker, alive or dead, owns a batch of this edition."""
     active = (Batch.State.CLAIMED, Batch.State.SENDING)
     return Batch.objects.filter(slot__edition=edition, state__in=active).exists()
 

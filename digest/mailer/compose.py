@@ -135,7 +135,6 @@ def load_render_data(digests: Sequence[Digest]) -> RenderData:
 def render_mail(
     digest: Digest, render_data: RenderData, links: DigestLinks, unsubscribe_url: str
 ) -> Mail:
-    """Render subject, both bodies and headers."""
     empty_digest = render_data.empty_digests.get(digest.subscriber_id)
     name = "empty_digest" if empty_digest else "digest"
     context = {
@@ -257,7 +256,6 @@ EXTERNAL_LINKS = [
 
 
 def external_links(card: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return label and verb of the paper's pages on other sites."""
     return [
         (label, verb)
         for label, verb in EXTERNAL_LINKS
@@ -266,7 +264,6 @@ def external_links(card: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def dateline(card: dict[str, Any], edition_day: date) -> list[str]:
-    """Return when and where the paper was announced."""
     cross_listed = "cross-listed" if card["announce_type"] == "cross" else ""
     announced_on = format_day(date.fromisoformat(card["date"]), edition_day)
     parts = [announced_on, card["primary"], cross_listed]
@@ -302,7 +299,6 @@ def preheader_text(papers: list[PaperContext]) -> str:
 
 
 def recipient_reason(digest: Digest, render_data: RenderData) -> str:
-    """Explain why this reader gets this mail."""
     confirmed_at = digest.subscriber.confirmed_at
     signed_up = f" on {confirmed_at.day} {confirmed_at:%B %Y}" if confirmed_at else ""
     consent = (
@@ -312,7 +308,6 @@ def recipient_reason(digest: Digest, render_data: RenderData) -> str:
 
 
 def why_these_papers(digest: Digest, render_data: RenderData) -> str:
-    """Summarise the reasons of the picks in one sentence."""
     if not digest.picks:
         return (
             "You asked for a short note on days when nothing matches what you follow."

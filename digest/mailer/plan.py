@@ -64,7 +64,6 @@ def plan_due(now: datetime) -> list[Slot]:
 def unplanned_quarters(
     edition: Edition, editions: list[Edition], now: datetime
 ) -> list[datetime]:
-    """Return the quarter hours since the freeze that are not planned."""
     planned = edition.slots.filter(kind=Slot.Kind.HOUR, planned_at__isnull=False)
     planned_times = set(planned.values_list("at", flat=True))
     expires_at = freeze_time(edition) + EXPIRES_AFTER

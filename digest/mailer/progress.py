@@ -41,7 +41,6 @@ class Progress:
 
 
 def progress_of(edition: Edition, now: datetime) -> Progress:
-    """Measure the pace of all workers from the rows."""
     tally = count_outcomes(edition)
     if not tally.waiting:
         return Progress(tally)

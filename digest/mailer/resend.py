@@ -62,7 +62,6 @@ def latest_mail_with_event() -> datetime:
 
 
 def has_event(digest: Digest) -> bool:
-    """Whether any event of this digest is stored, processed or not."""
     return Event.objects.filter(digest=digest).exists()
 
 

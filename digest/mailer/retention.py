@@ -102,7 +102,6 @@ def prune_candidates(now: datetime) -> int:
 
 
 def newest_edition_id() -> int | None:
-    """Return the id of the newest edition that has candidates."""
     with_candidates = Edition.objects.filter(
         Exists(Candidate.objects.filter(edition=OuterRef("pk")))
     )

@@ -8,7 +8,6 @@ QUARTER = timedelta(minutes=15)
 
 
 def quarter_start(now: datetime) -> datetime:
-    """Return the start of the quarter hour that `now` is in, in UTC."""
     utc = now.astimezone(UTC)
     return utc.replace(minute=utc.minute // 15 * 15, second=0, microsecond=0)
 

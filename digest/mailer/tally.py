@@ -27,7 +27,6 @@ class Tally:
 
     @property
     def is_balanced(self) -> bool:
-        """Whether every reader has an outcome."""
         return self.recipients == (
             self.accepted + self.failed + self.unknown + self.skipped
         )
@@ -57,7 +56,6 @@ def count_outcomes(edition: Edition) -> Tally:
 
 
 def count_expired(edition: Edition) -> int:
-    """Count readers who were due and got no mail before the edition expired."""
     expired = Digest.objects.filter(edition=edition, reason=Digest.Reason.EXPIRED)
     return expired.count()
 

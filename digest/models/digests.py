@@ -206,7 +206,6 @@ def encode_picks(picks: Iterable[Pick]) -> bytes:
 
 
 def decode_picks(column: bytes | memoryview) -> list[Pick]:
-    """Unpack what encode_picks packed."""
     return [
         Pick(candidate, interest, bool(flags & OPENED_FLAG), bool(flags & NEAR_FLAG))
         for candidate, interest, flags in PICK.iter_unpack(bytes(column))
@@ -233,7 +232,6 @@ class DigestQuerySet(models.QuerySet["Digest"]):
         return self.exclude(outcome=Digest.Outcome.SKIPPED)
 
     def count_outcomes(self) -> dict[str, int]:
-        """Count these digests by outcome in one query."""
         rows = self.values_list("outcome").annotate(Count("pk")).order_by()
         return dict(rows)
 

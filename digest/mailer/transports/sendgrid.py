@@ -261,7 +261,6 @@ class EmailBackend(BaseEmailBackend):
 
 
 def account_mail_payload(message: EmailMessage) -> Payload:
-    """Convert one of Django's messages."""
     content = [{"type": "text/plain", "value": str(message.body)}]
     if isinstance(message, EmailMultiAlternatives):
         content += [

@@ -131,7 +131,6 @@ class Connection:
         return refusal
 
     def reset_session(self, refusal: Result) -> None:
-        """Make the connection ready for the next mail, or close it."""
         try:
             if self.smtp is None or refusal.detail.startswith(str(SERVICE_CLOSING)):
                 raise smtplib.SMTPServerDisconnected
@@ -148,7 +147,6 @@ class Connection:
 
 
 def open_smtp(server: Server) -> smtplib.SMTP:
-    """Connect, greet, encrypt and log in as SMTP_URL asks."""
     # Our own host name: smtplib would ask the resolver for it, which may take seconds.
     host = ascii_domain(urlsplit(settings.SITE_URL).hostname or "localhost")
     options: dict[str, Any] = {"local_hostname": host, "timeout": SMTP_TIMEOUT_S}
