@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from django.core.checks import run_checks
+from django.core.checks import WARNING, run_checks
 from django.test import override_settings
 
 from tests import processes
@@ -193,7 +193,7 @@ def test_working_values_are_not_reported(monkeypatch, tmp_path):
         FREEZE_AT="23:59",
     )
 
-    assert [m.msg for m in messages] == []
+    assert [m.msg for m in messages if m.level >= WARNING] == []
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
 
 
