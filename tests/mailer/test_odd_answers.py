@@ -196,8 +196,8 @@ def test_sendgrid_odd_error_bodies_are_quoted(settings, body):
 @pytest.mark.parametrize(
     "reset",
     [
-        str(time.time() + 7200),
-        str(time.time() * 1000),
+        pytest.param(str(time.time() + 7200), id="in two hours"),
+        pytest.param(str(time.time() * 1000), id="in milliseconds"),
         "-5",
         "nan",
         "inf",
