@@ -95,7 +95,7 @@ def test_reader_pastes_a_library_and_submits_a_paper_that_is_approved(
 
 def paste_library(page, preferences, old):
     papers = Paper.objects.filter(title__contains="robot control")
-    identifiers = [one.identifier for one in papers[:2]]
+    identifiers = papers.values_list("identifier", flat=True)[:2]
     page.goto(preferences)
     page.get_by_text("Add papers from a list, BibTeX or Zotero").click()
     page.get_by_label("Paste arXiv IDs or links").fill(
@@ -114,7 +114,9 @@ def paste_library(page, preferences, old):
     page.get_by_text("Removed. Changes apply from your next digest.").wait_for()
     page.get_by_role("link", name="Preferences", exact=True).first.click()
     page.get_by_text("You have 2 papers").wait_for()
-    assert page.locator(".reason", has_text="Similar to “Study").count()
+    assert page.locator(
+        ".reason", has_text="Similar to a paper you liked: Study"
+    ).count()
 
 
 def submit(page, preferences, new):
