@@ -1,9 +1,16 @@
 """docker-compose.yml, Dockerfile and .dockerignore: valid, and their commands run on real servers."""
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
+import threading
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.resources import files
 
 import jsonschema
@@ -58,9 +65,149 @@ def test_every_service_has_a_health_check():
     services = {n: s for n, s in COMPOSE["services"].items() if n != "setup"}
 
     assert set(services) == {
-        *("db", "redis", "web", "worker", "worker-urgent", "beat", "mailpit")
+        *("db", "redis", "web", "proxy", "worker", "worker-urgent", "beat", "mailpit")
     }
     assert all("healthcheck" in service for service in services.values())
+
+
+def test_only_the_proxy_and_mailpit_are_published():
+    published = {n: s["ports"] for n, s in COMPOSE["services"].items() if "ports" in s}
+
+    assert published.pop("mailpit") == ["127.0.0.1:8025:8025"]
+    assert published == {"proxy": ["127.0.0.1:8000:8000", "80:80", "443:443"]}
+
+
+def test_web_trusts_exactly_the_proxy():
+    environment = service_environment("web")
+
+    assert environment["BEHIND_PROXY"] == "true"
+    assert environment["TRUSTED_PROXIES"] == "1"
+
+
+def test_the_proxy_image_is_pinned_and_keeps_its_certificates():
+    proxy = COMPOSE["services"]["proxy"]
+
+    assert re.fullmatch(r"caddy:2\.\d+(\.\d+)?", proxy["image"])
+    assert "./deploy/Caddyfile:/etc/caddy/Caddyfile:ro" in proxy["volumes"]
+    assert "certificates:/data" in proxy["volumes"]
+    assert "certificates" in COMPOSE["volumes"]
+
+
+def caddy_adapt(**environment):
+    """The configuration that Caddy makes of deploy/Caddyfile, as JSON."""
+    adapted = subprocess.run(
+        [find_caddy(), "adapt", "--config", "deploy/Caddyfile", "--validate"],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert adapted.returncode == 0, adapted.stderr
+    return json.loads(adapted.stdout)
+
+
+def find_caddy():
+    """The installed Caddy; skip the test if it is missing or too old for the file."""
+    caddy = shutil.which("caddy")
+    if caddy is None:
+        pytest.skip("Caddy is not installed: deploy/Caddyfile is not checked")
+    output = subprocess.check_output([caddy, "version"], text=True)
+    version = tuple(map(int, re.match(r"v?(\d+)\.(\d+)", output).groups()))
+    if version < (2, 7):
+        pytest.skip(f"deploy/Caddyfile needs Caddy 2.7 or newer, found {output}")
+    return caddy
+
+
+def proxied_server(adapted):
+    (server,) = adapted["apps"]["http"]["servers"].values()
+    return server
+
+
+def test_the_proxy_serves_plain_http_on_port_8000_by_default():
+    server = proxied_server(caddy_adapt(**service_environment("proxy")))
+
+    assert server["listen"] == [":8000"]
+    assert "localhost" in json.dumps(server["routes"])
+    assert '"web:8000"' in json.dumps(server["routes"])
+
+
+def test_the_proxy_serves_a_domain_over_tls():
+    environment = service_environment("proxy", SITE_URL="https://papers.example.org")
+    server = proxied_server(caddy_adapt(**environment))
+
+    assert server["listen"] == [":443"]
+    assert "automatic_https" not in server
+    assert "tls_connection_policies" not in server
+
+
+class EchoHandler(BaseHTTPRequestHandler):
+    """Answers with the headers of the request."""
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        body = json.dumps(dict(self.headers.items())).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass
+
+
+@contextmanager
+def run_proxy(folder):
+    """Run the proxy's command before a server that answers with its headers; yield its URL."""
+    find_caddy()
+    shell = COMPOSE["services"]["proxy"]["command"]
+    command = [word.replace("/etc/caddy/", "deploy/") for word in shell]
+    command = [word.replace("$$", "$") for word in command]
+    web = HTTPServer(("127.0.0.1", 0), EchoHandler)
+    threading.Thread(target=web.serve_forever, daemon=True).start()
+    url = f"http://localhost:{processes.free_port()}"
+    environment = service_environment(
+        "proxy",
+        SITE_URL=f"{url}/",  # the slash is allowed in settings
+        WEB_ADDRESS=f"127.0.0.1:{web.server_port}",
+        CADDY_ADMIN=f"127.0.0.1:{processes.free_port()}",
+        XDG_DATA_HOME=str(folder),
+        XDG_CONFIG_HOME=str(folder),
+    )
+    log = folder / "caddy.log"
+    with log.open("wb") as output:
+        program = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=os.environ | environment,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        processes.wait_until(lambda: processes.fetch(url), log)
+        yield url
+    finally:
+        program.terminate()
+        program.wait(processes.END_SECONDS)
+        web.shutdown()
+        web.server_close()
+
+
+def test_the_proxy_replaces_forwarded_headers_and_limits_bodies(tmp_path):
+    forged = {"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Proto": "https"}
+    with run_proxy(tmp_path) as url:
+        request = urllib.request.Request(f"{url}/subscribe", b"a=1", forged)
+        with urllib.request.urlopen(request, timeout=5) as response:
+            headers = json.load(response)
+        request = urllib.request.Request(url, b"a" * 3_100_000)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=5)
+        refused.value.close()
+
+    assert headers["X-Forwarded-For"] in ("127.0.0.1", "::1")
+    assert headers["X-Forwarded-Proto"] == "http"
+    assert headers["Host"] == url.removeprefix("http://")
+    assert refused.value.code == 413
 
 
 def test_compose_sets_only_known_settings():
