@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Paper Round's doors by hand: `manage.py help` lists them."""
+"""Command line of Paper Round: `manage.py help` lists the commands."""
 
 import os
 import sys

@@ -12,13 +12,13 @@ LATEST = Path(__file__).with_name("latest.json")
 
 
 def main() -> None:
-    found = selection.measure() | ingest.measure()
+    figures = selection.measure() | ingest.measure()
     table = Table("part", "measure", "value")
-    for part, measures in found.items():
+    for part, measures in figures.items():
         for name, value in measures.items():
             table.add_row(part, name, f"{value:,.4g}")
     Console().print(table)
-    LATEST.write_text(json.dumps(found, indent=2) + "\n")
+    LATEST.write_text(json.dumps(figures, indent=2) + "\n")
 
 
 main()

@@ -1,8 +1,8 @@
-"""What a promise is worth: papers of recorded mornings, ordered before anybody voted.
+"""Measure the attention prior: recorded papers, ordered before they had any vote.
 
 `python -m benchmarks.attention_prior FOLDER` reads the shared data: arXiv papers first listed from
 June to September and in November and December 2025, and the votes that some of them got.
-Each week's promise is learned from papers announced more than a week before; the model of
+Each week's prior is learned from papers announced more than a week before; the model of
 vectors is fitted on the papers before the first measured day.
 """
 
@@ -50,11 +50,11 @@ class Recorded:
 def read(folder: Path, until: date = date.max) -> Recorded:
     """Papers of both recordings up to a day, each once, on the first day that lists it."""
     votes = _votes(folder / "hf_daily")
-    found: dict[str, tuple[date, str, dict[str, Any]]] = {}
+    rows_by_id: dict[str, tuple[date, str, dict[str, Any]]] = {}
     listed = (row for row in _listed(folder) if row[0] <= until)
     for day, paper in sorted(listed, key=lambda row: (row[0], row[1]["id"])):
-        found.setdefault(paper["id"], (day, paper["id"], paper))
-    days, names, papers = zip(*found.values(), strict=True)
+        rows_by_id.setdefault(paper["id"], (day, paper["id"], paper))
+    days, names, papers = zip(*rows_by_id.values(), strict=True)
     texts = [f"{p['title']}. {p['abstract']}" for p in papers]
     first = next(i for i, day in enumerate(days) if day >= SPANS["July and August"][0])
     model = lsa.fit_lsa(texts[:first][-10_000:])
@@ -90,7 +90,7 @@ def _listed(folder: Path) -> Iterator[tuple[date, dict[str, Any]]]:
 
 def measure(recorded: Recorded, begin: date, end: date) -> dict[str, list[Reals]]:
     """Of every order the measures of each day: ndcg@10, top5, auc."""
-    found: defaultdict[str, list[Reals]] = defaultdict(list)
+    measures_by_model: defaultdict[str, list[Reals]] = defaultdict(list)
     learned_on, learned = date.min, {}
     chance = np.random.default_rng(1)
     for day in sorted({day for day in recorded.days if begin <= day <= end}):
@@ -100,21 +100,23 @@ def measure(recorded: Recorded, begin: date, end: date) -> dict[str, list[Reals]
         votes = np.array([recorded.votes[i] for i in today], float)
         if len(today) < FEWEST or (votes > 0).sum() < FEWEST_VOTED or not learned:
             continue
-        found["by chance"].append(_measures(chance.random(len(today)), votes))
+        measures_by_model["by chance"].append(
+            _measures(chance.random(len(today)), votes)
+        )
         authors = [recorded.authors[i] for i in today]
-        for name, one in learned.items():
-            expected = one.predict(recorded.rows[today], authors)
-            found[name].append(_measures(np.array(expected), votes))
-    return found
+        for name, model in learned.items():
+            expected = model.predict(recorded.rows[today], authors)
+            measures_by_model[name].append(_measures(np.array(expected), votes))
+    return measures_by_model
 
 
 def _learned(past: PastPapers) -> dict[str, AttentionPrior]:
-    """The promise as it is, and what its parts alone would be."""
+    """Learn the whole prior, and one from each of its parts alone."""
     text = PastPapers(past.rows, [()] * len(past.votes), past.votes)
     who = PastPapers(past.rows * 0, past.authors, past.votes)
-    made = {"promise": past, "text alone": text, "authors alone": who}
-    found = {name: attention_prior.fit_prior(part) for name, part in made.items()}
-    return {name: learned for name, learned in found.items() if learned}
+    parts = {"prior": past, "text alone": text, "authors alone": who}
+    priors = {name: attention_prior.fit_prior(part) for name, part in parts.items()}
+    return {name: learned for name, learned in priors.items() if learned}
 
 
 def _past(recorded: Recorded, day: date) -> PastPapers:

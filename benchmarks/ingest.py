@@ -48,7 +48,7 @@ def measure() -> dict[str, Result]:
     call_command("migrate", verbosity=0)
     listings = list(papers(FEED))
     gc.freeze()  # what is the benchmark's own is not searched again and again
-    small, large = (in_a_program_of_its_own(size) for size in HARVESTS)
+    small, large = (run_in_subprocess(size) for size in HARVESTS)
     return {
         "ingest": {
             "entries": FEED,
@@ -68,7 +68,7 @@ def feeds(listings: list[Listing]) -> Result:
     """
     document = documents.write_atom_feed(listings, DAY)
     newer = documents.write_atom_feed(
-        [replace(one, version=2) for one in listings], DAY
+        [replace(listing, version=2) for listing in listings], DAY
     )
     ours, again, revised, theirs, theirs_again = [], [], [], [], []
     for _ in range(ROUNDS):
@@ -93,7 +93,9 @@ def feeds(listings: list[Listing]) -> Result:
 
 
 def cleaning(listings: list[Listing]) -> float:
-    return seconds(lambda: [to_plain_text(one.abstract_raw) for one in listings])
+    return seconds(
+        lambda: [to_plain_text(listing.abstract_raw) for listing in listings]
+    )
 
 
 def papers(number: int) -> Iterator[Listing]:
@@ -138,7 +140,7 @@ def empty() -> None:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    gc.collect()  # nobody pays for what another left
+    gc.collect()  # garbage of earlier measurements is not counted
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
@@ -162,60 +164,60 @@ def uncleaned() -> AbstractContextManager[object]:
 
 def obvious(document: bytes) -> None:
     """What most projects write first."""
-    for one in feedparser.parse(document).entries:
-        identifier = one.id.removeprefix("oai:arXiv.org:").partition("v")[0]
-        abstract = one.summary.partition("Abstract: ")[2]
-        categories = [tag.term for tag in one.tags]
+    for entry in feedparser.parse(document).entries:
+        identifier = entry.id.removeprefix("oai:arXiv.org:").partition("v")[0]
+        abstract = entry.summary.partition("Abstract: ")[2]
+        categories = [tag.term for tag in entry.tags]
         Paper.objects.update_or_create(
             identifier=identifier,
             defaults={
-                "title": one.title,
-                "title_raw": one.title,
+                "title": entry.title,
+                "title_raw": entry.title,
                 "abstract": abstract,
                 "abstract_raw": abstract,
-                "authors": one.author.split(", "),
+                "authors": entry.author.split(", "),
                 "categories": categories,
                 "primary": categories[0],
                 "announced_on": DAY,
-                "announce_type": one.arxiv_announce_type,
+                "announce_type": entry.arxiv_announce_type,
                 "created_at": NOW,
                 "updated_at": NOW,
             },
         )
 
 
-# A harvest, in a program of its own: peak memory is a program's.
+# A harvest in a process of its own: peak memory is measured per process.
 
 
-def in_a_program_of_its_own(size: int) -> dict[str, float]:
-    said = subprocess.run(
+def run_in_subprocess(size: int) -> dict[str, float]:
+    process = subprocess.run(
         [sys.executable, "-m", "benchmarks.ingest", str(size)],
         capture_output=True,
         text=True,
         check=True,
     )
-    found: dict[str, float] = json.loads(said.stdout.splitlines()[-1])
-    return found
+    figures: dict[str, float] = json.loads(process.stdout.splitlines()[-1])
+    return figures
 
 
 def harvest(size: int) -> dict[str, float]:
     """Pages of OAI-PMH into PostgreSQL, one after the other: seconds and peak memory."""
-    account, seconds, cleaning = run(), 0.0, 0.0
+    ingest_run, seconds, cleaning = run(), 0.0, 0.0
     rows = papers(size)
     for first in range(0, size, PAGE):
         listings = [next(rows) for _ in range(PAGE)]
         document = page(listings, first, size)
         start = time.perf_counter()
-        found = arxiv_oai.parse(document)
-        account.token = found.token
+        parsed = arxiv_oai.parse(document)
+        ingest_run.token = parsed.token
         with uncleaned():
-            store.store(found.listings, account, NOW)
+            store.store(parsed.listings, ingest_run, NOW)
         seconds += time.perf_counter() - start
         if first == 0:
             start = time.perf_counter()
-            for one in listings:
-                to_plain_text(one.title_raw)
-                to_plain_text(one.abstract_raw)
+            for listing in listings:
+                to_plain_text(listing.title_raw)
+                to_plain_text(listing.abstract_raw)
             cleaning = (time.perf_counter() - start) / PAGE
     peak = peak_kilobytes()
     cleaned = seconds + cleaning * size

@@ -31,7 +31,7 @@ from digest.ranking.selection import Block, Slate, select
 Groups = list[list[int]]
 Whole = npt.NDArray[np.int64]
 
-KINDS = 2  # stances.MOST_OPENED_KINDS; that module needs Django
+KINDS = 2  # reader_profiles.MAX_OPENED_GROUPS; that module needs Django
 STRAY = (0, 5, 10, 20)
 
 
@@ -71,7 +71,9 @@ def measure(
         drawn = chance.choice(len(papers.ids), stray, replace=False)
         seen = np.array([*reader.follows, *drawn], np.int64)
         ten = _ten(papers, slate, reader, seen, way(papers.centered[seen]))
-        covered.append(np.mean([bool(one & set(ten)) for one in judge.interests]))
+        covered.append(
+            np.mean([bool(interest & set(ten)) for interest in judge.interests])
+        )
         rest = np.setdiff1d(np.flatnonzero(reader.open), ten)
         grades = judge.grades[np.array([*ten, *rest], np.int64)]
         gained.append(ndcg(2**grades - 1, DIGEST_LENGTH))

@@ -31,7 +31,7 @@ FIRST = date(2025, 11, 21)
 WARM, JUDGED = 8, 5  # recorded days: papers alone, then with readers
 SHOWN = 260  # characters of an abstract
 # What each follows. Examples are the first four papers with the words in the title, the
-# author is whoever wrote most; both are looked up among the days before.
+# author is the most frequent one; both are looked up among the days before.
 READERS: dict[str, list[tuple[str, str]]] = {
     "topics": [
         ("topic", "interpretability"),
@@ -71,7 +71,7 @@ def main() -> None:
         )
     call_command("loaddata", "topics", verbosity=0)
     archive = DATA / "replay" / "raw_daily_dw-dengwei_2025-11_2025-12.tar.gz"
-    days = [found for found in replay.recorded_feeds(archive) if found[0] >= FIRST]
+    days = [feed for feed in replay.recorded_feeds(archive) if feed[0] >= FIRST]
     counted, readers = list(votes()), dict[str, Subscriber]()
     with tempfile.TemporaryDirectory() as folder:
         settings.MAIL_DIR = Path(folder) / "mail"
@@ -92,15 +92,17 @@ def take_in(
     file = folder / f"{morning:%Y-%m-%d}.xml"
     file.write_bytes(document)
     run_source.ingest_documents([file], morning)
-    known = Paper.objects.in_bulk(field_name="identifier")
+    papers = Paper.objects.in_bulk(field_name="identifier")
     latest = {
         name: (at, value)
         for at, name, value in counted
-        if at <= morning and name in known
+        if at <= morning and name in papers
     }
     for name, (at, value) in latest.items():
-        found = {"paper": known[name], "source": "huggingface", "kind": "upvotes"}
-        AttentionSample.objects.get_or_create(**found, at=at, defaults={"value": value})
+        sample = {"paper": papers[name], "source": "huggingface", "kind": "upvotes"}
+        AttentionSample.objects.get_or_create(
+            **sample, at=at, defaults={"value": value}
+        )
         Paper.objects.filter(identifier=name).update(votes=value)
 
 
@@ -118,13 +120,13 @@ def subscribe(name: str) -> Subscriber:
     reader = make.subscriber(f"{name}@example.org")
     for kind, wanted in READERS[name]:
         for value in values(kind, wanted):
-            stance = (
+            follow = (
                 follows.follow(reader, "keyword", value, weight=-1)
                 if kind == "mute"
                 else follows.follow(reader, kind, value)
             )
-            assert stance, f"{kind} {value!r} cannot be followed"
-            print(f"{name}: {stance.interest}")
+            assert follow, f"{kind} {value!r} cannot be followed"
+            print(f"{name}: {follow.interest}")
     return reader
 
 

@@ -1,7 +1,7 @@
-"""What choosing costs a reader, and what the same choice costs done otherwise.
+"""Measure what selection costs a reader, beside two other ways of selecting.
 
 Invented texts and readers, no database. A reader follows ten topics and keywords out of
-three hundred, and two groups of example papers that nobody shares. Papers have subjects,
+three hundred, and two groups of example papers of their own. Papers have subjects,
 so that an interest claims about as many of them as on recorded days: one or two in a
 hundred (`claimed_share`).
 """
@@ -31,7 +31,7 @@ CANDIDATES = 1_500
 READERS = 250  # a batch
 SHARED = 300  # topics and keywords that a batch's readers have among them
 FOLLOWS = 10  # a reader's
-TASTES = 2  # groups of example papers of each reader
+EXAMPLE_GROUPS = 2  # groups of example papers of each reader
 EXAMPLES = 5  # papers in a group
 SUBJECTS = 60  # of the papers; a fifth of a text is words of its subject
 SENT = 100  # papers of the last fortnight's digests
@@ -55,18 +55,18 @@ def measure() -> dict[str, Result]:
         replace(paper, vector=row.tobytes())  # as stored papers have theirs
         for paper, row in zip(papers, rows, strict=True)
     ]
-    shared = [_wish(chance, papers, n) for n in range(SHARED)]
-    found, evaluate = _timed(lambda: [scorer.evaluate(query) for query in shared])
-    tastes = [_taste(chance, papers) for _ in range(READERS * TASTES)]
-    liked, profile = _timed(lambda: [scorer.evaluate(query) for query in tastes])
-    matches = _stack(shared + tastes, found + liked)
+    shared = [_make_query(chance, papers, n) for n in range(SHARED)]
+    scored, evaluate = _timed(lambda: [scorer.evaluate(query) for query in shared])
+    groups = [_make_group(chance, papers) for _ in range(READERS * EXAMPLE_GROUPS)]
+    liked, profile = _timed(lambda: [scorer.evaluate(query) for query in groups])
+    matches = _stack(shared + groups, scored + liked)
     chosen = _choosing(chance, matches)
     per_reader = chosen["cpu_us_per_subscriber"] / 1e6 + profile / READERS
     return {
         "selection": {
             **chosen,
             "ratio_to_svm": _svm(chance, rows) / per_reader,
-            "profile_us": profile / len(tastes) * 1e6,
+            "profile_us": profile / len(groups) * 1e6,
             "interest_us": evaluate / SHARED * 1e6,
         },
         "ranking": {
@@ -83,7 +83,7 @@ def _stack(queries: list[InterestQuery], rows: list[Match]) -> Matches:
 
 
 def _choosing(chance: np.random.Generator, matches: Matches) -> Result:
-    """What a block costs a reader: as told above, and readers of other kinds beside it."""
+    """Measure what a block costs a reader, for the readers above and for other kinds."""
     slate, block = _slate(chance), _block(chance)
     half = [(LENGTH // 2, LENGTH)] * READERS
 
@@ -120,7 +120,7 @@ def _peak(work: Callable[[], object]) -> float:
 
 
 def _best(work: Callable[[], object]) -> float:
-    """Seconds of the quickest of some runs: the others waited for somebody else."""
+    """Return the seconds of the fastest run, which waited least for other processes."""
     return min(_timed(work)[1] for _ in range(RUNS))
 
 
@@ -134,10 +134,10 @@ def _choose(
     slate: Slate, relevance: npt.NDArray[np.float32], block: Block, reader: int
 ) -> list[int]:
     """The best ten with the first three of each interest among them."""
-    stance = block.weights[reader]
-    found = relevance[stance.indices] * stance.data[:, None]
-    found[:, block.sent[reader]] = -1
-    scores = np.where(found >= 0.25, found + 0.15 * slate.trend, 0)
+    weights = block.weights[reader]
+    scored = relevance[weights.indices] * weights.data[:, None]
+    scored[:, block.sent[reader]] = -1
+    scores = np.where(scored >= 0.25, scored + 0.15 * slate.trend, 0)
     best = np.maximum(scores.max(axis=0), slate.trend * 0.1)
     picked: dict[int, None] = {}
     for turn in range(3):
@@ -151,7 +151,7 @@ def _choose(
 def _svm(chance: np.random.Generator, rows: lsa.Rows) -> float:
     """Seconds a reader with a linear SVM trained for each on their ten examples."""
     marked = np.zeros(CANDIDATES)
-    marked[chance.choice(CANDIDATES, TASTES * EXAMPLES, replace=False)] = 1
+    marked[chance.choice(CANDIDATES, EXAMPLE_GROUPS * EXAMPLES, replace=False)] = 1
 
     def serve() -> None:
         for _ in range(BY_SVM):
@@ -177,7 +177,7 @@ def _paper(chance: np.random.Generator, subject: int) -> PaperText:
     return PaperText(title, abstract, authors, ("cs.LG",))
 
 
-def _wish(
+def _make_query(
     chance: np.random.Generator, papers: list[PaperText], number: int
 ) -> InterestQuery:
     """A topic with words and examples, or a word that some titles have."""
@@ -187,7 +187,7 @@ def _wish(
     return InterestQuery("topic", paper.title, examples=(paper,))
 
 
-def _taste(chance: np.random.Generator, papers: list[PaperText]) -> InterestQuery:
+def _make_group(chance: np.random.Generator, papers: list[PaperText]) -> InterestQuery:
     subject = range(int(chance.integers(SUBJECTS)), len(papers), SUBJECTS)
     group = chance.choice(subject, EXAMPLES, replace=False)
     return InterestQuery("paper", "", examples=tuple(papers[i] for i in group))
@@ -202,26 +202,26 @@ def _slate(chance: np.random.Generator) -> Slate:
 
 def _few(chance: np.random.Generator, block: Block) -> csr_matrix:
     """Readers who follow two topics or words and no papers."""
-    kept = np.zeros(block.weights.shape, bool)
-    for row in kept:
+    follows = np.zeros(block.weights.shape, bool)
+    for row in follows:
         row[chance.choice(SHARED, 2, replace=False)] = True
-    return csr_matrix(kept.astype(float))
+    return csr_matrix(follows.astype(float))
 
 
 def _muting(chance: np.random.Generator, block: Block) -> csr_matrix:
     """The same readers, each with two mutes of topics or words besides."""
-    stances = block.weights.toarray()
-    for row in stances:
+    weights = block.weights.toarray()
+    for row in weights:
         row[chance.choice(np.flatnonzero(row[:SHARED] == 0), 2, replace=False)] = -1
-    return csr_matrix(stances)
+    return csr_matrix(weights)
 
 
 def _block(chance: np.random.Generator) -> Block:
-    stances = np.zeros((READERS, SHARED + READERS * TASTES))
+    weights = np.zeros((READERS, SHARED + READERS * EXAMPLE_GROUPS))
     for reader in range(READERS):
-        stances[reader, chance.choice(SHARED, FOLLOWS, replace=False)] = 1
-        stances[reader, SHARED + reader * TASTES :][:TASTES] = 1
+        weights[reader, chance.choice(SHARED, FOLLOWS, replace=False)] = 1
+        weights[reader, SHARED + reader * EXAMPLE_GROUPS :][:EXAMPLE_GROUPS] = 1
     sent = [
         chance.choice(CANDIDATES, SENT, replace=False).tolist() for _ in range(READERS)
     ]
-    return Block(csr_matrix(stances), sent, [LENGTH] * READERS)
+    return Block(csr_matrix(weights), sent, [LENGTH] * READERS)

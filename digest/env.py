@@ -268,7 +268,7 @@ def parse_categories(text: str) -> list[str]:
 
 def parse_dates(text: str) -> frozenset[date]:
     try:
-        return frozenset(date.fromisoformat(one.strip()) for one in text.split(","))
+        return frozenset(date.fromisoformat(part.strip()) for part in text.split(","))
     except ValueError:
         raise ValueError("is not a list of dates.") from None
 

@@ -42,8 +42,8 @@ def test_three_hundred_papers_are_the_most_and_the_first_ones_are_kept(ada):
 
 def test_papers_that_were_only_opened_take_no_room_and_may_be_chosen(ada):
     papers = [make.paper().identifier for _ in range(2)]
-    for one in papers:
-        interest = make.interest("paper", one)
+    for paper in papers:
+        interest = make.interest("paper", paper)
         ada.follows.create(interest=interest, weight=0.25, source="opened")
 
     assert follows.remaining_places(ada, "paper") == follows.MAX_EXAMPLE_PAPERS

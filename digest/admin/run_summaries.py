@@ -39,8 +39,8 @@ def recent_summaries(now: datetime, limit: int) -> list[RunSummary]:
             summaries.append(_summarize_group(worst, group, now))
         if worst.state == State.DONE:
             succeeded.add(key)
-    recent = [one for one in summaries if one.run.started_at > now - RECENT]
-    older = [one for one in summaries if one.run.started_at <= now - RECENT]
+    recent = [summary for summary in summaries if summary.run.started_at > now - RECENT]
+    older = [summary for summary in summaries if summary.run.started_at <= now - RECENT]
     recent.sort(key=lambda one: _STATE_ORDER[State(one.state)])
     return [*recent, *older][:limit]
 

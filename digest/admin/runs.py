@@ -86,7 +86,9 @@ class IngestRunAdmin(ReadOnlyAdmin):
 
     @admin.display(description="refused records", empty_value="none")
     def refusals(self, run: IngestRun) -> str:
-        rows = [(one["identifier"], one["reason"]) for one in run.refused_records]
+        rows = [
+            (record["identifier"], record["reason"]) for record in run.refused_records
+        ]
         return format_html_join("", "<div>{}: {}</div>", rows)
 
     def has_run_permission(self, request: HttpRequest) -> bool:

@@ -470,14 +470,14 @@ def classify_feed(
     is_expected = arxiv_calendar.expected(day) == Expected.PAPERS
     if not listings:
         return _classify_empty_feed(day, is_expected)
-    newest = max(one.announced_on for one in listings if one.announced_on)
+    newest = max(listing.announced_on for listing in listings if listing.announced_on)
     if newest < day:
         note = f"still the feed of {newest}"
         if is_expected:
             return FeedState.LATE, f"late: {note}"
         reason = _why_no_papers(day)
         return FeedState.EMPTY_AS_EXPECTED, f"{note}, as expected: {reason}"
-    if all(one.identifier in announced_before for one in listings):
+    if all(listing.identifier in announced_before for listing in listings):
         note = "stale: the previous batch again, with a current date"
         return FeedState.STALE, note
     if not parsed.is_complete:
@@ -510,8 +510,8 @@ def repeated_categories(
     """List primary categories of whose new papers most were announced before."""
     new: Counter[str] = Counter()
     repeated: Counter[str] = Counter()
-    for one in listings:
-        if one.announce_type == "new":
-            new[one.primary] += 1
-            repeated[one.primary] += one.identifier in announced_before
+    for listing in listings:
+        if listing.announce_type == "new":
+            new[listing.primary] += 1
+            repeated[listing.primary] += listing.identifier in announced_before
     return sorted(name for name in new if repeated[name] * 2 > new[name])

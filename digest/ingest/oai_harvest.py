@@ -281,7 +281,7 @@ def _store_page(run: IngestRun, page: Page, now: datetime) -> None:
             listings = reconcile.reconcile_page(run, listings, now)
         store(listings, run, now, page.deleted)
         if is_check:
-            names = {one.identifier for one in listings}
+            names = {listing.identifier for listing in listings}
             reconcile.count_confirmed(run, names | set(page.deleted))
 
 
@@ -318,11 +318,11 @@ def _window(run: IngestRun) -> Window:
 def _select_listings(page: Page) -> Iterator[Listing]:
     """Papers of our categories; with a primary category outside they are cross-listed."""
     is_selected = category_matcher(settings.ARXIV_CATEGORIES)
-    for one in page.listings:
-        if not one.categories or is_selected([one.primary]):
-            yield one
-        elif is_selected(one.categories):
-            yield replace(one, announce_type="cross")
+    for listing in page.listings:
+        if not listing.categories or is_selected([listing.primary]):
+            yield listing
+        elif is_selected(listing.categories):
+            yield replace(listing, announce_type="cross")
 
 
 def _fail_run(run: IngestRun, reason: str, error: BaseException) -> None:

@@ -104,7 +104,7 @@ def _copy_rows(
         for row in rows:
             # Lists are JSON columns; psycopg adapts every other value.
             stream.write_row(
-                [json.dumps(one) if isinstance(one, list) else one for one in row]
+                [json.dumps(cell) if isinstance(cell, list) else cell for cell in row]
             )
 
 

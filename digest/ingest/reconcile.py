@@ -37,25 +37,26 @@ def reconcile_page(
     today = arxiv_calendar.today(run.started_at)
     first = today - timedelta(days=monitoring.LOOK_BACK_DAYS)
     start = min(today, monitoring.record_start(first) or today)
-    existing = _lock_existing(one.identifier for one in listings)
+    existing = _lock_existing(listing.identifier for listing in listings)
     to_store = [
-        one
-        for one in listings
-        if one.identifier in existing or _is_between(one, start, today)
+        listing
+        for listing in listings
+        if listing.identifier in existing or _is_between(listing, start, today)
     ]
     run.missed += sum(
-        _is_missed(one, existing) and _is_between(one, start, today) for one in to_store
+        _is_missed(listing, existing) and _is_between(listing, start, today)
+        for listing in to_store
     )
     pairs = [
-        (existing[one.identifier], one)
-        for one in to_store
-        if one.identifier in existing
+        (existing[listing.identifier], listing)
+        for listing in to_store
+        if listing.identifier in existing
     ]
-    corrected = [paper for paper, one in pairs if _correct_paper(paper, one)]
+    corrected = [paper for paper, listing in pairs if _correct_paper(paper, listing)]
     for paper in corrected:
         paper.updated_at = now
     update_papers(corrected, _CORRECTED_COLUMNS)
-    newer = sum(one.version > paper.version for paper, one in pairs)
+    newer = sum(listing.version > paper.version for paper, listing in pairs)
     run.corrected += len(corrected) + newer
     return to_store
 
@@ -73,11 +74,15 @@ def announce_first_versions(
     start = monitoring.record_start(today - timedelta(days=monitoring.LOOK_BACK_DAYS))
     if start is None:
         return
-    days = {one.identifier: one.announced_on for one in listings if one.announced_on}
+    days = {
+        listing.identifier: listing.announced_on
+        for listing in listings
+        if listing.announced_on
+    }
     replaced = Paper.objects.select_for_update().filter(
         identifier__in=days, announce_type__in=Paper.REPLACEMENTS
     )
-    types = {one.identifier: one.announce_type for one in listings}
+    types = {listing.identifier: listing.announce_type for listing in listings}
     announced = []
     for paper in replaced.order_by("identifier"):
         day = days[paper.identifier]

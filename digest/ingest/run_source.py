@@ -145,7 +145,7 @@ def _parse_one_paper(document: bytes) -> ParsedDocument:
 def _list_files(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
-            files = (one for one in sorted(path.rglob("*")) if one.is_file())
+            files = (file for file in sorted(path.rglob("*")) if file.is_file())
             yield from (file for file in files if not file.name.startswith("."))
         else:
             yield path
@@ -212,7 +212,7 @@ def _last_validators(origin: str) -> http.Validators:
 
 def _judge_feed(run: IngestRun, parsed: ParsedDocument, now: datetime) -> None:
     """Record whether the stored feed was complete, empty, late or stale."""
-    names = [one.identifier for one in parsed.listings]
+    names = [listing.identifier for listing in parsed.listings]
     earlier = Paper.objects.filter(
         identifier__in=names, announced_on__lt=arxiv_calendar.today(now)
     )
@@ -249,10 +249,10 @@ def _run_huggingface_day(client: httpx.Client, day: date, now: datetime) -> Inge
 def _reject_future(parsed: ParsedDocument, now: datetime) -> ParsedDocument:
     """Return the document; raises SourceError for a future day: stored days are permanent."""
     latest = now.date() + MAX_CLOCK_DIFFERENCE
-    for one in parsed.listings:
-        if one.announced_on and one.announced_on > latest:
+    for listing in parsed.listings:
+        if listing.announced_on and listing.announced_on > latest:
             raise SourceError(
-                f"the paper {one.identifier} is dated {one.announced_on}, in the future: "
+                f"the paper {listing.identifier} is dated {listing.announced_on}, in the future: "
                 "fetch it again, or correct the clock of this machine"
             )
     return parsed

@@ -43,8 +43,10 @@ def store_sample(today: date, now: datetime) -> list[IngestRun]:
     runs = []
     for part, day in enumerate(sample_days(today)):
         papers = list(invent_papers(day, part))
-        announced = [replace(one, **_NOT_IN_FEED) for one in papers]
-        listed = [replace(one, **_ONLY_LISTED) for one in papers if one.measurements]
+        announced = [replace(paper, **_NOT_IN_FEED) for paper in papers]
+        listed = [
+            replace(paper, **_ONLY_LISTED) for paper in papers if paper.measurements
+        ]
         runs.append(_store_day("arxiv", day, announced, now))
         runs.append(_store_day("huggingface", day, listed, now))
     return runs

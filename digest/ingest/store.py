@@ -146,9 +146,14 @@ def _new_row(listing: Listing, now: datetime) -> Row:
 def _newest_measurements(listing: Listing) -> Row:
     """Map columns to the newest value of each kind; of equal times the first wins."""
     newest: dict[str, Measurement] = {}
-    for one in listing.measurements:
-        newest[one.kind] = max(newest.get(one.kind, one), one, key=attrgetter("at"))
-    return {_ATTENTION_COLUMNS[kind]: one.value for kind, one in newest.items()}
+    for measurement in listing.measurements:
+        newest[measurement.kind] = max(
+            newest.get(measurement.kind, measurement), measurement, key=attrgetter("at")
+        )
+    return {
+        _ATTENTION_COLUMNS[kind]: measurement.value
+        for kind, measurement in newest.items()
+    }
 
 
 def _text_columns(listing: Listing) -> Row:
@@ -214,11 +219,13 @@ def _new_samples(
     """Build the samples that differ from the history, and add them to it."""
     samples = []
     for name, listing in merged.items():
-        for one in listing.measurements:
-            values = history.setdefault((keys[name], listing.source, one.kind), {})
-            if _is_new_sample(one, values):
-                values[one.at] = one.value
-                samples.append(_build_sample(keys[name], listing.source, one))
+        for measurement in listing.measurements:
+            values = history.setdefault(
+                (keys[name], listing.source, measurement.kind), {}
+            )
+            if _is_new_sample(measurement, values):
+                values[measurement.at] = measurement.value
+                samples.append(_build_sample(keys[name], listing.source, measurement))
     return samples
 
 
@@ -297,9 +304,9 @@ def _arxiv_day(listing: Listing, row: Row) -> date:
 def _changed_attention(listing: Listing, row: Row, history: _SampleHistory) -> Row:
     """Map columns to the newest measured values, where they differ."""
     newest = {}
-    for one in listing.measurements:
-        values = history[row["pk"], listing.source, one.kind]
-        newest[_ATTENTION_COLUMNS[one.kind]] = values[max(values)]
+    for measurement in listing.measurements:
+        values = history[row["pk"], listing.source, measurement.kind]
+        newest[_ATTENTION_COLUMNS[measurement.kind]] = values[max(values)]
     return {name: value for name, value in newest.items() if value != row[name]}
 
 
@@ -329,7 +336,9 @@ def _set_columns(paper: Paper, values: Row) -> set[str]:
 
 def _recall_withdrawn(merged: Mapping[str, Listing], deleted: Iterable[str]) -> int:
     """Recall withdrawn and deleted papers; return how many were not recalled before."""
-    names = {name for name, one in merged.items() if one.is_withdrawn} | set(deleted)
+    names = {name for name, listing in merged.items() if listing.is_withdrawn} | set(
+        deleted
+    )
     if not names:
         return 0
     papers = Paper.objects.filter(identifier__in=names, recall=None)
@@ -346,7 +355,9 @@ def _lift_recalls(merged: Mapping[str, Listing]) -> int:
 
     A record older than the stored version says nothing about it.
     """
-    available = {name: one for name, one in merged.items() if one.is_available}
+    available = {
+        name: listing for name, listing in merged.items() if listing.is_available
+    }
     if not available:
         return 0
     recalls = Recall.objects.withdrawals().filter(paper__identifier__in=available)

@@ -42,7 +42,9 @@ def home(request: HttpRequest) -> HttpResponse:
         "topics": topics,
         "chosen_slugs": slugs,
         "chosen_names": ", ".join(topic.name for topic in chosen),
-        "requested_interests": [f"{one.kind}:{one.value}" for one in interests],
+        "requested_interests": [
+            f"{interest.kind}:{interest.value}" for interest in interests
+        ],
         "requested_names": requested_names(interests),
         "edition": edition,
         "today": timezone.localdate(),
@@ -70,7 +72,7 @@ def group_rows(
 def requested_names(interests: list[Interest]) -> str:
     """List interests by name within a sentence; searches are quoted."""
     names = load_names(interests)
-    shown = [(one.kind, display_name(one, names)) for one in interests]
+    shown = [(interest.kind, display_name(interest, names)) for interest in interests]
     return ", ".join(
         f"“{name}”" if kind == Interest.Kind.SEARCH else name for kind, name in shown
     )

@@ -186,9 +186,13 @@ def requested_interests(link: Link) -> list[tuple[Interest, str]]:
     followed = set(
         link.subscriber.follows.values_list("interest__kind", "interest__value")
     )
-    new = [one for one in requested if (one.kind, one.value) not in followed]
+    new = [
+        interest
+        for interest in requested
+        if (interest.kind, interest.value) not in followed
+    ]
     names = load_names(new)
-    return [(one, display_name(one, names)) for one in new]
+    return [(interest, display_name(interest, names)) for interest in new]
 
 
 @cache
@@ -340,7 +344,9 @@ def follow_effects(subscriber: Subscriber, interest_ids: list[str]) -> list[str]
         return []
     from digest.ranking.follow_effects import follow_effect
 
-    return [f"“{one.value}”: {follow_effect(one).text}" for one in interests]
+    return [
+        f"“{interest.value}”: {follow_effect(interest).text}" for interest in interests
+    ]
 
 
 def is_id(text: str) -> bool:

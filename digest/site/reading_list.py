@@ -99,7 +99,9 @@ def report_text(report: Report) -> str:
         (len(report.missing_titles), "title not found", "titles not found"),
         (report.over_limit, "over the limit", "over the limit"),
     ]
-    parts = [f"{n:,} {one if n == 1 else many}" for n, one, many in counts if n]
+    parts = [
+        f"{n:,} {singular if n == 1 else plural}" for n, singular, plural in counts if n
+    ]
     return ", ".join(parts) + "." if parts else "No papers found in the list."
 
 

@@ -50,8 +50,8 @@ def normalize_categories(names: Iterable[str]) -> list[str]:
 
 
 def unknown_categories(names: Iterable[str]) -> list[str]:
-    known = CATEGORIES | ARCHIVES
-    return [name for name in normalize_categories(names) if name not in known]
+    listed_names = CATEGORIES | ARCHIVES
+    return [name for name in normalize_categories(names) if name not in listed_names]
 
 
 def archive_of(category: str) -> str:

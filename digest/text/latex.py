@@ -679,9 +679,9 @@ def _script(mark: str, content: str) -> str:
         return "°"
     if all(char in table for char in content) and not re.search("[a-zA-Z]{3}", content):
         return "".join(table[char] for char in content)
-    kept = _HIGH if mark == "^" else _LOW
+    marker = _HIGH if mark == "^" else _LOW
     is_simple = len(content) <= 1 or content.isalnum()
-    return f"{kept}{content}" if is_simple else f"{kept}({content})"
+    return f"{marker}{content}" if is_simple else f"{marker}({content})"
 
 
 def _unwrap(content: str) -> str:

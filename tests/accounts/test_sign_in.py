@@ -315,14 +315,14 @@ def test_password_is_reset_by_mail(client, edith, django_capture_on_commit_callb
 def test_password_reset_reveals_no_account(
     client, edith, django_capture_on_commit_callbacks
 ):
-    known, unknown = (
+    registered, unregistered = (
         ask_reset(client, email, django_capture_on_commit_callbacks)
         for email in (edith.email, "unknown@example.org")
     )
 
-    assert (known.status_code, known.headers["Location"]) == (
-        unknown.status_code,
-        unknown.headers["Location"],
+    assert (registered.status_code, registered.headers["Location"]) == (
+        unregistered.status_code,
+        unregistered.headers["Location"],
     )
     assert len(mail.outbox) == 1
 

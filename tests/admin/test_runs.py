@@ -1,4 +1,4 @@
-"""The ledger of ingest in the control room: alarms, any run again, a paper submitted."""
+"""The admin pages of ingest runs: alarms, repeating a run, submitting a paper."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -13,7 +13,7 @@ from tests.ingest.fake_sources import Sources, batch, paper
 from tests.make import DAY, NOW
 
 pytestmark = pytest.mark.django_db
-LEDGER = "admin:digest_ingestrun_changelist"
+RUN_LIST = "admin:digest_ingestrun_changelist"
 SUBMIT = "admin:digest_ingestrun_submit"
 
 
@@ -61,7 +61,7 @@ def test_run_again_repeats_a_feed_whose_address_has_changed(room, sources, eager
         started_at=NOW,
     )
 
-    room.post(reverse(LEDGER), {"action": "run_again", "_selected_action": failed.pk})
+    room.post(reverse(RUN_LIST), {"action": "run_again", "_selected_action": failed.pk})
 
     assert IngestRun.objects.exclude(pk=failed.pk).get().new == 8
 
@@ -78,14 +78,14 @@ def test_a_harvest_says_its_window_in_the_ledger(room):
         started_at=NOW,
     )
 
-    page = room.get(reverse(LEDGER)).content.decode()
+    page = room.get(reverse(RUN_LIST)).content.decode()
 
     assert "Harvest of cs from 9 Nov to 15 Nov" in page
     assert "as expected" in page
 
 
 def reading(ago, **fields):
-    """A run that began so many minutes before NOW."""
+    """A run that began `minutes` before NOW."""
     at = NOW - timedelta(minutes=ago)
     given = {
         "kind": "document",
@@ -110,7 +110,7 @@ def test_a_round_of_lists_is_one_line_of_the_first_page():
 
     lines = run_summaries.recent_summaries(NOW, 8)
 
-    assert [(one.title, one.text) for one in lines] == [
+    assert [(line.title, line.text) for line in lines] == [
         ("Hugging Face, 14 days", "14 new, 42 samples"),
         ("late.xml", "nothing new: as expected"),
     ]
@@ -140,20 +140,20 @@ def test_what_failed_comes_first_unless_it_was_made_good():
 
     lines = run_summaries.recent_summaries(NOW, 8)
 
-    assert [one.title for one in lines] == [
+    assert [line.title for line in lines] == [
         "Daily check of cs, since 20 Nov",
         "Paper 2611.20007",
         "late.xml",
         "arXiv feed",
     ]
-    assert [one.state for one in lines] == ["failed", "running", "done", "done"]
+    assert [line.state for line in lines] == ["failed", "running", "done", "done"]
 
 
 def test_an_old_failure_does_not_stand_first_for_ever():
     reading(60 * 24 * 3, origin="/folder/early.xml", state="failed", error="cut")
     reading(10, origin="/folder/late.xml")
 
-    assert [one.title for one in run_summaries.recent_summaries(NOW, 8)] == [
+    assert [summary.title for summary in run_summaries.recent_summaries(NOW, 8)] == [
         "late.xml",
         "early.xml",
     ]
@@ -193,12 +193,12 @@ def test_a_run_that_failed_says_what_happens_next(room):
         started_at=NOW,
     )
 
-    row = room.get(reverse(LEDGER)).content.decode()
+    row = room.get(reverse(RUN_LIST)).content.decode()
     page = room.get(reverse("admin:digest_ingestrun_change", args=[failed.pk]))
 
-    for told in (row, page.content.decode()):
-        assert "answered 503" in told
-        assert "Resumed three times a day while days are missing" in told
+    for html in (row, page.content.decode()):
+        assert "answered 503" in html
+        assert "Resumed three times a day while days are missing" in html
 
 
 def test_a_submitted_paper_is_fetched(room, sources, eager):

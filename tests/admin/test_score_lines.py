@@ -82,8 +82,8 @@ def test_every_pick_of_a_preview_leads_to_its_numbers(room, edition, ada):
     links = re.findall(r'href="([^"]*/explain/[^"]*)"', html)
     assert len(links) == 10
     for place, link in enumerate(links, 1):
-        told = words(room.get(unescape(link)).content.decode())
-        assert f"Number {place} of the digest" in told
+        page_text = words(room.get(unescape(link)).content.decode())
+        assert f"Number {place} of the digest" in page_text
 
 
 def test_a_paper_that_an_interest_claims_adds_up(room, edition, ada):
@@ -91,18 +91,20 @@ def test_a_paper_that_an_interest_claims_adds_up(room, edition, ada):
     follow(ada, "author", "Nobody Of Them")
     paper = named(edition, "Storks over wetlands, part 0").paper
 
-    told = words(page(room, ada, paper=f"https://arxiv.org/abs/{paper.identifier}v2"))
+    page_text = words(
+        page(room, ada, paper=f"https://arxiv.org/abs/{paper.identifier}v2")
+    )
 
-    assert "Reason in the mail: Matches your keyword “storks”" in told
-    assert "keyword or phrase: may be claimed 0.5000 1.0000 0.5000" in told
-    assert "1 other interest unrelated to this paper." in told
+    assert "Reason in the mail: Matches your keyword “storks”" in page_text
+    assert "keyword or phrase: may be claimed 0.5000 1.0000 0.5000" in page_text
+    assert "1 other interest unrelated to this paper." in page_text
     trend = named(edition, "Storks over wetlands, part 0").trend
     assert (
         f"best match 0.5000 weight · relevance of storks trend {0.15 * trend:.4f}"
-        in told
+        in page_text
     )
-    assert f"score {0.5 + 0.15 * trend:.4f}" in told
-    assert "votes 2.5649 1 · ln(1 + 12)" in told
+    assert f"score {0.5 + 0.15 * trend:.4f}" in page_text
+    assert "votes 2.5649 1 · ln(1 + 12)" in page_text
 
 
 @pytest.mark.parametrize("title", ["Storks over wetlands, part 0", "Subject3 alone"])
@@ -166,60 +168,68 @@ def test_the_page_of_a_candidate_shows_its_trend_in_words(room, edition):
     ("change", "sentence"),
     [
         (
-            lambda ada, one: follow(ada, "keyword", "storks", -1.0),
+            lambda ada, candidate: follow(ada, "keyword", "storks", -1.0),
             "The reader mutes storks.",
         ),
         (
-            lambda ada, one: follow(ada, "paper", one.paper.identifier, -1.0),
+            lambda ada, candidate: follow(
+                ada, "paper", candidate.paper.identifier, -1.0
+            ),
             "The reader asked for less like this very paper.",
         ),
         (
-            lambda ada, one: follow(ada, "paper", one.paper.identifier),
+            lambda ada, candidate: follow(ada, "paper", candidate.paper.identifier),
             "one of the reader's own example papers",
         ),
         (
-            lambda ada, one: make.digest(
-                make.batch(one.edition, [ada]), ada, [(one.pk, 0)]
+            lambda ada, candidate: make.digest(
+                make.batch(candidate.edition, [ada]), ada, [(candidate.pk, 0)]
             ),
             "Already sent",
         ),
         (
-            lambda ada, one: Recall.objects.create(paper=one.paper, reason="wrong"),
+            lambda ada, candidate: Recall.objects.create(
+                paper=candidate.paper, reason="wrong"
+            ),
             "It was recalled.",
         ),
         (
-            lambda ada, one: type(one).objects.filter(pk=one.pk).update(is_hidden=True),
+            lambda ada, candidate: (
+                type(candidate).objects.filter(pk=candidate.pk).update(is_hidden=True)
+            ),
             "An editor hid it.",
         ),
     ],
 )
 def test_a_paper_that_does_not_come_says_why(room, edition, ada, change, sentence):
-    one = named(edition, "Storks over wetlands, part 0")
-    change(ada, one)
+    candidate = named(edition, "Storks over wetlands, part 0")
+    change(ada, candidate)
 
-    told = words(page(room, ada, paper=one.paper.identifier))
+    page_text = words(page(room, ada, paper=candidate.paper.identifier))
 
-    assert sentence in told
-    assert "of the digest as it would be chosen" not in told
+    assert sentence in page_text
+    assert "of the digest as it would be chosen" not in page_text
 
 
 def test_who_wants_only_their_own_is_told_that_nothing_claims_it(room, edition, ada):
     type(ada).objects.filter(pk=ada.pk).update(fill_mode="followed_only")
     follow(ada, "keyword", "storks")
-    one = named(edition, "Subject3 alone")
+    candidate = named(edition, "Subject3 alone")
 
-    told = words(page(room, ada, paper=one.paper.identifier))
+    page_text = words(page(room, ada, paper=candidate.paper.identifier))
 
-    assert "No interest matches, and the reader wants only what they follow." in told
+    assert (
+        "No interest matches, and the reader wants only what they follow." in page_text
+    )
 
 
 def test_a_paper_that_others_keep_out_says_how_many(room, edition, ada):
     picks = {pick.candidate for pick in choose.preview_for(edition, ada, NOW)}
-    one = edition.candidates.exclude(pk__in=picks).first()
+    candidate = edition.candidates.exclude(pk__in=picks).first()
 
-    told = words(page(room, ada, paper=one.paper.identifier))
+    page_text = words(page(room, ada, paper=candidate.paper.identifier))
 
-    assert re.search(r"\d+ of 16 available papers score better", told)
+    assert re.search(r"\d+ of 16 available papers score better", page_text)
 
 
 def test_a_weekly_readers_trend_is_that_of_their_week(room, edition, ada):
@@ -247,11 +257,11 @@ def test_papers_that_are_no_candidates_and_unknown_ones_say_so(room, edition, ad
 
 def test_another_edition_can_be_asked_about(room, edition, ada):
     later = make.edition(DAY + timedelta(days=3), papers=1)
-    one = named(edition, "Subject3 alone")
+    candidate = named(edition, "Subject3 alone")
 
-    newest = words(page(room, ada, paper=one.paper.identifier))
-    older = words(page(room, ada, paper=one.paper.identifier, edition=edition.pk))
-    odd = words(page(room, ada, paper=one.paper.identifier, edition="9" * 30))
+    newest = words(page(room, ada, paper=candidate.paper.identifier))
+    older = words(page(room, ada, paper=candidate.paper.identifier, edition=edition.pk))
+    odd = words(page(room, ada, paper=candidate.paper.identifier, edition="9" * 30))
 
     assert "arrived after the last ranking" in newest
     assert "Trend" in older
@@ -265,9 +275,9 @@ def test_before_the_first_edition_there_is_nothing_to_explain(room, ada):
 
 def test_an_interest_with_a_hostile_name_is_shown_as_text(room, edition, ada):
     follow(ada, "search", f"storks {HOSTILE}")
-    one = named(edition, "Storks over wetlands, part 0")
+    candidate = named(edition, "Storks over wetlands, part 0")
 
-    html = page(room, ada, paper=one.paper.identifier)
+    html = page(room, ada, paper=candidate.paper.identifier)
 
     assert HOSTILE not in html
     assert HOSTILE in words(html)

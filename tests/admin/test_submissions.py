@@ -55,8 +55,8 @@ def waiting(ada):
 
 
 def submitted(reader, identifier, **fields):
-    known = {"state": "waiting", "announced_on": DAY, "created_at": NOW}
-    row = Submission.objects.create(identifier=identifier, **{**known, **fields})
+    defaults = {"state": "waiting", "announced_on": DAY, "created_at": NOW}
+    row = Submission.objects.create(identifier=identifier, **{**defaults, **fields})
     row.requests.create(subscriber=reader, at=NOW)
     return row
 

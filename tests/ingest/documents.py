@@ -85,7 +85,9 @@ def write_daily_list(listings: Iterable[Listing], day: date) -> bytes:
 
 
 def _daily_row(listing: Listing, day: date) -> dict[str, Any]:
-    counts = {one.kind: one.value for one in listing.measurements}
+    counts = {
+        measurement.kind: measurement.value for measurement in listing.measurements
+    }
     published = listing.published_at.isoformat() if listing.published_at else None
     paper = {
         "id": listing.identifier,

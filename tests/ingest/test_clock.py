@@ -66,7 +66,7 @@ def ahead(**fields):
 
 
 def test_harvest_with_a_future_date_does_not_replace_a_new_one(sources, settings):
-    sources.records = [Record(one, DAY) for one in batch(DAY, 2)]
+    sources.records = [Record(listing, DAY) for listing in batch(DAY, 2)]
     window = {
         "kind": "harvest",
         "window_from": DAY,
@@ -82,7 +82,7 @@ def test_harvest_with_a_future_date_does_not_replace_a_new_one(sources, settings
 
 
 def test_future_heartbeat_does_not_block_a_harvest(sources, settings):
-    sources.records = [Record(one, DAY) for one in batch(DAY, 2)]
+    sources.records = [Record(listing, DAY) for listing in batch(DAY, 2)]
     left = IngestRun.objects.create(
         kind="harvest",
         source="arxiv",

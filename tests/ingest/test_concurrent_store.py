@@ -69,7 +69,7 @@ def test_papers_inserted_meanwhile_are_updated():
         pytest.skip("SQLite has one writer at a time")
     listings = arxiv_feed.parse(ATOM.read_bytes()).listings
     votes = (Measurement("upvotes", 7, NOW),)
-    newer = [replace(one, version=9, measurements=votes) for one in listings]
+    newer = [replace(listing, version=9, measurements=votes) for listing in listings]
     mine = {"2611.90001": replace(newer[0], identifier="2611.90001")}
     account = run()
 
@@ -123,10 +123,10 @@ def test_papers_are_locked_in_identifier_order():
 
 
 def test_concurrent_stores_do_not_deadlock():
-    one = arxiv_feed.parse(ATOM.read_bytes()).listings[0]
+    listing = arxiv_feed.parse(ATOM.read_bytes()).listings[0]
     votes = (Measurement("upvotes", 7, NOW),)
     many = [
-        replace(one, identifier=f"2611.{n}", measurements=votes, version=n % 2 + 1)
+        replace(listing, identifier=f"2611.{n}", measurements=votes, version=n % 2 + 1)
         for n in range(91000, 91300)
     ]
     accounts = [run() for _ in range(6)]

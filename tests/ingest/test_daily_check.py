@@ -32,7 +32,7 @@ MONDAY = datetime(2026, 11, 23, 5, 35, tzinfo=UTC)
 def served(sources):
     """Eight new papers in the feed, read this morning, and the same in OAI-PMH."""
     sources.announced = batch(DAY)
-    sources.records = [Record(one, DAY) for one in sources.announced]
+    sources.records = [Record(listing, DAY) for listing in sources.announced]
     run_source.poll_feed(MORNING)
     return sources
 
@@ -73,7 +73,7 @@ def test_papers_from_another_source_count_as_missed_by_the_feed(served, kind):
 
 
 def test_check_stores_the_papers_of_a_late_feed_in_the_morning(sources):
-    sources.records = [Record(one, DAY) for one in batch(DAY)]
+    sources.records = [Record(listing, DAY) for listing in batch(DAY)]
 
     early = run_daily_check(MORNING)
     (run,) = run_daily_check(MORNING + FEED_HEAD_START)
@@ -99,13 +99,13 @@ def test_differences_at_the_same_version_are_corrected(served):
 
     (run,) = run_daily_check(MORNING)
 
-    known = Paper.objects.get(identifier=right.identifier)
+    stored = Paper.objects.get(identifier=right.identifier)
     assert (run.corrected, run.note) == (1, "1 corrected")
-    assert (known.title, known.title_raw) == ("A Better Title", "A Better Title")
-    assert known.categories == ["cs.LG", "cs.AI"]
-    assert (known.vector, known.vector_version) == (None, "")
-    assert known.authors == list(wrong.authors)
-    assert (known.announced_on, known.updated_at) == (DAY, MORNING)
+    assert (stored.title, stored.title_raw) == ("A Better Title", "A Better Title")
+    assert stored.categories == ["cs.LG", "cs.AI"]
+    assert (stored.vector, stored.vector_version) == (None, "")
+    assert stored.authors == list(wrong.authors)
+    assert (stored.announced_on, stored.updated_at) == (DAY, MORNING)
 
 
 @pytest.mark.parametrize(
@@ -129,21 +129,21 @@ def test_each_difference_is_corrected_independently(served, change, kept):
 
     (run,) = run_daily_check(MORNING + HOUR)
 
-    known = Paper.objects.get(identifier=wrong.identifier)
+    stored = Paper.objects.get(identifier=wrong.identifier)
     assert run.corrected == 1
-    assert {name: getattr(known, name) for name in kept} == kept
-    assert known.updated_at == MORNING + HOUR
+    assert {name: getattr(stored, name) for name in kept} == kept
+    assert stored.updated_at == MORNING + HOUR
     assert Paper.objects.filter(updated_at=MORNING + HOUR).count() == 1
 
 
 def test_empty_columns_are_filled_and_not_counted_as_corrections(served):
-    known = Paper.objects.get(identifier="2611.20001")
-    assert known.published_at is None  # no feed says when
+    stored = Paper.objects.get(identifier="2611.20001")
+    assert stored.published_at is None  # no feed says when
 
     (run,) = run_daily_check(MORNING)
 
-    known.refresh_from_db()
-    assert known.published_at == served.records[0].listing.published_at
+    stored.refresh_from_db()
+    assert stored.published_at == served.records[0].listing.published_at
     assert run.corrected == 0
 
 
@@ -186,8 +186,8 @@ def test_missed_version_is_stored_and_counted(served):
     (run,) = run_daily_check(MORNING)
 
     assert run.corrected == 1
-    known = Paper.objects.get(identifier="2611.20001")
-    assert (known.version, known.title) == (3, "A Third Title")
+    stored = Paper.objects.get(identifier="2611.20001")
+    assert (stored.version, stored.title) == (3, "A Third Title")
 
 
 def test_older_record_changes_nothing(served):
@@ -214,8 +214,10 @@ def test_withdrawn_papers_are_recalled_and_noted(served):
 def test_changes_of_old_stored_papers_are_stored_without_announcing_them(served):
     long_ago = date(2026, 10, 5)
     first, second, third = batch(long_ago, 3, first=60)
-    for one, kind in ((first, "new"), (second, "new"), (third, "added")):
-        make.paper(identifier=one.identifier, announced_on=long_ago, announce_type=kind)
+    for listing, kind in ((first, "new"), (second, "new"), (third, "added")):
+        make.paper(
+            identifier=listing.identifier, announced_on=long_ago, announce_type=kind
+        )
     served.records += [
         Record(replace(first, version=2, title_raw="A Second Title"), DAY),
         Record(replace(second, comments="Withdrawn"), DAY),
@@ -225,8 +227,8 @@ def test_changes_of_old_stored_papers_are_stored_without_announcing_them(served)
     (run,) = run_daily_check(MORNING)
 
     assert (run.missed, run.withdrawn) == (0, 1)
-    known = Paper.objects.get(identifier=first.identifier)
-    assert (known.title, known.announced_on) == ("A Second Title", long_ago)
+    stored = Paper.objects.get(identifier=first.identifier)
+    assert (stored.title, stored.announced_on) == ("A Second Title", long_ago)
     assert Recall.objects.get().paper.identifier == second.identifier
 
 
@@ -313,7 +315,7 @@ def test_check_is_repeated_while_oai_lags(served):
 @pytest.mark.parametrize(("size", "again"), [(8, 1), (9, 1), (11, 0), (12, 0)])
 def test_oai_lags_if_more_than_a_tenth_of_the_papers_is_absent(sources, size, again):
     sources.announced = batch(DAY, size)
-    sources.records = [Record(one, DAY) for one in sources.announced[1:]]
+    sources.records = [Record(listing, DAY) for listing in sources.announced[1:]]
     run_source.poll_feed(MORNING)
     (run,) = run_daily_check(MORNING)
 
@@ -347,7 +349,7 @@ def test_check_of_absent_papers_ends_after_the_grace_time(served):
 
 def test_feed_and_oai_are_repeated_while_both_are_empty(sources):
     (early,) = run_daily_check(MORNING + FEED_HEAD_START)
-    sources.records = [Record(one, DAY) for one in batch(DAY)]
+    sources.records = [Record(listing, DAY) for listing in batch(DAY)]
 
     (later,) = run_daily_check(MORNING + FEED_HEAD_START + HOUR)
 

@@ -327,10 +327,10 @@ def assert_papers_or_refused(read, document):
     else:
         reason = "complete: no reason"
     assert ": " in reason
-    for one in listings:
-        assert isinstance(one, Listing)
-        assert parse_arxiv_id(one.identifier) == (one.identifier, 1)
-        assert one.title_raw
+    for listing in listings:
+        assert isinstance(listing, Listing)
+        assert parse_arxiv_id(listing.identifier) == (listing.identifier, 1)
+        assert listing.title_raw
 
 
 @needs_data

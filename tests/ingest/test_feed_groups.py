@@ -26,7 +26,9 @@ def feeds(sources, settings, monkeypatch):
 
     def answer(request):
         names = request.path.rpartition("/")[2].split("+")
-        listings = [one for one in sources.announced if one.primary in names]
+        listings = [
+            listing for listing in sources.announced if listing.primary in names
+        ]
         return Response(
             documents.write_atom_feed(listings[:MAX_ENTRIES], sources.feed_day)
         )
@@ -37,13 +39,13 @@ def feeds(sources, settings, monkeypatch):
 
 
 def serve(feeds, sizes):
-    """Announce so many papers in each category; OAI-PMH has all of them."""
+    """Announce this number of papers in each category; OAI-PMH has all of them."""
     first = 1
     feeds.announced = []
     for primary, size in sizes.items():
         feeds.announced += batch(DAY, size, primary, first)
         first += size
-    feeds.records = [Record(one, DAY) for one in feeds.announced]
+    feeds.records = [Record(listing, DAY) for listing in feeds.announced]
     feeds.page_size = 100
     feeds.faults["feed"] = [
         lambda _: feeds.answer_feed(feeds.requests["feed"][-1])
@@ -130,7 +132,9 @@ def test_added_category_is_backfilled_for_the_days_of_candidates(sources, settin
     assert monitoring.added_categories(MORNING) == []
     settings.ARXIV_CATEGORIES = ["cs.LG", "stat.ML"]
     earlier = DAY - timedelta(days=9)
-    sources.records = [Record(one, earlier) for one in batch(earlier, 3, "stat.ML")]
+    sources.records = [
+        Record(listing, earlier) for listing in batch(earlier, 3, "stat.ML")
+    ]
 
     runs = oai_harvest.fill_gaps(MORNING)
 
@@ -164,8 +168,8 @@ def test_whole_archive_is_read_by_feed_check_and_backfill(sources, settings):
     settings.ARXIV_CATEGORIES = ["cs"]
     sources.announced = batch(DAY, 2, "cs.CV")
     sources.records = [
-        Record(one, DAY)
-        for one in (*batch(DAY, 3, "cs.CV"), *batch(DAY, 2, "math.ST", first=9))
+        Record(listing, DAY)
+        for listing in (*batch(DAY, 3, "cs.CV"), *batch(DAY, 2, "math.ST", first=9))
     ]
 
     (feed,) = run_source.poll_feed(MORNING)

@@ -26,7 +26,7 @@ def replaced(sources):
         *batch(DAY, 5),
         replace(first, version=2, announce_type="replace"),
     ]
-    sources.records = [Record(one, DAY) for one in batch(DAY, 5)]
+    sources.records = [Record(listing, DAY) for listing in batch(DAY, 5)]
     sources.records.append(Record(replace(first, version=2), DAY))
     sources.page_size = 100
     return first

@@ -149,7 +149,9 @@ def test_repeated_category_is_done_once_the_check_added_its_papers(
     sources.feed_day, sources.announced = DAY, [*old, *batch(DAY, 6, "cs.LG")]
     run_source.poll_feed(MORNING)
     before = monitoring.todays_feed_done(MORNING)
-    sources.records = [Record(one, DAY) for one in batch(DAY, 6, "cs.AI", first=50)]
+    sources.records = [
+        Record(listing, DAY) for listing in batch(DAY, 6, "cs.AI", first=50)
+    ]
 
     daily_check.run_daily_check(MORNING)
 
@@ -261,9 +263,9 @@ def test_only_a_late_done_harvest_of_the_day_proves_that_it_is_thin(
     usual_days(number=3, size=12)
     make.paper(announced_on=DAY)
     grace_is_over = arxiv_calendar.feed_rebuilt_at(DAY) + arxiv_calendar.FEED_GRACE
-    known = {"kind": "harvest", "state": "done", "window_from": DAY, **fields}
+    defaults = {"kind": "harvest", "state": "done", "window_from": DAY, **fields}
     IngestRun.objects.create(
-        origin="x", started_at=grace_is_over + timedelta(hours=hours), **known
+        origin="x", started_at=grace_is_over + timedelta(hours=hours), **defaults
     )
 
     assert (monitoring.missing_days(LATE + timedelta(hours=2)) == []) == is_believed
@@ -323,8 +325,8 @@ def test_late_feed_does_not_end_polling(sources, day):
     ],
 )
 def test_feed_states_with_papers_of_the_day(fields, is_brought):
-    known = {"kind": "feed", "source": "arxiv", "state": "done", **fields}
-    IngestRun.objects.create(started_at=MORNING, **known)
+    defaults = {"kind": "feed", "source": "arxiv", "state": "done", **fields}
+    IngestRun.objects.create(started_at=MORNING, **defaults)
 
     assert monitoring.feed_had_todays_papers(DAY) == is_brought
 
@@ -477,12 +479,12 @@ def test_any_run_can_be_repeated(endpoint, sources, tmp_path):
 
 
 def alarm(kind, now):
-    return [one.text for one in monitoring.find_alarms(now) if one.kind == kind]
+    return [alarm.text for alarm in monitoring.find_alarms(now) if alarm.kind == kind]
 
 
 def checked(now, **fields):
-    known = {"source": "arxiv", "origin": "x", "state": "done", **fields}
-    IngestRun.objects.create(kind="daily_check", started_at=now, **known)
+    defaults = {"source": "arxiv", "origin": "x", "state": "done", **fields}
+    IngestRun.objects.create(kind="daily_check", started_at=now, **defaults)
 
 
 def test_days_without_a_check_raise_an_alarm(sources):

@@ -37,7 +37,7 @@ MONDAY = date(2026, 11, 16)
 def announce(sources, *days, size=8):
     """Records of these days, as OAI-PMH would have them that night."""
     for day in days:
-        sources.records += [Record(one, day) for one in batch(day, size)]
+        sources.records += [Record(listing, day) for listing in batch(day, size)]
 
 
 def test_window_is_harvested_page_by_page(sources):
@@ -152,8 +152,8 @@ def test_each_page_renews_the_lease_and_is_reported(sources):
     seen = []
 
     def report(run):
-        kept = IngestRun.objects.get()
-        seen.append((kept.pages, kept.records, kept.heartbeat_at))
+        stored = IngestRun.objects.get()
+        seen.append((stored.pages, stored.records, stored.heartbeat_at))
 
     backfill(DAY, NOW, report=report)
 
@@ -206,13 +206,13 @@ def test_version_change_between_pages_keeps_one_paper(sources, versions):
         for number in versions
     )
     others = batch(DAY, 4, first=2)
-    sources.records = [Record(one, DAY) for one in (first, *others, second)]
+    sources.records = [Record(listing, DAY) for listing in (first, *others, second)]
 
     (run,) = backfill(DAY, NOW)
 
     assert (run.new, Paper.objects.count(), run.records) == (5, 5, 6)
-    kept = Paper.objects.get(identifier=first.identifier)
-    assert (kept.version, kept.title, kept.announced_on) == (2, "Title 2", DAY)
+    stored = Paper.objects.get(identifier=first.identifier)
+    assert (stored.version, stored.title, stored.announced_on) == (2, "Title 2", DAY)
 
 
 def test_total_of_an_earlier_page_is_kept(sources):
@@ -239,7 +239,8 @@ def test_expired_token_restarts_the_window_once(sources):
 
     assert (run.state, run.records, Paper.objects.count()) == ("done", 8, 8)
     tokens = [
-        one.args.get("resumptionToken", "")[-2:] for one in sources.requests["oai"]
+        request.args.get("resumptionToken", "")[-2:]
+        for request in sources.requests["oai"]
     ]
     assert tokens == ["", "|3", "", "|3", "|6"]
 
@@ -435,14 +436,14 @@ def test_running_worker_is_not_dead():
 
 
 def test_windows_are_weeks_of_each_archive():
-    found = list(oai_harvest.week_windows(date(2026, 11, 2), DAY))
+    windows = list(oai_harvest.week_windows(date(2026, 11, 2), DAY))
 
-    assert [(one.first.day, one.last.day, one.set_spec) for one in found] == [
+    assert [(week.first.day, week.last.day, week.set_spec) for week in windows] == [
         (2, 8, "cs"),
         (9, 15, "cs"),
         (16, 20, "cs"),
     ]
-    assert all(isinstance(one, arxiv_oai.Window) for one in found)
+    assert all(isinstance(week, arxiv_oai.Window) for week in windows)
 
 
 # Gaps
@@ -468,7 +469,7 @@ def test_lagging_category_is_filled(sources):
                 make.paper(announced_on=DAY - timedelta(days=back), primary=primary)
     for _ in range(6):
         make.paper(primary="cs.LG")
-    sources.records = [Record(one, DAY) for one in batch(DAY, 6, "cs.AI")]
+    sources.records = [Record(listing, DAY) for listing in batch(DAY, 6, "cs.AI")]
 
     (run,) = fill_gaps(NOW)
 
@@ -537,7 +538,7 @@ def test_command_fails_if_a_window_failed(sources, capsys):
 
 def test_interrupted_command_says_how_to_continue(sources, monkeypatch):
     today = arxivs_today()
-    sources.records = [Record(one, today) for one in batch(DAY, 8)]
+    sources.records = [Record(listing, today) for listing in batch(DAY, 8)]
     ask, left = arxiv_oai.fetch, [None]
 
     def interrupt_second(*arguments):
@@ -573,7 +574,7 @@ def test_killed_harvest_loses_and_repeats_nothing(
     """The next one, the same command or the worker's task, does not wait for the dead."""
     today = arxivs_today()
     sources.page_size = 5
-    sources.records = [Record(one, today) for one in batch(DAY, 60)]
+    sources.records = [Record(listing, today) for listing in batch(DAY, 60)]
     killed = threading.Event()
     unchanged, late = (lambda page: page), lambda page: killed.wait(60) and page
     sources.faults["oai"] = [*[unchanged] * 4, late]

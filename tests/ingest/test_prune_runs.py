@@ -88,27 +88,23 @@ def test_prune_does_not_change_the_next_check(sources):
 
 def test_prune_keeps_the_newest_done_check_and_feed_of_each(settings):
     beginning, checks = run(900, "arxiv", "failed", new=1), {"kind": "daily_check"}
-    kept = [
+    needed = [
         run(200, "arxiv", set_spec="cs", **checks),
         run(200, "arxiv", set_spec="stat", **checks),
         run(200, "arxiv", kind="feed", origin="https://feed/cs.AI"),
         run(200, "arxiv", kind="feed", origin="https://feed/cs.LG"),
         run(1),
     ]
-    for part in (
-        "cs",
-        "cs",
-        "stat",
-        "math",
-    ):  # harvests: their newest run is not needed
-        run(150, "arxiv", kind="harvest", set_spec=part)
+    # The newest run of a harvest is not needed.
+    for set_spec in ("cs", "cs", "stat", "math"):
+        run(150, "arxiv", kind="harvest", set_spec=set_spec)
     run(100, "arxiv", "failed", set_spec="cs", **checks)
     IngestRun.objects.filter(state="failed", kind="daily_check").update(
         started_at=NOW - timedelta(days=400)
     )
 
     assert prune_runs.prune_runs(NOW) == 5
-    assert left() == {beginning.pk, *(one.pk for one in kept)}
+    assert left() == {beginning.pk, *(run.pk for run in needed)}
 
 
 def test_prune_keeps_only_the_newest_done_run():

@@ -22,8 +22,8 @@ NEITHER = "^neither a document of arXiv"
 CUT = "cut or broken"
 PAGE = "^a web page, not XML"
 FOREIGN = "is not arXiv's: give a page of arXiv's OAI-PMH"
-# How many papers, or the reason; the first pattern that a name fits counts.
-SAID = {
+# The number of papers, or the error; the first pattern that matches a name counts.
+EXPECTED = {
     "arxiv_api/id_0000.0000*": 0,
     "arxiv_api/id_0808.05394_s0*": 0,
     "arxiv_api/id_abc*": r"answered an error \(incorrect id format for abc\)",
@@ -99,7 +99,7 @@ def unpacked(folder):
 
 
 def pattern_of(name):
-    return next((pattern for pattern in SAID if fnmatch(name, pattern)), None)
+    return next((pattern for pattern in EXPECTED if fnmatch(name, pattern)), None)
 
 
 def test_recorded_documents_give_their_papers_or_the_right_reason(tmp_path):
@@ -112,12 +112,12 @@ def test_recorded_documents_give_their_papers_or_the_right_reason(tmp_path):
         name = run.origin.removeprefix(f"{folder}/")
         used[pattern := pattern_of(name)] += 1
         result = run.error or run.new + run.updated + run.unchanged
-        expected = SAID.get(pattern)
+        expected = EXPECTED.get(pattern)
         fits = re.search(expected, result) if run.error else result == expected
         if not fits:
             wrong.append((name, pattern, result))
     assert wrong == []
-    assert set(SAID) - set(used) == set()
+    assert set(EXPECTED) - set(used) == set()
 
 
 @pytest.fixture(scope="module")

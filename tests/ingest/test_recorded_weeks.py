@@ -74,8 +74,8 @@ def first_days(days):
     """Each paper's first day, as the documents themselves tell it."""
     first = {}
     for day, document in days:
-        for one in arxiv_feed.parse(document).listings:
-            first.setdefault(one.identifier, day)
+        for listing in arxiv_feed.parse(document).listings:
+            first.setdefault(listing.identifier, day)
     return first
 
 
@@ -143,17 +143,20 @@ def test_papers_absent_from_recorded_feeds_are_announced_on_their_day(
 
     for day, document in days:
         listings = arxiv_feed.parse(document).listings
-        new = [one for one in listings if one.announce_type == "new"]
-        fresh = [one for one in new if one.identifier not in first]
-        first |= {one.identifier: day for one in fresh}
+        new = [listing for listing in listings if listing.announce_type == "new"]
+        fresh = [listing for listing in new if listing.identifier not in first]
+        first |= {listing.identifier: day for listing in fresh}
         missing = {
-            one.identifier for one in (fresh if day == unread_day else fresh[::7])
+            listing.identifier
+            for listing in (fresh if day == unread_day else fresh[::7])
         }
         lost |= missing
-        sources.records += [Record(submitted(one, day), day) for one in fresh]
+        sources.records += [Record(submitted(listing, day), day) for listing in fresh]
         sources.feed_day = day
         served = [] if day == unread_day else listings
-        sources.announced = [one for one in served if one.identifier not in missing]
+        sources.announced = [
+            listing for listing in served if listing.identifier not in missing
+        ]
         for hour in (0, 3):
             now = arxiv_calendar.feed_rebuilt_at(day) + timedelta(
                 hours=hour, minutes=20

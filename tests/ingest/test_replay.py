@@ -16,11 +16,15 @@ def test_eighteen_recorded_days_come_out_as_feeds_of_the_four_kinds():
         for day, document in replay.recorded_feeds(archive)
     }
 
-    kinds = Counter(one.announce_type for feed in feeds.values() for one in feed)
+    kinds = Counter(
+        listing.announce_type for feed in feeds.values() for listing in feed
+    )
     assert len(feeds) == 18
     assert sum(not feed for feed in feeds.values()) == 6
     assert kinds == {"new": 1323, "cross": 234, "replace": 772, "replace-cross": 180}
-    assert all(one.announced_on == day for day, feed in feeds.items() for one in feed)
+    assert all(
+        listing.announced_on == day for day, feed in feeds.items() for listing in feed
+    )
 
 
 @needs_data

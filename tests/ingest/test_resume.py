@@ -83,7 +83,7 @@ def test_two_workers_do_not_fetch_the_same_paper(sources, now):
 
 
 def test_harvest_of_a_dead_worker_is_resumed_at_its_page(sources, settings, now):
-    sources.records = [Record(one, DAY) for one in batch(DAY, 8)]
+    sources.records = [Record(listing, DAY) for listing in batch(DAY, 8)]
     run_left = create_run(
         settings,
         now,
@@ -101,7 +101,7 @@ def test_harvest_of_a_dead_worker_is_resumed_at_its_page(sources, settings, now)
 def test_harvest_of_an_unknown_worker_is_resumed_after_its_lease(
     sources, settings, now
 ):
-    sources.records = [Record(one, DAY) for one in batch(DAY, 8)]
+    sources.records = [Record(listing, DAY) for listing in batch(DAY, 8)]
     create_run(
         settings, now, 30 * MINUTE, heartbeat_at=now - 9 * MINUTE, worker_id="else:1"
     )
@@ -128,8 +128,8 @@ def test_harvest_abandoned_for_a_day_is_closed_as_failed(sources, settings, now)
 def test_abandoned_runs_are_resumed_a_few_at_a_time(sources, now, monkeypatch):
     monkeypatch.setattr(rerun, "MAX_RESUMED_RUNS", 2)
     sources.papers = batch(DAY, 3)
-    for one in sources.papers:
-        run_source.create_paper_run(one.identifier, now - 11 * MINUTE)
+    for listing in sources.papers:
+        run_source.create_paper_run(listing.identifier, now - 11 * MINUTE)
 
     assert [len(rerun.resume_abandoned(now)) for _ in range(3)] == [2, 1, 0]
 

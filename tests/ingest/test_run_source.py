@@ -177,7 +177,7 @@ def test_all_sources_give_announcements_and_two_weeks_of_lists(sources):
 
 
 def votes_of(day, count):
-    """Hugging Face's list with one paper of that day, so many votes and stars."""
+    """Hugging Face's list with one paper of that day and these votes and stars."""
     rows = json.loads(DAY_2026.read_bytes())[:1]
     paper = rows[0]["paper"]
     paper.update(upvotes=count, githubStars=count * 10)
@@ -210,9 +210,9 @@ def test_votes_are_sampled_for_fourteen_days(sources):
 
 
 def full(first, number):
-    """A page with that many papers."""
+    """A page with this number of papers."""
     row = json.loads(DAY_2026.read_bytes())[0]
-    names = [f"2611.{first + one:05}" for one in range(number)]
+    names = [f"2611.{first + offset:05}" for offset in range(number)]
     return [{**row, "paper": {**row["paper"], "id": name}} for name in names]
 
 

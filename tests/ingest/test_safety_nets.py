@@ -39,7 +39,7 @@ def add_check(day, state="done", set_spec="cs", hour=5):
 
 
 def alarm_texts(kind, now=FRIDAY):
-    return [one.text for one in monitoring.find_alarms(now) if one.kind == kind]
+    return [alarm.text for alarm in monitoring.find_alarms(now) if alarm.kind == kind]
 
 
 @pytest.mark.parametrize(

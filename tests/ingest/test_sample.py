@@ -53,22 +53,29 @@ def test_documents_of_the_sample_parse_to_its_papers(papers, tmp_path):
     paths = documents.write_sample_documents(tmp_path, SATURDAY)
 
     announced = [
-        one
+        listing
         for path in paths
         if path.suffix == ".xml"
-        for one in arxiv_feed.parse(path.read_bytes()).listings
+        for listing in arxiv_feed.parse(path.read_bytes()).listings
     ]
     counted = [
-        one
+        listing
         for path in paths
         if path.suffix == ".json"
-        for one in huggingface.parse(path.read_bytes()).listings
+        for listing in huggingface.parse(path.read_bytes()).listings
     ]
     assert len(paths) == 6
-    parsed = [(one.title_raw, one.authors, one.announce_type) for one in announced]
-    assert parsed == [(one.title_raw, one.authors, one.announce_type) for one in papers]
-    voted = [one for one in papers if one.measurements]
-    assert [one.measurements for one in counted] == [one.measurements for one in voted]
+    parsed = [
+        (listing.title_raw, listing.authors, listing.announce_type)
+        for listing in announced
+    ]
+    assert parsed == [
+        (paper.title_raw, paper.authors, paper.announce_type) for paper in papers
+    ]
+    voted = [paper for paper in papers if paper.measurements]
+    assert [listing.measurements for listing in counted] == [
+        listing.measurements for listing in voted
+    ]
 
 
 def test_sample_covers_three_days_also_on_weekends():

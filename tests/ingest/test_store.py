@@ -1,6 +1,7 @@
 """Listings are stored as papers, attention samples and counts."""
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import chain
 
 import pytest
 from django.db import IntegrityError, connection, transaction
@@ -25,7 +26,7 @@ def run(source="arxiv"):
 
 
 def listing(**fields):
-    known = {
+    defaults = {
         "identifier": "2611.95010",
         "version": 1,
         "source": "arxiv",
@@ -37,11 +38,11 @@ def listing(**fields):
         "announce_type": "new",
         "announced_on": DAY,
     }
-    return Listing(**{**known, **fields})
+    return Listing(**{**defaults, **fields})
 
 
 def from_huggingface(**fields):
-    known = {
+    defaults = {
         "source": "huggingface",
         "announce_type": "",
         "categories": (),
@@ -50,7 +51,7 @@ def from_huggingface(**fields):
         "code_url": "https://git.example.org/roe",
         "project_url": "https://roe.example.org",
     }
-    return listing(**{**known, **fields})
+    return listing(**{**defaults, **fields})
 
 
 def votes(value, at=NOW):
@@ -314,13 +315,13 @@ def test_added_paper_listed_without_a_day_keeps_its_day():
 
 
 def row(**fields):
-    known = {
+    defaults = {
         "announced_on": DAY,
         "announce_type": "new",
         "created_at": NOW,
         "updated_at": NOW,
     }
-    return known | fields
+    return defaults | fields
 
 
 def test_paper_inserted_by_another_process_is_not_inserted_again():
@@ -404,7 +405,7 @@ def test_bulk_update_changes_each_paper_by_itself():
         ("A Title", ["Ana Roe"], "", "", 2, NOW),
     ]
     vectors = Paper.objects.order_by("identifier").values_list("vector", flat=True)
-    assert [one and bytes(one) for one in vectors] == [
+    assert [vector and bytes(vector) for vector in vectors] == [
         *(b"\x00old\xff", b"\x00old\xff", None, b"\x00old\xff")
     ]
 
@@ -435,7 +436,7 @@ def test_paper_without_categories_listed_again_is_unchanged():
 
 def test_newest_count_of_a_document_wins_and_the_first_of_equal_times():
     samples = [votes(9, LATER), votes(5, NOW), votes(4, LATER)]
-    measurements = tuple(one for each in samples for one in each)
+    measurements = tuple(chain.from_iterable(samples))
 
     result = store([from_huggingface(measurements=measurements)], run(), LATER)
 

@@ -76,12 +76,12 @@ def test_a_note_states_what_was_checked_and_links_to_day_and_preferences(ada):
 def test_a_note_has_bulk_mail_headers_and_reproducible_bytes(ada):
     key = make_digest(ada, papers=0).key
 
-    one, two = (
+    first, second = (
         as_bytes(compose.compose_digest(Digest.objects.get(key=key))) for _ in range(2)
     )
 
-    assert one == two
-    message = message_from_bytes(one, policy=policy.default)
+    assert first == second
+    message = message_from_bytes(first, policy=policy.default)
     assert ada.unsubscribe_key in message["List-Unsubscribe"]
     assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     assert key not in message["Message-ID"]
@@ -198,9 +198,9 @@ def test_notes_cost_the_same_queries_for_one_and_for_many(django_assert_num_quer
     rows = list(Digest.objects.select_related("edition", "subscriber"))
 
     with django_assert_num_queries(2):
-        known = empty_digest.load_empty_digests(rows)
+        empty_digests = empty_digest.load_empty_digests(rows)
 
-    assert set(known) == {reader.pk for reader in readers}
+    assert set(empty_digests) == {reader.pk for reader in readers}
     with django_assert_num_queries(0):
         empty_digest.load_empty_digests([])
 

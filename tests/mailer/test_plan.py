@@ -27,13 +27,13 @@ def friday():
     return make.frozen(make.edition(papers=0))
 
 
-def planned():
-    """Who is in a batch, and when: {email: [slot's time]}."""
-    known = {}
+def batch_times():
+    """The times of the slots of each reader's batches, by the reader's id."""
+    times = {}
     for batch in Batch.objects.select_related("slot").order_by("slot__at", "pk"):
         for pk in batch.readers:
-            known.setdefault(pk, []).append(batch.slot.at)
-    return known
+            times.setdefault(pk, []).append(batch.slot.at)
+    return times
 
 
 def test_a_reader_is_due_at_the_first_occurrence_of_their_hour_after_the_freeze():
@@ -44,7 +44,7 @@ def test_a_reader_is_due_at_the_first_occurrence_of_their_hour_after_the_freeze(
 
     plan.plan_due(FRIDAY + timedelta(hours=25))
 
-    assert planned() == {
+    assert batch_times() == {
         berlin.pk: [at("20 09:00")],
         tokyo.pk: [at("20 22:00")],
         nepal.pk: [at("20 09:15")],
@@ -68,8 +68,8 @@ def test_a_slot_is_planned_once_and_missed_ticks_are_caught_up():
     plan.plan_due(at("20 13:40"))
     plan.plan_due(at("20 13:40"))
 
-    assert planned() == {early.pk: [at("20 10:00")], late.pk: [at("20 13:00")]}
-    assert newcomer.pk not in planned()
+    assert batch_times() == {early.pk: [at("20 10:00")], late.pk: [at("20 13:00")]}
+    assert newcomer.pk not in batch_times()
 
 
 def test_readers_due_in_an_outage_until_expiry_get_the_outcome_expired():
@@ -79,7 +79,7 @@ def test_readers_due_in_an_outage_until_expiry_get_the_outcome_expired():
     make.subscriber(hour=10, confirmed_at=later)
 
     plan.plan_due(later)
-    assert planned() == {reader.pk: [at("20 10:00")]}
+    assert batch_times() == {reader.pk: [at("20 10:00")]}
     make.digest(Batch.objects.get(), reader)
     run_worker(later)
 
@@ -113,7 +113,7 @@ def test_a_reader_who_moves_to_an_hour_that_has_passed_gets_the_edition():
     plan.plan_missed(at("21 06:15"))
     plan.plan_missed(at("21 06:30"))
 
-    assert planned() == {reader.pk: [at("21 06:15")]}
+    assert batch_times() == {reader.pk: [at("21 06:15")]}
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_an_unknown_time_zone_stops_only_its_reader(caplog):
 
     plan.plan_due(at("20 10:00"))
 
-    assert list(planned()) == [reader.pk]
+    assert list(batch_times()) == [reader.pk]
     assert "readers have an unknown time zone" in caplog.text
 
 
@@ -174,7 +174,7 @@ def test_weekday_readers_are_due_if_the_local_date_is_a_weekday(zone, hour, due)
 
     plan.plan_due(FRIDAY + timedelta(hours=25, minutes=30))
 
-    assert (reader.pk in planned()) == due
+    assert (reader.pk in batch_times()) == due
 
 
 def test_weekly_readers_get_the_newest_edition_on_their_day_even_on_sunday():
@@ -188,7 +188,7 @@ def test_weekly_readers_get_the_newest_edition_on_their_day_even_on_sunday():
     for hour in (0, 12, 24, 36, 48, 60, 72):
         plan.plan_due(FRIDAY + timedelta(hours=hour))
 
-    assert planned() == {
+    assert batch_times() == {
         friday_reader.pk: [at("20 10:00")],
         sunday.pk: [at("22 08:00")],
     }
@@ -202,7 +202,7 @@ def test_weekly_readers_get_no_edition_older_than_four_days():
 
     plan.plan_due(at("24 10:00"))
 
-    assert planned() == {}
+    assert batch_times() == {}
 
 
 def test_paused_pending_and_unsubscribed_readers_are_not_planned():
@@ -214,7 +214,7 @@ def test_paused_pending_and_unsubscribed_readers_are_not_planned():
 
     plan.plan_due(at("20 10:00"))
 
-    assert list(planned()) == [awake.pk]
+    assert list(batch_times()) == [awake.pk]
 
 
 def test_an_audience_is_divided_into_batches_of_equal_size(monkeypatch):
@@ -240,8 +240,8 @@ def test_interrupted_planning_continues_at_the_cursor(monkeypatch):
     assert not Batch.objects.claimable().exists()
     plan.plan_due(at("20 10:00"))
 
-    assert sorted(planned()) == readers
-    assert all(len(times) == 1 for times in planned().values())
+    assert sorted(batch_times()) == readers
+    assert all(len(times) == 1 for times in batch_times().values())
 
 
 def test_manual_planning_includes_all_readers_without_the_edition():
@@ -279,7 +279,7 @@ def test_interrupted_manual_planning_is_resumed(monkeypatch):
     resumed = plan.plan_all(edition, FRIDAY + timedelta(hours=1))
 
     assert resumed == slot
-    assert sorted(planned()) == readers
+    assert sorted(batch_times()) == readers
     assert Batch.objects.count() == 2
 
 

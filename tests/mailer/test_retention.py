@@ -33,11 +33,11 @@ def keep_a_hundred_days(settings):
 
 
 def mailed(days_ago, outcome="accepted", state="done", **fields):
-    """A reader's digest of an edition that froze so many days ago, in a batch of its own."""
+    """A reader's digest of an edition that froze `days_ago`, in a batch of its own."""
     day = (NOW - timedelta(days=days_ago)).date()
-    found = Edition.objects.filter(day=day).first() or make.edition(day, papers=1)
+    edition = Edition.objects.filter(day=day).first() or make.edition(day, papers=1)
     at = NOW - timedelta(days=days_ago)
-    edition = make.frozen(found, at=at)
+    make.frozen(edition, at=at)
     reader = make.subscriber()
     batch = make.batch(edition, [reader], at=at, state=state)
     return make.digest(batch, reader, outcome=outcome, **fields)
@@ -92,8 +92,8 @@ def test_undecided_digests_are_kept(fields, goes):
 def test_events_are_deleted_with_their_digest():
     old, young = mailed(200), mailed(2)
     reports = [
-        record.Report("delivered", f"{one.key} delivered", one.key, at=NOW)
-        for one in (old, young)
+        record.Report("delivered", f"{digest.key} delivered", digest.key, at=NOW)
+        for digest in (old, young)
     ]
     record.record_reports(reports, "sendgrid", NOW)
 

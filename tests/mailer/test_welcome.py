@@ -1,4 +1,4 @@
-"""Nobody who confirmed waits for ever for a first digest."""
+"""Readers who confirm get their first digest without waiting for an edition."""
 
 import pytest
 

@@ -121,11 +121,11 @@ KNOWN = fit_prior(past())
 def test_prior_beats_chance_and_its_parts_on_later_days():
     recorded = benchmark.read(DATA, until=date(2025, 9, 30))
 
-    found = benchmark.measure(recorded, date(2025, 9, 1), date(2025, 9, 30))
+    measures = benchmark.measure(recorded, date(2025, 9, 1), date(2025, 9, 30))
 
-    means = {name: np.mean(days, axis=0) for name, days in found.items()}
-    assert len(found["promise"]) == 20
-    assert means["promise"][0] > 0.55 > 10 * means["by chance"][0]
-    assert means["promise"][2] > 0.85
+    means = {name: np.mean(days, axis=0) for name, days in measures.items()}
+    assert len(measures["prior"]) == 20
+    assert means["prior"][0] > 0.55 > 10 * means["by chance"][0]
+    assert means["prior"][2] > 0.85
     for part in ("text alone", "authors alone"):
-        assert (means["promise"] > means[part]).all()
+        assert (means["prior"] > means[part]).all()

@@ -116,7 +116,7 @@ def test_recalled_is_not_hidden_by_an_editor(edition, storks, ada):
     edition.candidates.filter(pk=storks[1].pk).update(is_hidden=True)
     storks[1].refresh_from_db()
 
-    recalled, hidden = (explain(edition, ada, one, NOW) for one in storks[:2])
+    recalled, hidden = (explain(edition, ada, paper, NOW) for paper in storks[:2])
 
     assert (recalled.is_recalled, hidden.is_recalled) == (True, False)
     assert hidden.candidate.is_hidden
@@ -131,7 +131,7 @@ def test_explanation_names_the_duplicate_pick(papers, ada):
     follow(ada, "keyword", "herons")
     herons = edition.candidates.filter(paper__title__startswith="Herons")
 
-    found = {explain(edition, ada, one, NOW).place: one for one in herons}
+    found = {explain(edition, ada, paper, NOW).place: paper for paper in herons}
     other = explain(edition, ada, found[None], NOW)
 
     assert set(found) == {1, None}
@@ -147,7 +147,7 @@ def test_explanation_reports_a_full_author_group(papers, ada):
     follow(ada, "keyword", "herons")
     herons = edition.candidates.filter(paper__title__startswith="Herons")
 
-    found = [explain(edition, ada, one, NOW) for one in herons]
+    found = [explain(edition, ada, paper, NOW) for paper in herons]
 
     assert sorted(one.author_group_is_full for one in found) == [False] * 3 + [True] * 2
     assert all(one.place is None for one in found if one.author_group_is_full)
@@ -169,7 +169,9 @@ def test_explanation_distinguishes_opened_from_chosen(edition, storks, ada):
 
     kinds = {part.opened: part for part in found.parts}
     assert kinds[False].interests == [chosen]
-    assert [one.kind for one in kinds[True].interests] == [Interest.Kind.PAPER] * 3
+    assert [interest.kind for interest in kinds[True].interests] == [
+        Interest.Kind.PAPER
+    ] * 3
     assert kinds[True].weight == pytest.approx(0.25)
 
 

@@ -125,7 +125,7 @@ def test_what_other_readers_follow_finds_most_of_a_library():
     model = lsa.fit_lsa(texts)
     known = model.center(model.embed(texts))
     readers = rows("libraries/readers.jsonl")
-    libraries = [[place[p] for p in one["follows"]["papers"]] for one in readers]
+    libraries = [[place[p] for p in reader["follows"]["papers"]] for reader in readers]
     pairs = [(n, paper) for n, library in enumerate(libraries) for paper in library]
     company = CoReadership(*np.array(pairs).T, min_shared=1)
 

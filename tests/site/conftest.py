@@ -45,7 +45,7 @@ def digest(edition, ada):
     """A digest of ada, sent just now: the first three papers, matched by a search."""
     interest = follows.follow(ada, "search", "quantization").interest
     make.frozen(edition)
-    picks = [(one.pk, interest.pk) for one in edition.candidates.all()[:3]]
+    picks = [(candidate.pk, interest.pk) for candidate in edition.candidates.all()[:3]]
     digest = make.digest(make.batch(edition, [ada]), ada, picks)
     digest.created_at = timezone.now()
     digest.save(update_fields=["created_at"])

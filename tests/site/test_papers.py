@@ -184,13 +184,13 @@ def test_paper_page_marks_papers_with_enough_co_readers(client, edition):
         reading_list = [paper, followed_by_many]
         if number < MIN_SHARED_READERS - 1:
             reading_list.append(followed_by_few)
-        identifiers = [one.identifier for one in reading_list]
+        identifiers = [row.identifier for row in reading_list]
         follows.follow_papers(make.subscriber(), identifiers)
 
     page = body(client.get(f"/papers/{paper.identifier}"))
 
     related = page.partition("Related papers")[2].split("<article")[1:]
-    marked = ["Also followed by readers of this paper" in one for one in related]
-    assert [followed_by_many.title in one for one in related] == marked
+    marked = ["Also followed by readers of this paper" in row for row in related]
+    assert [followed_by_many.title in row for row in related] == marked
     assert sum(marked) == 1
     assert followed_by_few.title not in page

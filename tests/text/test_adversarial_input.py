@@ -14,7 +14,7 @@ from digest.text.tokens import spelling_variants
 from digest.text.withdrawals import says_withdrawn
 
 CHARS = 200_000
-# A quadratic function takes longer for so many characters; the slowest linear one takes
+# A quadratic function takes longer for this many characters; the slowest linear one takes
 # two seconds.
 MAX_CPU_S = 10.0
 

@@ -96,9 +96,9 @@ def _fetch_papers(
     try:
         answer = arxiv_api.look_up(client, identifiers, url)
         listings = [
-            replace(one, announce_type=Paper.Announced.ADDED_BY_READER)
-            for one in answer.listings
-            if one.identifier in identifiers
+            replace(listing, announce_type=Paper.Announced.ADDED_BY_READER)
+            for listing in answer.listings
+            if listing.identifier in identifiers
         ]
         store(listings, run, now)
     except SourceError as refusal:

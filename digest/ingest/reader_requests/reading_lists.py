@@ -116,7 +116,10 @@ def _list_results(
         for title in reading_list.titles
     ]
     return (
-        *((one, by_identifier[one]) for one in reading_list.identifiers),
+        *(
+            (identifier, by_identifier[identifier])
+            for identifier in reading_list.identifiers
+        ),
         *((t, by_identifier.get(i, Result.TITLE_NOT_FOUND)) for t, i in titles),
         *((line, Result.NO_IDENTIFIER) for line in reading_list.unrecognized),
     )
@@ -127,7 +130,9 @@ def find_by_title(titles: Sequence[str]) -> dict[str, str]:
     normalised = {bibliography.normalize_title(title) for title in titles}
     prefixes = [title[:TITLE_PREFIX_LENGTH] for title in titles]
     # SQLite lowers ASCII letters only.
-    starts = {one.lower() for one in prefixes} | {_lower_ascii(one) for one in prefixes}
+    starts = {prefix.lower() for prefix in prefixes} | {
+        _lower_ascii(prefix) for prefix in prefixes
+    }
     start = Lower(Substr("title", 1, TITLE_PREFIX_LENGTH))
     papers = Paper.objects.annotate(start=start).filter(start__in=starts).order_by("pk")
     matches: dict[str, str] = {}

@@ -108,7 +108,7 @@ def look_up_submissions(now: datetime) -> int:
     except SourceError as refusal:
         logger.warning("submissions were not looked up: %s", refusal)
         return 0
-    listings = {one.identifier: one for one in answer.listings}
+    listings = {listing.identifier: listing for listing in answer.listings}
     for row in rows:
         if row.identifier in answer.unknown:
             decline_submission(row, UNKNOWN, now)

@@ -132,7 +132,7 @@ def _resolve_host(host: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Addre
     except OSError:
         return []
     addresses = [ipaddress.ip_address(str(row[4][0])) for row in rows]
-    return [getattr(one, "ipv4_mapped", None) or one for one in addresses]
+    return [getattr(address, "ipv4_mapped", None) or address for address in addresses]
 
 
 def fetch_body(

@@ -135,10 +135,10 @@ def print_table(
         table.add_row(ranker, *cells)
     measure = next((name for name in ("ap", "top5") if name in names), "")
     if measure:
-        behind, known = count_behind(results, measure)
+        behind, compared = count_behind(results, measure)
         table.caption = (
             f"production is more than {BEHIND} of {measure} below the best of the others"
-            f" for {behind} of {known}"
+            f" for {behind} of {compared}"
         )
     elif names and names[0] in LOWER_IS_BETTER:
         table.caption = f"{names[0]}: lower is better"

@@ -18,7 +18,7 @@ OLD = [paper(number, DAY - timedelta(days=400)) for number in range(1, 251)]
 
 
 def names(listings):
-    return [one.identifier for one in listings]
+    return [listing.identifier for listing in listings]
 
 
 def asked(sources):

@@ -21,12 +21,12 @@ def followed(reader):
     return list(rows.values_list("interest__value", flat=True))
 
 
-def wanted(reader):
+def pending_ids(reader):
     return set(reader.pending_papers.values_list("identifier", flat=True))
 
 
 def test_stored_papers_are_followed_and_unknown_ones_queued(ada):
-    known = make.paper(identifier="2401.00001")
+    paper = make.paper(identifier="2401.00001")
 
     report = follow_reading_list(
         ada, ["2401.00001\nhep-th/9901001\nno paper\n2401.00001v2"], NOW
@@ -35,12 +35,12 @@ def test_stored_papers_are_followed_and_unknown_ones_queued(ada):
     assert report == Report(
         followed=1, fetching=1, unrecognized_count=1, unrecognized=("no paper",)
     )
-    assert followed(ada) == [known.identifier]
-    assert wanted(ada) == {"hep-th/9901001"}
+    assert followed(ada) == [paper.identifier]
+    assert pending_ids(ada) == {"hep-th/9901001"}
 
 
 def test_papers_are_found_by_title_or_listed_as_missing(ada):
-    known = make.paper("Über <all> Naïve $k$-Means: 2nd Edition")
+    paper = make.paper("Über <all> Naïve $k$-Means: 2nd Edition")
     make.paper("Über all")
     text = """@misc{a, title={{\\"U}ber <all> Naive k-means, 2nd edition}}
     @misc{b, title={über <all> naive k-means 2nd edition}}
@@ -48,25 +48,25 @@ def test_papers_are_found_by_title_or_listed_as_missing(ada):
 
     report = follow_reading_list(ada, [text], NOW)
 
-    assert followed(ada) == [known.identifier]
+    assert followed(ada) == [paper.identifier]
     assert (report.followed, report.missing_titles) == (1, ("Über Nobody's Paper",))
 
 
 def test_titles_match_regardless_of_case(ada):
-    known = make.paper("DEEP Floods")
+    paper = make.paper("DEEP Floods")
 
     assert (
         follow_reading_list(ada, ["@misc{a, title={{D}eep floods.}}"], NOW).followed
         == 1
     )
-    assert followed(ada) == [known.identifier]
+    assert followed(ada) == [paper.identifier]
 
 
 def test_muted_papers_stay_muted_and_are_counted(ada):
-    known = make.paper()
-    follows.follow(ada, "paper", known.identifier, -1.0, Follow.Source.FEEDBACK)
+    paper = make.paper()
+    follows.follow(ada, "paper", paper.identifier, -1.0, Follow.Source.FEEDBACK)
 
-    report = follow_reading_list(ada, [known.identifier.replace("2611", "2611")], NOW)
+    report = follow_reading_list(ada, [paper.identifier.replace("2611", "2611")], NOW)
 
     assert report == Report(disliked=1)
     assert ada.follows.get().weight == -1.0
@@ -87,13 +87,13 @@ def test_same_list_again_changes_nothing(ada):
 def test_followed_and_queued_papers_stay_within_the_limit(ada):
     for number in range(follows.MAX_EXAMPLE_PAPERS - 4):
         ada.follows.create(interest=make.interest("paper", f"2301.{number:05}"))
-    known = [make.paper(identifier=f"2402.0000{n}").identifier for n in range(2)]
-    text = "\n".join(known) + "\n2401.00001 2401.00002 2401.00003 2401.00004"
+    stored = [make.paper(identifier=f"2402.0000{n}").identifier for n in range(2)]
+    text = "\n".join(stored) + "\n2401.00001 2401.00002 2401.00003 2401.00004"
 
     report = follow_reading_list(ada, [text], NOW)
 
     assert report == Report(followed=2, fetching=2, over_limit=2)
-    assert wanted(ada) == {"2401.00001", "2401.00002"}
+    assert pending_ids(ada) == {"2401.00001", "2401.00002"}
     assert follow_reading_list(ada, ["2401.00009"], NOW) == Report(over_limit=1)
 
 
@@ -154,8 +154,8 @@ def test_titles_are_found_in_one_query(ada, django_assert_num_queries):
         make.paper(f"Paper {number} of many")
 
     with django_assert_num_queries(1):
-        found = reading_lists.find_by_title(
+        matches = reading_lists.find_by_title(
             [f"Paper {number}, of Many" for number in range(20)]
         )
 
-    assert len(found) == 20
+    assert len(matches) == 20

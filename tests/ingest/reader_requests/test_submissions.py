@@ -18,8 +18,8 @@ YOUNG = paper(7, DAY - timedelta(days=3), primary="math.GT")
 
 
 def waiting(identifier="2611.95001", **fields):
-    known = {"state": "waiting", "announced_on": DAY, "created_at": NOW}
-    return Submission.objects.create(identifier=identifier, **{**known, **fields})
+    defaults = {"state": "waiting", "announced_on": DAY, "created_at": NOW}
+    return Submission.objects.create(identifier=identifier, **{**defaults, **fields})
 
 
 def test_paper_is_submitted_by_id_or_address(ada):
@@ -39,18 +39,18 @@ def test_text_without_identifier_is_not_stored(ada, text):
 
 
 def test_listed_paper_is_returned_without_a_submission(ada):
-    known = make.paper()
+    stored = make.paper()
 
-    answer = submit_paper(ada, known.identifier, NOW)
+    answer = submit_paper(ada, stored.identifier, NOW)
 
-    assert (answer.kind, answer.paper) == ("listed", known)
+    assert (answer.kind, answer.paper) == ("listed", stored)
     assert not Submission.objects.exists()
 
 
 def test_paper_added_by_a_reader_can_be_submitted(ada):
-    known = make.paper(announce_type="added")
+    stored = make.paper(announce_type="added")
 
-    assert submit_paper(ada, known.identifier, NOW).kind == "submitted"
+    assert submit_paper(ada, stored.identifier, NOW).kind == "submitted"
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_paper_added_by_a_reader_can_be_submitted(ada):
         (
             "2610.95001",
             "submitted",
-        ),  # of October's last evening, and held by moderators
+        ),  # submitted late on 31 October, delayed by moderation
         ("hep-th/9901001", "too_old"),
         ("2512.95001", "too_old"),
     ],
@@ -159,13 +159,13 @@ def test_unknown_submission_is_declined_with_the_reason(ada, sources):
 
 def test_submissions_are_described_one_by_one(ada, sources):
     sources.papers = [paper(number, DAY) for number in (1, 2, 3)]
-    for one in sources.papers:
-        submit_paper(ada, one.identifier, NOW)
+    for listing in sources.papers:
+        submit_paper(ada, listing.identifier, NOW)
 
     assert submissions.look_up_submissions(NOW) == 3
 
     titles = dict(Submission.objects.values_list("identifier", "title"))
-    assert titles == {one.identifier: one.title_raw for one in sources.papers}
+    assert titles == {paper.identifier: paper.title_raw for paper in sources.papers}
 
 
 def test_submission_absent_from_a_short_answer_stays_unchecked(ada, sources):
@@ -278,8 +278,10 @@ def test_submissions_are_looked_up_a_hundred_at_a_time(sources):
     for _ in range(2):
         submissions.look_up_submissions(NOW)
 
-    asked = [one.args["id_list"].split(",") for one in sources.requests["api"]]
-    assert [len(names) for names in asked] == [100, 1]
+    requested_ids = [
+        request.args["id_list"].split(",") for request in sources.requests["api"]
+    ]
+    assert [len(ids) for ids in requested_ids] == [100, 1]
 
 
 def test_old_submission_cannot_be_approved():
