@@ -1,6 +1,8 @@
 """Every admin page opens for staff with permission, with a constant number of queries."""
 
+import re
 from datetime import UTC, datetime
+from html import unescape
 
 import pytest
 from django.contrib import admin
@@ -171,6 +173,18 @@ def test_dashboard_opens(staff, rows):
     assert ("Curate candidates" in page) == bool(rows)
     assert ("No open edition" in page) != bool(rows)
     assert "<img src=x" not in page
+
+
+def test_dashboard_links_open_without_a_redirect(staff):
+    """The admin redirects a filter that does not exist to the unfiltered list."""
+    create_rows()
+    page = staff.get(reverse("admin:index")).content.decode()
+    links = {unescape(link) for link in re.findall(r'href="(/admin/[^"]*\?[^"]*)"', page)}
+
+    assert any("processed_at__isempty" in link for link in links)
+    assert {link: staff.get(link).status_code for link in links} == dict.fromkeys(
+        links, 200
+    )
 
 
 def queries_of_lists(staff):
