@@ -179,7 +179,9 @@ def test_dashboard_links_open_without_a_redirect(staff):
     """The admin redirects a filter that does not exist to the unfiltered list."""
     create_rows()
     page = staff.get(reverse("admin:index")).content.decode()
-    links = {unescape(link) for link in re.findall(r'href="(/admin/[^"]*\?[^"]*)"', page)}
+    links = {
+        unescape(link) for link in re.findall(r'href="(/admin/[^"]*\?[^"]*)"', page)
+    }
 
     assert any("processed_at__isempty" in link for link in links)
     assert {link: staff.get(link).status_code for link in links} == dict.fromkeys(

@@ -316,6 +316,13 @@ SCHEDULE = {
 }
 
 
+def test_names_of_frequencies_keep_their_capitals(client, url, ada):
+    page = body(client.get(url))
+
+    assert ">Every day with new papers</option>" in page
+    assert ">Monday to Friday</option>" in page
+
+
 def test_schedule_is_saved_and_shown(client, url, ada):
     client.post(url, SCHEDULE)
 
