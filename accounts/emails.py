@@ -97,7 +97,6 @@ SITE_ARGUMENT = "paper_round_site"
 
 
 def site_mark() -> str:
-    """Return the host of SITE_URL, the value of SITE_ARGUMENT."""
     return urlsplit(settings.SITE_URL).hostname or ""
 
 

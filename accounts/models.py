@@ -102,7 +102,6 @@ class User(AbstractBaseUser, PermissionsMixin):
 
 class SubscriberQuerySet(models.QuerySet["Subscriber"]):
     def mailable(self, now: datetime) -> Self:
-        """Select active readers who are not paused at `now`."""
         not_paused = models.Q(paused_until=None) | models.Q(paused_until__lte=now)
         return self.filter(not_paused, state=Subscriber.State.ACTIVE)
 
@@ -281,7 +280,6 @@ class LinkQuerySet(models.QuerySet["Link"]):
         return self.filter(expires_at__lte=now - Link.EXPIRED_RETENTION)
 
     def get_valid(self, purpose: str, key: str, now: datetime) -> "Link | None":
-        """Return the link with this key unless it is redeemed or expired."""
         links = self.select_related("subscriber").filter(purpose=purpose, key=key)
         return links.filter(expires_at__gt=now, used_at=None).first()
 

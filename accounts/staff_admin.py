@@ -238,7 +238,6 @@ class EditorAdmin(UserAdmin, ModelAdmin):  # type: ignore[type-arg]
     def save_model(
         self, request: HttpRequest, obj: User, form: Any, change: bool
     ) -> None:
-        """Invite a new editor who has no password."""
         super().save_model(request, obj, form, change)
         if not change and not obj.has_usable_password():
             tasks.queue_mail(AccountMail.Kind.STAFF_PASSWORD, obj.email)
@@ -270,7 +269,6 @@ class EditorAdmin(UserAdmin, ModelAdmin):  # type: ignore[type-arg]
         )
 
     def two_factor_view(self, request: HttpRequest) -> HttpResponse:
-        """Turn one's own two-factor authentication on or off."""
         user = User.objects.get(email=request.user.get_username())
         is_on = user.two_factor_at is not None
         form = CodeForm(request.POST or None)

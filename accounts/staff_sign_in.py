@@ -70,7 +70,6 @@ def log_failed_sign_in(request: HttpRequest, email: str, reason: str) -> None:
 
 
 def verify_code(user: User, code: str) -> bool:
-    """Check a code of the authenticator app, or use up a recovery code."""
     code = "".join(code.split()).replace("-", "").lower()
     device: Device | None
     with transaction.atomic():

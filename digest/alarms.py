@@ -48,7 +48,6 @@ def find_alarms(now: datetime) -> list[Alarm]:
 
 
 def log_alarms(now: datetime) -> list[Alarm]:
-    """Log each alarm as an error, and return them."""
     alarms = find_alarms(now)
     for alarm in alarms:
         log.error("alarm", kind=alarm.kind, text=alarm.text)

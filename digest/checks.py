@@ -33,7 +33,6 @@ LOOPBACK_HOSTS = {"localhost", "127.0.0.1", "::1"}
 
 @register(SETTINGS_TAG)
 def check_values(**_: Any) -> list[CheckMessage]:
-    """Report values that could not be parsed."""
     return [
         Error(problem.message, hint=problem.hint, id="digest.E001")
         for problem in settings.SETTING_PROBLEMS
@@ -79,7 +78,6 @@ def check_embedding_model(**_: Any) -> list[CheckMessage]:
 
 @register("topics")
 def check_topic_categories(**_: Any) -> list[CheckMessage]:
-    """Report shipped topics whose categories are not ingested."""
     fixture = settings.ROOT / "digest" / "fixtures" / "topics.json"
     unread = {}
     for row in json.loads(fixture.read_text()):

@@ -256,7 +256,6 @@ def parse_webhook_key(text: str) -> str:
 
 
 def parse_categories(text: str) -> list[str]:
-    """Parse categories and whole archives; `cs.*` is the archive `cs`."""
     names = normalize_categories(text.split(","))
     if not names:
         raise ValueError("names no category.")

@@ -32,7 +32,6 @@ class Channel(UntypedChannel):  # type: ignore[misc]
             log.warning("torn message dropped", queue=queue)
 
     def get_table(self, exchange: str) -> Any:
-        """Return the exchange's list of queues."""
         try:
             return super().get_table(exchange)
         except TORN_ERRORS:
@@ -40,7 +39,6 @@ class Channel(UntypedChannel):  # type: ignore[misc]
             return super().get_table(exchange)
 
     def _queue_bind(self, exchange: str, *binding: Any) -> None:
-        """Add a queue to the exchange's list."""
         try:
             super()._queue_bind(exchange, *binding)
         except TORN_ERRORS:

@@ -55,7 +55,6 @@ def enqueue_best_effort(task: Task[Any, None], *arguments: Any) -> None:
 
 @app.task
 def record_worker_heartbeat(queue: str) -> None:
-    """Store that a worker of this queue runs tasks."""
     Heartbeat.objects.record(worker_heartbeat(queue), timezone.now())
 
 
@@ -99,7 +98,6 @@ def resume_abandoned_runs() -> None:
 
 @app.task
 def rerun_ingest_run(run_id: int) -> None:
-    """Repeat an ingest run, or continue it where it stopped."""
     now = timezone.now()
     rerun.run_again(IngestRun.objects.get(pk=run_id), now)
     rank_newest_edition(now)
@@ -107,13 +105,11 @@ def rerun_ingest_run(run_id: int) -> None:
 
 @app.task
 def prune_ingest_runs() -> None:
-    """Delete old ingest runs that added nothing."""
     log.info("ingest runs pruned", count=prune_runs.prune_runs(timezone.now()))
 
 
 @app.task
 def fetch_submitted_paper(run_id: int) -> None:
-    """Fetch the paper that an editor submitted."""
     now = timezone.now()
     run_source.fetch_paper(IngestRun.objects.get(pk=run_id), now)
     rank_newest_edition(now)

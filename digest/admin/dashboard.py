@@ -94,7 +94,6 @@ def describe_frozen_edition(edition: Edition, now: datetime) -> dict[str, Any]:
 
 
 def count_readers() -> list[tuple[str, str, int]]:
-    """Number of readers by state: (state, label, count)."""
     counts = dict(
         Subscriber.objects.values_list("state").annotate(Count("pk")).order_by()
     )

@@ -34,7 +34,6 @@ def current_edition() -> Edition | None:
 
 
 def requested_edition(request: HttpRequest) -> Edition | None:
-    """The edition named in the URL, or the current one."""
     pk = request.GET.get("edition", "")
     return (
         Edition.objects.filter(pk=pk).first() if pk.isdecimal() else current_edition()
@@ -42,7 +41,6 @@ def requested_edition(request: HttpRequest) -> Edition | None:
 
 
 def count_recipients(now: datetime) -> int:
-    """Number of readers who may be mailed now."""
     return Subscriber.objects.mailable(now).not_suppressed().count()
 
 
@@ -95,7 +93,6 @@ class EditionAdmin(ReadOnlyAdmin):
         ]
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Only the note of an open edition can be edited."""
         permitted = ModelAdmin.has_change_permission(self, request, obj)
         return permitted and (obj is None or obj.is_open)
 
@@ -171,7 +168,6 @@ class EditionAdmin(ReadOnlyAdmin):
 
 
 def describe_sending(edition: Edition) -> str:
-    """Outcome of sending an edition, as text."""
     if edition.is_open:
         return ""
     if retention.is_past_retention(edition, timezone.now()):
@@ -190,12 +186,10 @@ def format_tally(tally: Any) -> str:
 
 
 def list_url(edition: Edition) -> str:
-    """URL of the list of an edition's candidates."""
     return f"{reverse('admin:digest_candidate_changelist')}?edition={edition.pk}"
 
 
 def count_candidates(edition: Edition) -> dict[str, int]:
-    """Numbers of papers, pins and hidden papers of an edition."""
     return edition.candidates.aggregate(
         papers=Count("pk"),
         pins=Count("pk", filter=Q(pin__isnull=False)),
@@ -337,7 +331,6 @@ class CandidateAdmin(ReadOnlyAdmin):
         return response
 
     def list_context(self, request: HttpRequest) -> dict[str, Any]:
-        """Context of the header above the candidates."""
         edition = requested_edition(request)
         if edition is None:
             return {"title": "No edition yet", "edition": None}
@@ -373,7 +366,6 @@ class CandidateAdmin(ReadOnlyAdmin):
 
 
 def undo_message(candidate: Candidate, change: curation.Change) -> str:
-    """The message after a change, with an undo button of the list's form."""
     return format_html(
         '{} <b>{}</b> <button class="pr-undo" form="curate" formaction="{}" name="action" value="{}">Undo</button>',
         change.message,

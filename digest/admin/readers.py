@@ -66,7 +66,6 @@ class ReaderAdmin(SubscriberAdmin):
         return render_page(self, request, template, title=title, **context)
 
     def explain_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Explain why a reader gets or does not get the paper named in the form."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         reader = get_object_or_404(Subscriber, pk=pk)
@@ -83,7 +82,6 @@ class ReaderAdmin(SubscriberAdmin):
 
 
 def reader_context(pk: str) -> dict[str, Any]:
-    """Follows, mutes and latest digests of a reader."""
     reader = Subscriber.objects.filter(pk=pk).first()
     if reader is None:
         return {}
@@ -118,7 +116,6 @@ def preview_digest(reader: Subscriber) -> dict[str, Any]:
 
 
 def explain_paper(reader: Subscriber, query: QueryDict) -> dict[str, Any]:
-    """The score breakdown of a paper for a reader, or why the edition lacks the paper."""
     from digest.ranking.explain import explain
 
     editions = list(Edition.objects.all()[:LISTED_EDITIONS])
@@ -148,7 +145,6 @@ def explain_paper(reader: Subscriber, query: QueryDict) -> dict[str, Any]:
 
 
 def explain_absence(edition: Edition, paper: Paper) -> str:
-    """Explain why an edition does not hold a paper."""
     from digest.ranking.explain import absence
 
     if retention.is_past_retention(edition, timezone.now()):
@@ -160,7 +156,6 @@ def explain_absence(edition: Edition, paper: Paper) -> str:
 
 
 def find_paper(text: str) -> Paper | None:
-    """The paper with an arXiv ID or URL."""
     try:
         identifier, _ = parse_arxiv_id(text)
     except ValueError:

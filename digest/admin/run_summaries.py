@@ -90,7 +90,6 @@ def _describe_result(runs: list[IngestRun]) -> str:
 
 
 def describe_run(run: IngestRun) -> str:
-    """Name what was read, in a few words."""
     match run.kind:
         case Kind.FEED:
             return "arXiv feed"
@@ -118,7 +117,6 @@ def _format_day(day: date | None) -> str:
 
 
 def describe_counts(*runs: IngestRun) -> str:
-    """Sum the results in words, without zeros."""
     counts = {
         name: sum(getattr(run, name) for run in runs)
         for name in ("new", "updated", "unchanged", "withdrawn", "restored", "samples")

@@ -50,7 +50,6 @@ class InterestLine(NamedTuple):
 
 
 def trend_lines(candidate: Candidate) -> list[Line]:
-    """The parts of a trend at its last ranking."""
     parts: Mapping[str, float] = candidate.breakdown
     if "raw" not in parts:  # a candidate that was never ranked
         return [Line("trend", candidate.trend, is_sum=True)]
@@ -100,7 +99,6 @@ def _days(days: float) -> str:
 
 
 def score_lines(explanation: "Explanation", names: Names) -> list[Line]:
-    """Add up the paper's score for this reader."""
     score = explanation.score
     lines = list(
         _match_lines(explanation, names)
@@ -139,7 +137,6 @@ def _trending_lines(explanation: "Explanation") -> Iterator[Line]:
 
 
 def interest_lines(explanation: "Explanation", names: Names) -> list[InterestLine]:
-    """One line for each interest that the paper has to do with."""
     return [
         InterestLine(
             interest_name(part, names),
@@ -230,7 +227,6 @@ def _crowded_out(explanation: "Explanation", reader: Subscriber) -> str:
 def explanation_context(
     explanation: "Explanation", reader: Subscriber, names: Names
 ) -> dict[str, Any]:
-    """Build the template context for one paper and reader."""
     lines = interest_lines(explanation, names)
     return {
         "explanation": explanation,

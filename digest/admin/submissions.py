@@ -130,7 +130,6 @@ class SubmissionAdmin(ReadOnlyAdmin):
     def decide(
         self, request: HttpRequest, rows: Iterable[Submission], verb: str, why: str
     ) -> None:
-        """Decide on each submission, log it, and report the numbers."""
         decided = skipped = 0
         for row in rows:
             if DECISIONS[verb](row, " ".join(why.split())):

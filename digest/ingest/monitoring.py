@@ -133,7 +133,6 @@ def _days_without_papers(first: date, last: date, now: datetime) -> list[date]:
 
 
 def _was_harvested(day: date) -> bool:
-    """Whether a harvest covered this day after all its papers were due."""
     due = arxiv_calendar.feed_rebuilt_at(day) + arxiv_calendar.FEED_GRACE
     harvests = IngestRun.objects.done().of_kind(Kind.HARVEST, Kind.DAILY_CHECK)
     return harvests.filter(started_at__gt=due, window_from__lte=day).exists()
@@ -415,7 +414,6 @@ def unread_follows() -> list[tuple[str, int]]:
 
 
 def is_read(category: str) -> bool:
-    """Whether papers of a category, or of an archive, are ingested."""
     return is_selected(category, settings.ARXIV_CATEGORIES)
 
 

@@ -45,7 +45,6 @@ def insert_papers(rows: Sequence[Row]) -> dict[str, int]:
 
 
 def update_papers(papers: Sequence[Paper], names: Collection[str]) -> None:
-    """Write these fields of existing, locked papers."""
     if connection.vendor != "postgresql":
         Paper.objects.bulk_update(papers, names, batch_size=500)
     elif papers:

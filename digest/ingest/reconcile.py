@@ -125,7 +125,6 @@ def _is_between(listing: Listing, first: date, last: date) -> bool:
 
 
 def _is_missed(listing: Listing, existing: Mapping[str, Paper]) -> bool:
-    """Whether no feed has listed the paper."""
     paper = existing.get(listing.identifier)
     not_from_feeds = (Paper.Announced.LISTED, Paper.Announced.ADDED_BY_READER)
     return paper is None or paper.announce_type in not_from_feeds

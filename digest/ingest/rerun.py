@@ -59,7 +59,6 @@ def resume_abandoned(now: datetime) -> list[IngestRun]:
 
 
 def is_abandoned(run: IngestRun, now: datetime) -> bool:
-    """Whether the run is marked as running and no worker is at it."""
     if run.state != State.RUNNING or run.started_at > now:
         return False
     if run.worker_id and oai_harvest.is_worker_dead(run.worker_id):
@@ -78,7 +77,6 @@ def _resume_run(run: IngestRun, now: datetime) -> IngestRun:
 
 
 def _claim_paper_run(run: IngestRun) -> bool:
-    """Whether this worker, and no other, resumes the run."""
     now = timezone.now()
     rows = IngestRun.objects.running().filter(pk=run.pk)
     free = rows.filter(oai_harvest.expired_lease(now))

@@ -65,7 +65,6 @@ def ingest_all_sources(now: datetime) -> list[IngestRun]:
 
 
 def ingest_feed(now: datetime) -> list[IngestRun]:
-    """Ingest what arXiv announced today."""
     groups = feed_groups(normalize_categories(settings.ARXIV_CATEGORIES))
     with http.open_client() as client:
         return list(chain.from_iterable(_run_feeds(client, g, now) for g in groups))
@@ -101,7 +100,6 @@ def ingest_attention(now: datetime) -> list[IngestRun]:
 
 
 def ingest_huggingface_day(day: date, now: datetime) -> IngestRun:
-    """Ingest Hugging Face's list of one day."""
     with http.open_client() as client:
         return _run_huggingface_day(client, day, now)
 

@@ -200,7 +200,6 @@ def _fit_column(name: str, value: str) -> str:
 def _load_history(
     merged: Mapping[str, Listing], existing: Mapping[str, Row]
 ) -> _SampleHistory:
-    """Load the earlier samples of the papers that are measured now."""
     history: _SampleHistory = {}
     keys = [row["pk"] for name, row in existing.items() if merged[name].measurements]
     samples = AttentionSample.objects.filter(

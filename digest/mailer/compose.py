@@ -288,7 +288,6 @@ def format_day(day: date, edition_day: date) -> str:
 
 
 def preheader_text(papers: list[PaperContext]) -> str:
-    """Return the line that mailboxes show after the subject."""
     if papers and papers[0].kind == "near":
         titles = "; ".join(paper.title for paper in papers[:2])
         return truncate(titles, MAX_PREHEADER_CHARS)

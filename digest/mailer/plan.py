@@ -95,7 +95,6 @@ def plan_quarter(
 
 
 def newest_edition(editions: list[Edition], at: datetime) -> Edition | None:
-    """Return the newest of these editions that weekly readers can get at `at`."""
     in_window = [
         edition
         for edition in editions

@@ -102,7 +102,6 @@ def is_over(edition: Edition, now: datetime) -> bool:
 
 
 def readers_without_digest(edition: Edition, batches: QuerySet[Batch]) -> set[int]:
-    """Ids of existing readers who are in these batches of an edition and have no digest yet."""
     planned: set[int] = set()
     for readers in batches.values_list("readers", flat=True).iterator():
         planned.update(readers)

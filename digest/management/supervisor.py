@@ -39,7 +39,6 @@ class Supervisor:
             )
 
     def wait(self) -> str:
-        """Wait until one of the programs exits; return its name."""
         while True:
             for name, child in self.children.items():
                 try:
@@ -62,12 +61,10 @@ class Supervisor:
 
 
 def raise_interrupt(number: int, frame: FrameType | None) -> None:
-    """Treat SIGTERM like Ctrl-C."""
     raise KeyboardInterrupt
 
 
 def terminate(children: Iterable[subprocess.Popen[bytes]]) -> None:
-    """Terminate programs, and kill those that do not exit in time."""
     running = [child for child in children if child.poll() is None]
     for child in running:
         child.terminate()
@@ -80,5 +77,4 @@ def terminate(children: Iterable[subprocess.Popen[bytes]]) -> None:
 
 
 def manage_command(*arguments: str) -> list[str]:
-    """The command line of a manage.py command."""
     return [sys.executable, "manage.py", *arguments]

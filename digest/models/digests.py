@@ -194,7 +194,6 @@ OPENED_FLAG, NEAR_FLAG = 1, 2
 
 
 def encode_picks(picks: Iterable[Pick]) -> bytes:
-    """Pack picks, in the order of the mail, into one column."""
     return b"".join(
         PICK.pack(
             pick.candidate,

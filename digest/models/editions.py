@@ -74,12 +74,10 @@ class Edition(models.Model):
         return self.state == self.State.OPEN
 
     def expired(self, now: datetime) -> bool:
-        """Whether it is too late to mail this edition to daily readers."""
         return self.frozen_at is not None and now > self.frozen_at + EXPIRES_AFTER
 
 
 def refuse_if_frozen(edition_id: int | None) -> None:
-    """Raise Frozen where this edition may no longer change."""
     if edition_id and Edition.objects.frozen().filter(pk=edition_id).exists():
         raise Frozen(
             "This edition is frozen: it is being mailed as it is. To stop a paper, recall it."
@@ -167,7 +165,6 @@ class RecallQuerySet(models.QuerySet["Recall"]):
         return self.filter(is_withdrawal=True)
 
     def withdrawn_among(self, identifiers: Iterable[str]) -> set[str]:
-        """Return those of these papers that their source withdrew."""
         rows = self.withdrawals().filter(paper__identifier__in=set(identifiers))
         return set(rows.values_list("paper__identifier", flat=True))
 

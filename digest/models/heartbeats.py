@@ -12,7 +12,6 @@ class HeartbeatQuerySet(models.QuerySet["Heartbeat"]):
         self.update_or_create(name=name, defaults={"at": now})
 
     def is_late(self, name: str, now: datetime, max_age: timedelta) -> bool:
-        """Whether a heartbeat is missing, or older than `max_age`."""
         return not self.filter(name=name, at__gt=now - max_age).exists()
 
 
@@ -29,5 +28,4 @@ class Heartbeat(models.Model):
 
 
 def worker_heartbeat(queue: str) -> str:
-    """The name of the heartbeat that the workers of a queue share."""
     return f"worker {queue}"

@@ -183,7 +183,6 @@ class IngestRun(models.Model):
 
     @property
     def lost_source(self) -> bool:
-        """Whether it failed because its source did not answer."""
         return self.failure in self.SOURCE_FAILURES
 
     def finish(self, state: str) -> None:

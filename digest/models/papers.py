@@ -41,18 +41,15 @@ class PaperQuerySet(models.QuerySet["Paper"]):
         return self.filter(announce_type__in=Paper.ARXIV_ANNOUNCEMENTS)
 
     def in_categories(self, names: Sequence[str]) -> Self:
-        """Papers whose primary category, or its archive, is among the names."""
         is_primary = models.Q(primary__in=list(names))
         for name in names:
             is_primary |= models.Q(primary__startswith=f"{name}.")
         return self.filter(is_primary)
 
     def from_listings(self) -> Self:
-        """Papers that a source listed, replacements included."""
         return self.exclude(announce_type=Paper.Announced.ADDED_BY_READER)
 
     def newest_day(self, now: datetime) -> date | None:
-        """Return the newest announcement day that has begun."""
         days = self.announced_until(now).order_by("-announced_on")
         return days.values_list("announced_on", flat=True).first()
 

@@ -13,7 +13,6 @@ RESULT_KEPT = timedelta(days=30)
 
 
 def paper_is_listed() -> models.Exists:
-    """Whether a source has listed the paper with this row's identifier."""
     papers = Paper.objects.from_listings()
     return models.Exists(papers.filter(identifier=models.OuterRef("identifier")))
 
@@ -95,12 +94,10 @@ class Submission(models.Model):
         return f"{self.identifier} {self.title}".strip()
 
     def is_recent(self, today: date) -> bool:
-        """Whether an edition of `today` may include it."""
         return is_recent(self.announced_on, today)
 
 
 def is_recent(announced_on: date | None, today: date) -> bool:
-    """Whether an edition of `today` may include a paper announced on this day."""
     return announced_on is not None and announced_on > today - Submission.MAX_AGE
 
 

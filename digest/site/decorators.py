@@ -56,7 +56,6 @@ def replace_policy(response: HttpResponse, **directives: list[str]) -> HttpRespo
 def replace_mail_policy(
     response: HttpResponse, **directives: list[str]
 ) -> HttpResponse:
-    """Allow the inline styles of a mail, and no script."""
     return replace_policy(
         response, style_src=["'unsafe-inline'"], script_src=["'none'"], **directives
     )

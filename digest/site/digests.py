@@ -71,7 +71,6 @@ def digest_link(request: HttpRequest, key: str, pick: int, verb: str) -> HttpRes
 
 
 def target_url(card: dict[str, Any], verb: str) -> str:
-    """Return where a verb leads, "" where the paper has no such page."""
     if verb == "paper":
         return reverse("paper", args=[card["identifier"]])
     url: str = card.get(TARGET_FIELDS.get(verb, ""), "")

@@ -105,7 +105,6 @@ def sending_status() -> str:
 
 
 def last_ingest_at() -> datetime | None:
-    """Return when a listing was last read completely."""
     done = IngestRun.objects.filter(state=IngestRun.State.DONE)
     return done.order_by("-started_at").values_list("started_at", flat=True).first()
 

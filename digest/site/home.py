@@ -19,7 +19,6 @@ MAX_TOPICS = 20
 
 
 def search_query(request: HttpRequest) -> str:
-    """Return the printable part of `q`, at most MAX_QUERY_LENGTH characters."""
     raw = request.GET.get("q", "")[: 4 * MAX_QUERY_LENGTH]
     printable = "".join(char if char.isprintable() else " " for char in raw)
     return " ".join(printable.split())[:MAX_QUERY_LENGTH].strip()

@@ -52,7 +52,6 @@ def is_loopback(address: str) -> bool:
 
 
 def mail_files() -> list[Path]:
-    """Return the mails' files, newest first."""
     paths = settings.MAIL_DIR.glob("*.eml")
     return sorted(paths, key=lambda path: (path.stat().st_mtime, path), reverse=True)
 
@@ -65,7 +64,6 @@ def read_mail(path: Path) -> EmailMessage:
 
 
 def find_mail(name: str) -> EmailMessage | None:
-    """Read the mail of this file name, if it is one that the folder lists."""
     path = {path.name: path for path in mail_files()}.get(name)
     return read_mail(path) if path else None
 
@@ -75,7 +73,6 @@ def mail_headers(message: EmailMessage) -> dict[str, str]:
 
 
 def mail_body(message: EmailMessage, kind: str) -> str:
-    """Return the "plain" or "html" body, "" where there is none."""
     part = message.get_body(preferencelist=(kind,))
     return str(part.get_content()) if part else ""
 
@@ -113,7 +110,6 @@ def mailbox_message(request: HttpRequest, name: str) -> HttpResponse:
 @refuse_if(refuse_strangers)
 @xframe_options_sameorigin
 def mailbox_frame(request: HttpRequest, name: str) -> HttpResponse:
-    """Show the HTML body alone, for the frame of the message's page."""
     message = find_mail(name)
     html = mail_body(message, "html") if message else ""
     if not html:

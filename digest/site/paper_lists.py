@@ -67,14 +67,12 @@ class Filters:
         )
 
     def select(self, papers: QuerySet[Paper]) -> QuerySet[Paper]:
-        """Keep papers of the chosen primary category or archive."""
         if not self.category:
             return papers
         archive = Q(primary__startswith=f"{self.category}.")
         return papers.filter(archive | Q(primary=self.category))
 
     def query(self, page: int) -> str:
-        """Return the query string of a page of this list."""
         values = {
             "category": self.category,
             "type": self.announce_type,
@@ -95,7 +93,6 @@ def papers_of_period(period: Period, announce_type: str) -> QuerySet[Paper]:
 
 
 def neighbouring_periods(period: Period) -> tuple[Period | None, Period | None]:
-    """Return the closest earlier and later periods with papers."""
     days = Paper.objects.announced().values_list("announced_on", flat=True)
     earlier = days.filter(announced_on__lt=period.first).order_by("-announced_on")
     later = days.filter(announced_on__gt=period.last).order_by("announced_on")
@@ -197,7 +194,6 @@ def list_context(
 
 
 def category_choices(papers: QuerySet[Paper]) -> list[tuple[str, str]]:
-    """Return the primary categories with the most papers, with their numbers of papers."""
     counts = papers.exclude(primary="").order_by().values("primary")
     most = counts.annotate(papers=Count("pk")).order_by("-papers", "primary")
     rows = sorted(most.values_list("primary", "papers")[:LISTED_CATEGORIES])
@@ -205,7 +201,6 @@ def category_choices(papers: QuerySet[Paper]) -> list[tuple[str, str]]:
 
 
 def announce_type_counts(period: Period) -> dict[str, int]:
-    """Count a period's announced papers by announce type."""
     papers = Paper.objects.announced_between(period.first, period.last).order_by()
     rows = papers.values("announce_type").annotate(papers=Count("pk"))
     counts = dict(rows.values_list("announce_type", "papers"))
@@ -213,7 +208,6 @@ def announce_type_counts(period: Period) -> dict[str, int]:
 
 
 def calendar_rows(day: date) -> list[list[tuple[date, int] | None]]:
-    """Return the weeks of a month with the number of papers of each day."""
     month = period_around(MONTH, day)
     papers = Paper.objects.announced_between(month.first, month.last).order_by()
     rows = papers.values("announced_on").annotate(papers=Count("pk"))

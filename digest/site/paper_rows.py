@@ -34,7 +34,6 @@ def paper_card(paper: Paper) -> dict[str, Any]:
 
 
 def newest_edition() -> Edition | None:
-    """Return the newest edition with papers, open or frozen."""
     candidates = Candidate.objects.filter(edition=OuterRef("pk"))
     return Edition.objects.filter(Exists(candidates)).order_by("-day").first()
 

@@ -71,7 +71,6 @@ def paper_page(request: HttpRequest, identifier: str) -> HttpResponse:
 
 
 def redirect_version(request: HttpRequest, identifier: str) -> HttpResponse:
-    """Redirect the address of a version to its paper."""
     without_version = VERSION_SUFFIX.sub("", identifier)
     stored = Paper.objects.filter(identifier=without_version)
     if without_version != identifier and stored.exists():

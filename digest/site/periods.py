@@ -46,7 +46,6 @@ class Period:
 
 
 def period_around(kind: str, day: date) -> Period:
-    """Return the day, ISO week or month that contains `day`."""
     match kind:
         case "week":
             monday = day - timedelta(days=day.weekday())

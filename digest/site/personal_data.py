@@ -21,7 +21,6 @@ READER_FIELDS = [
 @require_http_methods(["GET", "HEAD", "POST"])
 @preferences_link_required
 def erase(request: HttpRequest, link: Link) -> HttpResponse:
-    """Ask on GET; delete the reader on POST."""
     if request.method == "POST":
         link.subscriber.delete()
         return render(request, "pages/erased.html")
@@ -71,7 +70,6 @@ def export_data(subscriber: Subscriber) -> dict[str, Any]:
 
 
 def digest_data(subscriber: Subscriber) -> list[dict[str, Any]]:
-    """List digests with their papers, and the reason that each was given."""
     digests = list(
         subscriber.digests.select_related("edition").order_by("edition__day")
     )

@@ -107,7 +107,6 @@ def preferences(request: HttpRequest, link: Link) -> HttpResponse:
 
 
 def apply_action(link: Link, form: QueryDict, now: datetime) -> str:
-    """Make the change that a form asks for; return the name of the message."""
     action = form.get("action", "")
     if action == "follow_requested":
         return follow_requested(link)
@@ -149,7 +148,6 @@ def page_context(request: HttpRequest, link: Link) -> dict[str, Any]:
 
 
 def unread_categories(subscriber: Subscriber) -> list[str]:
-    """List followed categories whose papers are not ingested."""
     categories = subscriber.follows.filter(
         weight__gt=0, interest__kind=Kind.CATEGORY
     ).values_list("interest__value", flat=True)
@@ -237,7 +235,6 @@ def topic_choices(subscriber: Subscriber) -> list[tuple[Topic, bool]]:
 def preview_next_digest(
     subscriber: Subscriber, now: datetime
 ) -> list[paper_rows.PaperRow]:
-    """Choose this reader's digest from the newest edition as of now."""
     from digest.ranking import choose
 
     edition = paper_rows.newest_edition()
@@ -268,7 +265,6 @@ def save_form(form: ScheduleForm | ContentForm) -> str:
 
 
 def save_topics(subscriber: Subscriber, form: QueryDict, now: datetime) -> str:
-    """Follow exactly the ticked topics."""
     ticked = set(form.getlist("topic")[: follows.MAX_INTERESTS])
     choices = topic_choices(subscriber)
     removed = [t.slug for t, followed in choices if followed and t.slug not in ticked]
@@ -319,7 +315,6 @@ def entered_values(form: QueryDict) -> list[str]:
 
 
 def followed_entries(subscriber: Subscriber, form: QueryDict) -> list[Follow]:
-    """Return the reader's follows among the interests of a form."""
     kind = form.get("kind", "")
     values = [follows.clean_value(kind, value) for value in entered_values(form)]
     followed = subscriber.follows.filter(

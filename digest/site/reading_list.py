@@ -38,7 +38,6 @@ SUCCESSES = {"followed", "removed"}
 @require_http_methods(["GET", "HEAD", "POST"])
 @preferences_link_required
 def papers(request: HttpRequest, link: Link) -> HttpResponse:
-    """Show the reading list; POST adds a list, follows one paper, or removes papers."""
     reader, action = link.subscriber, request.POST.get("action")
     if request.method != "POST":
         message = MESSAGES.get(request.GET.get("message", ""), "")
@@ -53,7 +52,6 @@ def papers(request: HttpRequest, link: Link) -> HttpResponse:
 
 
 def add_list(request: HttpRequest, link: Link) -> HttpResponse:
-    """Add the papers of a pasted or uploaded list, and report what became of each."""
     if refusal := refuse_over_limit(
         request, "reading lists", READING_LISTS_PER_NETWORK
     ):
@@ -85,7 +83,6 @@ def render_page(
 
 
 def report_text(report: Report) -> str:
-    """Summarise a report: "2 papers followed, 1 title not found."."""
     counts = [
         (report.followed, "paper followed", "papers followed"),
         (report.fetching, "being fetched from arXiv", "being fetched from arXiv"),
@@ -120,7 +117,6 @@ def list_context(reader: Subscriber) -> dict[str, Any]:
 
 
 def followed_papers(reader: Subscriber) -> tuple[list[str], dict[str, Paper]]:
-    """Return the identifiers of the reading list, newest first, and the stored papers among them."""
     papers = reader.follows.filter(interest__kind=Interest.Kind.PAPER, weight__gt=0)
     chosen = papers.exclude(source=Follow.Source.OPENED).order_by("-pk")
     identifiers = list(chosen.values_list("interest__value", flat=True))

@@ -31,7 +31,6 @@ def refuse_where_disabled(request: HttpRequest) -> HttpResponse | None:
 @refuse_if(refuse_where_disabled)
 @require_safe
 def submit_intro(request: HttpRequest) -> HttpResponse:
-    """Explain to visitors without a key how to get one."""
     return render(request, "pages/submit_intro.html")
 
 

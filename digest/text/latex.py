@@ -233,7 +233,6 @@ def replace_formulas(text: str, replace: Callable[[str], str | None]) -> str:
 
 @cache
 def _symbols() -> dict[str, str]:
-    """Return the Unicode of every command without arguments."""
     symbols = dict(_SYMBOLS)
     table = get_default_latex_context_db()
     for category in table.categories():
@@ -332,7 +331,6 @@ class _Parser:
         return _unwrap(content), end + 1
 
     def _read_argument(self, position: int, end: int, is_math: bool) -> tuple[str, int]:
-        """Return the group, the command or the character at `position`."""
         position = self._skip_space(position, end)
         if position >= end or self.tokens[position] in "}&~":
             return "", position
@@ -365,7 +363,6 @@ class _Parser:
         return position
 
     def _read_option(self, position: int, end: int) -> tuple[str, int]:
-        """Return the content of square brackets at `position`, if there are any."""
         if position >= end or self.tokens[position][:1] != "[":
             return "", position
         for last in range(position, min(end, position + MAX_OPTION_TOKENS)):

@@ -45,7 +45,6 @@ def to_plain_text(raw: str) -> str:
 
 
 def to_plain_names(raw_names: Iterable[str]) -> list[str]:
-    """Convert names to plain text, without those that are empty then."""
     return [name for name in map(to_plain_text, raw_names) if name]
 
 

@@ -104,7 +104,6 @@ def tokenize(text: str) -> list[str]:
 
 
 def content_words(text: str) -> list[str]:
-    """Return the tokens without stop words and single characters."""
     return [
         token for token in tokenize(text) if len(token) > 1 and token not in _STOP_WORDS
     ]

@@ -35,6 +35,5 @@ _IN_ABSTRACT = re.compile(
 
 
 def says_withdrawn(comments: str, abstract: str) -> bool:
-    """Decide whether the comments or the abstract say that the paper was withdrawn."""
     comments, abstract = " ".join(comments.split()), " ".join(abstract.split())
     return bool(_IN_COMMENTS.search(comments) or _IN_ABSTRACT.search(abstract))

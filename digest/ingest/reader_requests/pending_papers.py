@@ -85,7 +85,6 @@ def _next_requests(now: datetime, again: bool) -> Iterator[list[str]]:
 def _fetch_papers(
     client: httpx.Client, identifiers: Sequence[str], now: datetime
 ) -> IngestRun:
-    """Make one request and store its papers, as one run."""
     url: str = settings.ARXIV_API_URL
     run = IngestRun(
         kind=IngestRun.Kind.PENDING_PAPERS,

@@ -147,7 +147,6 @@ def _lower_ascii(text: str) -> str:
 
 
 def _disliked_among(reader: Subscriber, identifiers: set[str]) -> set[str]:
-    """Return the papers that the reader marked "less like this"."""
     mutes = reader.follows.filter(weight__lte=0, interest__kind=Interest.Kind.PAPER)
     rows = mutes.filter(interest__value__in=identifiers)
     return set(rows.values_list("interest__value", flat=True))

@@ -52,7 +52,6 @@ def holidays() -> frozenset[date]:
 
 
 def is_listed_year(year: int) -> bool:
-    """Whether the holidays of a year are known, shipped or from the setting."""
     return year in SHIPPED_YEARS or any(
         day.year == year for day in settings.ARXIV_HOLIDAYS
     )
@@ -93,7 +92,6 @@ def _is_likely_holiday(day: date) -> bool:
 
 
 def holidays_known_until() -> date:
-    """Return the last day that the lists of holidays cover."""
     year = SHIPPED_YEARS.stop - 1
     while is_listed_year(year + 1):
         year += 1

@@ -198,7 +198,6 @@ def _parse_identifier(record: Element) -> str:
 
 
 def _parse_record(record: Element) -> Listing:
-    """Parse one record in any of the three formats."""
     identifier = _parse_identifier(record)
     for name, parse_metadata in _METADATA_PARSERS.items():
         metadata = record.find(f"metadata/{name}")
@@ -270,7 +269,6 @@ def _build_listing(
     submitted: datetime | None,
     authors: Iterable[str],
 ) -> Listing:
-    """Build a listing from the fields that arXiv and arXivRaw share."""
     abstract = child_text(metadata, "abstract")
     comments = child_text(metadata, "comments")
     categories = tuple(child_text(metadata, "categories").split())

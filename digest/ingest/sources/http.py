@@ -241,7 +241,6 @@ def _read_body(response: httpx.Response) -> bytes:
 
 
 def _read_validators(response: httpx.Response) -> Validators:
-    """Read the validators that fit the columns of a run."""
     etag = response.headers.get("ETag", "")
     modified = response.headers.get("Last-Modified", "")
     return Validators(

@@ -30,7 +30,6 @@ _XML_ENTITIES = frozenset({"amp", "lt", "gt", "quot", "apos"})
 
 
 def refuse_web_page(document: bytes, expected: str) -> None:
-    """Raise SourceError for a web page in the place of `expected`."""
     if _WEB_PAGE.match(document):
         raise SourceError(
             f"a web page, not {expected} (a captcha or an error?): fetch it again later"
@@ -85,7 +84,6 @@ def _legal_reference(match: re.Match[bytes]) -> bytes:
 
 
 def child_text(element: Element, path: str) -> str:
-    """Return the stripped text at this path, or an empty string."""
     return (element.findtext(path) or "").strip()
 
 

@@ -188,7 +188,6 @@ def send_envelope(connection: smtplib.SMTP, mail: Mail) -> Result | None:
 
 
 def sender_address() -> str:
-    """Return the address in MAIL_FROM with its domain in ASCII."""
     local, at, domain = parseaddr(settings.MAIL_FROM)[1].rpartition("@")
     return local + at + ascii_domain(domain)
 

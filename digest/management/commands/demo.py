@@ -105,7 +105,6 @@ class Command(BaseCommand):
             self.stderr.write(str(error))
 
     def rank_editions(self) -> Edition:
-        """Rank the newest two days; return the older one, which is sent."""
         days = days_with_papers()
         if not days:
             raise CommandError(
@@ -115,7 +114,6 @@ class Command(BaseCommand):
         return editions[0]
 
     def serve(self, password: str) -> None:
-        """Run web, worker and beat until Ctrl-C."""
         port = settings.SITE_URL.rpartition(":")[2]
         with Supervisor(settings.VAR / "log") as programs:
             programs.start("web", [sys.executable, "-m", *web_command(port)])
@@ -199,7 +197,6 @@ def free_port() -> int:
 
 
 def create_editor() -> str:
-    """Create the demo's editor with a new random password."""
     password = secrets.token_urlsafe(9)
     user, _ = User.objects.get_or_create(
         email=EDITOR_EMAIL, defaults={"is_staff": True, "is_superuser": True}

@@ -74,7 +74,6 @@ class Command(BaseCommand):
 
 
 def load_embed() -> Embed | None:
-    """Load the sentence-transformer of the settings, where they name one."""
     if not settings.EMBEDDING_FOLDER:
         return None
     try:
@@ -122,7 +121,6 @@ def summarize(about: dict[str, Any], results: dict[str, Evaluation]) -> dict[str
 def print_table(
     out: Any, path: Path, about: dict[str, Any], results: dict[str, Evaluation]
 ) -> None:
-    """Print a ranker a row, the main measure first."""
     summaries = {name: result.summary() for name, result in results.items()}
     names = list(next(iter(summaries.values())))
     names.sort(key=lambda name: (name != about.get("metric"), name))
