@@ -201,7 +201,9 @@ def paper_context(
         kind=reason.kind,
         title=title,
         short_title=truncate(title, MAX_CONTENTS_TITLE_CHARS),
-        byline=sanitize(card["organization"] or card["authors"]),
+        byline=sanitize(
+            " · ".join(filter(None, [card["authors"], card["organization"]]))
+        ),
         facts=dateline(card, digest.edition.day),
         reason=sanitize(reason.text),
         note=sanitize(candidate.note),

@@ -162,6 +162,14 @@ def test_long_formulas_and_author_lists_stay_readable(ada):
     assert len(mail.html) < 20_000
 
 
+def test_byline_names_authors_and_organization(ada):
+    paper = make.paper("Levees", authors=["Ada Okafor"], organization="Northern Lab")
+    digest = digest_of(ada, [paper], card=cards.card(paper))
+
+    for body in bodies(compose.compose_digest(digest)):
+        assert "Ada Okafor · Northern Lab" in body
+
+
 def test_summaries_are_not_truncated(ada):
     paper = make.paper(abstract=LATEX)
     digest = digest_of(ada, [paper])
