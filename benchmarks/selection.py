@@ -27,7 +27,7 @@ from digest.ranking.relevance import (
 )
 from digest.ranking.selection import MATCH_THRESHOLD, Block, Matches, Slate, select
 
-CANDIDATES = 1_500
+CANDIDATES = 7_000  # of 14 days
 READERS = 250  # a batch
 SHARED = 300  # topics and keywords that a batch's readers have among them
 FOLLOWS = 10  # a reader's

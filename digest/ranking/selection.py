@@ -13,11 +13,12 @@ computed from its reader alone, so that picks never depend on the other readers 
 """
 
 import heapq
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from itertools import chain, pairwise
-from operator import itemgetter
+from functools import cached_property
+from itertools import chain, islice, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -51,7 +52,9 @@ TRENDING = -1  # instead of an interest: picked for its trend, or pinned
 BOOST_STEP = 4 * SCALE  # more than any score
 MATCH_STEP = 8 * BOOST_STEP  # more than all boosts
 MAX_KEY = BLOCKED = 2 * MATCH_STEP  # more than any key, and than any penalty
-FIRST_PASS = 400  # trending papers looked at first
+NO_RANK = np.iinfo(np.int64).max
+# The trending papers looked at first: more than MAX_HINT of trend, a percentile, spans.
+FIRST_PASS, FIRST_PASS_SHARE = 400, 0.25
 MAX_HINT = int(MATCH_THRESHOLD * SCALE * HINT_WEIGHT) + 1
 
 
@@ -134,28 +137,35 @@ def select(slate: Slate, matches: Matches, block: Block) -> list[list[Choice]]:
     Pins lead; then the reader's relevant papers; the trending ones fill what is left.
     """
     table = _Table(slate, matches)
-    weights = _weights_by_reader(block.weights)
-    every = {pair for row in weights for pair in row}
+    weights = csr_matrix(block.weights)
+    weights.sort_indices()
+    by_reader = _weights_by_reader(weights)
+    every = {pair for row in by_reader for pair in row}
     offers = _rank_offers(table, {pair for pair in every if pair[1] > 0})
     penalties = _compute_penalties(table, {pair for pair in every if pair[1] < 0})
     bounds = block.trending or [(0, length) for length in block.lengths]
     roles = block.roles or [Role.ORDER_AND_PLACES] * len(matches.relevance)
-    rows = zip(weights, block.sent, block.lengths, bounds, strict=True)
-    return [
-        _choose(table, _reader(table, offers, penalties, roles, *row)) for row in rows
-    ]
+    rows = zip(by_reader, block.sent, block.lengths, bounds, strict=True)
+    readers = [_reader(table, offers, penalties, roles, *row) for row in rows]
+    picks = [_choose(table, reader) for reader in readers]
+    return _order_picks(table, weights, roles, readers, picks)
 
 
 _Weight = tuple[int, float]  # an interest and its weight; many readers share one
-_Offer = dict[
-    int, int
-]  # the columns that match an interest and their ranks, best first
 _Penalties = dict[int, int]  # by column; BLOCKED where a mute takes it away
+
+
+class _Offer(NamedTuple):
+    """The columns that match an interest, best first, and their ranks as an array and a list."""
+
+    columns: Whole
+    ranks: Whole
+    listed: list[int]
 
 
 class _Reader(NamedTuple):
     ordering: list[_Weight]  # by interest
-    offers: list[_Offer]  # of each of them
+    offers: list[_Offer]  # of each that orders
     with_places: list[tuple[float, _Offer]]  # weights and offers of interests
     penalties: _Penalties
     closed: set[int]  # columns that were sent or are muted
@@ -173,10 +183,11 @@ class _Table:
     def __init__(self, slate: Slate, matches: Matches) -> None:
         trend = to_steps(slate.trend)
         order = np.lexsort((slate.ids, -trend, -slate.boost, slate.hidden))
-        self.order, self.candidates = order, order.tolist()
+        self.order = order
         self.place = np.argsort(order)
         self.columns = self.place.tolist()
         self.shown = int(np.count_nonzero(~slate.hidden))
+        self.first_pass = max(FIRST_PASS, math.ceil(self.shown * FIRST_PASS_SHARE))
         # Above 0 whatever the penalty.
         boosted = (slate.boost + 2) * BOOST_STEP + SCALE
         bonus = to_steps(slate.trend * TREND_BONUS)
@@ -200,11 +211,10 @@ class _Table:
     def column(self, rank: int) -> int:
         return rank // self.interests % self.size
 
-    def interest(self, rank: int) -> int:
-        return TRENDING if rank >= self.first_trending else rank % self.interests
-
-    def is_claimed(self, interest: int, column: int) -> bool:
-        return bool(self.claimed[interest, self.candidates[column]])
+    @cached_property
+    def first_relevance(self) -> Relevance:
+        """The relevance [I, first_pass] of the columns that are looked at first."""
+        return self.relevance[:, self.order[: min(self.first_pass, self.shown)]]
 
     def _matching_cells(self) -> csr_matrix:
         """The relevance of every interest, where that is enough and the paper is shown."""
@@ -215,9 +225,7 @@ class _Table:
         return csr_matrix((values, columns, starts), shape=self.relevance.shape)
 
 
-def _weights_by_reader(weights: csr_matrix) -> list[list[_Weight]]:
-    rows = csr_matrix(weights)
-    rows.sort_indices()
+def _weights_by_reader(rows: csr_matrix) -> list[list[_Weight]]:
     cells = list(zip(rows.indices.tolist(), rows.data.tolist(), strict=True))
     return [cells[start:end] for start, end in pairwise(rows.indptr.tolist())]
 
@@ -236,12 +244,11 @@ class _Cells:
 
     def by_weight(
         self, number: Whole, columns: Whole, values: Whole
-    ) -> dict[_Weight, dict[int, int]]:
+    ) -> dict[_Weight, tuple[Whole, Whole]]:
         """The columns of each weighted interest and their values, in their order."""
         ends = np.searchsorted(number, np.arange(len(self.weights) + 1)).tolist()
-        cells = columns.tolist(), values.tolist()
         return {
-            weight: dict(zip(*(part[start:end] for part in cells), strict=True))
+            weight: (columns[start:end], values[start:end])
             for weight, (start, end) in zip(self.weights, pairwise(ends), strict=True)
         }
 
@@ -254,7 +261,11 @@ def _rank_offers(table: _Table, weights: set[_Weight]) -> dict[_Weight, _Offer]:
     ordered = np.sort((cells.number * span + ranks)[match > 0])
     number, ranks = np.divmod(ordered, span)
     full_ranks = ranks * table.interests + cells.interests[number]
-    return cells.by_weight(number, ranks % table.size, full_ranks)
+    offers = cells.by_weight(number, ranks % table.size, full_ranks)
+    return {
+        weight: _Offer(columns, own_ranks, own_ranks.tolist())
+        for weight, (columns, own_ranks) in offers.items()
+    }
 
 
 def _compute_penalties(
@@ -264,7 +275,11 @@ def _compute_penalties(
     penalties = to_steps(cells.score * -MUTE_PENALTY)
     thresholds = table.mute_from[cells.interests[cells.number]]
     penalties[to_steps(cells.relevance) >= thresholds] = BLOCKED
-    return cells.by_weight(cells.number, cells.columns, penalties)
+    arrays = cells.by_weight(cells.number, cells.columns, penalties)
+    return {
+        weight: dict(zip(columns.tolist(), values.tolist(), strict=True))
+        for weight, (columns, values) in arrays.items()
+    }
 
 
 def _reader(
@@ -284,7 +299,9 @@ def _reader(
         total[column] = max(penalty, total.get(column, 0))
     own = {weight: offers[weight] for weight in followed}
     if total:
-        own = {w: _apply_penalties(table, offer, total) for w, offer in own.items()}
+        dense = np.zeros(table.size, np.int64)
+        dense[list(total.keys())] = list(total.values())
+        own = {w: _apply_penalties(table, offer, dense) for w, offer in own.items()}
         closed.update(column for column, p in total.items() if p == BLOCKED)
     ordering = [w for w in followed if roles[w[0]] != Role.PLACES]
     with_places = [(w[1], own[w]) for w in followed if roles[w[0]] != Role.ORDER]
@@ -299,77 +316,108 @@ def _reader(
     )
 
 
-def _apply_penalties(table: _Table, offer: _Offer, penalties: _Penalties) -> _Offer:
-    affected = penalties.keys() & offer.keys()
-    if not affected:
+def _apply_penalties(table: _Table, offer: _Offer, penalties: Whole) -> _Offer:
+    """What an offer becomes when each column [n] loses its penalty."""
+    own = penalties[offer.columns]
+    if not own.any():
         return offer
-    ranks, step = dict(offer), table.size * table.interests
-    for column in affected:
-        match = MAX_KEY - ranks[column] // step - table.key_of_match[column]
-        ranks[column] += penalties[column] * step
-        if match <= penalties[column]:
-            del ranks[column]
-    return dict(sorted(ranks.items(), key=itemgetter(1)))
+    step = table.size * table.interests
+    match = MAX_KEY - offer.ranks // step - table.key_of_match[offer.columns]
+    ranks = offer.ranks + own * step
+    rest = np.flatnonzero(match > own)
+    rest = rest[np.argsort(ranks[rest])]
+    return _Offer(offer.columns[rest], ranks[rest], ranks[rest].tolist())
 
 
-def _choose(table: _Table, reader: _Reader) -> list[Choice]:
+def _choose(table: _Table, reader: _Reader) -> tuple[int, dict[int, int]]:
+    """The number of pins, which come first, and the picked columns with their ranks."""
     picked = _Picked(table, reader)
     pinned = picked.take_all(table.pins, diversity=NO_LIMIT)
     kept = reader.trending[0] * picked.places // max(reader.length, 1)
-    _represent(reader, picked, kept)
+    _represent(table, reader, picked, kept)
     if picked.places:
         _fill(table, reader, picked, kept)
-    columns = list(picked.ranks)
-    best = _best_ranks(table, reader, picked.ranks)
-    rest = sorted(columns[pinned:], key=best.__getitem__)
-    return [
-        _choice(table, reader, column, best[column])
-        for column in [*columns[:pinned], *rest]
+    return pinned, picked.ranks
+
+
+def _order_picks(
+    table: _Table,
+    rows: csr_matrix,
+    roles: Sequence[Role],
+    readers: Sequence[_Reader],
+    picks: Sequence[tuple[int, dict[int, int]]],
+) -> list[list[Choice]]:
+    """Order the picks of all readers by the interests that order, and name one for each.
+
+    The best interest is named, or the best one that may be claimed. A paper that only a
+    place was given to is ordered by its relevance below the threshold.
+    """
+    cells = [
+        (number, column, rank, place < pinned, reader.penalties.get(column, 0))
+        for number, (reader, (pinned, ranks)) in enumerate(
+            zip(readers, picks, strict=True)
+        )
+        for place, (column, rank) in enumerate(ranks.items())
     ]
+    numbers, columns, ranks, is_pinned, penalties = (
+        np.array(cells, np.int64).reshape(-1, 5).T
+    )
+    candidates = table.order[columns]
+    best, nearest, claimed = _best_ranks(
+        table, rows, roles, numbers, columns, penalties
+    )
+    fills = (best == NO_RANK) & (ranks >= table.first_trending)
+    best = np.where(fills, ranks, np.where(best == NO_RANK, nearest, best))
+    interests = np.where(fills, TRENDING, best % table.interests)
+    is_claimed = ~fills
+    is_claimed[~fills] = table.claimed[interests[~fills], candidates[~fills]]
+    other = ~fills & ~is_claimed & (claimed != NO_RANK)
+    interests[other] = claimed[other] % table.interests
+    order = np.lexsort(
+        (np.where(is_pinned, np.arange(best.size) - best.size, best), numbers)
+    )
+    arrays = candidates, interests, is_claimed | other
+    choices = map(Choice, *(array[order].tolist() for array in arrays))
+    return [list(islice(choices, len(ranks))) for _, ranks in picks]
 
 
 def _best_ranks(
-    table: _Table, reader: _Reader, picked: dict[int, int]
-) -> dict[int, int]:
-    """The best rank of each picked column among the interests that order."""
-    best: dict[int, int] = {}
-    for offer in reader.offers:
-        for column in picked.keys() & offer.keys():
-            rank = offer[column]
-            best[column] = min(best.get(column, rank), rank)
-    for column in picked.keys() - best.keys():
-        is_trending = picked[column] >= table.first_trending
-        best[column] = (
-            picked[column] if is_trending else _order_rank(table, reader, column)
-        )
-    return best
+    table: _Table,
+    rows: csr_matrix,
+    roles: Sequence[Role],
+    numbers: Whole,
+    columns: Whole,
+    penalties: Whole,
+) -> tuple[Whole, Whole, Whole]:
+    """The best ranks of p picks, each of `numbers` one reader's column: three arrays [p].
 
+    Among the interests that order and match, among all that order, and among those that
+    match and may be claimed; NO_RANK where there is none.
+    """
+    followed = np.flatnonzero(rows.data > 0)
+    ends = np.searchsorted(followed, rows.indptr)
+    counts = np.diff(ends)[numbers]
+    # Every pick beside every interest that its reader follows.
+    pick = np.repeat(np.arange(numbers.size), counts)
+    offset = ends[numbers] - (np.cumsum(counts) - counts)
+    cell = followed[np.arange(pick.size) + offset[pick]]
+    interest = rows.indices[cell].astype(np.int64)
+    orders = np.array(roles, np.int64)[interest] != Role.PLACES
+    column, penalty = columns[pick], penalties[pick]
+    place = interest, table.order[column]
+    relevance = table.relevance[place]
+    score = to_steps(relevance * rows.data[cell])
+    keys = table.key_of_match[column] + score - penalty
+    ranks = table.ranks(keys, column) * table.interests + interest
+    matches = (relevance >= np.float32(MATCH_THRESHOLD)) & (score > penalty)
 
-def _order_rank(table: _Table, reader: _Reader, column: int) -> int:
-    """The rank, among the interests that order, of a column that only a place was given to."""
-    candidate = table.candidates[column]
-    score, interest = max(
-        (
-            int(to_steps(table.relevance[interest, candidate] * np.float64(weight))),
-            -interest,
-        )
-        for interest, weight in reader.ordering
-    )
-    key = table.key_of_match[column] + score - reader.penalties.get(column, 0)
-    return int(((MAX_KEY - key) * table.size + column) * table.interests - interest)
+    def best(where: Flags) -> Whole:
+        least = np.full(numbers.size, NO_RANK)
+        np.minimum.at(least, pick[where], ranks[where])
+        return least
 
-
-def _choice(table: _Table, reader: _Reader, column: int, rank: int) -> Choice:
-    """Name the interest of the best rank, or the best one that may be claimed."""
-    candidate, interest = table.candidates[column], table.interest(rank)
-    if interest == TRENDING or table.is_claimed(interest, column):
-        return Choice(candidate, interest, interest != TRENDING)
-    offers = [*reader.offers, *(offer for _, offer in reader.with_places)]
-    ranks = sorted(offer[column] for offer in offers if column in offer)
-    for other in map(table.interest, ranks):
-        if table.is_claimed(other, column):
-            return Choice(candidate, other, True)
-    return Choice(candidate, interest)
+    claimable = matches & table.claimed[place]
+    return best(matches & orders), best(orders), best(claimable)
 
 
 def _places(reader: _Reader) -> list[int]:
@@ -381,23 +429,23 @@ def _places(reader: _Reader) -> list[int]:
     ]
 
 
-def _first_open_rank(offer: _Offer, closed: set[int]) -> int | None:
-    for column, rank in offer.items():
-        if column not in closed:
+def _first_open_rank(table: _Table, reader: _Reader, offer: _Offer) -> int | None:
+    for rank in offer.listed:
+        if table.column(rank) not in reader.closed:
             return rank
     return None
 
 
-def _represent(reader: _Reader, picked: "_Picked", kept: int) -> None:
+def _represent(table: _Table, reader: _Reader, picked: "_Picked", kept: int) -> None:
     """Pick the first papers of each interest in turn, the interest of the best paper first.
 
     A paper that came for another interest counts for this one too.
     """
     both = zip(reader.with_places, _places(reader), strict=True)
     served = sorted(
-        (first, places, iter(offer.values()))
+        (first, places, iter(offer.listed))
         for (_, offer), places in both
-        if (first := _first_open_rank(offer, reader.closed)) is not None
+        if (first := _first_open_rank(table, reader, offer)) is not None
     )
     for turn in range(MAX_PLACES_PER_INTEREST):
         for _, places, ranks in served:
@@ -419,10 +467,9 @@ def _fill(table: _Table, reader: _Reader, picked: "_Picked", kept: int) -> None:
 
 def _matching_ranks(reader: _Reader) -> Iterator[int]:
     """The ranks of what matches an interest, best first; what matches only a group last."""
-    groups = (offer.values() for _, offer in reader.with_places)
+    groups = (offer.listed for _, offer in reader.with_places)
     return chain(
-        heapq.merge(*(offer.values() for offer in reader.offers)),
-        heapq.merge(*groups),
+        heapq.merge(*(offer.listed for offer in reader.offers)), heapq.merge(*groups)
     )
 
 
@@ -433,14 +480,15 @@ def _trending_ranks(table: _Table, reader: _Reader) -> Iterator[int]:
     digests are full then.
     """
     offers = [*reader.offers, *(offer for _, offer in reader.with_places)]
-    matching: set[int] = set().union(*offers)
-    for look in (FIRST_PASS, table.shown):
+    is_trending = np.ones(table.shown, bool)
+    for offer in offers:
+        is_trending[offer.columns] = False
+    for look in (table.first_pass, table.shown):
         keys = table.key_of_trend[:look] + _hints(table, reader, min(look, table.shown))
         later = table.key_of_trend[look] + MAX_HINT if look < table.shown else 0
-        columns = np.flatnonzero(keys >= later)
+        columns = np.flatnonzero((keys >= later) & is_trending[:look])
         for rank in np.sort(table.ranks(keys[columns], columns)).tolist():
-            if rank % table.size not in matching:
-                yield rank * table.interests
+            yield rank * table.interests
 
 
 def _hints(table: _Table, reader: _Reader, look: int) -> Whole:
@@ -448,7 +496,9 @@ def _hints(table: _Table, reader: _Reader, look: int) -> Whole:
     hints = np.zeros(look, np.int64)
     if reader.ordering:
         interests, weights = map(np.array, zip(*reader.ordering, strict=True))
-        rows = np.take(table.relevance[interests], table.order[:look], axis=1)
+        rows = table.first_relevance[interests]
+        if look > table.first_pass:
+            rows = table.relevance[np.ix_(interests, table.order[:look])]
         scores = to_steps((rows * weights[:, None]).max(axis=0))
         hints = (scores * HINT_WEIGHT).astype(np.int64)
     for column, penalty in reader.penalties.items():
