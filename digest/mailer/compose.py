@@ -362,7 +362,7 @@ def feedback_sender_id() -> str:
     letters = "".join(
         c for c in settings.SITE_NAME.lower() if c.isascii() and c.isalnum()
     )
-    return f"{letters or 'paper'}round"[:15]
+    return f"{letters}round"[:15] if len(letters) < 5 else letters[:15]
 
 
 def sanitize(text: str) -> str:

@@ -213,6 +213,21 @@ def test_bulk_mail_headers_are_present(ada):
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "sender_id"),
+    [
+        ("Paper Round", "paperround"),
+        ("Lab", "labround"),
+        ("論文", "round"),
+        ("A Very Long Name of a Site", "averylongnameof"),
+    ],
+)
+def test_feedback_sender_id_has_5_to_15_characters(settings, name, sender_id):
+    settings.SITE_NAME = name
+
+    assert compose.feedback_sender_id() == sender_id
+
+
 def test_reader_keys_are_in_no_header_but_list_unsubscribe(ada):
     digest = digest_of(ada, [make.paper()])
 
