@@ -76,7 +76,7 @@ def check_embedding_model(**_: Any) -> list[CheckMessage]:
     return [] if check_embedding_files() else check_embedding_folder("load_folder")
 
 
-@register("topics")
+@register("topics", deploy=True)
 def check_topic_categories(**_: Any) -> list[CheckMessage]:
     fixture = settings.ROOT / "digest" / "fixtures" / "topics.json"
     unread = {}
