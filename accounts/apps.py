@@ -1,4 +1,4 @@
-"""The accounts app."""
+"""The accounts app: readers, staff, and the mails that carry their links."""
 
 from django.apps import AppConfig
 

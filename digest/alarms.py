@@ -16,7 +16,7 @@ from digest.models import (
     SendingPause,
 )
 from digest.models.editions import EXPIRES_AFTER
-from digest.models.heartbeats import BEAT, worker_heartbeat
+from digest.models.operations import BEAT, worker_heartbeat
 
 log = structlog.get_logger(__name__)
 

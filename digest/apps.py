@@ -1,4 +1,4 @@
-"""The digest app: connects signals and registers system checks."""
+"""The digest app: connect signal receivers and register system checks."""
 
 from typing import Any
 

@@ -166,7 +166,7 @@ def record_beat_heartbeat(sender: str, **_: Any) -> None:
 
     from digest import alarms
     from digest.models import Heartbeat
-    from digest.models.heartbeats import BEAT
+    from digest.models.operations import BEAT
 
     try:
         Heartbeat.objects.record(BEAT, timezone.now())

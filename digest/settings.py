@@ -64,7 +64,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
-    "digest.admin.policy.AdminPolicyMiddleware",
+    "digest.admin.unfold.AdminPolicyMiddleware",
     "digest.site.request_limits.BodyLimitMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -318,7 +318,7 @@ UNFOLD = {
             }
         ]
     },
-    "SIDEBAR": {"navigation": "digest.admin.sidebar.sidebar_navigation"},
+    "SIDEBAR": {"navigation": "digest.admin.unfold.sidebar_navigation"},
 }
 LOGIN_REDIRECT_URL = "admin:index"
 # Whether staff must set up an authenticator app before they can use the admin.

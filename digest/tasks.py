@@ -26,7 +26,7 @@ from digest.mailer import (
 )
 from digest.mailer.tally import Tally, count_outcomes, reconciliation_error
 from digest.models import Edition, Heartbeat, IngestRun, Paper, Slot
-from digest.models.heartbeats import worker_heartbeat
+from digest.models.operations import worker_heartbeat
 
 # Tasks import digest.ranking when they run: it needs numpy, scipy and scikit-learn, which
 # the web process and beat then do not load at start.

@@ -8,7 +8,7 @@ from django.urls import reverse
 from digest import alarms, tasks
 from digest.celery import HEARTBEAT_TASK, app, record_beat_heartbeat, watch_beat
 from digest.models import Edition, Heartbeat, SendingPause
-from digest.models.heartbeats import BEAT
+from digest.models.operations import BEAT
 from tests import make
 
 pytestmark = pytest.mark.django_db

@@ -1,4 +1,4 @@
-"""The group of editors: may curate, may not view readers."""
+"""The group of editors, who curate editions without access to readers."""
 
 from typing import Any
 

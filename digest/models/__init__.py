@@ -10,13 +10,11 @@ from digest.models.digests import (
     moved_since,
 )
 from digest.models.editions import CURATED, Candidate, Edition, Frozen, Recall
-from digest.models.embedding_models import EmbeddingModel
 from digest.models.events import Event, ForeignEventCount
-from digest.models.heartbeats import Heartbeat
 from digest.models.ingest_runs import IngestRun
-from digest.models.papers import AttentionSample, Paper
+from digest.models.operations import Heartbeat, SendingPause
+from digest.models.papers import AttentionSample, EmbeddingModel, Paper
 from digest.models.reader_requests import PendingPaper, Submission, SubmissionRequest
-from digest.models.sending_pauses import SendingPause
 from digest.models.topics import Follow, Interest, Topic
 
 __all__ = [

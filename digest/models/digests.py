@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 
 from accounts.models import Link, Subscriber, new_key
 from digest.models.editions import Candidate, Edition
-from digest.models.sending_pauses import SendingPause
+from digest.models.operations import SendingPause
 
 # How long the key of a digest opens its pages and takes opinions, and how long a
 # reason must stay readable: as long as a mailed link to preferences. Selection reads

@@ -1,4 +1,4 @@
-"""Editions: the papers of one announcement day, curated while open, then frozen."""
+"""Editions: the papers of one announcement day, curated while open, unchanged once frozen."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta

@@ -12,7 +12,7 @@ from django.urls import reverse
 
 import digest.urls  # noqa: F401  (registers the admin)
 from accounts.models import AccountMail, Subscriber, Suppression, User
-from digest.admin.sidebar import sidebar_navigation
+from digest.admin.unfold import sidebar_navigation
 from digest.models import (
     Batch,
     Candidate,

@@ -9,7 +9,7 @@ from django.core.management import call_command
 from digest.ingest import monitoring, run_source
 from digest.ingest.monitoring import Health
 from digest.models import Heartbeat, IngestRun
-from digest.models.heartbeats import BEAT, worker_heartbeat
+from digest.models.operations import BEAT, worker_heartbeat
 from tests import make
 from tests.ingest.fake_sources import batch
 from tests.make import DAY

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from digest.ingest.sources import arxiv_calendar
 from digest.models import Heartbeat, IngestRun, SendingPause
-from digest.models.heartbeats import BEAT, worker_heartbeat
+from digest.models.operations import BEAT, worker_heartbeat
 from tests import make
 from tests.site.conftest import body
 

@@ -1,6 +1,10 @@
-"""Sending pauses: while one is in force, no worker claims a batch it covers."""
+"""Operations: sending pauses and the heartbeats of processes.
 
-from datetime import datetime
+While a pause is in force, no worker claims a batch that it covers. A heartbeat says when
+beat enqueued, or when the workers of a queue ran, a task.
+"""
+
+from datetime import datetime, timedelta
 from typing import Self
 
 from django.core.exceptions import ValidationError
@@ -12,6 +16,7 @@ from django.utils import timezone
 from digest.models.editions import Edition
 
 ALREADY_PAUSED = "Sending is already paused here. Resume it before you pause it again."
+BEAT = "beat"  # the heartbeat of beat
 
 
 class SendingPauseQuerySet(models.QuerySet["SendingPause"]):
@@ -101,3 +106,27 @@ class SendingPause(models.Model):
         )
         if self.released_at is None and pauses.exclude(pk=self.pk).exists():
             raise ValidationError(ALREADY_PAUSED)
+
+
+class HeartbeatQuerySet(models.QuerySet["Heartbeat"]):
+    def record(self, name: str, now: datetime) -> None:
+        self.update_or_create(name=name, defaults={"at": now})
+
+    def is_late(self, name: str, now: datetime, max_age: timedelta) -> bool:
+        return not self.filter(name=name, at__gt=now - max_age).exists()
+
+
+class Heartbeat(models.Model):
+    """The last sign of life of beat, or of the workers of a queue."""
+
+    name = models.CharField(max_length=40, primary_key=True)
+    at = models.DateTimeField()
+
+    objects = HeartbeatQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"{self.name}, {self.at}"
+
+
+def worker_heartbeat(queue: str) -> str:
+    return f"worker {queue}"
