@@ -70,6 +70,13 @@ def test_every_service_has_a_health_check():
     assert all("healthcheck" in service for service in services.values())
 
 
+def test_docker_restarts_every_service_that_exits():
+    policies = {n: s.get("restart") for n, s in COMPOSE["services"].items()}
+
+    assert policies.pop("setup") == "no"
+    assert set(policies.values()) == {"unless-stopped"}
+
+
 def test_only_the_proxy_and_mailpit_are_published():
     published = {n: s["ports"] for n, s in COMPOSE["services"].items() if "ports" in s}
 

@@ -129,13 +129,9 @@ class Command(BaseCommand):
             self.print_summary(password)
             self.stdout.write("Press Ctrl-C to stop.")
             try:
-                name = programs.wait()
+                programs.run()
             except KeyboardInterrupt:
                 self.stdout.write("Stopping.")
-                return
-        raise CommandError(
-            f"{name} exited unexpectedly: see {settings.VAR / 'log' / name}.log"
-        )
 
     def print_summary(self, password: str) -> None:
         digest = (
