@@ -1,13 +1,12 @@
 """Word index of an edition's candidates: BM25 and TF-IDF, exact where reduced vectors lose rare words."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
-from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.preprocessing import normalize
 
 from digest.text.tokens import content_words
@@ -24,9 +23,9 @@ MAX_CACHED_TEXTS = 4_096
 
 
 class TermIndex:
-    """The words of n > 0 texts."""
+    """The words of n > 0 texts, each given as its `content_words`."""
 
-    def __init__(self, texts: Sequence[str]) -> None:
+    def __init__(self, texts: Sequence[Sequence[str]]) -> None:
         self.size = len(texts)
         self._columns, counts = _count_terms(texts)
         frequencies = np.bincount(counts.indices, minlength=counts.shape[1])
@@ -126,14 +125,22 @@ class TermIndex:
         return csr_matrix(normalize(weights))
 
 
-def _count_terms(texts: Sequence[str]) -> tuple[dict[str, int], csr_matrix]:
+def _count_terms(
+    texts: Sequence[Sequence[str]],
+) -> tuple[dict[str, int], csr_matrix]:
     """Return the column of each word, and how often each text has it: [n, words]."""
-    vectorizer = CountVectorizer(analyzer=content_words)
-    try:
-        counts = vectorizer.fit_transform(texts)
-    except ValueError:  # no text has a word
-        return {}, csr_matrix(np.zeros((len(texts), 1)))
-    return vectorizer.vocabulary_, csr_matrix(counts, dtype=np.float64)
+    numbers = defaultdict[str, int]()
+    numbers.default_factory = numbers.__len__
+    flat = [numbers[word] for words in texts for word in words]
+    ends = np.cumsum([0, *map(len, texts)])
+    columns = {word: column for column, word in enumerate(sorted(numbers))}
+    order = np.array([columns[word] for word in numbers], np.int64)
+    shape = len(texts), max(len(columns), 1)
+    counts = csr_matrix(
+        (np.ones(len(flat)), order[flat] if flat else flat, ends), shape
+    )
+    counts.sum_duplicates()
+    return columns, counts
 
 
 def _saturate(counts: csr_matrix) -> csr_matrix:

@@ -34,6 +34,7 @@ from digest.ranking.relevance import (
 )
 from digest.ranking.selection import Block, Matches, Role, Slate, select
 from digest.ranking.trend import Attention, growth, trend
+from digest.text.tokens import content_words
 
 Reals = npt.NDArray[np.float64]
 Whole = npt.NDArray[np.int64]
@@ -183,7 +184,7 @@ class RecordedPapers:
 
     @cached_property
     def term_index(self) -> TermIndex:
-        return TermIndex([paper.text for paper in self.texts])
+        return TermIndex([content_words(paper.text) for paper in self.texts])
 
     @cached_property
     def centered(self) -> Rows:

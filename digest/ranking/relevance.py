@@ -22,7 +22,12 @@ from digest.ranking.bm25 import MAX_CACHED_TEXTS, Scores, TermIndex
 from digest.ranking.lsa import LsaModel
 from digest.text.arxiv_categories import category_matcher
 from digest.text.authors import NameMatch, match_names, name_parts
-from digest.text.tokens import contains_phrase, count_phrase, spelling_variants
+from digest.text.tokens import (
+    contains_phrase,
+    count_phrase,
+    keep_content,
+    spelling_variants,
+)
 
 Row = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
@@ -178,9 +183,12 @@ class EditionScorer:
         self._dense_mean = None
         if dense is not None and dense.any():
             _, self._dense, self._dense_mean = _center(dense)
-        self._terms = TermIndex([paper.text for paper in papers] or [""])
         self._titles = [spelling_variants(paper.title) for paper in papers]
         self._abstracts = [spelling_variants(paper.abstract) for paper in papers]
+        texts = zip(self._titles, self._abstracts, strict=True)
+        # The first variant has the words as `content_words` reads them: none is cut twice.
+        words = [keep_content(f"{t[0]} {a[0]}".split()) for t, a in texts]
+        self._terms = TermIndex(words or [[]])
         self._papers_by_word = _index_words(
             zip(self._titles, self._abstracts, strict=True)
         )

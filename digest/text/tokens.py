@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from functools import lru_cache
 from itertools import pairwise
 
@@ -104,9 +105,12 @@ def tokenize(text: str) -> list[str]:
 
 
 def content_words(text: str) -> list[str]:
-    return [
-        token for token in tokenize(text) if len(token) > 1 and token not in _STOP_WORDS
-    ]
+    return keep_content(tokenize(text))
+
+
+def keep_content(tokens: Iterable[str]) -> list[str]:
+    """Leave out stop words and single characters."""
+    return [token for token in tokens if len(token) > 1 and token not in _STOP_WORDS]
 
 
 def unigrams_and_bigrams(text: str) -> list[str]:

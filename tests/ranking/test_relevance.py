@@ -333,7 +333,7 @@ def test_word_in_every_phrase_of_a_topic_counts_little_more_than_once():
 
 @pytest.mark.parametrize(("saturation", "times"), [(0, 3), (0.5, 1.5), (1, 1)])
 def test_repeated_query_word_saturates(saturation, times):
-    thrice, once = TermIndex(["storks", "herons"]).bm25_scores(
+    thrice, once = TermIndex([["storks"], ["herons"]]).bm25_scores(
         "storks storks herons storks", saturation
     )
 
