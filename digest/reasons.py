@@ -140,7 +140,10 @@ def count_text(count: int, noun: str) -> str:
 def match_text(interest: Interest, name: str, text: str, opened: bool = False) -> str:
     """Say how a paper's `text` matches an interest called `name`."""
     match interest.kind:
-        case Interest.Kind.TOPIC | Interest.Kind.CATEGORY:
+        case Interest.Kind.TOPIC:
+            # Also true on the front page, for visitors who follow nothing yet.
+            return f"Matches your topic {name}"
+        case Interest.Kind.CATEGORY:
             return f"Because you follow {name}"
         case Interest.Kind.KEYWORD:
             return f"Matches your keyword{named(name, text)}"
@@ -155,6 +158,8 @@ def match_text(interest: Interest, name: str, text: str, opened: bool = False) -
 def near_text(interest: Interest, name: str, text: str, opened: bool = False) -> str:
     """Say what a paper that is only close to an interest has to do with it."""
     match interest.kind:
+        case Interest.Kind.TOPIC:
+            return f"Close to your topic {name}"
         case Interest.Kind.KEYWORD:
             return f"Mentions your keyword{named(name, text)}"
         case Interest.Kind.PAPER:
@@ -166,7 +171,7 @@ def near_text(interest: Interest, name: str, text: str, opened: bool = False) ->
             quoted = " and ".join(f"“{phrase}”" for phrase in phrases)
             return f"Shares {quoted} with your search"
         case _:
-            return f"Near {name}, which you follow"
+            return f"Close to {name}, which you follow"
 
 
 def named(phrase: str, text: str) -> str:

@@ -22,8 +22,8 @@ def reason(kind, value, text="", names=None, **card):
 @pytest.mark.parametrize(
     ("kind", "value", "text", "near", "expected"),
     [
-        ("topic", "birds", "", False, "Because you follow Birds"),
-        ("topic", "birds", "", True, "Near Birds, which you follow"),
+        ("topic", "birds", "", False, "Matches your topic Birds"),
+        ("topic", "birds", "", True, "Close to your topic Birds"),
         ("category", "cs.CL", "", False, "Because you follow cs.CL"),
         ("author", "Ada Ruiz", "", False, "By Ada Ruiz, whom you follow"),
         ("paper", "1", "", False, "Similar to a paper you liked: Rounding"),

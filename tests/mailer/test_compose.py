@@ -70,7 +70,7 @@ def test_both_bodies_describe_each_paper_and_its_reason(ada):
         "Rounding without regret",
         "Ada Okafor, Bruno Lindqvist",
         "20 November · cs.LG · 12 votes · 1 comment",
-        "Because you follow Quantization",
+        "Matches your topic Quantization",
         "It works well.",
         "More like this",
         "Less like this",
@@ -502,6 +502,6 @@ def test_hostile_topic_and_reader_names_are_escaped():
 
     mail = compose.compose_digest(digest)
 
-    assert "Because you follow &lt;i&gt;R&amp;D&lt;/i&gt;" in mail.html
+    assert "Matches your topic &lt;i&gt;R&amp;D&lt;/i&gt;" in mail.html
     assert read(mail)["To"] == "o'brien+x@example.org"
     assert Subscriber.objects.get().email == mail.to

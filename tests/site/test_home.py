@@ -134,7 +134,7 @@ def test_chosen_topic_is_ticked_and_matched(client, edition):
     assert 'value="robots" checked' in page
     assert "<summary>Topics: Robots (change)</summary>" in page
     assert "<details open" not in page
-    assert "Because you follow Robots" in page
+    assert "Matches your topic Robots" in page
 
 
 @pytest.mark.parametrize(
