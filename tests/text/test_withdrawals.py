@@ -27,6 +27,15 @@ from digest.text.withdrawals import says_withdrawn
         "I am withdrawing my paper from arXiv",
         "withdrawal for completion, some experiments need to be added",
         "This article has been retracted by its authors",
+        "Paper withdrawn",
+        "Article withdrawn by the authors; error in section 3",
+        "10 pages, 3 figures. Paper has been withdrawn",
+        "15 pages, withdrawn",
+        "13 pages - withdrawn by the author",
+        "[Withdrawn]",
+        "10 pages (withdrawn)",
+        "arXiv admin note: submission has been withdrawn by arXiv administrators",
+        "This eprint had been withdrawn",
     ],
 )
 def test_comments_that_say_withdrawn(comments):
@@ -46,6 +55,9 @@ def test_comments_that_say_withdrawn(comments):
         "This paper has been withdrawn from ICIR 2026 and is under review",
         "of a workshop but was withdrawn due to funding problems",
         "An earlier version was withdrawn; this one is corrected",
+        "Submitted to, withdrawn from, and accepted by ICLR 2026",
+        "Paper withdrawn from ICLR 2026",
+        "A data set of accepted, withdrawn and rejected papers",
     ],
 )
 def test_comments_that_do_not_say_withdrawn(comments):
@@ -57,6 +69,10 @@ def test_comments_that_do_not_say_withdrawn(comments):
     [
         ("This paper has been withdrawn by the author due to errors.", True),
         ("Withdrawn. ", True),
+        ("Paper withdrawn", True),
+        ("[Withdrawn]", True),
+        ("The authors have withdrawn this paper because of an error", True),
+        ("Retracted papers are cited for years.", False),
         ("Withdrawn due to extensions", True),
         ("Admin note: withdrawn by arXiv admin. We measure rivers.", True),
         ("This article has been withdrawn by arXiv administrators", True),
