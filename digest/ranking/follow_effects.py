@@ -74,8 +74,8 @@ def suggest_spelling(value: str, edition: Edition) -> str:
     common = [w for w, n in frequencies.items() if n >= MIN_SUGGESTION_PAPERS]
     words, changed = [], False
     for word in value.lower().split():
-        known = all(token in frequencies for token in content_words(word))
-        if not known and len(word) >= MIN_SUGGESTION_LETTERS:
+        occurs = all(token in frequencies for token in content_words(word))
+        if not occurs and len(word) >= MIN_SUGGESTION_LETTERS:
             nearest = get_close_matches(word, common, 1, MIN_SUGGESTION_SIMILARITY)
             changed |= bool(nearest)
             word = nearest[0] if nearest else word

@@ -303,8 +303,8 @@ class EditionScorer:
             ]
         if self._dense_mean is not None:
             vectors = [np.frombuffer(e.dense_vector, np.float32) for e in examples]
-            if known := [vector for vector in vectors if vector.size]:
-                centroid = normalize(np.stack(known) - self._dense_mean).mean(axis=0)
+            if present := [vector for vector in vectors if vector.size]:
+                centroid = normalize(np.stack(present) - self._dense_mean).mean(axis=0)
                 cosines = _cosine_to(self._dense, centroid)
                 parts.append((DENSE_WEIGHT, _standardize(cosines, *DENSE_SPREAD)))
         return parts
@@ -414,10 +414,10 @@ _EVALUATORS = {
 
 def _center(rows: Row) -> tuple[Row, Row, Row]:
     """Rows, unit rows with their mean removed, and the mean, shrunk for few rows."""
-    known = np.any(rows, axis=1)
-    count = int(known.sum())
+    present = np.any(rows, axis=1)
+    count = int(present.sum())
     mean = rows.sum(axis=0) / (count + MEAN_SHRINKAGE)
-    centered = normalize(rows - known[:, None] * mean) if rows.size else rows
+    centered = normalize(rows - present[:, None] * mean) if rows.size else rows
     return rows, np.asarray(centered, np.float32), np.asarray(mean, np.float32)
 
 

@@ -333,10 +333,10 @@ def _choose(table: _Table, reader: _Reader) -> tuple[int, dict[int, int]]:
     """The number of pins, which come first, and the picked columns with their ranks."""
     picked = _Picked(table, reader)
     pinned = picked.take_all(table.pins, diversity=NO_LIMIT)
-    kept = reader.trending[0] * picked.places // max(reader.length, 1)
-    _represent(table, reader, picked, kept)
+    reserved = reader.trending[0] * picked.places // max(reader.length, 1)
+    _represent(table, reader, picked, reserved)
     if picked.places:
-        _fill(table, reader, picked, kept)
+        _fill(table, reader, picked, reserved)
     return pinned, picked.ranks
 
 
@@ -436,7 +436,9 @@ def _first_open_rank(table: _Table, reader: _Reader, offer: _Offer) -> int | Non
     return None
 
 
-def _represent(table: _Table, reader: _Reader, picked: "_Picked", kept: int) -> None:
+def _represent(
+    table: _Table, reader: _Reader, picked: "_Picked", reserved: int
+) -> None:
     """Pick the first papers of each interest in turn, the interest of the best paper first.
 
     A paper that came for another interest counts for this one too.
@@ -449,14 +451,14 @@ def _represent(table: _Table, reader: _Reader, picked: "_Picked", kept: int) -> 
     )
     for turn in range(MAX_PLACES_PER_INTEREST):
         for _, places, ranks in served:
-            if places > turn and picked.places > kept:
+            if places > turn and picked.places > reserved:
                 any(map(picked.take, ranks))
 
 
-def _fill(table: _Table, reader: _Reader, picked: "_Picked", kept: int) -> None:
+def _fill(table: _Table, reader: _Reader, picked: "_Picked", reserved: int) -> None:
     """Fill the digest with the best that is left."""
     most = reader.trending[1]
-    picked.take_all(_matching_ranks(reader), kept)
+    picked.take_all(_matching_ranks(reader), reserved)
     most -= picked.take_all(_trending_ranks(table, reader), picked.places - most)
     full = reader.trending[1] >= reader.length
     for diversity in DIVERSITY_LEVELS if full else DIVERSITY_LEVELS[:-1]:

@@ -20,9 +20,9 @@ from tests.conftest import DATA, needs_data
 
 
 def past(papers=MIN_VOTED_PAPERS * 2, loved=(1.0, 0.0), names=None):
-    """Every second paper has 20 votes and lies in the direction `loved`, the others the other way."""
+    """Every second paper has 20 votes and points in the direction `loved`, the others the other way."""
     rows = np.array([loved if n % 2 else loved[::-1] for n in range(papers)])
-    authors = [names(n) if names else [f"Nobody {n}"] for n in range(papers)]
+    authors = [names(n) if names else [f"Author {n}"] for n in range(papers)]
     return PastPapers(
         rows.astype(np.float32), authors, [20 if n % 2 else 0 for n in range(papers)]
     )
@@ -72,7 +72,7 @@ def test_authors_of_one_paper_each_show_nothing_of_what_authors_do_again():
     learned = fit_prior(past())
 
     loved, other, new = expected(
-        learned, *(([0.5, 0.5], [name]) for name in ("Nobody 1", "Nobody 0", "New"))
+        learned, *(([0.5, 0.5], [name]) for name in ("Author 1", "Author 0", "New"))
     )
 
     assert loved == other == new
@@ -85,7 +85,7 @@ def test_too_few_voted_papers_give_no_prior():
 
 
 def test_prior_is_deterministic():
-    papers = [([0.3, 0.7], ["Ada", "Nobody 7"]), ([0.6, 0.1], [])]
+    papers = [([0.3, 0.7], ["Ada", "Author 7"]), ([0.6, 0.1], [])]
 
     assert expected(fit_prior(past()), *papers) == expected(fit_prior(past()), *papers)
 
@@ -94,23 +94,23 @@ def test_papers_that_expect_much_keep_their_order():
     rows = np.array([[n / 1_000, 0] for n in range(1_000)], np.float32)
     votes = [10 + n // 5 for n in range(1_000)]
     learned = fit_prior(
-        PastPapers(rows, [[f"Nobody {n}"] for n in range(1_000)], votes)
+        PastPapers(rows, [[f"Author {n}"] for n in range(1_000)], votes)
     )
 
-    found = expected(learned, *(([n / 5, 0], ["Ada"]) for n in range(6)))
+    priors = expected(learned, *(([n / 5, 0], ["Ada"]) for n in range(6)))
 
-    assert min(found) > MAX_PRIOR * 0.95
-    assert found == sorted(set(found))
+    assert min(priors) > MAX_PRIOR * 0.95
+    assert priors == sorted(set(priors))
 
 
 @given(
     st.lists(st.floats(-50, 50), min_size=2, max_size=2),
-    st.lists(st.sampled_from(["Ada", "Nobody 1", "Nobody 3", ""]), max_size=4),
+    st.lists(st.sampled_from(["Ada", "Author 1", "Author 3", ""]), max_size=4),
 )
 def test_prior_is_between_zero_and_one_vote(row, names):
-    (found,) = expected(KNOWN, (row, names))
+    (prior,) = expected(KNOWN, (row, names))
 
-    assert 0 <= found <= MAX_PRIOR < math.log(2)
+    assert 0 <= prior <= MAX_PRIOR < math.log(2)
 
 
 KNOWN = fit_prior(past())

@@ -214,13 +214,13 @@ def test_fill_mode_half_reserves_half_for_trending(ada):
 
 
 @pytest.mark.parametrize("fill_mode", ["followed_only", "half"])
-@pytest.mark.parametrize("stance", [None, "muted", "opened"])
+@pytest.mark.parametrize("opinion", [None, "muted", "opened"])
 def test_reader_who_follows_nothing_gets_trending_in_any_fill_mode(
-    edition, ada, fill_mode, stance
+    edition, ada, fill_mode, opinion
 ):
-    if stance == "muted":
+    if opinion == "muted":
         follow(ada, "keyword", "storks", weight=-1)
-    if stance == "opened":
+    if opinion == "opened":
         paper = edition.candidates.get(paper__title=STORKS).paper
         follow(ada, "paper", paper.identifier, weight=0.25)
         Follow.objects.update(source="opened")
@@ -233,9 +233,9 @@ def test_fill_mode_is_per_reader(edition, ada):
     for reader in (ada, bea):
         follow(reader, "keyword", "storks")
 
-    found = choose.choose(edition, [ada, bea], NOW)
+    picks = choose.choose(edition, [ada, bea], NOW)
 
-    assert [len(found[reader.pk]) for reader in (ada, bea)] == [10, 1]
+    assert [len(picks[reader.pk]) for reader in (ada, bea)] == [10, 1]
 
 
 def test_pin_reaches_followed_only_readers(edition, ada):
@@ -285,10 +285,10 @@ def test_a_pin_leads_and_a_mute_beats_it(edition, ada):
     Candidate.objects.filter(paper__title=WELDS).update(pin=1)
     follow(ada, "keyword", "welds", weight=-1)
 
-    found = choose.choose(edition, [ada, bea], NOW)
+    picks = choose.choose(edition, [ada, bea], NOW)
 
-    assert WELDS not in titles(edition, found[ada.pk])
-    assert titles(edition, found[bea.pk])[0] == WELDS
+    assert WELDS not in titles(edition, picks[ada.pk])
+    assert titles(edition, picks[bea.pk])[0] == WELDS
 
 
 def test_own_example_paper_is_excluded(edition, ada):
@@ -354,18 +354,18 @@ def test_preview_of_unsaved_interests_stores_nothing(edition):
 
 
 def test_preview_without_interests_is_trending(edition):
-    found = choose.preview(edition, [], length=4)
+    picks = choose.preview(edition, [], length=4)
 
-    assert len(found) == 4
-    assert all(why is None for _, why, _ in found)
+    assert len(picks) == 4
+    assert all(why is None for _, why, _ in picks)
 
 
 def test_preview_excludes_muted_papers(edition):
     muted = Interest(kind="keyword", value="storks")
 
-    found = choose.preview(edition, [], length=15, muted=[muted])
+    picks = choose.preview(edition, [], length=15, muted=[muted])
 
-    assert len(found) == 14
+    assert len(picks) == 14
 
 
 def test_reader_preview_equals_the_digest(edition, ada):
@@ -387,7 +387,7 @@ def test_the_queries_do_not_grow_with_the_readers(
     make.topic("Compression")
     follow(ada, "topic", "compression")
     batch = make.batch(edition, [ada, *readers])
-    choose.preview(edition, [])  # whoever comes first prepares the edition for all
+    choose.preview(edition, [])  # prepares the edition for all later calls
 
     with django_assert_max_num_queries(22):
         made = choose.assemble(batch, NOW)

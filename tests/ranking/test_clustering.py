@@ -19,9 +19,9 @@ def test_two_interests_that_were_shuffled_are_two_groups():
     rows = np.vstack([near(0, 5), near(1, 5, seed=1)])
     order = [0, 5, 6, 1, 2, 7, 8, 3, 9, 4]
 
-    found = clustering.group_examples(rows[order])
+    groups = clustering.group_examples(rows[order])
 
-    names = [sorted(order[i] // 5 for i in group) for group in found]
+    names = [sorted(order[i] // 5 for i in group) for group in groups]
     assert names == [[0] * 5, [1] * 5]
 
 
@@ -30,9 +30,9 @@ def test_one_interest_is_not_split():
 
 
 def test_two_papers_beside_many_are_no_group_of_their_own():
-    found = clustering.group_examples(np.vstack([near(0, 9), near(1, 2, seed=1)]))
+    groups = clustering.group_examples(np.vstack([near(0, 9), near(1, 2, seed=1)]))
 
-    assert len(found) == 1
+    assert len(groups) == 1
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 5])
@@ -48,9 +48,9 @@ def test_papers_that_are_all_the_same_are_one_group():
 def test_every_paper_is_in_exactly_one_group(n, seed):
     rows = np.random.default_rng(seed).normal(size=(n, 8)).astype(np.float32)
 
-    found = clustering.group_examples(rows)
+    groups = clustering.group_examples(rows)
 
-    assert sorted(index for group in found for index in group) == list(range(n))
+    assert sorted(index for group in groups for index in group) == list(range(n))
 
 
 def test_a_small_group_weighs_less_but_more_than_its_share():

@@ -15,14 +15,14 @@ from digest.ranking.co_readership import (
 )
 
 
-def company(follows, shared_from=MIN_SHARED_READERS):
+def co_readership(follows, shared_from=MIN_SHARED_READERS):
     """Of (reader, paper) pairs."""
     pairs = np.array(list(follows), np.int64).reshape(-1, 2)
     return CoReadership(pairs[:, 0], pairs[:, 1], shared_from)
 
 
-def told(follows, followed, shared_from=MIN_SHARED_READERS):
-    papers, near = company(follows, shared_from).neighbours(followed)
+def neighbour_scores(follows, followed, shared_from=MIN_SHARED_READERS):
+    papers, near = co_readership(follows, shared_from).neighbours(followed)
     return dict(zip(papers.tolist(), near.tolist(), strict=True))
 
 
@@ -36,16 +36,16 @@ WORLD = together(BIOLOGISTS, STORKS, NESTS) + together(SMITHS, WELDS, SEAMS)
 
 
 def test_neighbours_are_papers_of_the_same_readers():
-    assert set(told(WORLD, [STORKS])) == {NESTS}
-    assert set(told(WORLD, [STORKS, SEAMS])) == {NESTS, WELDS}
+    assert set(neighbour_scores(WORLD, [STORKS])) == {NESTS}
+    assert set(neighbour_scores(WORLD, [STORKS, SEAMS])) == {NESTS, WELDS}
 
 
 @pytest.mark.parametrize("fewest", [1, 2, 3, 5])
 def test_pairs_below_the_minimum_do_not_count(fewest):
     enough = together(range(fewest), STORKS, NESTS)
 
-    assert set(told(enough, [STORKS], fewest)) == {NESTS}
-    assert told(enough[2:], [STORKS], fewest) == {}
+    assert set(neighbour_scores(enough, [STORKS], fewest)) == {NESTS}
+    assert neighbour_scores(enough[2:], [STORKS], fewest) == {}
 
 
 def test_pairs_that_few_share_do_not_add_up():
@@ -53,51 +53,54 @@ def test_pairs_that_few_share_do_not_add_up():
     follows = together(range(few), STORKS, NESTS)
     follows += together(range(100, 100 + few), WELDS, NESTS)
 
-    assert told(follows, [STORKS, WELDS]) == {}
+    assert neighbour_scores(follows, [STORKS, WELDS]) == {}
 
 
 def test_a_reader_counts_once_however_often_they_follow():
-    assert told(together([1], STORKS, NESTS) * MIN_SHARED_READERS, [STORKS]) == {}
+    assert (
+        neighbour_scores(together([1], STORKS, NESTS) * MIN_SHARED_READERS, [STORKS])
+        == {}
+    )
 
 
 def test_a_paper_that_everybody_follows_says_less_than_one_of_the_same_readers():
     everybody = together([*BIOLOGISTS, *SMITHS, *range(200, 230)], 99)
 
-    found = told(WORLD + everybody, [STORKS])
+    related = neighbour_scores(WORLD + everybody, [STORKS])
 
-    assert list(found) == [NESTS, 99]
+    assert list(related) == [NESTS, 99]
 
 
 def test_ten_readers_of_two_papers_and_nothing_else_are_worth_one_half():
     follows = together(range(10), STORKS, NESTS)
 
     assert SHRINKAGE_READERS == 10
-    assert told(follows, [STORKS]) == {NESTS: 0.5}
+    assert neighbour_scores(follows, [STORKS]) == {NESTS: 0.5}
 
 
 def test_papers_of_very_many_readers_are_as_near():
-    found = told(together(range(50_000), STORKS, NESTS), [STORKS])
+    related = neighbour_scores(together(range(50_000), STORKS, NESTS), [STORKS])
 
-    assert found == {NESTS: pytest.approx(1, abs=0.001)}
+    assert related == {NESTS: pytest.approx(1, abs=0.001)}
 
 
 @pytest.mark.parametrize("followed", [[], [404]])
 def test_unfollowed_papers_have_no_neighbours(followed):
-    assert told(WORLD, followed) == {}
-    assert told([], followed) == {}
+    assert neighbour_scores(WORLD, followed) == {}
+    assert neighbour_scores([], followed) == {}
 
 
 def plainly(follows, followed, shared_from):
-    """The same in loops."""
+    """The same scores, computed in loops."""
     readers = {}
     for reader, paper in follows:
         readers.setdefault(paper, set()).add(reader)
     near = Counter()
-    for one in set(followed) & set(readers):
+    for paper_a in set(followed) & set(readers):
         for other in set(readers) - set(followed):
-            shared = len(readers[one] & readers[other])
+            shared = len(readers[paper_a] & readers[other])
             if shared >= shared_from:
-                sizes = len(readers[one]) * len(readers[other])
+                sizes = len(readers[paper_a]) * len(readers[other])
                 near[other] += shared / (sizes**0.5 + SHRINKAGE_READERS)
     return near
 
@@ -109,10 +112,10 @@ small = st.integers(0, 6)
     st.lists(st.tuples(small, small), max_size=60), st.sets(small), st.integers(1, 4)
 )
 def test_neighbours_equal_plain_loops(follows, followed, shared_from):
-    found = told(follows, followed, shared_from)
+    related = neighbour_scores(follows, followed, shared_from)
 
-    assert found == pytest.approx(plainly(follows, followed, shared_from))
-    assert list(found.values()) == sorted(found.values(), reverse=True)
+    assert related == pytest.approx(plainly(follows, followed, shared_from))
+    assert list(related.values()) == sorted(related.values(), reverse=True)
 
 
 @given(st.permutations(WORLD + together(range(100, 106), STORKS)), st.randoms())
@@ -121,7 +124,9 @@ def test_the_order_of_follows_and_of_readers_changes_nothing(follows, chance):
     chance.shuffle(names)
     renamed = [(names[reader], paper) for reader, paper in follows]
 
-    assert told(renamed, [STORKS]) == told(sorted(follows), [STORKS])
+    assert neighbour_scores(renamed, [STORKS]) == neighbour_scores(
+        sorted(follows), [STORKS]
+    )
 
 
 @given(st.sets(st.sampled_from(range(12)), max_size=MIN_SHARED_READERS - 1))
@@ -129,7 +134,9 @@ def test_results_do_not_reveal_small_groups(few):
     """One paper more that too few of its readers follow leaves all others as they were."""
     world = together(range(12), STORKS, NESTS)
 
-    assert told(world + together(few, WELDS), [STORKS]) == told(world, [STORKS])
+    assert neighbour_scores(world + together(few, WELDS), [STORKS]) == neighbour_scores(
+        world, [STORKS]
+    )
 
 
 EAST, NORTH = [1.0, 0.0], [0.0, 1.0]
@@ -142,20 +149,20 @@ def scores(known, followed, beside):
 
 
 def test_likeness_and_co_readership_add_up():
-    found = scores([NORTH, HALFWAY_NORTH, EAST], [NORTH], [0.0, 0.3, 0.5])
+    related = scores([NORTH, HALFWAY_NORTH, EAST], [NORTH], [0.0, 0.3, 0.5])
 
-    assert found == pytest.approx([1.0, 1.1, 0.5], abs=1e-6)
+    assert related == pytest.approx([1.0, 1.1, 0.5], abs=1e-6)
 
 
 def test_kinds_of_papers_are_compared_apart():
     followed = [EAST] * 4 + [NORTH] * 4
 
-    found = scores([EAST, NORTH, [0.7071068, 0.7071068]], followed, [0.0] * 3)
+    related = scores([EAST, NORTH, [0.7071068, 0.7071068]], followed, [0.0] * 3)
 
-    assert found == pytest.approx([1.0, 1.0, 0.7071068], abs=1e-6)
+    assert related == pytest.approx([1.0, 1.0, 0.7071068], abs=1e-6)
 
 
 def test_what_lies_between_two_papers_of_a_kind_is_nearest():
-    found = scores([[0.7071068, 0.7071068], EAST], [EAST, NORTH], [0.0, 0.0])
+    related = scores([[0.7071068, 0.7071068], EAST], [EAST, NORTH], [0.0, 0.0])
 
-    assert found == pytest.approx([1.0, 0.7071068], abs=1e-6)
+    assert related == pytest.approx([1.0, 0.7071068], abs=1e-6)

@@ -65,12 +65,12 @@ def run(*args):
 
 
 def test_both_interests_of_a_reader_are_in_the_ten(readers):
-    _, found = evaluate(readers)
+    _, results = evaluate(readers)
 
-    summary = found["production"].summary()
+    summary = results["production"].summary()
     assert summary["coverage@10"] == (1.0, 1.0, 1.0)
     assert summary["ndcg@10"][0] == pytest.approx(1.0)
-    assert summary["ap"][0] > found["random"].summary()["ap"][0] + 0.2
+    assert summary["ap"][0] > results["random"].summary()["ap"][0] + 0.2
 
 
 def test_background_papers_do_not_change_the_scores_of_candidates(monkeypatch):
@@ -98,9 +98,9 @@ def test_background_papers_do_not_change_the_scores_of_candidates(monkeypatch):
 
 
 def test_a_ranking_holds_every_candidate_once_and_none_that_is_followed(readers):
-    _, found = evaluate(readers)
+    _, results = evaluate(readers)
 
-    ranking = found["production"].rankings["ada"]
+    ranking = results["production"].rankings["ada"]
     assert len(ranking) == len(set(ranking)) == 36 - 8
     assert not {"storks-0", "quarks-3"} & set(ranking)
 
@@ -238,10 +238,10 @@ def days(tmp_path):
 
 
 def test_trend_uses_only_votes_before_asof(days):
-    _, found = evaluate(days)
+    _, results = evaluate(days)
 
-    assert found["production"].rankings == {"2026-11-19": ["b", "c", "a"]}
-    assert found["production"].summary()["spearman"][0] == pytest.approx(1.0)
+    assert results["production"].rankings == {"2026-11-19": ["b", "c", "a"]}
+    assert results["production"].summary()["spearman"][0] == pytest.approx(1.0)
 
 
 def test_days_are_written_as_days(days):
@@ -252,25 +252,25 @@ def test_days_are_written_as_days(days):
 
 
 def test_measures_of_a_ranking_worked_out_by_hand():
-    found = measure_ranking(np.array([0, 1.0, 0, 1.0]))
+    results = measure_ranking(np.array([0, 1.0, 0, 1.0]))
 
-    assert found["mrr"] == 0.5
-    assert found["ap"] == pytest.approx((1 / 2 + 2 / 4) / 2)
-    assert found["auc"] == pytest.approx(1 / 4)
-    assert found["recall@10"] == 1.0
+    assert results["mrr"] == 0.5
+    assert results["ap"] == pytest.approx((1 / 2 + 2 / 4) / 2)
+    assert results["auc"] == pytest.approx(1 / 4)
+    assert results["recall@10"] == 1.0
     dcg = 1 / np.log2(3) + 1 / np.log2(5)
-    assert found["ndcg@10"] == pytest.approx(dcg / (1 + 1 / np.log2(3)))
+    assert results["ndcg@10"] == pytest.approx(dcg / (1 + 1 / np.log2(3)))
 
 
 def test_who_is_clearly_behind_their_own_best_baseline_is_counted():
     """Of three readers the first two lose, one of them by little; of a fourth nothing is known."""
-    found = {
+    results = {
         "production": Evaluation(measures=[{"ap": 0.5}, {"ap": 0.5}, {"ap": 0.5}, {}]),
         "words": Evaluation(measures=[{"ap": 0.6}, {"ap": 0.54}, {"ap": 0.1}, {}]),
         "meaning": Evaluation(measures=[{"ap": 0.2}, {"ap": 0.2}, {"ap": 0.5}, {}]),
     }
 
-    assert count_behind(found, "ap") == (1, 3)
+    assert count_behind(results, "ap") == (1, 3)
 
 
 def test_the_best_order_has_the_whole_gain():

@@ -46,16 +46,16 @@ def follow(reader, kind, value, weight=1.0, source="chosen"):
 def test_explanation_names_the_winning_interest_and_numbers(edition, storks, ada):
     word = follow(ada, "keyword", "storks")
 
-    found = explain(edition, ada, storks[0], NOW)
+    explanation = explain(edition, ada, storks[0], NOW)
 
-    (part,) = found.parts
+    (part,) = explanation.parts
     assert part.interests == [word]
     assert (part.weight, part.relevance, part.score.match) == (1.0, 1.0, 1_000_000)
-    assert found.place == 1 + found.before
-    assert found.pick.interest == word.pk
-    assert found.score.is_match
-    assert found.score.total == 1_000_000 + found.score.trend_bonus
-    assert found.breakdown == storks[0].breakdown
+    assert explanation.place == 1 + explanation.before
+    assert explanation.pick.interest == word.pk
+    assert explanation.score.is_match
+    assert explanation.score.total == 1_000_000 + explanation.score.trend_bonus
+    assert explanation.breakdown == storks[0].breakdown
 
 
 def test_the_place_is_the_one_in_the_digest(edition, ada):
@@ -76,23 +76,23 @@ def test_explanation_counts_open_papers_with_better_scores(edition, storks, ada)
     follow(ada, "keyword", "subject9", -1.0)
     last = edition.candidates.order_by("trend", "-paper_id").first()
 
-    found = explain(edition, ada, last, NOW)
+    explanation = explain(edition, ada, last, NOW)
 
-    assert (found.before, found.open) == (18, 19)
-    assert found.place is None
+    assert (explanation.before, explanation.open) == (18, 19)
+    assert explanation.place is None
 
 
 def test_explanation_distinguishes_mute_from_penalty(edition, storks, ada):
     ada_mutes = follow(ada, "keyword", "wetlands", -1.0)
     follow(ada, "category", "cs", -0.5)
 
-    found = explain(edition, ada, storks[1], NOW)
+    explanation = explain(edition, ada, storks[1], NOW)
 
-    reaches, pushes = found.parts
+    reaches, pushes = explanation.parts
     assert reaches.interests == [ada_mutes]
     assert (reaches.mutes, pushes.mutes) == (True, False)
-    assert 0 < pushes.score.penalty < reaches.score.penalty == found.score.penalty
-    assert found.place is None
+    assert 0 < pushes.score.penalty < reaches.score.penalty == explanation.score.penalty
+    assert explanation.place is None
 
 
 def test_explanation_distinguishes_sent_from_own_follow(edition, storks, ada):
@@ -131,10 +131,10 @@ def test_explanation_names_the_duplicate_pick(papers, ada):
     follow(ada, "keyword", "herons")
     herons = edition.candidates.filter(paper__title__startswith="Herons")
 
-    found = {explain(edition, ada, paper, NOW).place: paper for paper in herons}
-    other = explain(edition, ada, found[None], NOW)
+    by_place = {explain(edition, ada, paper, NOW).place: paper for paper in herons}
+    other = explain(edition, ada, by_place[None], NOW)
 
-    assert set(found) == {1, None}
+    assert set(by_place) == {1, None}
     assert other.duplicate_place == 1
     assert not other.author_group_is_full
 
@@ -147,10 +147,13 @@ def test_explanation_reports_a_full_author_group(papers, ada):
     follow(ada, "keyword", "herons")
     herons = edition.candidates.filter(paper__title__startswith="Herons")
 
-    found = [explain(edition, ada, paper, NOW) for paper in herons]
+    explanations = [explain(edition, ada, paper, NOW) for paper in herons]
 
-    assert sorted(one.author_group_is_full for one in found) == [False] * 3 + [True] * 2
-    assert all(one.place is None for one in found if one.author_group_is_full)
+    assert (
+        sorted(each.author_group_is_full for each in explanations)
+        == [False] * 3 + [True] * 2
+    )
+    assert all(each.place is None for each in explanations if each.author_group_is_full)
 
 
 def test_explanation_distinguishes_opened_from_chosen(edition, storks, ada):
@@ -165,9 +168,9 @@ def test_explanation_distinguishes_opened_from_chosen(edition, storks, ada):
     Follow.objects.filter(source="opened").update(created_at=NOW)
     rank_edition.embeddings.refresh()
 
-    found = explain(edition, ada, storks[0], NOW)
+    explanation = explain(edition, ada, storks[0], NOW)
 
-    kinds = {part.opened: part for part in found.parts}
+    kinds = {part.opened: part for part in explanation.parts}
     assert kinds[False].interests == [chosen]
     assert [interest.kind for interest in kinds[True].interests] == [
         Interest.Kind.PAPER

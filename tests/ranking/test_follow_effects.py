@@ -24,18 +24,18 @@ def effect(kind, value):
 
 
 def test_effect_counts_matches_and_names_the_first(edition):
-    found = effect("keyword", "storks")
+    result = effect("keyword", "storks")
 
-    assert found.count == 1
-    assert found.text == "1 paper in the last two weeks: Storks over wetlands"
+    assert result.count == 1
+    assert result.text == "1 paper in the last two weeks: Storks over wetlands"
 
 
 def test_effect_names_at_most_three_papers(edition):
-    found = effect("keyword", "quantization")
+    result = effect("keyword", "quantization")
 
-    assert found.count == 4
-    assert len(found.titles) == 3
-    assert found.text.endswith("; …")
+    assert result.count == 4
+    assert len(result.titles) == 3
+    assert result.text.endswith("; …")
 
 
 def test_british_spelling_matches_american(edition):
@@ -43,10 +43,10 @@ def test_british_spelling_matches_american(edition):
 
 
 def test_misspelt_word_gets_a_suggestion(edition):
-    found = effect("keyword", "quantizaton of networks")
+    result = effect("keyword", "quantizaton of networks")
 
-    assert found.count == 0
-    assert found.text.endswith("Did you mean “quantization of networks”?")
+    assert result.count == 0
+    assert result.text.endswith("Did you mean “quantization of networks”?")
 
 
 def test_word_without_a_similar_one_gets_no_suggestion(edition):

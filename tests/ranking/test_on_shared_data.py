@@ -26,7 +26,7 @@ def rows(name):
         return [json.loads(line) for line in file]
 
 
-def known(name, baselines):
+def baseline_measures(name, baselines):
     return json.loads((DATA / "evaluation" / name / "set.json").read_text())[baselines]
 
 
@@ -79,15 +79,15 @@ def precision_of(reader, topics):
         ),
     ],
 )
-def test_a_topic_finds_what_its_keepers_found(topics, readers, baselines, ranker):
-    expected = known("topics", baselines)[ranker]["ap"]
+def test_topic_ranking_reaches_the_baseline(topics, readers, baselines, ranker):
+    expected = baseline_measures("topics", baselines)[ranker]["ap"]
 
-    found = [precision_of(reader, topics) for reader in rows(f"topics/{readers}")]
+    precisions = [precision_of(reader, topics) for reader in rows(f"topics/{readers}")]
 
-    assert np.mean(found) >= expected - SLACK
+    assert np.mean(precisions) >= expected - SLACK
 
 
-def test_the_mornings_trend_foresees_the_top_five():
+def test_trend_predicts_the_later_top_five():
     measured = {}
     for row in rows("trend/signals.jsonl.gz"):
         at = datetime.fromisoformat(row["at"])
@@ -96,14 +96,15 @@ def test_the_mornings_trend_foresees_the_top_five():
     shares = [share_of_top_five(day, measured) for day in rows("trend/days.jsonl")]
 
     assert (
-        np.mean(shares) >= known("trend", "baselines")["latest upvotes"]["top5"] - SLACK
+        np.mean(shares)
+        >= baseline_measures("trend", "baselines")["latest upvotes"]["top5"] - SLACK
     )
 
 
 def share_of_top_five(day, measured):
     asof = datetime.fromisoformat(day["asof"])
     papers = [attention(measured.get(paper, ()), asof) for paper in day["papers"]]
-    scores = np.array([found.score for found in trend(papers)])
+    scores = np.array([result.score for result in trend(papers)])
     order = np.lexsort((np.random.default_rng(0).random(scores.size), -scores))
     final = np.array([day["final"].get(paper, 0) for paper in day["papers"]])
     best = min(5, final.size)
@@ -117,24 +118,24 @@ def attention(signals, asof):
     return Attention("", 24, counts, growth(votes))
 
 
-def test_what_other_readers_follow_finds_most_of_a_library():
+def test_co_readership_recalls_most_of_a_library():
     """The goal is recall@50 of .58, where .49 is found by texts alone."""
     recorded = rows("libraries/papers.jsonl.gz")
     place = {paper["id"]: i for i, paper in enumerate(recorded)}
     texts = [f"{paper['title']}. {paper['abstract']}" for paper in recorded]
     model = lsa.fit_lsa(texts)
-    known = model.center(model.embed(texts))
+    vectors = model.center(model.embed(texts))
     readers = rows("libraries/readers.jsonl")
     libraries = [[place[p] for p in reader["follows"]["papers"]] for reader in readers]
     pairs = [(n, paper) for n, library in enumerate(libraries) for paper in library]
-    company = CoReadership(*np.array(pairs).T, min_shared=1)
+    co_readership = CoReadership(*np.array(pairs).T, min_shared=1)
 
     shares = []
     for reader, library in zip(readers, libraries, strict=True):
-        beside = np.zeros(len(known))
-        papers, near = company.neighbours(library)
+        beside = np.zeros(len(vectors))
+        papers, near = co_readership.neighbours(library)
         beside[papers] = near
-        scores = score_related(known, known[library], beside)
+        scores = score_related(vectors, vectors[library], beside)
         scores[library] = -1
         hidden = [place[p] for p in reader["relevant"]]
         shares.append(np.isin(hidden, np.argsort(-scores)[:50]).mean())

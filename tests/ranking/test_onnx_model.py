@@ -77,8 +77,8 @@ def write_json(path, value):
 
 
 def write_tokenizer(path, words=WORDS):
-    known = {word: number for number, word in enumerate([*SPECIAL, *words])}
-    tokenizer = Tokenizer(WordLevel(known, unk_token="[UNK]"))
+    vocabulary = {word: number for number, word in enumerate([*SPECIAL, *words])}
+    tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = Whitespace()
     tokenizer.post_processor = TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
@@ -111,19 +111,19 @@ def write_graph(path, table=None, inputs=("input_ids", "attention_mask")):
         helper.make_node("Unsqueeze", ["there", "last"], ["mask"]),
         helper.make_node("Mul", ["tokens", "mask"], ["last_hidden_state"]),
     ]
-    kept = [
+    outputs = [
         numpy_helper.from_array(weights() if table is None else table, "table"),
         numpy_helper.from_array(np.array([-1]), "last"),
     ]
-    graph = helper.make_graph(nodes, "small", asked, [given], kept)
+    graph = helper.make_graph(nodes, "small", asked, [given], outputs)
     opset = helper.make_opsetid("", 17)
     onnx.save(helper.make_model(graph, opset_imports=[opset], ir_version=10), path)
 
 
 def vectors_of(*words):
     """The rows of these words' tokens, between those of the beginning and the end."""
-    known = [*SPECIAL, *WORDS]
-    return weights()[[known.index(word) for word in ("[CLS]", *words, "[SEP]")]]
+    vocabulary = [*SPECIAL, *WORDS]
+    return weights()[[vocabulary.index(word) for word in ("[CLS]", *words, "[SEP]")]]
 
 
 def unit(row):
@@ -189,7 +189,7 @@ def test_a_text_is_cut_where_the_model_ends_not_where_its_tokenizer_file_does(fo
 
 
 @pytest.mark.parametrize(
-    ("said", "limit", "positions", "tokens"),
+    ("max_length", "limit", "positions", "tokens"),
     [
         (128, 256, 512, 128),
         (None, 256, 512, 256),
@@ -199,9 +199,9 @@ def test_a_text_is_cut_where_the_model_ends_not_where_its_tokenizer_file_does(fo
     ],
 )
 def test_as_many_tokens_are_read_as_the_folder_says(
-    folder, said, limit, positions, tokens
+    folder, max_length, limit, positions, tokens
 ):
-    write_json(folder / "sentence_bert_config.json", {"max_seq_length": said})
+    write_json(folder / "sentence_bert_config.json", {"max_seq_length": max_length})
     write_json(folder / "tokenizer_config.json", {"model_max_length": limit})
     write_json(folder / "config.json", {"max_position_embeddings": positions})
 
@@ -249,9 +249,9 @@ def test_letters_are_lowered_where_the_folder_says_so(folder):
 
 
 def test_a_graph_is_given_what_it_asks_for(folder):
-    asked = ("input_ids", "attention_mask", "token_type_ids")
+    inputs = ("input_ids", "attention_mask", "token_type_ids")
     before = onnx_model.load_folder(folder).embed(["steel"])
-    write_graph(folder / "onnx/model.onnx", inputs=asked)
+    write_graph(folder / "onnx/model.onnx", inputs=inputs)
 
     assert np.array_equal(onnx_model.load_folder(folder).embed(["steel"]), before)
 
@@ -273,8 +273,8 @@ def test_model_is_not_reported_to_the_vendor(folder, tmp_path):
     home = tmp_path / "home"
     home.mkdir()
     # In either of these ONNX Runtime is silent by itself.
-    quiet = {"CI", "ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME"}
-    shell = {name: value for name, value in os.environ.items() if name not in quiet}
+    unset = {"CI", "ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME"}
+    shell = {name: value for name, value in os.environ.items() if name not in unset}
 
     subprocess.run(
         [sys.executable, "-c", LOAD, folder],
@@ -503,11 +503,11 @@ def test_a_check_finds_a_wrong_folder_at_the_start(folder, settings):
 
     (folder / "onnx/model.onnx").unlink()
 
-    (found,) = found_by_checks()
-    assert found_by_checks(include_deployment_checks=True) == [found]
-    assert found.msg.startswith("EMBEDDING_FOLDER: ")
-    assert "model.onnx is missing" in found.msg
-    assert 'backend="onnx"' in found.hint
+    (message,) = found_by_checks()
+    assert found_by_checks(include_deployment_checks=True) == [message]
+    assert message.msg.startswith("EMBEDDING_FOLDER: ")
+    assert "model.onnx is missing" in message.msg
+    assert 'backend="onnx"' in message.hint
 
 
 def test_a_deployment_check_tries_the_model(folder, settings):
@@ -515,8 +515,8 @@ def test_a_deployment_check_tries_the_model(folder, settings):
     (folder / "onnx/model.onnx").write_bytes(b"\x08\x0a\x12")
 
     assert found_by_checks() == []
-    (found,) = found_by_checks(include_deployment_checks=True)
-    assert "does not work" in found.msg
+    (message,) = found_by_checks(include_deployment_checks=True)
+    assert "does not work" in message.msg
 
 
 # Measured on a recorded set.

@@ -27,7 +27,7 @@ def signal(paper, value, kind="upvotes", hours_ago=1.0):
     )
 
 
-def held(edition):
+def candidate_papers(edition):
     return set(edition.candidates.values_list("paper_id", flat=True))
 
 
@@ -39,7 +39,7 @@ def test_an_edition_holds_the_papers_of_fourteen_days():
 
     edition = rank_edition.rank_edition(DAY, NOW)
 
-    assert held(edition) == {today.pk, oldest.pk}
+    assert candidate_papers(edition) == {today.pk, oldest.pk}
     assert edition.ranked_at == NOW
 
 
@@ -48,7 +48,9 @@ def test_replacements_are_never_candidates():
 
     edition = rank_edition.rank_edition(DAY, NOW)
 
-    assert held(edition) == {papers[kind].pk for kind in ("new", "cross", "listed")}
+    assert candidate_papers(edition) == {
+        papers[kind].pk for kind in ("new", "cross", "listed")
+    }
 
 
 def test_a_day_without_a_new_paper_has_no_edition():
@@ -60,13 +62,13 @@ def test_a_day_without_a_new_paper_has_no_edition():
 
 
 def test_attention_makes_the_trend_and_is_broken_down():
-    loved, quiet = make.paper(), make.paper()
-    signal(loved, 40)
+    popular, unvoted = make.paper(), make.paper()
+    signal(popular, 40)
 
     edition = rank_edition.rank_edition(DAY, NOW)
 
     first, second = edition.candidates.all()
-    assert (first.paper, second.paper) == (loved, quiet)
+    assert (first.paper, second.paper) == (popular, unvoted)
     assert first.trend > second.trend > 0
     assert first.breakdown["upvotes"] > 0 == second.breakdown["upvotes"]
 
@@ -90,14 +92,14 @@ def test_maximum_keeps_the_most_trending_candidates_of_any_age(monkeypatch):
     monkeypatch.setattr(rank_edition, "MAX_CANDIDATES", 2)
     older = make.paper(announced_on=DAY - timedelta(days=1))
     signal(older, 50)
-    quiet, loved, dull = (make.paper() for _ in range(3))
-    signal(loved, 9)
+    unvoted, popular, dull = (make.paper() for _ in range(3))
+    signal(popular, 9)
     signal(dull, 3)
 
     edition = rank_edition.rank_edition(DAY, NOW)
 
-    assert held(edition) == {older.pk, loved.pk}
-    assert not held(edition) & {quiet.pk, dull.pk}
+    assert candidate_papers(edition) == {older.pk, popular.pk}
+    assert not candidate_papers(edition) & {unvoted.pk, dull.pk}
 
 
 @pytest.mark.both
@@ -127,8 +129,8 @@ def test_stale_candidates_are_deleted_unless_curated():
 
     rank_edition.rank_edition(DAY, NOW)
 
-    assert noted.pk in held(edition)
-    assert dropped.pk not in held(edition)
+    assert noted.pk in candidate_papers(edition)
+    assert dropped.pk not in candidate_papers(edition)
 
 
 def test_ranking_twice_changes_nothing():
@@ -195,10 +197,10 @@ def test_a_paper_without_a_current_vector_is_embedded_on_the_way():
     Paper.objects.filter(pk=fresh.pk).update(vector=None, vector_version="")
     papers = list(Paper.objects.filter(pk__in=[stored.pk, fresh.pk]).order_by("pk"))
 
-    found = embeddings.rows(papers, model)
+    past_papers = embeddings.rows(papers, model)
 
     assert (
-        found.tolist()
+        past_papers.tolist()
         == model.embed([embeddings.text_of(paper) for paper in papers]).tolist()
     )
 
@@ -238,13 +240,13 @@ def settled(monkeypatch):
     """Forty papers of ten days ago: every second one by Bo, on storks, got votes."""
     monkeypatch.setattr(attention_prior, "MIN_VOTED_PAPERS", 20)
     for number in range(40):
-        loved = number % 2
-        subject = "Storks cross the wetland" if loved else "Quarks in a dense lattice"
+        popular = number % 2
+        subject = "Storks cross the wetland" if popular else "Quarks in a dense lattice"
         make.paper(
             f"{subject}, part {number}",
             announced_on=DAY - timedelta(days=10),
-            authors=["Bo"] if loved else ["Al"],
-            votes=9 * loved,
+            authors=["Bo"] if popular else ["Al"],
+            votes=9 * popular,
         )
 
 
@@ -283,11 +285,16 @@ def test_prior_ignores_the_last_week_and_days_without_votes(settled):
     make.paper(announced_on=paper.announced_on, announce_type="replace", votes=8)
     model = embeddings.refresh()
 
-    found = rank_edition.past(DAY, model.version)
+    past_papers = rank_edition.past(DAY, model.version)
 
-    assert len(found.votes) == len(found.authors) == len(found.rows) == 41
-    assert sorted(set(found.votes)) == [0, 3, 9]
-    assert found.rows.shape[1] == model.dimensions
+    assert (
+        len(past_papers.votes)
+        == len(past_papers.authors)
+        == len(past_papers.rows)
+        == 41
+    )
+    assert sorted(set(past_papers.votes)) == [0, 3, 9]
+    assert past_papers.rows.shape[1] == model.dimensions
 
 
 def test_the_newest_papers_are_learned_from(settled, monkeypatch):
@@ -295,7 +302,7 @@ def test_the_newest_papers_are_learned_from(settled, monkeypatch):
     newer = make.paper(announced_on=DAY - timedelta(days=8), votes=77)
     model = embeddings.refresh()
 
-    found = rank_edition.past(DAY, model.version)
+    past_papers = rank_edition.past(DAY, model.version)
 
-    assert found.votes[0] == newer.votes
-    assert len(found.votes) == 3
+    assert past_papers.votes[0] == newer.votes
+    assert len(past_papers.votes) == 3

@@ -60,10 +60,10 @@ def test_papers_of_two_interests_are_two_groups(world, ada):
         for theme, papers in old.items()
     }
 
-    found = reader_profiles.load_profiles([ada], NOW)
+    profiles = reader_profiles.load_profiles([ada], NOW)
 
     liked = tuple(groups["storks"] + groups["quarks"])
-    assert found.keys == [
+    assert profiles.keys == [
         Key(tuple(groups["storks"]), Role.PLACES),
         Key(liked, Role.ORDER),
         Key(tuple(groups["quarks"]), Role.PLACES),
@@ -104,14 +104,14 @@ def test_feedback_decays_and_chosen_follows_do_not(world, ada):
     _, old = world
     hint, chosen, mute = old["storks"][:3]
     hinted = like(ada, hint, 0.5, "feedback", NOW - timedelta(60)).pk
-    kept = like(ada, chosen, 0.5, "chosen", NOW - timedelta(60)).pk
+    kept_pk = like(ada, chosen, 0.5, "chosen", NOW - timedelta(60)).pk
     muted = like(ada, mute, -1.0, "feedback", NOW - timedelta(60)).pk
 
-    found = reader_profiles._load_follows([ada.pk], NOW)[ada.pk].chosen
+    profiles = reader_profiles._load_follows([ada.pk], NOW)[ada.pk].chosen
 
-    assert found[hinted] == pytest.approx(0.25)
-    assert found[kept] == 0.5
-    assert found[muted] == -1.0
+    assert profiles[hinted] == pytest.approx(0.25)
+    assert profiles[kept_pk] == 0.5
+    assert profiles[muted] == -1.0
 
 
 def opened(reader, papers, at=NOW):
@@ -123,19 +123,19 @@ def test_opened_papers_form_their_own_group(world, ada):
     chosen = like(ada, old["storks"][0]).pk
     seen = opened(ada, old["storks"][1:])
 
-    found = reader_profiles.load_profiles([ada], NOW)
+    profiles = reader_profiles.load_profiles([ada], NOW)
 
-    assert found.profiles[ada.pk] == {Key((chosen,)): 1.0, seen: 0.25}
-    assert found.opened[ada.pk] == set(seen.interests)
+    assert profiles.profiles[ada.pk] == {Key((chosen,)): 1.0, seen: 0.25}
+    assert profiles.opened[ada.pk] == set(seen.interests)
 
 
 def test_two_or_dissimilar_opened_papers_form_no_group(world, ada):
     _, old = world
     opened(ada, [*old["storks"][:2], *old["quarks"][:1]])
 
-    found = reader_profiles.load_profiles([ada], NOW)
+    profiles = reader_profiles.load_profiles([ada], NOW)
 
-    assert found.keys == []
+    assert profiles.keys == []
 
 
 def test_opened_weight_halves_in_a_month_and_ends_after_two(world, ada):
@@ -163,9 +163,9 @@ def test_two_kinds_of_opened_papers_at_most_the_ones_opened_most(mycelium, world
     _, old = world
     kinds = [opened(ada, papers) for papers in (mycelium, old["storks"], old["quarks"])]
 
-    found = reader_profiles.load_profiles([ada], NOW)
+    profiles = reader_profiles.load_profiles([ada], NOW)
 
-    assert found.keys == sorted(kinds[1:])
+    assert profiles.keys == sorted(kinds[1:])
 
 
 def test_of_a_kind_the_papers_opened_last_count(world, ada, monkeypatch):
@@ -175,9 +175,9 @@ def test_of_a_kind_the_papers_opened_last_count(world, ada, monkeypatch):
     pairs = zip(old["storks"], days, strict=True)
     seen = [opened(ada, [one], NOW - timedelta(day)) for one, day in pairs]
 
-    found = reader_profiles.load_profiles([ada], NOW)
+    profiles = reader_profiles.load_profiles([ada], NOW)
 
-    ((key, weight),) = found.profiles[ada.pk].items()
+    ((key, weight),) = profiles.profiles[ada.pk].items()
     assert key.interests == (*seen[1].interests, *seen[3].interests)
     assert weight == pytest.approx(0.25 * 0.5 ** (1 / 30))
 
@@ -236,8 +236,8 @@ def test_opened_groups_resist_stray_clicks():
 def test_nearest_paper_of_a_group_is_the_reason():
     vectors = {1: np.array([1.0, 0.0]), 2: np.array([0.0, 1.0])}
 
-    found = reader_profiles.ReaderProfiles({}, {}, vectors)
+    profiles = reader_profiles.ReaderProfiles({}, {}, vectors)
 
-    assert found.nearest_interest(Key((1, 2)), np.array([0.3, 0.9])) == 2
-    assert found.nearest_interest(Key((1, 2)), np.array([0.9, 0.3])) == 1
-    assert found.nearest_interest(Key((1, 2)), np.array([0.7, 0.7])) == 1
+    assert profiles.nearest_interest(Key((1, 2)), np.array([0.3, 0.9])) == 2
+    assert profiles.nearest_interest(Key((1, 2)), np.array([0.9, 0.3])) == 1
+    assert profiles.nearest_interest(Key((1, 2)), np.array([0.7, 0.7])) == 1

@@ -169,9 +169,9 @@ def test_near_duplicate_is_muted_with_its_paper(scorer):
     abstract = QUANTIZED.abstract.replace("We round", "Here we round")
     revised = PaperText(QUANTIZED.title, abstract)
 
-    found = relevance(scorer, "paper", "1", examples=(revised,))
+    scores_of_paper = relevance(scorer, "paper", "1", examples=(revised,))
 
-    assert found[0] >= MUTE_FROM["paper"]
+    assert scores_of_paper[0] >= MUTE_FROM["paper"]
 
 
 def test_near_duplicate_of_one_example_among_many_is_found(scorer):

@@ -40,10 +40,10 @@ def readers_of(*papers, count=MIN_SHARED_READERS, **about):
 
 
 def test_the_nearest_papers_come_first_whatever_their_day(papers):
-    found = search.search("storks in autumn")
+    results = search.search("storks in autumn")
 
-    assert {paper for paper, _ in found[:2]} == set(papers[:2])
-    cosines = [cosine for _, cosine in found]
+    assert {paper for paper, _ in results[:2]} == set(papers[:2])
+    cosines = [cosine for _, cosine in results]
     assert cosines == sorted(cosines, reverse=True)
     assert 0 < cosines[0] <= 1
 
@@ -68,9 +68,9 @@ def test_equal_papers_are_ordered_by_id(db):
     make.paper("Welds", abstract="Steel cracks.")
     embeddings.refresh()
 
-    found = search.search("storks", limit=2)
+    results = search.search("storks", limit=2)
 
-    assert [paper for paper, _ in found] == twins[:2]
+    assert [paper for paper, _ in results] == twins[:2]
 
 
 def test_search_is_empty_while_vectors_are_stale(papers):
@@ -120,18 +120,18 @@ def test_a_paper_whose_text_changed_is_found_by_its_new_words(papers):
 
 
 def test_similar_papers_leave_out_the_paper_itself(papers):
-    found = search.related([papers[0]], NOW)
+    results = search.related([papers[0]], NOW)
 
-    assert found[0][0] == papers[1]
-    assert papers[0] not in [paper for paper, _ in found]
+    assert results[0][0] == papers[1]
+    assert papers[0] not in [paper for paper, _ in results]
 
 
 def test_a_paper_that_is_not_embedded_yet_has_similar_ones(papers):
     Paper.objects.filter(pk=papers[0].pk).update(vector=None, vector_version="")
 
-    found = search.related([Paper.objects.get(pk=papers[0].pk)], NOW)
+    results = search.related([Paper.objects.get(pk=papers[0].pk)], NOW)
 
-    assert found[0][0] == papers[1]
+    assert results[0][0] == papers[1]
 
 
 def test_a_search_takes_four_queries(papers, django_assert_max_num_queries):
@@ -146,9 +146,9 @@ def test_shared_readers_relate_papers_of_any_subject(papers):
     readers_of(storks, welds, count=12)
     readers_of(choirs, count=12)
 
-    found = search.related([storks], NOW)
+    results = search.related([storks], NOW)
 
-    assert dict(found) == {counted: False, welds: True}
+    assert dict(results) == {counted: False, welds: True}
 
 
 def less(reader, paper):
@@ -221,9 +221,9 @@ def test_excluded_papers_are_not_related(papers):
     storks, counted, welds, _ = papers
     readers_of(storks, welds, count=12)
 
-    found = search.related([storks], NOW, exclude=[counted.identifier])
+    results = search.related([storks], NOW, exclude=[counted.identifier])
 
-    assert found == [(welds, True)]
+    assert results == [(welds, True)]
 
 
 def test_nothing_is_related_to_no_paper(papers):

@@ -180,9 +180,9 @@ def plain(slate, matches, block):
 def test_fast_path_equals_oracle(world):
     expected = plain(*world)
 
-    found = select(*world)
+    picks = select(*world)
 
-    assert found == expected
+    assert picks == expected
 
 
 def long_world(chance):
@@ -215,9 +215,9 @@ def long_world(chance):
 def test_fast_path_equals_oracle_on_a_long_edition(seed):
     world = long_world(np.random.default_rng(seed))
 
-    found = select(*world)
+    picks = select(*world)
 
-    assert found == plain(*world)
+    assert picks == plain(*world)
 
 
 @given(worlds())
@@ -248,9 +248,9 @@ def test_picks_do_not_depend_on_other_readers_of_the_block(world):
 def test_picks_are_unique_unsent_unmuted_and_shown(world):
     lengths = world[-1].lengths
 
-    found = select(*world)
+    picks = select(*world)
 
-    for reader, picked in enumerate(map(papers, found)):
+    for reader, picked in enumerate(map(papers, picks)):
         assert len(picked) == len(set(picked)) <= lengths[reader]
         assert is_free(world, reader)[picked].all()
 
@@ -259,21 +259,21 @@ def test_picks_are_unique_unsent_unmuted_and_shown(world):
 def test_digest_is_full_when_there_are_enough_papers(world):
     lengths = world[-1].lengths
 
-    found = select(*world)
+    picks = select(*world)
 
     for reader, (_, most) in enumerate(bounds(world[-1])):
         there = np.count_nonzero(is_free(world, reader))
         if most >= lengths[reader]:
-            assert len(found[reader]) == min(lengths[reader], there)
+            assert len(picks[reader]) == min(lengths[reader], there)
 
 
 @given(worlds())
 def test_trending_picks_stay_within_the_maximum(world):
     slate, *_ = world
 
-    found = select(*world)
+    picks = select(*world)
 
-    for picked, (_, most) in zip(found, bounds(world[-1]), strict=True):
+    for picked, (_, most) in zip(picks, bounds(world[-1]), strict=True):
         came = [c for c, interest, _ in picked if interest == TRENDING]
         assert np.count_nonzero(slate.pin[came] == 0) <= most
 
@@ -282,15 +282,15 @@ def test_trending_picks_stay_within_the_maximum(world):
 def test_trending_bounds_are_met(world):
     lengths = world[-1].lengths
 
-    found = select(*world)
+    picks = select(*world)
 
     for reader, (least, most) in enumerate(bounds(world[-1])):
         free, claimed = is_free(world, reader), is_match(world, reader)
         ours, others = np.sum(free & claimed), np.sum(free & ~claimed)
         for_us = min(ours, lengths[reader] - least)
-        came = [c for c, interest, _ in found[reader] if interest == TRENDING]
+        came = [c for c, interest, _ in picks[reader] if interest == TRENDING]
         assert len(came) == min(others, most, lengths[reader] - for_us)
-        assert len(found[reader]) - len(came) == min(ours, lengths[reader] - len(came))
+        assert len(picks[reader]) - len(came) == min(ours, lengths[reader] - len(came))
 
 
 @st.composite
@@ -335,11 +335,11 @@ def test_pin_is_picked_unless_sent_muted_or_hidden(world):
     slate, matches, block = world
     places = [12] * len(block.lengths)
 
-    found = select(slate, matches, replace(block, lengths=places))
+    picks = select(slate, matches, replace(block, lengths=places))
 
     tie = np.lexsort((slate.ids, -to_steps(slate.trend), slate.pin))
     first = [c for c in tie if slate.pin[c] and not slate.hidden[c]][:MAX_PINS]
-    for reader, picked in enumerate(map(papers, found)):
+    for reader, picked in enumerate(map(papers, picks)):
         there = is_free(world, reader)
         assert picked[: np.sum(there[first])] == [c for c in first if there[c]]
 
@@ -347,218 +347,218 @@ def test_pin_is_picked_unless_sent_muted_or_hidden(world):
 def test_near_duplicate_is_picked_once():
     world = slate(4, near_duplicate=[7, 7, 8, 9])
 
-    found = pick(world, [0.9, 0.8, 0.5, 0], {0: 1}, length=3)
+    picks = pick(world, [0.9, 0.8, 0.5, 0], {0: 1}, length=3)
 
-    assert papers(found) == [0, 2, 3]
+    assert papers(picks) == [0, 2, 3]
 
 
 def test_author_group_does_not_fill_the_digest():
     world = slate(6, author_group=[1, 1, 1, 1, 1, 2])
 
-    found = pick(world, [0.9] * 5 + [0.3], {0: 1}, length=4)
+    picks = pick(world, [0.9] * 5 + [0.3], {0: 1}, length=4)
 
-    assert papers(found) == [0, 1, 2, 5]
+    assert papers(picks) == [0, 1, 2, 5]
 
 
 def test_places_follow_weights():
     row = np.eye(2).repeat(20, axis=1)
 
-    found = pick(slate(40), [row[0], row[1] * 0.9], {0: 0.9, 1: 0.3})
+    picks = pick(slate(40), [row[0], row[1] * 0.9], {0: 0.9, 1: 0.3})
 
-    assert sum(c >= 20 for c in papers(found)) == 2  # a quarter of ten, rounded down
+    assert sum(c >= 20 for c in papers(picks)) == 2  # a quarter of ten, rounded down
 
 
 def test_better_interest_fills_the_rest():
     row = np.eye(2).repeat(10, axis=1)
 
-    found = pick(slate(20), [row[0] * 0.5, row[1] * 0.9], {0: 1, 1: 1}, length=8)
+    picks = pick(slate(20), [row[0] * 0.5, row[1] * 0.9], {0: 1, 1: 1}, length=8)
 
-    assert sum(c >= 10 for c in papers(found)) == 5  # three places each, and two more
+    assert sum(c >= 10 for c in papers(picks)) == 5  # three places each, and two more
 
 
 def test_no_place_is_lost_to_rounding():
     row = np.eye(2).repeat(20, axis=1)
 
-    found = pick(slate(40), [row[0] * 0.9, row[1]], {0: 0.6, 1: 0.9}, length=5)
+    picks = pick(slate(40), [row[0] * 0.9, row[1]], {0: 0.6, 1: 0.9}, length=5)
 
     assert (
-        sum(c < 20 for c in papers(found)) == 2
+        sum(c < 20 for c in papers(picks)) == 2
     )  # 0.6 / 1.5 * 5 is 1.9999999999999998
 
 
 def test_trending_fill_prefers_nearer_papers():
-    found = pick(slate(2, trend=[0.52, 0.5]), [0, 0.15], {0: 1})
+    picks = pick(slate(2, trend=[0.52, 0.5]), [0, 0.15], {0: 1})
 
-    assert pairs(found) == [(1, TRENDING), (0, TRENDING)]
+    assert pairs(picks) == [(1, TRENDING), (0, TRENDING)]
 
 
 def test_reader_without_interests_gets_trending_papers():
-    found = pick(slate(5), [], {}, length=3)
+    picks = pick(slate(5), [], {}, length=3)
 
-    assert pairs(found) == [(0, TRENDING), (1, TRENDING), (2, TRENDING)]
+    assert pairs(picks) == [(0, TRENDING), (1, TRENDING), (2, TRENDING)]
 
 
 def test_matches_precede_trending_papers():
-    found = pick(slate(5), [0, 0, 0, 0.4, 0.9], {0: 1}, length=4)
+    picks = pick(slate(5), [0, 0, 0, 0.4, 0.9], {0: 1}, length=4)
 
-    assert pairs(found) == [(4, 0), (3, 0), (0, TRENDING), (1, TRENDING)]
+    assert pairs(picks) == [(4, 0), (3, 0), (0, TRENDING), (1, TRENDING)]
 
 
 def test_trend_orders_equally_relevant_papers():
-    found = pick(slate(3, trend=[0.2, 0.9, 0.5]), [0.6, 0.6, 0.6], {0: 1})
+    picks = pick(slate(3, trend=[0.2, 0.9, 0.5]), [0.6, 0.6, 0.6], {0: 1})
 
-    assert papers(found) == [1, 2, 0]
+    assert papers(picks) == [1, 2, 0]
 
 
 def test_trend_bonus_outweighs_little_relevance():
-    found = pick(slate(2, trend=[0.1, 1.0]), [0.65, 0.6], {0: 1})
+    picks = pick(slate(2, trend=[0.1, 1.0]), [0.65, 0.6], {0: 1})
 
-    assert papers(found) == [1, 0]
+    assert papers(picks) == [1, 0]
 
 
 def test_equal_papers_are_ordered_by_id():
-    found = pick(slate(3, ids=[30, 10, 20], trend=[0.5, 0.5, 0.5]), [], {})
+    picks = pick(slate(3, ids=[30, 10, 20], trend=[0.5, 0.5, 0.5]), [], {})
 
-    assert papers(found) == [1, 2, 0]
+    assert papers(picks) == [1, 2, 0]
 
 
 def test_trend_breaks_ties_of_scores():
     world = slate(2, trend=[0.25, 0.3])
 
-    found = pick(world, [0.1, 0], {0: 1})  # half of its relevance makes up for .05
+    picks = pick(world, [0.1, 0], {0: 1})  # half of its relevance makes up for .05
 
-    assert papers(found) == [1, 0]
+    assert papers(picks) == [1, 0]
 
 
 def test_differences_below_a_step_are_ties():
-    found = pick(slate(2, ids=[2, 1], trend=[0.5000001, 0.5]), [], {})
+    picks = pick(slate(2, ids=[2, 1], trend=[0.5000001, 0.5]), [], {})
 
-    assert papers(found) == [1, 0]
+    assert papers(picks) == [1, 0]
 
 
 def test_winning_interest_is_the_reason():
-    found = pick(slate(2), [[0.9, 0.3], [0.5, 0.8]], {0: 1, 1: 1})
+    picks = pick(slate(2), [[0.9, 0.3], [0.5, 0.8]], {0: 1, 1: 1})
 
-    assert set(pairs(found)) == {(0, 0), (1, 1)}
+    assert set(pairs(picks)) == {(0, 0), (1, 1)}
 
 
 def test_older_of_equal_interests_is_the_reason():
-    found = pick(slate(1), [[0.7], [0.7]], {0: 1, 1: 1})
+    picks = pick(slate(1), [[0.7], [0.7]], {0: 1, 1: 1})
 
-    assert pairs(found) == [(0, 0)]
+    assert pairs(picks) == [(0, 0)]
 
 
 def test_rare_interest_has_a_place_beside_a_broad_one():
     broad = [1.0] * 30 + [0.0, 0.0]
     rare = [0.0] * 30 + [0.4, 0.4]
 
-    found = pick(slate(32), [broad, rare], {0: 1, 1: 1}, length=10)
+    picks = pick(slate(32), [broad, rare], {0: 1, 1: 1}, length=10)
 
-    assert {30, 31} < set(papers(found))
-    assert len(found) == 10
+    assert {30, 31} < set(papers(picks))
+    assert len(picks) == 10
 
 
 def test_interest_of_the_best_open_paper_is_served_first():
-    known, fresh = [0.9, 0.4, 0.0], [0.0, 0.0, 0.5]
+    matched, fresh = [0.9, 0.4, 0.0], [0.0, 0.0, 0.5]
 
-    found = pick(slate(3), [known, fresh], {0: 1, 1: 1}, sent=[0], length=1)
+    picks = pick(slate(3), [matched, fresh], {0: 1, 1: 1}, sent=[0], length=1)
 
-    assert pairs(found) == [(2, 1)]
+    assert pairs(picks) == [(2, 1)]
 
 
 def test_weak_relevance_takes_no_place_from_a_match():
     good, chance = [1.0] * 12 + [0.0], [0.0] * 12 + [0.15]
 
-    found = pick(slate(13), [good, chance], {0: 1, 1: 1}, length=10)
+    picks = pick(slate(13), [good, chance], {0: 1, 1: 1}, length=10)
 
-    assert 12 not in papers(found)
+    assert 12 not in papers(picks)
 
 
 def test_pins_lead_in_order():
-    found = pick(slate(5, pin=[0, 0, 2, 0, 1]), [0, 0.9, 0, 0, 0], {0: 1}, length=4)
+    picks = pick(slate(5, pin=[0, 0, 2, 0, 1]), [0, 0.9, 0, 0, 0], {0: 1}, length=4)
 
-    assert papers(found) == [4, 2, 1, 0]
+    assert papers(picks) == [4, 2, 1, 0]
 
 
 def test_a_short_digest_holds_the_first_pins():
-    found = pick(slate(4, pin=[0, 2, 3, 1]), [], {}, length=2)
+    picks = pick(slate(4, pin=[0, 2, 3, 1]), [], {}, length=2)
 
-    assert papers(found) == [3, 1]
+    assert papers(picks) == [3, 1]
 
 
 def test_sent_paper_is_not_picked_even_when_pinned():
-    found = pick(slate(3, pin=[1, 0, 0]), [], {}, sent=[0])
+    picks = pick(slate(3, pin=[1, 0, 0]), [], {}, sent=[0])
 
-    assert papers(found) == [1, 2]
+    assert papers(picks) == [1, 2]
 
 
 def test_mute_beats_pin():
-    found = pick(slate(3, pin=[1, 0, 0]), [0.9, 0, 0], {0: -1})
+    picks = pick(slate(3, pin=[1, 0, 0]), [0.9, 0, 0], {0: -1})
 
-    assert papers(found) == [1, 2]
+    assert papers(picks) == [1, 2]
 
 
 def test_hide_beats_pin_and_boost():
-    found = pick(
+    picks = pick(
         slate(3, pin=[1, 0, 0], boost=[0, 2, 0], hidden=[True, True, False]), [], {}
     )
 
-    assert papers(found) == [2]
+    assert papers(picks) == [2]
 
 
 def test_boost_beats_score_among_matches():
-    found = pick(slate(4, boost=[0, 0, 1, 2]), [0.9, 0.8, 0.3, 0], {0: 1})
+    picks = pick(slate(4, boost=[0, 0, 1, 2]), [0.9, 0.8, 0.3, 0], {0: 1})
 
-    assert papers(found) == [2, 0, 1, 3]
+    assert papers(picks) == [2, 0, 1, 3]
 
 
 def test_a_negative_boost_moves_a_paper_down():
-    found = pick(slate(3, boost=[-1, 0, 0]), [], {})
+    picks = pick(slate(3, boost=[-1, 0, 0]), [], {})
 
-    assert papers(found) == [1, 2, 0]
+    assert papers(picks) == [1, 2, 0]
 
 
 def test_paper_below_the_mute_threshold_is_penalised():
     liked, disliked = [0.8, 0.7], [0.5, 0.0]
 
-    found = pick(slate(2), [liked, disliked], {0: 1, 1: -1})
+    picks = pick(slate(2), [liked, disliked], {0: 1, 1: -1})
 
-    assert papers(found) == [1, 0]
+    assert papers(picks) == [1, 0]
 
 
 def test_penalised_paper_loses_its_interests_first_place():
     liked, disliked = [0.8, 0.8, 0.75], [0.5, 0.0, 0.0]
 
-    found = pick(slate(3), [liked, disliked], {0: 1, 1: -1}, length=2)
+    picks = pick(slate(3), [liked, disliked], {0: 1, 1: -1}, length=2)
 
-    assert papers(found) == [1, 2]
+    assert papers(picks) == [1, 2]
 
 
 def test_trending_paper_below_the_mute_threshold_is_penalised():
-    found = pick(slate(2, trend=[0.6, 0.5]), [0.5, 0.0], {0: -1})
+    picks = pick(slate(2, trend=[0.6, 0.5]), [0.5, 0.0], {0: -1})
 
-    assert pairs(found) == [(1, TRENDING), (0, TRENDING)]
+    assert pairs(picks) == [(1, TRENDING), (0, TRENDING)]
 
 
 def test_weak_relevance_to_a_mute_is_not_penalised():
     liked, disliked = [0.8, 0.75], [MATCH_THRESHOLD - 0.01, 0.0]
 
-    found = pick(slate(2), [liked, disliked], {0: 1, 1: -1})
+    picks = pick(slate(2), [liked, disliked], {0: 1, 1: -1})
 
-    assert papers(found) == [0, 1]
+    assert papers(picks) == [0, 1]
 
 
 def test_a_weight_scales_its_interest():
-    found = pick(slate(2), [[0.9, 0.0], [0.0, 0.6]], {0: 0.5, 1: 1})
+    picks = pick(slate(2), [[0.9, 0.0], [0.0, 0.6]], {0: 0.5, 1: 1})
 
-    assert papers(found) == [1, 0]
+    assert papers(picks) == [1, 0]
 
 
 def test_mute_threshold_is_inclusive_at_any_precision():
     # 0.9 is a little less in single than in double precision.
-    found = pick(slate(2), [0.9, 0.0], {0: -1}, mute_from=0.9)
+    picks = pick(slate(2), [0.9, 0.0], {0: -1}, mute_from=0.9)
 
-    assert papers(found) == [1]
+    assert papers(picks) == [1]
 
 
 def test_empty_edition_gives_no_picks():
@@ -578,80 +578,80 @@ HALF, ONLY_MINE = (2, 4), (0, 0)
 
 
 def test_half_of_the_digest_is_trending_in_fill_mode_half():
-    found = pick(slate(8), [0] * 4 + [0.9] * 4, {0: 1}, length=4, trending=HALF)
+    picks = pick(slate(8), [0] * 4 + [0.9] * 4, {0: 1}, length=4, trending=HALF)
 
-    assert pairs(found) == [(4, 0), (5, 0), (0, TRENDING), (1, TRENDING)]
+    assert pairs(picks) == [(4, 0), (5, 0), (0, TRENDING), (1, TRENDING)]
 
 
 def test_reserved_trending_places_prefer_nearer_papers():
     world = slate(3, trend=[0.52, 0.5, 0.1])
 
-    found = pick(world, [0, 0.15, 0.9], {0: 1}, length=2, trending=(1, 2))
+    picks = pick(world, [0, 0.15, 0.9], {0: 1}, length=2, trending=(1, 2))
 
-    assert pairs(found) == [(2, 0), (1, TRENDING)]
+    assert pairs(picks) == [(2, 0), (1, TRENDING)]
 
 
 def test_match_is_never_a_trending_pick():
-    found = pick(slate(3), [0.9, 0.9, 0], {0: 1}, length=2, trending=(1, 2))
+    picks = pick(slate(3), [0.9, 0.9, 0], {0: 1}, length=2, trending=(1, 2))
 
-    assert pairs(found) == [(0, 0), (2, TRENDING)]
+    assert pairs(picks) == [(0, 0), (2, TRENDING)]
 
 
 def test_unused_trending_places_go_to_matches():
-    found = pick(slate(4), [0, 0.9, 0.8, 0.7], {0: 1}, length=4, trending=HALF)
+    picks = pick(slate(4), [0, 0.9, 0.8, 0.7], {0: 1}, length=4, trending=HALF)
 
-    assert pairs(found) == [(1, 0), (2, 0), (3, 0), (0, TRENDING)]
+    assert pairs(picks) == [(1, 0), (2, 0), (3, 0), (0, TRENDING)]
 
 
 def test_followed_only_digest_may_be_short_or_empty():
-    found = pick(slate(3), [0.9, 0, 0.15], {0: 1}, trending=ONLY_MINE)
+    picks = pick(slate(3), [0.9, 0, 0.15], {0: 1}, trending=ONLY_MINE)
     nothing = pick(slate(3), [0, 0, 0.15], {0: 1}, trending=ONLY_MINE)
 
-    assert pairs(found) == [(0, 0)]
+    assert pairs(picks) == [(0, 0)]
     assert nothing == []
 
 
 def test_pin_is_in_a_followed_only_digest():
-    found = pick(slate(2, pin=[0, 1]), [0, 0], {0: 1}, trending=ONLY_MINE)
+    picks = pick(slate(2, pin=[0, 1]), [0, 0], {0: 1}, trending=ONLY_MINE)
 
-    assert pairs(found) == [(1, TRENDING)]
+    assert pairs(picks) == [(1, TRENDING)]
 
 
 def test_pins_take_places_from_both_halves():
     world = slate(9, pin=[1, 2, 0, 0, 0, 0, 0, 0, 0])
 
-    found = pick(world, [0] * 5 + [0.9] * 4, {0: 1}, length=6, trending=(3, 6))
+    picks = pick(world, [0] * 5 + [0.9] * 4, {0: 1}, length=6, trending=(3, 6))
 
-    assert pairs(found) == [(0, -1), (1, -1), (5, 0), (6, 0), (2, -1), (3, -1)]
+    assert pairs(picks) == [(0, -1), (1, -1), (5, 0), (6, 0), (2, -1), (3, -1)]
 
 
 def test_trending_places_are_reserved_before_interests_share_the_rest():
     row = np.eye(2).repeat(20, axis=1)
 
-    found = pick(slate(40), row, {0: 0.9, 1: 0.3}, length=10, trending=(6, 10))
+    picks = pick(slate(40), row, {0: 0.9, 1: 0.3}, length=10, trending=(6, 10))
 
-    assert sum(c >= 20 for c in papers(found)) == 1  # a quarter of four
+    assert sum(c >= 20 for c in papers(picks)) == 1  # a quarter of four
 
 
 def test_short_digest_holds_no_near_duplicates():
     world = slate(3, near_duplicate=[1, 1, 2])
 
-    found = pick(world, [0.9, 0.8, 0], {0: 1}, trending=ONLY_MINE)
+    picks = pick(world, [0.9, 0.8, 0], {0: 1}, trending=ONLY_MINE)
 
-    assert papers(found) == [0]
+    assert papers(picks) == [0]
 
 
 def test_short_digest_may_exceed_the_author_group_limit():
     world = slate(5, author_group=[1] * 5)
 
-    found = pick(world, [0.9] * 4 + [0], {0: 1}, trending=ONLY_MINE)
+    picks = pick(world, [0.9] * 4 + [0], {0: 1}, trending=ONLY_MINE)
 
-    assert papers(found) == [0, 1, 2, 3]
+    assert papers(picks) == [0, 1, 2, 3]
 
 
 def test_full_digest_takes_near_duplicates_last():
     world = slate(4, near_duplicate=[1, 1, 2, 3])
 
-    found = pick(world, [0.9, 0.8, 0, 0], {0: 1}, length=3)
+    picks = pick(world, [0.9, 0.8, 0, 0], {0: 1}, length=3)
 
-    assert papers(found) == [0, 2, 3]
+    assert papers(picks) == [0, 2, 3]

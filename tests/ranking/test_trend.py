@@ -13,7 +13,7 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 def scores(*papers):
-    return [found.score for found in trend(papers)]
+    return [result.score for result in trend(papers)]
 
 
 def voted(votes, category="cs.LG", age=0.0, **counts):
@@ -66,24 +66,24 @@ def test_small_category_competes_with_a_large_one():
     large = [voted(100 + n, "cs.LG") for n in range(60)]
     small = [voted(n, "math.GT") for n in range(20)]
 
-    found = scores(*large, *small)
+    result = scores(*large, *small)
 
-    assert found[-1] > found[10]
+    assert result[-1] > result[10]
 
 
 def test_only_paper_of_a_category_does_not_win():
     silent = Attention("math.GT", 0.0)
     crowd = [voted(5 + n) for n in range(40)]
 
-    found = scores(silent, *crowd)
+    result = scores(silent, *crowd)
 
-    assert found[0] < sorted(found)[5]
+    assert result[0] < sorted(result)[5]
 
 
 def test_breakdown_adds_up_to_the_score():
-    found = trend([voted(5, comments=2, age=24), voted(1), Attention("cs.CL", 0)])[0]
+    result = trend([voted(5, comments=2, age=24), voted(1), Attention("cs.CL", 0)])[0]
 
-    parts = found.breakdown
+    parts = result.breakdown
     kinds = ("upvotes", "clicks", "growth", "expected")
     signals = sum(parts[kind] for kind in kinds)
     assert parts["raw"] == pytest.approx(
@@ -92,11 +92,11 @@ def test_breakdown_adds_up_to_the_score():
     mixed = (parts["papers"] * parts["category"] + 20 * parts["overall"]) / (
         parts["papers"] + 20
     )
-    assert found.score == pytest.approx(mixed, abs=1e-3)
+    assert result.score == pytest.approx(mixed, abs=1e-3)
 
 
 def test_prior_counts_until_there_is_a_vote():
-    dull, promising, one, pushed = trend(
+    dull, promising, single, pushed = trend(
         [
             Attention("cs.LG", 0.0, expected=0.1),
             Attention("cs.LG", 0.0, {"upvotes": 0}, expected=MAX_PRIOR),
@@ -105,8 +105,8 @@ def test_prior_counts_until_there_is_a_vote():
         ]
     )
 
-    assert one.score > promising.score > dull.score
-    assert pushed == one
+    assert single.score > promising.score > dull.score
+    assert pushed == single
     assert promising.breakdown["expected"] == MAX_PRIOR
     assert promising.breakdown["raw"] == pytest.approx(MAX_PRIOR + 0.5)
 
@@ -141,7 +141,7 @@ def test_growth_is_zero_without_a_second_sample_or_gained_votes(samples):
 
 
 def weekly_scores(*papers):
-    stored = [found.breakdown for found in trend(papers)]
+    stored = [result.breakdown for result in trend(papers)]
     return of_the_week([(p.category, s) for p, s in zip(papers, stored, strict=True)])
 
 
