@@ -10,6 +10,9 @@ Verb = Literal["more", "less"]
 
 # "More" is a hint and counts half of a chosen follow; "less" is a full mute.
 WEIGHTS: dict[Verb, float] = {"more": 0.5, "less": -1.0}
+# Of a paper that no interest chose: mutes it and its near-duplicates, and takes less than
+# a step of a score from similar papers, because it says nothing about what is followed.
+FILLER_MUTE_WEIGHT = -1e-6
 
 
 def store_opinion(digest: Digest, number: int, verb: Verb) -> Follow | None:
@@ -25,14 +28,17 @@ def store_opinion(digest: Digest, number: int, verb: Verb) -> Follow | None:
     reader, paper = digest.subscriber, candidate.paper
     if verb == "more" and (existing := chosen_follow(reader, paper)):
         return existing
-    return store_follow(reader, paper, verb) or (
-        store_follow(reader, paper, verb) if delete_oldest_opinion(reader) else None
+    weight = WEIGHTS[verb]
+    if verb == "less" and not digest.picks[number - 1].interest:
+        weight = FILLER_MUTE_WEIGHT
+    return store_follow(reader, paper, weight) or (
+        store_follow(reader, paper, weight) if delete_oldest_opinion(reader) else None
     )
 
 
-def store_follow(reader: Subscriber, paper: Paper, verb: Verb) -> Follow | None:
+def store_follow(reader: Subscriber, paper: Paper, weight: float) -> Follow | None:
     """Store the follow or mute; None if the reader has too many."""
-    weight, source = WEIGHTS[verb], Follow.Source.FEEDBACK
+    source = Follow.Source.FEEDBACK
     return follow(reader, Interest.Kind.PAPER, paper.identifier, weight, source)
 
 

@@ -5,6 +5,8 @@ import pytest
 from digest.feedback.paper_feedback import store_opinion, withdraw_opinion
 from digest.follows import MAX_EXAMPLE_PAPERS
 from digest.models import Follow
+from digest.ranking.relevance import MUTE_FROM
+from digest.ranking.score_breakdown import is_muted, score_interest
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -17,7 +19,8 @@ def edition(db):
 
 @pytest.fixture
 def digest(edition, ada):
-    picks = [(candidate.pk, 0) for candidate in edition.candidates.all()]
+    word = make.interest("keyword", "word").pk
+    picks = [(candidate.pk, word) for candidate in edition.candidates.all()]
     return make.digest(make.batch(edition, [ada]), ada, picks=picks)
 
 
@@ -34,6 +37,18 @@ def test_an_opinion_is_stored_as_a_follow_or_mute(edition, digest, ada, verb, we
 
     assert follows_of(ada) == [("paper", paper.identifier, weight)]
     assert stance.source == Follow.Source.FEEDBACK
+
+
+def test_less_like_a_filler_mutes_the_paper_and_no_similar_one(edition, ada):
+    first, second = edition.candidates.all()[:2]
+    picks = [(first.pk, 0), (second.pk, 0)]
+    filled = make.digest(make.batch(edition, [ada]), ada, picks=picks)
+
+    weight = store_opinion(filled, 1, "less").weight
+
+    assert is_muted(weight, MUTE_FROM["paper"], MUTE_FROM["paper"])
+    assert score_interest(weight, MUTE_FROM["paper"]).penalty == 0
+    assert store_opinion(filled, 2, "more").weight == 0.5
 
 
 def test_the_last_opinion_counts_and_repeats_change_nothing(digest, ada):
