@@ -10,7 +10,7 @@ _ADVERB = (
     r"(?:(?:now|currently|temporarily|permanently|administratively|being|hereby) ){0,2}"
 )
 # Withdrawn from a conference or a journal is not withdrawn from arXiv.
-_FROM_ARXIV = r"\b(?! from (?!(?:the )?arxiv))"
+_FROM_ARXIV = r"\b(?! from\b(?! (?:the )?arxiv))"
 _PASSIVE = (
     rf"(?:this|the|our|my) (?:{_NOUN}|version) (?:(?:has|have|had) (?:{_ADVERB})been|is|was)"
     rf" {_ADVERB}(?:withdrawn|retracted){_FROM_ARXIV}"
