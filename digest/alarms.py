@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 # Beat enqueues a heartbeat every minute.
 MAX_BEAT_AGE = timedelta(minutes=5)
-# A heartbeat may wait behind other tasks, of which sending takes a minute.
+# A heartbeat may wait behind other tasks; sending takes up to a minute.
 MAX_WORKER_AGE = timedelta(minutes=10)
 MAX_FREEZE_DELAY = timedelta(minutes=30)
 MAX_BATCH_DELAY = timedelta(minutes=30)
@@ -37,7 +37,7 @@ class Alarm(NamedTuple):
 
 
 def find_alarms(now: datetime) -> list[Alarm]:
-    """Return what stopped: processes, freezing, sending, a forgotten pause, or readers who got no mail."""
+    """Find dead processes, overdue freezes and batches, forgotten pauses, and readers without mail."""
     return [
         *find_dead_processes(now),
         *find_overdue_freezes(now),

@@ -55,7 +55,7 @@ def explain_pick(number: int, pick: Pick, rows: PickRows) -> ExplainedPick:
     candidate = rows.candidates[pick.candidate]
     interest = rows.interests.get(pick.interest)
     if pick.interest and interest is None and not candidate.pin:
-        # An interest that nobody follows any more is deleted; digests outlive it.
+        # Interests without followers are deleted; digests outlive them.
         reason = Reason("forgotten", "Matched what you followed then")
     else:
         reason = reason_for(candidate, interest, rows.names, pick.opened, pick.near)

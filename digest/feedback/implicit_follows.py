@@ -27,7 +27,7 @@ def learn_follows(opened: Mapping[str, Collection[str]], at: datetime) -> None:
     """Store weak follows of the papers that readers opened by `at`, given by digest key.
 
     Readers who opted out or left are ignored, and so are digests older than their
-    reader's change of address, which another person may hold. Stances that the reader
+    reader's change of address, which another person may hold. Follows and mutes that the reader
     took explicitly are not changed; a paper opened again is fresh again. Idempotent.
     """
     for keys in _chunks(sorted(opened)):

@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 # Fitting 9,000 papers takes 7 s; more of them no longer change what words mean.
 MAX_FIT_PAPERS = 10_000
-# The corpus grows so many times before a new fit is worth new vectors for all papers.
+# Refit when the corpus has grown by this factor: a new fit needs new vectors for all papers.
 REFIT_GROWTH = 4
 WRITE_CHUNK = 500
 # A sentence-transformer embeds about 20 papers a second: five minutes' worth, the newest

@@ -49,7 +49,7 @@ BOOTSTRAP_SAMPLES = 1_000
 BEHIND = 0.05
 # Every paper of a recorded day was listed the day before.
 RECORDED_AGE_HOURS = 24.0
-# Many papers tie on a morning: each day is ranked in so many random orders of ties.
+# Many papers tie on a morning: each day is ranked in this many random orders of ties.
 TIE_ORDERS = 20
 LOWER_IS_BETTER = {"loss"}
 

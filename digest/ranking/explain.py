@@ -76,7 +76,6 @@ class Explanation:
 
     @property
     def breakdown(self) -> dict[str, float]:
-        """What made the trend."""
         breakdown: dict[str, float] = self.candidate.breakdown
         return breakdown
 

@@ -196,7 +196,6 @@ def _read_config(path: Path) -> ModelConfig:
 
 
 def _read_modules(path: Path) -> dict[str, str]:
-    """The folder of each module of the model."""
     parts = _read_json(path / "modules.json")
     modules = {
         str(part["type"]).rpartition(".")[2]: str(part["path"]) for part in parts
@@ -252,7 +251,6 @@ def _max_tokens(how: Json, limits: Json, config: Json) -> int:
 
 
 def _document_prompt(about: Json) -> str:
-    """The model's prompt for a document, or for everything."""
     prompts = about.get("prompts") or {}
     names = [name for name in ("document", "passage", "corpus") if name in prompts]
     name = names[0] if names else about.get("default_prompt_name")

@@ -72,7 +72,6 @@ def refuse_frozen(day: date) -> None:
 
 
 def eligible_papers(day: date) -> QuerySet[Paper]:
-    """The papers that an edition of this day may hold."""
     first = day - timedelta(days=CANDIDATE_DAYS - 1)
     papers = Paper.objects.announced_between(first, day)
     return papers.defer("title_raw", "abstract_raw", "vector", "dense_vector")

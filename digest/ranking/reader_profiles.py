@@ -95,7 +95,6 @@ def load_profiles(readers: Iterable[Subscriber], now: datetime) -> ReaderProfile
 def weight_matrix(
     profiles: Sequence[Mapping[Key, float]], keys: Sequence[Key]
 ) -> csr_matrix:
-    """Weights [readers, keys]."""
     columns = {key: i for i, key in enumerate(keys)}
     cells = [
         (weight, row, columns[key])

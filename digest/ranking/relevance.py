@@ -196,7 +196,6 @@ class EditionScorer:
         self._embed_cached = lru_cache(MAX_CACHED_TEXTS)(self._embed)
 
     def evaluate(self, query: InterestQuery) -> Match:
-        """Evaluate one interest against every candidate."""
         if not self.papers:
             return Match(np.zeros(0, np.float32), np.zeros(0, bool))
         relevance, claimed = _EVALUATORS[query.kind](self, query)
@@ -383,7 +382,6 @@ class EditionScorer:
         return scores
 
     def _papers_with_words(self, phrase: tuple[str, ...]) -> set[int]:
-        """The candidates with every word of one spelling of the phrase."""
         runs = [variant.split() for variant in phrase if variant.strip()]
         return set().union(
             *(

@@ -47,7 +47,6 @@ class PaperScore:
 
     @property
     def is_match(self) -> bool:
-        """Whether an interest is the reason, rather than the trend."""
         return self.match > self.penalty
 
     @property

@@ -205,7 +205,6 @@ class _Table:
         self.first_trending = (MAX_KEY - MATCH_STEP) * self.size * self.interests
 
     def ranks(self, keys: Whole, columns: Whole) -> Whole:
-        """Ranks without their interest."""
         return (MAX_KEY - keys) * self.size + columns
 
     def column(self, rank: int) -> int:
@@ -548,7 +547,7 @@ class _Picked:
         left: int = 0,
         diversity: int = GROUP_AND_DUPLICATE,
     ) -> int:
-        """Take what fits of these until so many places are left; return how many were taken."""
+        """Take those that fit until this many places are left; return how many were taken."""
         before, rest = self.places, iter(ranks)
         while self.places > max(left, 0) and (rank := next(rest, None)) is not None:
             self.take(rank, diversity)
@@ -561,5 +560,4 @@ def to_steps(values: npt.NDArray[np.floating]) -> Whole:
 
 
 def _pinned_columns(pin: Whole) -> list[int]:
-    """The pinned columns in the order of their pins."""
     return sorted(np.flatnonzero(pin).tolist(), key=lambda c: (pin[c], c))[:MAX_PINS]

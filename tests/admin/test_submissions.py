@@ -1,4 +1,4 @@
-"""Submissions in the control room: read, approved or declined, by who may and once."""
+"""Submissions in the admin: who may approve or decline them, and only once."""
 
 from datetime import timedelta
 
