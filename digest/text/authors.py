@@ -13,7 +13,7 @@ _NAME_FOLLOWS = re.compile(r"\s*(?!and\b|et\b)[^\W\d_]", re.IGNORECASE)
 _COLLABORATION = re.compile(r"collaboration|consortium", re.IGNORECASE)
 _AND = re.compile(r",?\s(?:and|&)\s", re.IGNORECASE)
 _SEPARATOR = re.compile(r"[,:;]")
-_ET_AL = re.compile(r"(?:^|\s)et\.?\s+al\b\.?$", re.IGNORECASE)
+_ET_AL = re.compile(r"(?:(?:^|\s)et\.?\s+al\b\.?|^others\.?)$", re.IGNORECASE)
 # A given name, or initials.
 _GIVEN_ONLY = re.compile(r"[^\W\d_]+(?:[-'\u2019][^\W\d_]+)*\.?(?: [^\W\d_]\.?)*")
 _INITIAL = re.compile(r"(?<=[^\W\d_]\.)(?=[^\W\d_])")
@@ -42,12 +42,15 @@ def split_authors(joined: str) -> list[str]:
 def split_entered_names(text: str) -> list[str]:
     """Split the names that a reader entered: by semicolons, or by commas.
 
-    "Berg, Ola" and "Berg, O. K." are one name with the family name first.
+    "Berg, Ola" and "Berg, Ola Kai" are one name with the family name first.
     """
     if ";" in text:
         return [name for part in text.split(";") if (name := " ".join(part.split()))]
     names = split_authors(text)
-    is_reversed = len(names) == 2 and _GIVEN_ONLY.fullmatch(names[1])
+    is_reversed = len(names) == 2 and (
+        _GIVEN_ONLY.fullmatch(names[1])
+        or (" " not in names[0] and text.count(",") == 1 and not _AND.search(text))
+    )
     return [" ".join(text.split())] if is_reversed else names
 
 
