@@ -26,8 +26,8 @@ _END = r"(?:v(?P<version>[1-9]\d{0,3}))?(?!\.?\d|v\d)"
 # What makes the number after it surely arXiv's: an address of a site that uses arXiv's
 # numbers, a DOI, an OAI identifier or the word. DBLP writes "abs/" alone.
 _MARK = (
-    r"(?:(?<![\w-])(?:arxiv\.org|alphaxiv\.org|ar5iv\.org|huggingface\.co|lanl\.gov)"
-    r"/(?:abs|pdf|html|format|ps|src|papers?|overview)/"
+    r"(?:(?<![\w-])(?:arxiv\.org|alphaxiv\.org|ar5iv\.org|huggingface\.co|hf\.co|lanl\.gov)"
+    r"/(?:abs|pdf|html|format|ps|src|e-print|papers?|overview|forum/abs)/"
     r"|(?<![\w./-])(?:abs|pdf)/|arxiv/|10\.48550/arxiv\."
     r"|arxiv(?:\.org)?[:._\s-]\s{0,3})"
 )

@@ -32,6 +32,8 @@ SPELLINGS = [
     ("https://ar5iv.org/abs/2401.01234", "2401.01234", 1),
     ("https://huggingface.co/papers/2401.01234?x=1", "2401.01234", 1),
     ("https://www.alphaxiv.org/abs/hep-th/9901001", "hep-th/9901001", 1),
+    ("https://hf.co/papers/2401.01234", "2401.01234", 1),
+    ("https://arxiv.org/e-print/2401.01234v2", "2401.01234", 2),
     ("https://scirate.com/arxiv/2401.01234", "2401.01234", 1),
     ("10.48550/arXiv.2611.09999", "2611.09999", 1),
     ("https://doi.org/10.48550/arXiv.2611.09999", "2611.09999", 1),
