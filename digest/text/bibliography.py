@@ -188,7 +188,7 @@ def _csl_entry(item: Mapping[str, Any]) -> _Entry:
         if isinstance(value, str | int)
     }
     return _Entry(
-        _first_identifier(fields, ("arxiv", "eprint"), _CSL_FIELDS),
+        _first_identifier(fields, _OWN_FIELDS, _CSL_FIELDS),
         _clean_title(_TAG.sub("", fields.get("title", ""))),
         fields.get("title") or " ".join(fields.values()),
     )
@@ -281,7 +281,7 @@ _CONCATENATION = re.compile(r"\s{0,50}#\s{0,50}")
 _BRACES, _QUOTES = re.compile(r"\\.|[{}()]", re.S), re.compile(r'\\.|[{}"]', re.S)
 # The fields of arXiv's number alone, and those where it must be marked: DBLP writes the
 # volume abs/2401.01234, Scholar the journal "arXiv preprint arXiv:2401.01234".
-_OWN_FIELDS = ("eprint", "arxivid", "arxiv")
+_OWN_FIELDS = ("eprint", "arxivid", "arxiv_id", "arxiv")
 _FIELDS = (
     *("url", "doi", "ee", "link", "eid", "journal", "journaltitle", "volume"),
     *("number", "pages", "howpublished", "note", "publisher", "adsurl", "biburl"),

@@ -373,3 +373,10 @@ def test_recorded_papers_in_lines_bibtex_and_csv(first):
     assert list(parse_bibliography(only_titles).titles) == [
         to_plain_text(title) for title in titles
     ]
+
+
+@pytest.mark.parametrize("name", ["arxivId", "arxiv_id", "eprint"])
+def test_json_field_of_identifiers_is_read(name):
+    bibliography = parse_bibliography(f'[{{"title": "Lakes", "{name}": "2306.00042"}}]')
+
+    assert bibliography.identifiers == ("2306.00042",)
