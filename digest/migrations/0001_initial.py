@@ -71,7 +71,7 @@ class Migration(migrations.Migration):
                 ('unchanged', models.PositiveIntegerField(default=0)),
                 ('samples', models.PositiveIntegerField(default=0, help_text='New attention samples: votes, comments and stars.')),
                 ('withdrawn', models.PositiveIntegerField(default=0, help_text='Papers that the source withdrew or deleted.')),
-                ('restored', models.PositiveIntegerField(default=0, help_text='Withdrawn papers of which a new version was published.')),
+                ('restored', models.PositiveIntegerField(default=0, help_text='Withdrawn papers that were published again in a new version.')),
                 ('note', models.CharField(blank=True, help_text="The result in words: empty as expected, yesterday's papers again, …", max_length=200)),
                 ('error', models.TextField(blank=True, help_text='What failed, why, and what to do.')),
                 ('categories', models.JSONField(blank=True, default=list, help_text='The arXiv categories that were requested.')),

@@ -108,7 +108,8 @@ class IngestRun(models.Model):
         default=0, help_text="Papers that the source withdrew or deleted."
     )
     restored = models.PositiveIntegerField(
-        default=0, help_text="Withdrawn papers of which a new version was published."
+        default=0,
+        help_text="Withdrawn papers that were published again in a new version.",
     )
     note = models.CharField(
         max_length=200,

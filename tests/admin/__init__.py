@@ -1,1 +1,1 @@
-"""The control room."""
+"""Tests of the admin."""

@@ -30,7 +30,7 @@ def room(client, db):
 
 @pytest.fixture
 def edition(db):
-    """Papers of which two are on storks; the first of them has votes."""
+    """Two papers on storks, the first with votes, and others."""
     for number in range(16):
         subject = "Storks over wetlands" if number < 2 else f"Subject{number} alone"
         paper = make.paper(

@@ -10,7 +10,7 @@ from django.db import OperationalError
 from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
-from digest.ingest import run_source as room
+from digest.ingest import run_source
 from digest.ingest.run_source import (
     ingest_all_sources,
     ingest_attention,
@@ -144,7 +144,7 @@ def test_unexpected_error_in_a_document_does_not_stop_the_next(monkeypatch, capl
     def fail(*_):
         raise MemoryError
 
-    monkeypatch.setattr(room.huggingface, "parse", fail)
+    monkeypatch.setattr(run_source.huggingface, "parse", fail)
 
     failed, done = ingest_documents([DAY_2026, ATOM], NOW)
 
@@ -222,7 +222,7 @@ def test_list_of_several_pages_is_read_to_the_end(sources):
         lambda request: Response(json.dumps(pages[request.args.get("p", "")]))
     )
 
-    run = room.ingest_huggingface_day(NOW.date(), NOW)
+    run = run_source.ingest_huggingface_day(NOW.date(), NOW)
 
     assert (run.state, run.new, Paper.objects.count()) == ("done", 207, 207)
 
@@ -233,7 +233,7 @@ def test_list_with_a_truncated_page_is_refused(sources):
         lambda request: Response(pages[request.args.get("p", "")])
     )
 
-    run = room.ingest_huggingface_day(NOW.date(), NOW)
+    run = run_source.ingest_huggingface_day(NOW.date(), NOW)
 
     assert (run.state, Paper.objects.count()) == ("failed", 0)
 
@@ -242,7 +242,7 @@ def test_endless_list_is_ended(sources):
     page = json.dumps(full(10000, 100))
     sources.expect_request("/api/daily_papers").respond_with_data(page)
 
-    run = room.ingest_huggingface_day(NOW.date(), NOW)
+    run = run_source.ingest_huggingface_day(NOW.date(), NOW)
 
     assert (run.state, run.new, len(sources.log)) == (
         "done",

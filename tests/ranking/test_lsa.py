@@ -13,7 +13,7 @@ FIELDS = [
     "steel alloys stress cracks grain welds fatigue corrosion",
     "choirs harmony cathedrals reverberation singers tuning voices hymns",
 ]
-# Five of a field's eight words each, so that its words meet in ever new company.
+# Five of a field's eight words each, so that its words occur in many combinations.
 TEXTS = [
     " ".join(chosen)
     for field in FIELDS

@@ -65,7 +65,7 @@ def papers(choices):
     return [choice.candidate for choice in choices]
 
 
-# Few distinct values, so that ties and thresholds are met all the time.
+# Few distinct values, so that ties and thresholds occur all the time.
 LEVELS = st.sampled_from([0.0, 0.1, 0.25, 0.3, 0.30001, 0.5, 0.8, 0.9, 1.0])
 WEIGHTS = st.sampled_from([-1.0, -0.5, 0.0, 0.3, 0.5, 1.0])
 
@@ -110,7 +110,7 @@ def worlds(draw):
 
 
 def trending(draw, lengths):
-    """None said; or of each reader: fill the rest, only mine, half, or a few."""
+    """No fill mode, or for each reader: fill the rest, followed only, half, or a few."""
     if draw(st.booleans()):
         return ()
     return [
@@ -186,7 +186,7 @@ def test_fast_path_equals_oracle(world):
 
 
 def long_world(chance):
-    """An edition longer than what is looked at first, most of which was sent already."""
+    """An edition longer than the first pass; most of its papers were sent already."""
     n, kinds, readers = FIRST_PASS + 80, 6, 6
     trend = chance.random(n).round(2)
     made = Slate(
@@ -298,7 +298,7 @@ def contests(draw):
     """One reader whose every interest could fill the digest, which has a place for each."""
     kinds, least = draw(st.integers(2, 5)), draw(st.integers(0, 3))
     length = kinds + least
-    owner = np.repeat(np.arange(kinds + 1), length)  # the last are nobody's
+    owner = np.repeat(np.arange(kinds + 1), length)  # the last have no owner
     levels = draw(
         st.lists(LEVELS.filter(lambda x: x > 0.28), min_size=kinds, max_size=kinds)
     )
