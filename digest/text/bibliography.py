@@ -1,4 +1,4 @@
-"""Lists of papers as readers paste them: identifiers, titles, BibTeX, RIS, CSL-JSON, CSV.
+"""Lists of papers as readers paste them: identifiers, titles, BibTeX, RIS, EndNote, PubMed, CSL-JSON, CSV.
 
 Pure and tolerant: a broken record does not affect the next, and the time is linear in
 the length of the text.
@@ -67,7 +67,7 @@ def normalize_title(title: str) -> str:
 
 def _parse_text(text: str) -> Iterator[_Entry]:
     text = text.removeprefix("\ufeff").replace("\x00", " ")
-    for parse_format in (_parse_csl, _parse_csv, _parse_ris, _parse_bibtex):
+    for parse_format in (_parse_csl, _parse_csv, _parse_tagged, _parse_bibtex):
         entries = parse_format(text)
         if entries is not None:
             return entries
@@ -225,46 +225,84 @@ def _csv_entry(record: Mapping[str, str]) -> _Entry:
     )
 
 
-# RIS of Zotero, Mendeley, EndNote and publishers
+# Formats with one tag a line: RIS of Zotero, Mendeley, EndNote and publishers, EndNote's own
+# (.enw, as Google Scholar exports it) and PubMed's (.nbib)
 
-_RIS_START = re.compile(r"^[ \t]{0,8}TY  ?-", re.MULTILINE)
-_RIS_LINE = re.compile(r"[ \t]{0,8}([A-Z][A-Z0-9]) {1,2}-(.*)", re.DOTALL)
-# Neither abstracts (AB, N2) nor notes (N1): they cite other papers.
-_RIS_FIELDS = (
-    *("UR", "DO", "L1", "L2", "LK", "AN", "ID", "M1", "M3", "C1", "C7"),
-    *("JO", "JF", "J2", "T2", "PB", "VL", "IS", "SP"),
+
+@dataclass(frozen=True)
+class _TaggedFormat:
+    """`start` finds the first record and `line` a tag with its value; upper-case names.
+
+    `identifier_tags`: where a record names itself. An abstract may name other papers.
+    """
+
+    start: re.Pattern[str]
+    line: re.Pattern[str]
+    boundary_tags: tuple[str, ...]
+    title_tags: tuple[str, ...]
+    identifier_tags: tuple[str, ...]
+
+
+_TAGGED_FORMATS = (
+    _TaggedFormat(
+        re.compile(r"^[ \t]{0,8}TY  ?-", re.MULTILINE | re.IGNORECASE),
+        re.compile(r"[ \t]{0,8}([A-Z][A-Z0-9]) {1,2}-(.*)", re.DOTALL | re.IGNORECASE),
+        ("TY", "ER"),
+        ("TI", "T1", "CT", "BT"),
+        (
+            *("UR", "DO", "L1", "L2", "LK", "AN", "ID", "M1", "M3", "C1", "C7"),
+            *("JO", "JF", "J2", "T2", "PB", "VL", "IS", "SP"),
+        ),
+    ),
+    _TaggedFormat(
+        re.compile(r"^%0 ", re.MULTILINE),
+        re.compile(r"%([0-9A-Z@!])(?: (.*))?", re.DOTALL),
+        ("0",),
+        ("T",),
+        ("U", "R", "J", "M"),
+    ),
+    _TaggedFormat(
+        re.compile(r"^PMID ?-", re.MULTILINE),
+        re.compile(r"([A-Z]{2,4}) {0,2}-(.*)", re.DOTALL),
+        ("PMID",),
+        ("TI",),
+        ("LID", "AID", "SO"),
+    ),
 )
 
 
-def _parse_ris(text: str) -> Iterator[_Entry] | None:
-    start = _RIS_START.search(text)
-    if start is None:
-        return None
-    before = _parse_lines(text[: start.start()])
-    return chain(before, _ris_entries(text[start.start() :].splitlines()))
+def _parse_tagged(text: str) -> Iterator[_Entry] | None:
+    for tagged_format in _TAGGED_FORMATS:
+        if start := tagged_format.start.search(text):
+            lines = text[start.start() :].splitlines()
+            before = _parse_lines(text[: start.start()])
+            return chain(before, _tagged_entries(lines, tagged_format))
+    return None
 
 
-def _ris_entries(lines: list[str]) -> Iterator[_Entry]:
+def _tagged_entries(lines: list[str], tagged_format: _TaggedFormat) -> Iterator[_Entry]:
     fields: dict[str, str] = {}
     name = ""
-    for line in [*lines, "TY  - "]:
-        match = _RIS_LINE.fullmatch(line)
-        if match and match[1] in ("TY", "ER") and fields:
-            yield _ris_entry(fields)
+    for line in lines:
+        match = tagged_format.line.fullmatch(line)
+        if match and match[1].upper() in tagged_format.boundary_tags and fields:
+            yield _tagged_entry(fields, tagged_format)
             fields = {}
         if match:
-            name, value = match[1], match[2].strip()
-            if name not in ("TY", "ER"):
+            name, value = match[1].upper(), (match[2] or "").strip()
+            if name not in tagged_format.boundary_tags:
                 fields[name] = f"{fields[name]} {value}" if name in fields else value
         elif name in fields:
             fields[name] += f" {line.strip()}"
+    if fields:
+        yield _tagged_entry(fields, tagged_format)
 
 
-def _ris_entry(fields: Mapping[str, str]) -> _Entry:
-    titles = (fields.get(name, "") for name in ("TI", "T1", "CT", "BT"))
+def _tagged_entry(fields: Mapping[str, str], tagged_format: _TaggedFormat) -> _Entry:
+    titles = (fields.get(name, "") for name in tagged_format.title_tags)
     title = next(filter(None, titles), "")
     return _Entry(
-        _first_identifier(fields, (), _RIS_FIELDS),
+        _first_identifier(fields, (), tagged_format.identifier_tags),
         _clean_title(_TAG.sub("", title)),
         title or " ".join(fields.values()),
     )

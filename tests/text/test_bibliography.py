@@ -380,3 +380,49 @@ def test_json_field_of_identifiers_is_read(name):
     bibliography = parse_bibliography(f'[{{"title": "Lakes", "{name}": "2306.00042"}}]')
 
     assert bibliography.identifiers == ("2306.00042",)
+
+
+ENDNOTE = """%0 Journal Article
+%T Storks over Uppland
+%A Berg, Ola
+%J arXiv preprint arXiv:2401.01234
+%X We extend arXiv:2301.00001 and others.
+%D 2024
+
+%0 Conference Paper
+%T Welds under
+ stress
+%U https://arxiv.org/abs/2402.05678
+"""
+PUBMED = """PMID- 39000001
+TI  - Storks over
+      Uppland
+AB  - We extend arXiv:2301.00001
+      and others.
+LID - 10.48550/arXiv.2401.01234 [doi]
+
+PMID- 39000002
+TI  - Welds under stress
+AB  - As in arXiv:2301.00002.
+"""
+LOWER_CASE_RIS = """ty  - JOUR
+ti  - Storks over Uppland
+ab  - We extend arXiv:2301.00001.
+ur  - https://arxiv.org/abs/2401.01234
+er  -
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "identifiers", "titles"),
+    [
+        (ENDNOTE, ("2401.01234", "2402.05678"), ()),
+        (PUBMED, ("2401.01234",), ("Welds under stress",)),
+        (LOWER_CASE_RIS, ("2401.01234",), ()),
+    ],
+    ids=["endnote", "pubmed", "lower-case ris"],
+)
+def test_tagged_formats_ignore_papers_that_an_abstract_cites(text, identifiers, titles):
+    bibliography = parse_bibliography(text)
+
+    assert (bibliography.identifiers, bibliography.titles) == (identifiers, titles)
