@@ -132,6 +132,7 @@ def _first_identifier(
 # Plain lines
 
 _BULLET = re.compile(r"\s{0,20}(?:[-*\u2022\u2013]|\[?\d{1,3}[.)\]])\s+")
+_QUOTATION_MARKS = '"\u201c\u201d\u201e\u00ab\u00bb'
 # An address that a mail program wrapped: after a slash, inside the number, or as
 # quoted-printable.
 _WRAPPED = re.compile(
@@ -149,7 +150,7 @@ def _parse_lines(text: str) -> Iterator[_Entry]:
     min_words = 3 if any(map(find_arxiv_ids, lines[:MAX_LINES])) else 2
     for line in lines:
         identifiers = find_arxiv_ids(line)
-        title = _BULLET.sub("", line, count=1).strip()
+        title = _BULLET.sub("", line, count=1).strip().strip(_QUOTATION_MARKS)
         is_title = (
             not identifiers
             and len(title) <= MAX_TITLE_CHARS
@@ -196,6 +197,7 @@ def _csl_entry(item: Mapping[str, Any]) -> _Entry:
 
 # CSV of Zotero, Google Scholar and others: columns by name
 
+_TITLE_COLUMNS = ("title", "item title", "article title", "document title")
 _OWN_COLUMNS = ("archive id", "arxiv id", "arxiv_id", "arxiv", "eprint", "id")
 _COLUMNS = (
     *("url", "doi", "link", "extra", "number", "report number", "archive location"),
@@ -205,11 +207,15 @@ _COLUMNS = (
 
 def _parse_csv(text: str) -> Iterator[_Entry] | None:
     lines = text.lstrip().splitlines(keepends=True)
-    delimiter = max(",;\t", key=lines[0].count) if lines else ","
+    if lines and lines[0].lower().startswith("sep="):  # Excel's hint
+        del lines[0]
+    if not lines or "{" in lines[0]:  # the beginning of a BibTeX record
+        return None
+    delimiter = max(",;\t", key=lines[0].count)
     try:
         rows = csv.reader(lines, delimiter=delimiter)
         names = [name.strip().lower() for name in next(rows, [])]
-        if "title" not in names or not {*_OWN_COLUMNS, *_COLUMNS} & set(names):
+        if len(names) < 2 or not set(_TITLE_COLUMNS) & set(names):
             return None
         records = [dict(zip(names, row, strict=False)) for row in rows if any(row)]
     except csv.Error:  # a cell of more than 128 KB: not a list of papers
@@ -218,9 +224,10 @@ def _parse_csv(text: str) -> Iterator[_Entry] | None:
 
 
 def _csv_entry(record: Mapping[str, str]) -> _Entry:
+    titles = (record.get(name, "") for name in _TITLE_COLUMNS)
     return _Entry(
         _first_identifier(record, _OWN_COLUMNS, _COLUMNS),
-        _clean_title(_TAG.sub("", record.get("title", ""))),
+        _clean_title(_TAG.sub("", next(filter(None, titles), ""))),
         " ".join(record.values()),
     )
 

@@ -426,3 +426,19 @@ def test_tagged_formats_ignore_papers_that_an_abstract_cites(text, identifiers, 
     bibliography = parse_bibliography(text)
 
     assert (bibliography.identifiers, bibliography.titles) == (identifiers, titles)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Title,Year\nStorks over Uppland,2024\nWelds under stress,2025\n",
+        "sep=;\nItem Title;Source\nStorks over Uppland;A\nWelds under stress;B\n",
+        '\u201cStorks over Uppland\u201d\n"Welds under stress"\n',
+    ],
+    ids=["title and year", "separator line", "quoted lines"],
+)
+def test_titles_come_without_other_columns_and_quotation_marks(text):
+    bibliography = parse_bibliography(text)
+
+    assert bibliography.titles == ("Storks over Uppland", "Welds under stress")
+    assert bibliography.identifiers == ()
