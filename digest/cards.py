@@ -5,7 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from digest.models import Paper
-from digest.text.summary import summarize
+from digest.text.summary import first_sentences, summarize, summarize_in_one_line
+
+# Hugging Face's summaries are one sentence; 95 of 100 have at most 281 characters.
+MAX_GENERATED_CHARS = 340
 
 
 def authors_line(names: Sequence[str], shown: int = 3) -> str:
@@ -28,6 +31,8 @@ def card(paper: Paper) -> dict[str, Any]:
         if paper.published_at
         else None,
         "summary": summarize(paper.abstract, paper.title),
+        "one_line": one_line_summary(paper),
+        "one_line_is_generated": bool(paper.ai_summary),
         "abstract": paper.abstract,
         "primary": paper.primary,
         "categories": list(paper.categories),
@@ -40,6 +45,13 @@ def card(paper: Paper) -> dict[str, Any]:
         "code_url": _web_address(paper.code_url),
         "project_url": _web_address(paper.project_url),
     }
+
+
+def one_line_summary(paper: Paper) -> str:
+    """Return the machine-written summary of its source, else the sentence that says what was done."""
+    if not paper.ai_summary:
+        return summarize_in_one_line(paper.abstract, paper.title)
+    return first_sentences(paper.ai_summary, MAX_GENERATED_CHARS)
 
 
 def _web_address(url: str) -> str:

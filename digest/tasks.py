@@ -139,12 +139,15 @@ def collect_attention() -> None:
 
 def rank_newest_edition(now: datetime) -> Edition | None:
     """Fill and score the edition of the newest announcement day, unless it is frozen."""
-    from digest.ranking import rank_edition
+    from digest.ranking import paper_topics, rank_edition
 
     newest = Paper.objects.newest_day(now)
     if newest is None or Edition.objects.frozen().filter(day=newest).exists():
         return None
-    return rank_edition.rank_edition(newest, now)
+    edition = rank_edition.rank_edition(newest, now)
+    if edition:
+        paper_topics.store_paper_topics(edition)
+    return edition
 
 
 # Mailer: a frozen edition becomes mail.

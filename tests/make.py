@@ -65,6 +65,8 @@ def card(paper: Paper, **fields: Any) -> dict[str, Any]:
         "date": paper.announced_on.isoformat(),
         "published": None,
         "summary": paper.abstract,
+        "one_line": paper.ai_summary or paper.abstract,
+        "one_line_is_generated": bool(paper.ai_summary),
         "abstract": paper.abstract,
         "primary": paper.primary,
         "categories": paper.categories,

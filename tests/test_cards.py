@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from digest.cards import authors_line, card
+from digest.cards import MAX_GENERATED_CHARS, authors_line, card
 from tests import make
 
 
@@ -41,3 +41,26 @@ def test_card_drops_links_that_are_not_http(db, url):
     shown = card(paper)
 
     assert (shown["code_url"], shown["project_url"]) == ("", "https://example.org/p")
+
+
+def test_one_line_is_the_generated_summary_and_marked_as_such(db):
+    generated = card(make.paper("A", ai_summary="A model maps tides."))
+    extracted = card(make.paper("B", abstract="Tides are old. We map tides. Good."))
+
+    assert (generated["one_line"], generated["one_line_is_generated"]) == (
+        "A model maps tides.",
+        True,
+    )
+    assert (extracted["one_line"], extracted["one_line_is_generated"]) == (
+        "We map tides.",
+        False,
+    )
+
+
+def test_long_generated_summary_is_cut_at_a_sentence(db):
+    paper = make.paper(ai_summary="The model maps every tide of the sea. " * 40)
+
+    line = card(paper)["one_line"]
+
+    assert len(line) <= MAX_GENERATED_CHARS
+    assert line.endswith("sea.")

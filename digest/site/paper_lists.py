@@ -1,12 +1,13 @@
 """Lists of papers: by day, week and month of announcement, by trend, and by topic."""
 
+import re
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 from django.core.paginator import Paginator
-from django.db.models import Count, FloatField, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models import Count, FloatField, OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -16,6 +17,7 @@ from django.views.decorators.http import require_safe
 from digest import follows
 from digest.ingest.sources import arxiv_calendar
 from digest.models import Candidate, Paper, Recall, Topic
+from digest.models.papers import PaperQuerySet
 from digest.site import paper_rows
 from digest.site.errors import not_found
 from digest.site.periods import DAY, MONTH, WEEK, Period, parse_period, period_around
@@ -23,6 +25,7 @@ from digest.site.periods import calendar_weeks as weeks_of_month
 
 PAPERS_PER_PAGE = 25
 TOPIC_PAPERS = 20
+TOPIC_SLUG = re.compile(r"[a-z0-9_-]{1,80}")
 # Categories offered as filters, those with the most papers.
 LISTED_CATEGORIES = 40
 EMPTY_DAY_REASONS = {
@@ -52,6 +55,7 @@ SORTS = {
 class Filters:
     """What a visitor chose of a list, from the query string; "" where nothing valid."""
 
+    topic: str
     category: str
     announce_type: str
     sort: str
@@ -60,20 +64,26 @@ class Filters:
     def from_request(cls, request: HttpRequest) -> "Filters":
         category = request.GET.get("category", "").removesuffix(".*")
         announce_type, sort = request.GET.get("type", ""), request.GET.get("sort", "")
+        topic = request.GET.get("topic", "")
         return cls(
+            topic if TOPIC_SLUG.fullmatch(topic) else "",
             category if category.isprintable() and len(category) <= 32 else "?",
             announce_type if announce_type in ANNOUNCE_TYPES else "",
             sort if sort in SORTS else "",
         )
 
-    def select(self, papers: QuerySet[Paper]) -> QuerySet[Paper]:
-        if not self.category:
-            return papers
-        archive = Q(primary__startswith=f"{self.category}.")
-        return papers.filter(archive | Q(primary=self.category))
+    def select(self, papers: PaperQuerySet) -> PaperQuerySet:
+        if self.topic:
+            papers = papers.filter(topics__slug=self.topic)
+        return papers.in_categories([self.category]) if self.category else papers
+
+    @property
+    def is_narrowed(self) -> bool:
+        return bool(self.topic or self.category or self.announce_type)
 
     def query(self, page: int) -> str:
         values = {
+            "topic": self.topic,
             "category": self.category,
             "type": self.announce_type,
             "sort": self.sort,
@@ -82,7 +92,7 @@ class Filters:
         return "?" + urlencode({name: value for name, value in values.items() if value})
 
 
-def papers_of_period(period: Period, announce_type: str) -> QuerySet[Paper]:
+def papers_of_period(period: Period, announce_type: str) -> PaperQuerySet:
     """Return the papers announced in a period; replacements only where requested."""
     if not announce_type:
         return Paper.objects.announced_between(period.first, period.last)
@@ -140,6 +150,7 @@ def render_period(request: HttpRequest, period: Period) -> HttpResponse:
         "next": following,
         "counts": announce_type_counts(period),
         "calendar": calendar_rows(period.first),
+        "calendar_months": months_around(period.first),
         "empty_reason": empty_reason(period, previous.last if previous else None),
     }
     return render(request, "pages/paper_list.html", context)
@@ -167,7 +178,7 @@ def trending_page(request: HttpRequest) -> HttpResponse:
 
 def list_context(
     request: HttpRequest,
-    papers: QuerySet[Paper],
+    papers: PaperQuerySet,
     filters: Filters,
     candidates: QuerySet[Candidate] | None,
 ) -> dict[str, Any]:
@@ -183,17 +194,25 @@ def list_context(
     page = pages.get_page(request.GET.get("page"))
     return {
         "page": page,
-        "cards": [paper_rows.paper_card(paper) for paper in page],
+        "cards": paper_rows.paper_cards(page),
         "withdrawn": Recall.objects.withdrawn_among(p.identifier for p in page),
         "filters": filters,
         "sort": sort,
         "sorts": {name: label for name, (label, _) in sorts.items()},
         "types": {name: label for name, (label, _) in ANNOUNCE_TYPES.items()},
         "categories": category_choices(papers),
+        "topics": topic_choices(papers),
     }
 
 
-def category_choices(papers: QuerySet[Paper]) -> list[tuple[str, str]]:
+def topic_choices(papers: PaperQuerySet) -> list[tuple[str, str]]:
+    topics = Topic.objects.filter(is_listed=True, papers__in=papers.order_by())
+    counted = topics.annotate(number=Count("papers"))
+    rows = counted.values_list("slug", "name", "number")
+    return [(slug, f"{name} ({count:,})") for slug, name, count in rows]
+
+
+def category_choices(papers: PaperQuerySet) -> list[tuple[str, str]]:
     counts = papers.exclude(primary="").order_by().values("primary")
     most = counts.annotate(papers=Count("pk")).order_by("-papers", "primary")
     rows = sorted(most.values_list("primary", "papers")[:LISTED_CATEGORIES])
@@ -216,6 +235,16 @@ def calendar_rows(day: date) -> list[list[tuple[date, int] | None]]:
         [(day, counts.get(day, 0)) if day else None for day in week]
         for week in weeks_of_month(day)
     ]
+
+
+def months_around(day: date) -> list[Period]:
+    month = period_around(MONTH, day)
+    days = (
+        month.first - timedelta(days=1),
+        month.first,
+        month.last + timedelta(days=1),
+    )
+    return [period_around(MONTH, day) for day in days]
 
 
 def empty_reason(period: Period, previous: date | None) -> str:

@@ -1,13 +1,13 @@
 """The papers of an edition as pages list them, each with the reason it was picked."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Prefetch, prefetch_related_objects
 
 from digest.cards import card
-from digest.models import Candidate, Edition, Interest, Paper, Pick
+from digest.models import Candidate, Edition, Interest, Paper, Pick, Topic
 from digest.reasons import Reason, explain_picks, load_names, reason_for
 
 # The default length of a digest.
@@ -27,10 +27,20 @@ class PaperRow:
         return self.kind == "trend"
 
 
+def paper_cards(papers: Iterable[Paper]) -> list[dict[str, Any]]:
+    """Build the cards of papers with their topics and their unconverted text, which pages show with formulas."""
+    rows = list(papers)
+    listed = Topic.objects.filter(is_listed=True).only("slug", "name")
+    prefetch_related_objects(rows, Prefetch("topics", listed))
+    return [paper_card(paper) for paper in rows]
+
+
 def paper_card(paper: Paper) -> dict[str, Any]:
-    """Return the card of a paper with its unconverted text, which pages show with formulas."""
-    raw = {"title_raw": paper.title_raw, "abstract_raw": paper.abstract_raw}
-    return card(paper) | raw
+    return card(paper) | {
+        "title_raw": paper.title_raw,
+        "abstract_raw": paper.abstract_raw,
+        "topics": [(topic.slug, topic.name) for topic in paper.topics.all()],
+    }
 
 
 def newest_edition() -> Edition | None:

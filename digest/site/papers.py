@@ -14,13 +14,13 @@ from digest.site.decorators import refuse_if
 from digest.site.errors import not_found
 from digest.site.home import search_query
 from digest.site.paper_lists import render_period
-from digest.site.paper_rows import paper_card
+from digest.site.paper_rows import paper_cards
 from digest.site.periods import DAY, period_around
 from digest.site.request_limits import refuse_frequent_searches
 
 # Hugging Face's limit.
 MAX_RESULTS = 120
-RELATED_PAPERS = 5
+RELATED_PAPERS = 10
 CO_READERSHIP_REASON = "Also followed by readers of this paper"
 # arXiv identifiers, old and new, and those of other sources.
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+-]{0,63}")
@@ -39,7 +39,7 @@ def search_page(request: HttpRequest) -> HttpResponse:
     papers = [paper for paper, _ in search.search(q, limit=MAX_RESULTS)]
     context = {
         "q": q,
-        "cards": [paper_card(paper) for paper in papers],
+        "cards": paper_cards(papers),
         "withdrawn": Recall.objects.withdrawn_among(p.identifier for p in papers),
         "requested_interests": [f"search:{q}"] if q else [],
     }
@@ -56,16 +56,16 @@ def paper_page(request: HttpRequest, identifier: str) -> HttpResponse:
     if paper is None:
         return redirect_version(request, identifier)
     related = search.related([paper], timezone.now(), RELATED_PAPERS)
-    shown = [paper, *(other for other, _ in related)]
+    similar = [other for other, _ in related]
+    reasons = [CO_READERSHIP_REASON if is_shared else "" for _, is_shared in related]
     context = {
         "paper": paper,
         "card": card(paper),
         "bibtex": format_bibtex(paper),
-        "withdrawn": Recall.objects.withdrawn_among(p.identifier for p in shown),
-        "related": [
-            (paper_card(other), CO_READERSHIP_REASON if is_shared else "")
-            for other, is_shared in related
-        ],
+        "withdrawn": Recall.objects.withdrawn_among(
+            p.identifier for p in [paper, *similar]
+        ),
+        "related": list(zip(paper_cards(similar), reasons, strict=True)),
     }
     return render(request, "pages/paper.html", context)
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 DAY, WEEK, MONTH = "day", "week", "month"
+# arXiv began in 1991; later years than these are typing errors.
+YEARS = range(1991, 2100)
 FORMATS = {
     DAY: re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})"),
     WEEK: re.compile(r"([0-9]{4})-W([0-9]{2})()"),
@@ -63,11 +65,13 @@ def parse_period(kind: str, text: str) -> Period | None:
     if match is None:
         return None
     year, number, day = (int(group or 1) for group in match.groups())
+    if year not in YEARS:
+        return None
     try:
         if kind == WEEK:
             return period_around(kind, date.fromisocalendar(year, number, 1))
         return period_around(kind, date(year, number, day))
-    except (ValueError, OverflowError):
+    except ValueError:
         return None
 
 

@@ -8,6 +8,8 @@ import re
 # Two to three sentences, about six lines on a phone.
 MAX_SUMMARY_CHARS = 420
 MAX_SENTENCES = 3
+# Two lines of a list on a wide screen.
+MAX_ONE_LINE_CHARS = 240
 ELLIPSIS = "… "
 
 # Sentences in which authors say what they did: "we propose", "in this paper", "is
@@ -72,6 +74,21 @@ def summarize(abstract: str, title: str = "", limit: int = MAX_SUMMARY_CHARS) ->
     return ELLIPSIS + first_sentences(
         rest[opening.end() :] if opening else rest, rest_limit
     )
+
+
+def summarize_in_one_line(abstract: str, title: str = "") -> str:
+    """Select the one sentence of an abstract that says what was done, else the first one."""
+    ends = _sentence_ends(abstract)
+    cut = [
+        abstract[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=False)
+    ]
+    name = _name_in_title(title)
+    sentence = next(
+        (text for text in cut if _says_what_was_done(text, name)), "".join(cut[:1])
+    ).strip()
+    opening = _REFERS_BACK.match(sentence)
+    statement = sentence[opening.end() :] if opening else sentence
+    return _cut_at_word(f"{statement[:1].upper()}{statement[1:]}", MAX_ONE_LINE_CHARS)
 
 
 def first_sentences(text: str, limit: int = MAX_SUMMARY_CHARS) -> str:

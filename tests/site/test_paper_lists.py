@@ -24,6 +24,7 @@ def titles(response):
     [
         *("date/20261120", "date/2026-W47-5", "date/2026-13-01", "date/2026-02-30"),
         *("date/2026-11-20x", "date/\u0662026-11-20", "date/0000-01-01"),
+        *("date/0001-01-01", "date/9999-12-31", "month/0001-01", "week/9999-W52"),
         *("week/2026-47", "week/2026-W54", "week/2026-W00", "week/0000-W01"),
         *("month/2026-13", "month/2026-11-20", "month/november"),
     ],
@@ -190,6 +191,28 @@ def test_list_is_filtered_and_sorted(client, mixed_day, query, expected):
     assert "<b>\x00" not in body(response)
 
 
+def test_list_is_filtered_by_topic_and_shows_topics(client, mixed_day):
+    robots, hidden = make.topic("Robots"), make.topic("Hidden", is_listed=False)
+    Paper.objects.get(title="Voted").topics.add(robots, hidden)
+
+    everything = body(client.get(f"/papers/date/{DAY}"))
+    filtered = client.get(f"/papers/date/{DAY}?topic=robots&sort=votes")
+
+    assert '<option value="robots">Robots (1)</option>' in everything
+    assert titles(filtered) == ["Voted"]
+    card = body(filtered).partition("<article")[2].partition("</article>")[0]
+    assert '<a class="tag" href="/topics/robots">Robots</a>' in card
+    assert "Hidden" not in card
+
+
+@pytest.mark.parametrize("topic", ["unknown", "%3Cb%3E", "a" * 200])
+def test_unknown_topic_never_breaks_a_list(client, mixed_day, topic):
+    response = client.get(f"/papers/date/{DAY}?topic={topic}")
+
+    assert response.status_code == 200
+    assert "<b>" not in body(response)
+
+
 def test_categories_are_offered_with_their_numbers_of_papers(client, mixed_day):
     page = body(client.get(f"/papers/date/{DAY}?category=cs.LG"))
 
@@ -231,7 +254,9 @@ def test_long_list_has_pages_that_keep_the_filters(client, db, path):
     "path", ["date/2026-11-20", "week/2026-W47", "month/2026-11", "trending"]
 )
 def test_list_needs_ten_queries(client, db, django_assert_max_num_queries, path):
-    make.edition(papers=20)
+    topic = make.topic("Robots")
+    for candidate in make.edition(papers=20).candidates.all():
+        candidate.paper.topics.add(topic)
 
     with django_assert_max_num_queries(10):
         client.get(f"/papers/{path}")

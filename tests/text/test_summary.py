@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digest.text.summary import MAX_SUMMARY_CHARS, first_sentences, summarize
+from digest.text.summary import (
+    MAX_ONE_LINE_CHARS,
+    MAX_SUMMARY_CHARS,
+    first_sentences,
+    summarize,
+    summarize_in_one_line,
+)
 from tests.conftest import DATA, needs_data
 
 WORD = "considerably "
@@ -208,3 +214,28 @@ def test_summaries_of_recorded_abstracts_say_what_was_done():
         " we " in f" {text.lower()}" or "this " in text.lower() for text in summaries
     )
     assert saying > len(summaries) * 0.95
+
+
+@pytest.mark.parametrize(
+    ("abstract", "title", "line"),
+    [
+        ("", "", ""),
+        ("Tides are old.", "", "Tides are old."),
+        ("Tides are old. We map them. It works.", "", "We map them."),
+        ("Old. To address this issue, we map tides. Good.", "", "We map tides."),
+        (
+            "Old. Moon maps every tide. Good.",
+            "Moon: Maps of Tides",
+            "Moon maps every tide.",
+        ),
+    ],
+)
+def test_one_line_is_the_sentence_that_says_what_was_done(abstract, title, line):
+    assert summarize_in_one_line(abstract, title) == line
+
+
+def test_long_one_line_is_cut_at_a_word():
+    line = summarize_in_one_line("We " + "measure " * 100 + "tides.")
+
+    assert len(line) <= MAX_ONE_LINE_CHARS
+    assert line.endswith("measure…")

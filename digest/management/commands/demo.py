@@ -25,7 +25,7 @@ from digest.celery import URGENT
 from digest.ingest import sample
 from digest.management.supervisor import Supervisor, manage_command
 from digest.models import Digest, Edition, Interest, Paper
-from digest.ranking import rank_edition
+from digest.ranking import paper_topics, rank_edition
 
 CONNECT_TIMEOUT_SECONDS = 3
 INGEST_TIMEOUT_SECONDS = 15
@@ -250,6 +250,7 @@ def load_edition(day: date) -> Edition:
     frozen = Edition.objects.frozen().filter(day=day).first()
     edition = frozen or rank_edition.rank_edition(day, timezone.now())
     assert edition is not None  # the day has papers
+    paper_topics.store_paper_topics(edition)
     return edition
 
 

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from digest.models import Frozen, Paper
+from digest.ranking.paper_topics import store_paper_topics
 from digest.ranking.rank_edition import rank_edition
 
 
@@ -31,6 +32,7 @@ class Command(BaseCommand):
         if edition is None:
             self.stdout.write(f"No new paper on {day}: no edition.")
             return
+        store_paper_topics(edition)
         self.stdout.write(f"{edition}: {edition.candidates.count()} candidates.")
 
 
