@@ -58,8 +58,8 @@ check: .venv/.dev ## format, lint, types, templates, migrations, deployment
 	@$(PRODUCTION) DATABASE_URL=sqlite://:memory: $(MANAGE) makemigrations --check --dry-run
 	@$(PRODUCTION) $(MANAGE) check --deploy --fail-level WARNING
 
-bench: .venv/.dev ## measure speed; writes benchmarks/latest.json
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks
+bench: .venv/.dev ## measure speed; writes benchmarks/latest.json; PART=sending READERS=1000000 measures one part
+	OMP_NUM_THREADS=1 READERS=$(READERS) $(BIN)/python -m benchmarks $(PART)
 
 chaos: .venv/.dev ## send an edition while workers, Redis and PostgreSQL are killed; ARGS="--over smtp", "--no-resend", "--readers 2000"
 	$(BIN)/python -m tests.chaos $(ARGS)
