@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Self
 
-from django.db import models
+from django.contrib.postgres.indexes import GinIndex
+from django.db import connections, models
+from django.db.models.expressions import RawSQL
 from django.urls import reverse
 
 # The earliest time zone is 14 hours ahead of UTC: a later announcement day is an error
@@ -12,6 +14,13 @@ from django.urls import reverse
 EARLIEST_TIME_ZONE = timedelta(hours=14)
 # An edition may include papers announced in this many days, its own day included.
 CANDIDATE_DAYS = 14
+
+
+# SQLite has no index of the elements of a list.
+PAPERS_OF_AUTHOR = """
+    SELECT paper.id FROM digest_paper AS paper, json_each(paper.authors) AS author
+    WHERE author.value = %s
+"""
 
 
 class PaperQuerySet(models.QuerySet["Paper"]):
@@ -45,6 +54,12 @@ class PaperQuerySet(models.QuerySet["Paper"]):
         for name in names:
             is_primary |= models.Q(primary__startswith=f"{name}.")
         return self.filter(is_primary)
+
+    def by_author(self, name: str) -> Self:
+        """Papers with exactly this name among their authors."""
+        if connections[self.db].vendor == "postgresql":
+            return self.filter(authors__contains=[name])  # uses the GIN index
+        return self.filter(pk__in=RawSQL(PAPERS_OF_AUTHOR, [name]))
 
     def from_listings(self) -> Self:
         return self.exclude(announce_type=Paper.Announced.ADDED_BY_READER)
@@ -184,6 +199,13 @@ class Paper(models.Model):
 
     class Meta:
         ordering = ["-announced_on", "identifier"]
+        indexes = [
+            GinIndex(
+                fields=["authors"],
+                name="papers_by_author",
+                opclasses=["jsonb_path_ops"],
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.identifier} {self.title}"

@@ -3,6 +3,7 @@
 from django.urls import URLPattern, path
 
 from digest.site import (
+    authors,
     digests,
     health,
     home,
@@ -28,7 +29,17 @@ urlpatterns: list[URLPattern] = [
         )
         for folder, kind in (("date", DAY), ("week", WEEK), ("month", MONTH))
     ),
+    *(
+        path(
+            f"papers/<path:identifier>.{style}",
+            papers.citation_file,
+            {"style": style},
+            f"citation_{style}",
+        )
+        for style in papers.CITATION_STYLES
+    ),
     path("papers/<path:identifier>", papers.paper_page, name="paper"),
+    path("authors/<path:name>", authors.author_page, name="author"),
     path("topics", paper_lists.topic_list, name="topics"),
     path("topics/<slug:slug>", paper_lists.topic_page, name="topic"),
     path("preferences/<slug:key>", preferences.preferences, name="preferences"),

@@ -5,7 +5,7 @@ from enum import IntEnum
 
 from digest.text.tokens import fold_text
 
-_SUFFIX = re.compile(r"(?:jr|sr|ii|iii|iv|2nd|3rd)\.?", re.IGNORECASE)
+SUFFIX = re.compile(r"(?:jr|sr|ii|iii|iv|2nd|3rd)\.?", re.IGNORECASE)
 _BRACKETS = re.compile(r"[()]|[^()]+")
 # A nickname, as in "Wei (Vivian) Zhang"; other brackets hold affiliations.
 _NICKNAME = re.compile("[\"'\u201c\u2018]?([^\\W\\d_]{1,30})\\.?[\"'\u201d\u2019]?")
@@ -32,7 +32,7 @@ def split_authors(joined: str) -> list[str]:
     names: list[str] = []
     for part in _SEPARATOR.split(text):
         name = _INITIAL.sub(" ", _ET_AL.sub("", part.strip()).strip())
-        if names and _SUFFIX.fullmatch(name):
+        if names and SUFFIX.fullmatch(name):
             names[-1] = f"{names[-1]}, {name}"
         elif name:
             names.append(name)
@@ -105,13 +105,13 @@ def name_parts(name: str) -> tuple[str, ...]:
     "Müller, Jan-Erik" gives the same as "Jan-Erik Müller".
     """
     parts = [part.strip() for part in name.split(",")]
-    if len(parts) > 1 and _SUFFIX.fullmatch(parts[-1]):
+    if len(parts) > 1 and SUFFIX.fullmatch(parts[-1]):
         parts.pop()
     if len(parts) == 2:
         parts.reverse()
     folded = fold_text(" ".join(parts)).replace("'", "")
     words = folded.replace("-", " ").replace(".", " ").split()
-    if len(words) > 2 and _SUFFIX.fullmatch(words[-1]):
+    if len(words) > 2 and SUFFIX.fullmatch(words[-1]):
         words.pop()
     return tuple(words)
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from digest import follows
-from digest.models import Paper
+from digest.models import AttentionSample, Paper, Recall
 from digest.ranking import embeddings
 from digest.ranking.co_readership import MIN_SHARED_READERS
 from tests import make
@@ -94,7 +94,7 @@ def test_paper_page_shows_the_stored_fields_and_related_papers(client, edition):
     for text in (
         "Ada Okafor, Bruno Lindqvist",
         "3 votes",
-        "version 2",
+        'v2" rel="noopener">2</a>',
         "@misc{",
         "https://example.org/code",
         f"https://arxiv.org/pdf/{paper.identifier}",
@@ -136,6 +136,96 @@ def test_formulas_of_abstracts_are_mathml_beside_links(client, db, path):
     assert '<a href="https://example.org/x" rel="nofollow noopener">' in page
 
 
+def test_paper_page_links_authors_and_folds_long_lists(client, db):
+    paper = make.paper(
+        authors=["Ada Okafor", *(f"Bo {n}/x" for n in range(24)), "L" * 200]
+    )
+
+    page = body(client.get(f"/papers/{paper.identifier}"))
+
+    assert '<a href="/authors/Ada%20Okafor">Ada Okafor</a>' in page
+    folded = page.partition("6 more authors")[2].partition("</details>")[0]
+    assert '<a href="/authors/Bo%2023/x">Bo 23/x</a>' in folded
+    assert ">" + "L" * 200 not in folded
+
+
+def test_paper_page_draws_attention_over_time(client, db):
+    paper = make.paper()
+    for hours, votes in ((0, 3), (6, 9), (12, 15)):
+        AttentionSample.objects.create(
+            paper=paper,
+            source="huggingface",
+            kind="upvotes",
+            value=votes,
+            at=make.NOW + make.hours(hours),
+        )
+    AttentionSample.objects.create(
+        paper=paper, source="huggingface", kind="stars", value=5, at=make.NOW
+    )
+
+    page = body(client.get(f"/papers/{paper.identifier}"))
+
+    assert '<polyline points="0.0,40.0 120.0,20.0 240.0,0.0"/>' in page
+    assert 'aria-label="Votes from 3 on 20 November to 15 on 20 November"' in page
+    assert "<td>2026-11-20 15:00</td><td>Votes</td><td>9</td>" in page
+    assert "GitHub stars" not in page
+
+
+@pytest.mark.parametrize(("readers", "shown"), [(4, False), (5, True)])
+def test_paper_page_counts_followers_from_five_on(client, db, readers, shown):
+    paper = make.paper()
+    make.subscriber(state="left")
+    for _ in range(readers):
+        follows.follow(make.subscriber(), "paper", paper.identifier)
+    follows.follow(make.subscriber(state="left"), "paper", paper.identifier)
+    follows.follow(make.subscriber(), "paper", paper.identifier, weight=-1.0)
+
+    page = body(client.get(f"/papers/{paper.identifier}"))
+
+    assert ("5 readers of" in page) is shown
+    assert ("Followed by" in page) is shown
+
+
+def test_paper_page_links_versions_and_dates_the_withdrawal(client, db):
+    paper = make.paper(version=3)
+    Recall.objects.create(paper=paper, reason="x", is_withdrawal=True)
+
+    page = body(client.get(f"/papers/{paper.identifier}"))
+
+    assert [f"/abs/{paper.identifier}v{n}" in page for n in (1, 2, 3, 4)] == [
+        *(True, True, True),
+        False,
+    ]
+    assert "withdrawn on arXiv; we noticed on" in page
+
+
+@pytest.mark.parametrize(
+    ("style", "content_type", "start"),
+    [
+        ("bib", "application/x-bibtex", "@misc{"),
+        ("ris", "application/x-research-info-systems", "TY  - UNPB"),
+    ],
+)
+def test_citations_are_files_to_save(client, db, style, content_type, start):
+    make.paper(identifier="hep-th/9901001")
+
+    response = client.get(f"/papers/hep-th/9901001.{style}")
+
+    assert body(response).startswith(start)
+    assert response["Content-Type"] == f"{content_type}; charset=utf-8"
+    disposition = f'attachment; filename="hep-th-9901001.{style}"'
+    assert response["Content-Disposition"] == disposition
+    assert client.get(f"/papers/2611.00009.{style}").status_code == 404
+
+
+def test_share_links_encode_the_title(client, db):
+    paper = make.paper('Maps & "tides" #1')
+
+    page = body(client.get(f"/papers/{paper.identifier}"))
+
+    assert "mailto:?subject=Maps%20%26%20%22tides%22%20%231&amp;body=http" in page
+
+
 def test_paper_page_labels_the_generated_summary_and_links_keywords(client, db):
     paper = make.paper(ai_summary="Bits <go>.", ai_keywords=["low-bit maps", "x&y"])
 
@@ -167,7 +257,11 @@ def test_paper_page_folds_long_author_lists(client, db):
     page = body(client.get(f"/papers/{paper.identifier}"))
 
     assert "3,283 more authors" in page
-    assert page.index("<details>") < page.index("Author 3302") < page.index("Abstract")
+    assert (
+        page.index("3,283 more authors")
+        < page.index("Author 3302")
+        < page.index("Abstract")
+    )
 
 
 def test_paper_page_links_http_and_https_only(client, db):
