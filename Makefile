@@ -14,6 +14,7 @@ PRODUCTION = DEBUG=false SITE_URL=https://paper-round.example BEHIND_PROXY=true 
 	REDIS_URL=redis://redis.example/0 \
 	MAIL_TRANSPORT=smtp SMTP_URL=smtp://mail.example:587 \
 	MAIL_FROM="Paper Round <round@paper-round.example>" \
+	BOUNCE_ADDRESS=bounces@paper-round.example \
 	POSTAL_ADDRESS="1 Press Lane, Example Town"
 
 .DEFAULT_GOAL := help

@@ -13,6 +13,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
+from accounts import return_paths
 from accounts.addresses import address_hash, canonical_address
 
 # Stored with each consent as proof of what the reader agreed to.
@@ -244,6 +245,29 @@ class Subscriber(models.Model):
     @property
     def is_active(self) -> bool:
         return self.state == self.State.ACTIVE
+
+    @property
+    def return_path(self) -> str:
+        """The envelope sender of account mails; "" without BOUNCE_ADDRESS."""
+        return return_paths.tagged_address(
+            return_paths.READER, self.pk, self.address_hash
+        )
+
+    @property
+    def unsubscribe_address(self) -> str:
+        """The address at which any mail unsubscribes; "" without BOUNCE_ADDRESS."""
+        return return_paths.tagged_address(
+            return_paths.UNSUBSCRIBE, self.pk, self.unsubscribe_key
+        )
+
+    def sent_mail_with(self, tag: return_paths.Tag) -> bool:
+        """Whether we signed this tag for this reader, and for their present address."""
+        match tag.kind:
+            case return_paths.READER:
+                return return_paths.is_genuine(tag, self.address_hash)
+            case return_paths.UNSUBSCRIBE:
+                return return_paths.is_genuine(tag, self.unsubscribe_key)
+        return False
 
     @property
     def wants_note(self) -> bool:

@@ -16,7 +16,7 @@ from digest.models import (
     SendingPause,
 )
 from digest.models.editions import EXPIRES_AFTER
-from digest.models.operations import BEAT, worker_heartbeat
+from digest.models.operations import BEAT, BOUNCE_MAILBOX, worker_heartbeat
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +27,8 @@ MAX_WORKER_AGE = timedelta(minutes=10)
 MAX_FREEZE_DELAY = timedelta(minutes=30)
 MAX_BATCH_DELAY = timedelta(minutes=30)
 MAX_PAUSE_AGE = timedelta(days=1)
+# The bounce mailbox is read every five minutes.
+MAX_MAILBOX_AGE = timedelta(hours=1)
 # How long after its freeze an edition that expired for readers is an alarm.
 EXPIRED_ALARM_AGE = timedelta(days=4)
 
@@ -43,6 +45,7 @@ def find_alarms(now: datetime) -> list[Alarm]:
         *find_overdue_freezes(now),
         *find_waiting_batches(now),
         *find_forgotten_pauses(now),
+        *find_unread_mailbox(now),
         *find_expired_readers(now),
     ]
 
@@ -112,6 +115,15 @@ def find_forgotten_pauses(now: datetime) -> list[Alarm]:
         Alarm("pause", f"Sending is paused since {pause.at:%d %b, %H:%M} UTC.")
         for pause in SendingPause.objects.in_force().filter(at__lt=now - MAX_PAUSE_AGE)
     ]
+
+
+def find_unread_mailbox(now: datetime) -> list[Alarm]:
+    if not settings.BOUNCE_IMAP_URL or not Heartbeat.objects.is_late(
+        BOUNCE_MAILBOX, now, MAX_MAILBOX_AGE
+    ):
+        return []
+    text = f"The bounce mailbox has not been read since {_last(BOUNCE_MAILBOX)}."
+    return [Alarm("bounces", text)]
 
 
 def find_expired_readers(now: datetime) -> list[Alarm]:

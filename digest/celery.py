@@ -61,6 +61,7 @@ app.conf.update(
     task_queues=[Queue(name) for name in settings.WORKER_QUEUES],
     task_routes={
         "digest.tasks.process_feedback": {"queue": URGENT},
+        "digest.tasks.poll_bounce_mailbox": {"queue": URGENT},
         "digest.tasks.send_welcome_digest": {"queue": URGENT},
         "accounts.tasks.send_account_mail": {"queue": URGENT},
         "accounts.tasks.send_due_mails": {"queue": URGENT},
@@ -125,6 +126,11 @@ app.conf.beat_schedule = {
     "process feedback": {
         "task": "digest.tasks.process_feedback",
         "schedule": crontab(minute="*/5"),
+    },
+    "poll bounce mailbox": {
+        "task": "digest.tasks.poll_bounce_mailbox",
+        "schedule": crontab(minute="*/5"),
+        "options": {"expires": 240},
     },
     "prune reader data": {
         "task": "digest.tasks.prune_reader_data",

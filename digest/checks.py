@@ -57,6 +57,21 @@ def check_transport(**_: Any) -> list[CheckMessage]:
 
 
 @register(SETTINGS_TAG)
+def check_bounces(**_: Any) -> list[CheckMessage]:
+    if settings.BOUNCE_ADDRESS:
+        return []
+    return [
+        Error(
+            f"{name} is set without BOUNCE_ADDRESS.",
+            hint="Set BOUNCE_ADDRESS to the address that receives bounces.",
+            id="digest.E006",
+        )
+        for name in ("BOUNCE_IMAP_URL", "SMTP_SUCCESS_REPORTS")
+        if getattr(settings, name)
+    ]
+
+
+@register(SETTINGS_TAG)
 def check_proxy(**_: Any) -> list[CheckMessage]:
     if not settings.HTTPS or settings.BEHIND_PROXY:
         return []
@@ -131,6 +146,9 @@ def check_production(**_: Any) -> list[CheckMessage]:
     if settings.MAIL_TRANSPORT == "sendgrid" and not settings.SENDGRID_WEBHOOK_KEY:
         hint = "Set the verification key of the event webhook: bounces and complaints need it."
         warn("W003", "SENDGRID_WEBHOOK_KEY is empty.", hint)
+    if settings.MAIL_TRANSPORT == "smtp" and not settings.BOUNCE_ADDRESS:
+        hint = "Set BOUNCE_ADDRESS, and read its mail (docs/operating.md): bounces and complaints need it."
+        warn("W009", "BOUNCE_ADDRESS is empty.", hint)
     for name in ("SECRET_KEY", "SUPPRESSION_KEY"):
         if not os.environ.get(name):
             hint = f"Set the same {name} on all machines, and back it up."

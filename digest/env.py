@@ -30,6 +30,8 @@ T = TypeVar("T")
 TRUE_WORDS, FALSE_WORDS = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 MAX_TEXT_LENGTH = 500
 DATABASE_SCHEMES = ("postgres", "postgresql", "sqlite")
+# A local part has at most 64 characters (RFC 5321), of which a tag takes 31.
+MAX_BOUNCE_LOCAL_CHARS = 32
 EC_KEY_HEADER = b"0Y0\x13"  # DER of a P-256 public key
 
 
@@ -240,6 +242,25 @@ def parse_mail_from(text: str) -> str:
     local, at, domain = address.rpartition("@")
     if not (local and at and domain and domain.isascii()) or set(address) & set(" ,<>"):
         raise ValueError("is not an email address.")
+    return text
+
+
+def parse_bounce_address(text: str) -> str:
+    """An address whose local part leaves room for a tag (accounts.return_paths)."""
+    local, at, domain = parse_key(text).rpartition("@")
+    if not (
+        at and re.fullmatch(r"[\w.-]+", local) and re.fullmatch(r"[\w.-]+", domain)
+    ):
+        raise ValueError("is not an address without a plus sign.")
+    if len(local) > MAX_BOUNCE_LOCAL_CHARS:
+        raise ValueError(f"has more than {MAX_BOUNCE_LOCAL_CHARS} characters before @.")
+    return text
+
+
+def parse_imap_url(text: str) -> str:
+    parts = split_url(text, ("imaps", "imap"))
+    if not (parts.username and parts.password):
+        raise ValueError("holds no user and password.")
     return text
 
 

@@ -238,6 +238,22 @@ SENDGRID_WEBHOOK_KEY = env.parse(
     parsers.parse_webhook_key,
     "Copy the verification key from SendGrid: one line of base64 without BEGIN and END.",
 )
+# Receives what is reported by mail: bounces, complaints and requests to unsubscribe.
+BOUNCE_ADDRESS = env.parse(
+    "BOUNCE_ADDRESS",
+    "",
+    parsers.parse_bounce_address,
+    "Use an address such as bounces@papers.example.org.",
+)
+# The mailbox of that address, if it is polled.
+BOUNCE_IMAP_URL = env.parse(
+    "BOUNCE_IMAP_URL",
+    "",
+    parsers.parse_imap_url,
+    "Use imaps://user:password@host/INBOX, with special characters percent-encoded.",
+)
+# Whether to ask the SMTP server for a report on every mail (RFC 3461).
+SMTP_SUCCESS_REPORTS = env.flag("SMTP_SUCCESS_REPORTS", False)
 # Mails per second of all workers together; 0 is unlimited.
 MAIL_RATE = env.number("MAIL_RATE", 0.0)
 # Minutes after which an unknown digest is sent again; 0 is never.

@@ -7,12 +7,13 @@ from typing import Any
 
 import structlog
 from celery import Task
+from django.conf import settings
 from django.utils import timezone
 
 from accounts.models import Subscriber
 from digest import alarms, follows
 from digest.celery import app
-from digest.feedback import implicit_follows, process_events
+from digest.feedback import imap, implicit_follows, process_events
 from digest.ingest import daily_check, oai_harvest, prune_runs, rerun, run_source
 from digest.ingest.reader_requests import pending_papers, submissions
 from digest.mailer import (
@@ -270,6 +271,17 @@ def send_welcome_digest(subscriber_id: int) -> None:
 @app.task
 def process_feedback() -> None:
     """Apply events of the mail provider, and yesterday's clicks."""
+    process_events.process_pending(timezone.now())
+
+
+@app.task
+def poll_bounce_mailbox() -> None:
+    """Read what was reported by mail, if a mailbox is configured."""
+    if settings.BOUNCE_IMAP_URL:
+        try:
+            imap.poll_mailbox(timezone.now())
+        except imap.MailboxUnavailable as error:
+            log.warning("bounce mailbox is unavailable", error=str(error))
     process_events.process_pending(timezone.now())
 
 

@@ -61,6 +61,16 @@ WRONG_VALUES = {
     "ARXIV_HOLIDAYS": ["1 January", "2027-02-30", "2027-01-01;2027-01-18"],
     "ARXIV_OAI_URL": URLS,
     "BEHIND_PROXY": FLAGS,
+    "BOUNCE_ADDRESS": [
+        "bounces",
+        "a+b@x.example",
+        "x" * 33 + "@x.example",
+        "@x.example",
+    ],
+    "BOUNCE_IMAP_URL": [
+        *("mail.example", "imaps://mail.example", "pop3://u:p@mail.example"),
+        "imaps://u:p@mail.example/INBOX",  # without BOUNCE_ADDRESS
+    ],
     "CLICK_REDIRECT": FLAGS,
     "DATABASE_URL": [
         "localhost/db",
@@ -104,6 +114,7 @@ WRONG_VALUES = {
         "https://me@example.org",
         "https://a:99999",
     ],
+    "SMTP_SUCCESS_REPORTS": [*FLAGS, "true"],  # without BOUNCE_ADDRESS
     "SMTP_URL": [
         "localhost:25",
         "mail.example",
@@ -189,6 +200,9 @@ def test_working_values_are_not_reported(monkeypatch, tmp_path):
         ARXIV_CATEGORIES="cs.CV, cs.CL,cond-mat.str-el,hep-th,physics.optics,math,q-bio.*",
         ARXIV_OAI_URL="",
         UNKNOWN_RESEND_AFTER="60",
+        BOUNCE_ADDRESS="bounces@papers.example",
+        BOUNCE_IMAP_URL="imaps://me:pass%20word@mail.example/Reports",
+        SMTP_SUCCESS_REPORTS="true",
         LOG_LEVEL="debug",
         FREEZE_AT="23:59",
     )
@@ -209,6 +223,7 @@ def test_working_values_are_not_reported(monkeypatch, tmp_path):
         ({"SITE_URL": "http://papers.example"}, "MAIL_TRANSPORT is files"),
         ({"MAIL_FROM": "Round <me@gmail.com>"}, "not your domain"),
         ({"POSTAL_ADDRESS": ""}, "POSTAL_ADDRESS"),
+        ({"MAIL_TRANSPORT": "smtp"}, "BOUNCE_ADDRESS is empty"),
     ],
 )
 def test_values_that_do_not_work_together_are_reported(monkeypatch, variables, text):

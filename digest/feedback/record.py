@@ -1,9 +1,11 @@
 """Store reported events before they are processed."""
 
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from django.db.models import Q
 
@@ -11,6 +13,9 @@ from digest.models import Digest, Event, ForeignEventCount
 
 # The width of the column; a longer key is replaced by its hash.
 MAX_KEY_CHARS = 120
+# How much of a provider's sentence is read, and stored without the addresses in it.
+MAX_FIELD_CHARS_READ, MAX_FIELD_CHARS = 2000, 300
+ADDRESS = re.compile(r"[^\s<>(),;:]+@[^\s<>(),;:]+")
 
 
 @dataclass(frozen=True)
@@ -119,3 +124,16 @@ def not_stored(events: list[Event], source: str) -> list[Event]:
         for event in events
         if event.key not in stored_keys and event.semantic_key not in stored_keys
     ]
+
+
+def clean_text(value: Any) -> str:
+    """Convert a scalar to text that every database stores: no NUL, no lone surrogate."""
+    if not isinstance(value, str | int | float):
+        return ""
+    return str(value).replace("\0", "").encode(errors="ignore").decode()
+
+
+def clean_field(value: Any) -> str:
+    """Convert a field of a report to short text without addresses."""
+    text = clean_text(value)[:MAX_FIELD_CHARS_READ]
+    return ADDRESS.sub("<address>", text)[:MAX_FIELD_CHARS]

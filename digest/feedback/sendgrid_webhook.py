@@ -6,7 +6,6 @@ https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event
 
 import functools
 import json
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +15,7 @@ from sendgrid.helpers.eventwebhook import EventWebhook, EventWebhookHeader
 
 from accounts.addresses import address_hash
 from accounts.emails import SITE_ARGUMENT, site_mark
-from digest.feedback.record import Report
+from digest.feedback.record import Report, clean_field, clean_text
 
 SOURCE = "sendgrid"
 
@@ -25,14 +24,12 @@ SOURCE = "sendgrid"
 MAX_BODY_BYTES = 2_000_000
 MAX_EVENTS = 5000
 
-# The fields that are stored, and how much of each. They hold no address and no IP
-# number, except that the provider's sentences often quote the address.
+# The fields that are stored. They hold no address and no IP number, except that the
+# provider's sentences often quote the address.
 STORED_FIELDS = (
     *("type", "reason", "response", "status", "bounce_classification", "attempt"),
 )
-MAX_FIELD_CHARS = 300
 MAX_TIMESTAMP = 4_102_444_800  # the year 2100
-ADDRESS = re.compile(r"[^\s<>(),;:]+@[^\s<>(),;:]+")
 
 
 class MalformedKey(Exception):
@@ -107,19 +104,12 @@ def parse_event(item: dict[str, Any]) -> Report:
 def stored_payload(item: dict[str, Any]) -> dict[str, str]:
     """Select what may matter later, without personal data; the address only as its suppression hash."""
     payload = {
-        name: ADDRESS.sub("<address>", clean_text(item[name]))[:MAX_FIELD_CHARS]
+        name: clean_field(item[name])
         for name in STORED_FIELDS
         if item.get(name) is not None
     }
     email = clean_text(item.get("email"))
     return payload | ({"address_hash": address_hash(email)} if email else {})
-
-
-def clean_text(value: Any) -> str:
-    """Convert a scalar to text that every database stores: no NUL, no lone surrogate."""
-    if not isinstance(value, str | int | float):
-        return ""
-    return str(value).replace("\0", "").encode(errors="ignore").decode()
 
 
 def parse_timestamp(value: Any) -> datetime | None:

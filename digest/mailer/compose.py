@@ -155,6 +155,7 @@ def render_mail(
         html=html,
         headers=mail_headers(digest, unsubscribe_url),
         sent_at=digest.created_at,
+        return_path=digest.return_path,
     )
 
 
@@ -349,12 +350,19 @@ def mail_headers(digest: Digest, unsubscribe_url: str) -> dict[str, str]:
     return {
         "Message-ID": f"<{message_id}@{mail_domain()}>",
         "List-Id": f"<digest.{host}>",
-        "List-Unsubscribe": f"<{unsubscribe_url}>",
+        "List-Unsubscribe": unsubscribe_uris(digest, unsubscribe_url),
         "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
         "Auto-Submitted": "auto-generated",
         "Precedence": "bulk",
         "Feedback-ID": f"{digest.edition.day:%Y%m%d}:digest:reader:{feedback_sender_id()}",
     }
+
+
+def unsubscribe_uris(digest: Digest, unsubscribe_url: str) -> str:
+    """Return the URL, and the address where BOUNCE_ADDRESS is set; a preview has no address."""
+    address = digest.subscriber.unsubscribe_address if digest.pk else ""
+    mailto = f", <mailto:{address}?subject=unsubscribe>" if address else ""
+    return f"<{unsubscribe_url}>{mailto}"
 
 
 def feedback_sender_id() -> str:

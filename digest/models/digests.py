@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import Count, Exists, OuterRef, Q
 from django.db.models.functions import Now
 
+from accounts import return_paths
 from accounts.models import Link, Subscriber, new_key
 from digest.models.editions import Candidate, Edition
 from digest.models.operations import SendingPause
@@ -322,6 +323,20 @@ class Digest(models.Model):
     @picks.setter
     def picks(self, picks: Iterable[Pick]) -> None:
         self.packed_picks = encode_picks(picks)
+
+    @property
+    def return_path(self) -> str:
+        """The envelope sender of this mail; "" without BOUNCE_ADDRESS, and for a preview."""
+        if not self.pk:
+            return ""
+        return return_paths.tagged_address(
+            return_paths.DIGEST, self.pk, self.return_path_secret
+        )
+
+    @property
+    def return_path_secret(self) -> str:
+        """What the signature of its return path covers: no report concerns a reader's later address."""
+        return f"{self.key} {self.subscriber.address_hash}"
 
     @property
     def is_note(self) -> bool:

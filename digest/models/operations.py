@@ -16,7 +16,9 @@ from django.utils import timezone
 from digest.models.editions import Edition
 
 ALREADY_PAUSED = "Sending is already paused here. Resume it before you pause it again."
-BEAT = "beat"  # the heartbeat of beat
+# Names of heartbeats.
+BEAT = "beat"
+BOUNCE_MAILBOX = "bounce mailbox"  # the last time it was read
 
 
 class SendingPauseQuerySet(models.QuerySet["SendingPause"]):

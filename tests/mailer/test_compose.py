@@ -273,6 +273,20 @@ def test_long_unsubscribe_urls_are_not_folded(ada, settings):
     )
 
 
+def test_mail_can_be_unsubscribed_by_mail_where_bounces_are_received(ada, settings):
+    settings.BOUNCE_ADDRESS = "bounces@paper-round.example"
+    digest = digest_of(ada, [make.paper()])
+
+    mail = compose.compose_digest(digest)
+
+    assert mail.headers["List-Unsubscribe"] == (
+        f"<http://testserver/unsubscribe/{ada.unsubscribe_key}>, "
+        f"<mailto:{ada.unsubscribe_address}?subject=unsubscribe>"
+    )
+    assert mail.return_path == digest.return_path != ""
+    assert digest.return_path.encode() not in as_bytes(mail)
+
+
 def test_lines_stay_within_the_smtp_limit(ada):
     digest = digest_of(ada, [make.paper(abstract="ü" * 3000)])
 

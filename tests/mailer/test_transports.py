@@ -1,6 +1,7 @@
 """The three ways out, each against a server on loopback or a folder."""
 
 import json
+import smtplib
 import socket
 import threading
 from contextlib import contextmanager
@@ -134,6 +135,7 @@ class Sink:
 
     def __init__(self):
         self.taken, self.sessions, self.answers, self.after_data = [], set(), {}, ""
+        self.senders = []
 
     async def handle_RCPT(self, server, session, envelope, address, options):
         self.sessions.add(session.peer)
@@ -150,6 +152,7 @@ class Sink:
         if self.after_data:
             return self.after_data
         self.taken.append((envelope.rcpt_tos[0], envelope.content))
+        self.senders.append(envelope.mail_from)
         return "250 taken"
 
 
@@ -319,6 +322,51 @@ def test_smtp_backend_sends_account_mails(sink, settings):
     assert confirmation().send() == 1
 
     assert [to for to, _ in sink.taken] == ["ada@example.org"]
+
+
+def test_smtp_sends_with_the_return_path_of_the_mail(sink):
+    bounces = "bounces+d1-aaaaaaaaaaaaaaaa@paper-round.example"
+    with connect(smtp) as send:
+        send(mail())
+        send(Mail(**{**vars(mail()), "return_path": bounces}))
+
+    assert sink.senders == ["round@paper-round.example", bounces]
+
+
+def test_smtp_backend_uses_the_return_path_of_the_reader(sink, settings, ada):
+    settings.EMAIL_BACKEND = "digest.mailer.transports.smtp.EmailBackend"
+    settings.BOUNCE_ADDRESS = "bounces@paper-round.example"
+
+    confirmation().send()
+    confirmation(to="stranger@example.org").send()
+
+    assert sink.senders == [ada.return_path, "round@paper-round.example"]
+    for _, content in sink.taken:
+        assert message_from_bytes(content)["From"] == settings.MAIL_FROM
+
+
+@pytest.mark.parametrize(
+    ("extensions", "bounces", "success", "options"),
+    [
+        ({"dsn": ""}, "bounces@x.example", False, (["RET=HDRS"], [])),
+        (
+            {"dsn": ""},
+            "bounces@x.example",
+            True,
+            (["RET=HDRS"], ["NOTIFY=SUCCESS,FAILURE,DELAY"]),
+        ),
+        ({"dsn": ""}, "", True, ([], [])),
+        ({}, "bounces@x.example", True, ([], [])),
+    ],
+)
+def test_smtp_asks_for_reports_if_the_server_has_them(
+    settings, extensions, bounces, success, options
+):
+    settings.BOUNCE_ADDRESS, settings.SMTP_SUCCESS_REPORTS = bounces, success
+    connection = smtplib.SMTP()
+    connection.esmtp_features = extensions
+
+    assert smtp.report_options(connection) == options
 
 
 # SendGrid

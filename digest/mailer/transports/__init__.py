@@ -26,6 +26,7 @@ class Mail:
     html: str
     headers: dict[str, str]
     sent_at: datetime
+    return_path: str = ""  # the envelope sender, if not the address in MAIL_FROM
 
 
 class UnfoldedHeaderPolicy(EmailPolicy):

@@ -3,7 +3,7 @@
 import re
 import smtplib
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import parseaddr
@@ -12,9 +12,11 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
+from django.core.mail import EmailMessage
 from django.core.mail.backends import smtp as django_smtp
 
 from accounts.addresses import ascii_domain
+from accounts.models import Subscriber
 from digest.mailer.transports import (
     Call,
     ConfigurationError,
@@ -171,13 +173,15 @@ def open_smtp(server: Server) -> smtplib.SMTP:
 
 def send_envelope(connection: smtplib.SMTP, mail: Mail) -> Result | None:
     """Send MAIL and RCPT; return the refusal if the server refuses either."""
-    code, reply = connection.mail(sender_address())
+    mail_options, rcpt_options = report_options(connection)
+    sender = mail.return_path or sender_address()
+    code, reply = connection.mail(sender, mail_options)
     if code == SERVICE_CLOSING:  # a connection that was idle for too long
         raise smtplib.SMTPServerDisconnected(describe_reply(code, reply))
     if not is_positive(code, reply):
         return refused(describe_reply(code, reply), retry=True)
     try:
-        code, reply = connection.rcpt(mail.to)
+        code, reply = connection.rcpt(mail.to, rcpt_options)
     except UnicodeEncodeError:
         return refused("the address is not ASCII and the server has no SMTPUTF8")
     if code in SESSION_REFUSALS:
@@ -185,6 +189,14 @@ def send_envelope(connection: smtplib.SMTP, mail: Mail) -> Result | None:
     if is_positive(code, reply):
         return None
     return result_of_refusal(code, reply, is_recipient=True)
+
+
+def report_options(connection: smtplib.SMTP) -> tuple[list[str], list[str]]:
+    """Return the parameters of MAIL and RCPT that ask for reports, if the server has them (RFC 3461)."""
+    if not (settings.BOUNCE_ADDRESS and connection.has_extn("dsn")):
+        return [], []
+    notify = ["NOTIFY=SUCCESS,FAILURE,DELAY"] if settings.SMTP_SUCCESS_REPORTS else []
+    return ["RET=HDRS"], notify
 
 
 def sender_address() -> str:
@@ -238,7 +250,7 @@ def was_sent(key: str) -> None:
 
 
 class EmailBackend(django_smtp.EmailBackend):
-    """Django's mail backend for account mails: the same server."""
+    """Django's mail backend for account mails: the same server, and the reader's return path."""
 
     def __init__(self, fail_silently: bool = False, **kwargs: Any) -> None:
         server = parse_server()
@@ -252,3 +264,19 @@ class EmailBackend(django_smtp.EmailBackend):
             timeout=SMTP_TIMEOUT_S,
             fail_silently=fail_silently,
         )
+
+    def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
+        for message in email_messages:
+            if return_path := find_return_path(message):
+                # Django sends with from_email and writes the header From if it is given.
+                message.extra_headers.setdefault("From", message.from_email)
+                message.from_email = return_path
+        return super().send_messages(email_messages)
+
+
+def find_return_path(message: EmailMessage) -> str:
+    """Return the return path of the reader whom an account mail is for; "" if there is none."""
+    if not settings.BOUNCE_ADDRESS:
+        return ""
+    reader = Subscriber.objects.filter(email__in=message.to).first()
+    return reader.return_path if reader else ""
