@@ -26,9 +26,14 @@ def author_papers(name: str) -> PaperQuerySet:
     return papers.order_by("-announced_on", "identifier")
 
 
+def has_page(name: str) -> bool:
+    """Whether the name is one that URLs can hold and pages link to."""
+    return 0 < len(name) <= MAX_NAME_CHARS and name.isprintable()
+
+
 @require_safe
 def author_page(request: HttpRequest, name: str) -> HttpResponse:
-    if not name.isprintable() or len(name) > MAX_NAME_CHARS:
+    if not has_page(name):
         return not_found(request)
     papers = author_papers(name).defer("vector", "dense_vector")
     pages = Paginator(papers, PAPERS_PER_PAGE)
@@ -47,11 +52,11 @@ def author_page(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def count_coauthors(name: str, author_lists: Iterable[list[str]]) -> list[str]:
-    """Return the most frequent other authors, of papers that list few enough to be linked."""
+    """Return the most frequent other authors."""
     counts = Counter(
         other
         for authors in author_lists
         for other in authors
-        if other != name and len(other) <= MAX_NAME_CHARS
+        if other != name and has_page(other)
     )
     return [other for other, _ in counts.most_common(COAUTHORS)]

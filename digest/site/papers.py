@@ -11,6 +11,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.models import Subscriber
 from digest.models import Follow, Interest, Paper, Recall
+from digest.site import authors
 from digest.site.citations import citation_tags, format_bibtex, format_ris, json_ld
 from digest.site.decorators import refuse_if
 from digest.site.errors import not_found
@@ -67,6 +68,7 @@ def paper_page(request: HttpRequest, identifier: str) -> HttpResponse:
     context = {
         "paper": paper,
         "card": paper_cards([paper])[0],
+        "has_author_page": authors.has_page,
         "bibtex": format_bibtex(paper),
         "citation_tags": citation_tags(paper),
         "json_ld": json_ld(paper, settings.SITE_URL),
