@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import ingest, selection, sending
+from benchmarks import ingest, search, selection, sending
 
 LATEST = Path(__file__).with_name("latest.json")
 
@@ -18,6 +18,7 @@ PARTS = {
     "selection": selection.measure,
     "ingest": ingest.measure,
     "sending": sending.measure,
+    "search": search.measure,
 }
 
 

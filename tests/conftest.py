@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from digest.celery import app
 from digest.models.digests import DatabaseNow
-from digest.ranking import search
+from digest.ranking import paper_vectors, search, spelling
 from tests import make
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -126,9 +126,11 @@ CLOSE_CONNECTIONS = """
 
 @pytest.fixture(autouse=True)
 def empty_cache():
-    """Clear rate limits and the cached co-readership between tests."""
+    """Clear rate limits and what searches keep in memory between tests."""
     cache.clear()
     search._load_co_readership.cache_clear()
+    paper_vectors.clear_cache()
+    spelling._load.cache_clear()
 
 
 @pytest.fixture(autouse=True)

@@ -35,6 +35,8 @@ NEVER_PERSONAL = {
     "digest.embeddingmodel": "all",
     "digest.heartbeat": "all",
     "digest.candidate": "all",
+    "digest.searchentry": "all",  # words of papers
+    "digest.searchword": "all",
     "digest.submission": ["identifier", "title", "authors", "abstract", "primary"],
     "digest.ingestrun": [
         *("origin", "failure", "set_spec", "paper_identifier", "token", "categories"),

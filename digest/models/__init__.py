@@ -15,6 +15,7 @@ from digest.models.ingest_runs import IngestRun
 from digest.models.operations import Heartbeat, SendingPause
 from digest.models.papers import AttentionSample, EmbeddingModel, Paper
 from digest.models.reader_requests import PendingPaper, Submission, SubmissionRequest
+from digest.models.search_entries import SearchEntry, SearchWord
 from digest.models.topics import Follow, Interest, Topic
 
 __all__ = [
@@ -36,6 +37,8 @@ __all__ = [
     "PendingPaper",
     "Pick",
     "Recall",
+    "SearchEntry",
+    "SearchWord",
     "SendingPause",
     "Slot",
     "Submission",

@@ -15,7 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from digest.models import EmbeddingModel, Paper
-from digest.ranking import lsa, onnx_model
+from digest.ranking import lsa, onnx_model, search_index
 from digest.ranking.lsa import LsaModel, Rows
 from digest.ranking.onnx_model import SentenceTransformer, UnusableModel
 
@@ -41,7 +41,7 @@ def current_model() -> LsaModel | None:
 def refresh() -> LsaModel | None:
     """Fit a model where there is none or the corpus outgrew it, and embed papers that lack vectors.
 
-    Returns the model in use; None while there is no paper at all.
+    Then indexes papers for the search, because their entries announce new vectors. Returns the model in use; None while there is no paper at all.
     """
     model, count = current_model(), min(Paper.objects.count(), MAX_FIT_PAPERS)
     if count and (model is None or count >= REFIT_GROWTH * model.documents):
@@ -53,6 +53,7 @@ def refresh() -> LsaModel | None:
     with suppress(UnusableModel):  # logged by dense_model
         if dense := dense_model():
             _embed_missing_dense(dense)
+    search_index.index_papers()
     return model
 
 

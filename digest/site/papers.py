@@ -1,4 +1,4 @@
-"""Search, and the page of one paper."""
+"""The page of one paper."""
 
 import re
 from urllib.parse import quote, urlencode
@@ -13,17 +13,10 @@ from accounts.models import Subscriber
 from digest.models import Follow, Interest, Paper, Recall
 from digest.site import authors
 from digest.site.citations import citation_tags, format_bibtex, format_ris, json_ld
-from digest.site.decorators import refuse_if
 from digest.site.errors import not_found
-from digest.site.home import search_query
 from digest.site.paper_charts import HEIGHT, WIDTH, load_charts
-from digest.site.paper_lists import render_period
 from digest.site.paper_rows import paper_cards
-from digest.site.periods import DAY, period_around
-from digest.site.request_limits import refuse_frequent_searches
 
-# Hugging Face's limit.
-MAX_RESULTS = 120
 RELATED_PAPERS = 10
 CO_READERSHIP_REASON = "Also followed by readers of this paper"
 # arXiv identifiers, old and new, and those of other sources.
@@ -33,25 +26,6 @@ CITATION_STYLES = {
     "ris": ("application/x-research-info-systems", format_ris),
 }
 VERSION_SUFFIX = re.compile(r"v[0-9]{1,3}$")
-
-
-@require_safe
-@refuse_if(refuse_frequent_searches)
-def search_page(request: HttpRequest) -> HttpResponse:
-    """Search by meaning; without a query, show the newest day."""
-    from digest.ranking import search
-
-    q, day = search_query(request), Paper.objects.newest_day(timezone.now())
-    if not q and day:
-        return render_period(request, period_around(DAY, day))
-    papers = [paper for paper, _ in search.search(q, limit=MAX_RESULTS)]
-    context = {
-        "q": q,
-        "cards": paper_cards(papers),
-        "withdrawn": Recall.objects.withdrawn_among(p.identifier for p in papers),
-        "requested_interests": [f"search:{q}"] if q else [],
-    }
-    return render(request, "pages/search.html", context)
 
 
 @require_safe

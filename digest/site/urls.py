@@ -13,6 +13,7 @@ from digest.site import (
     personal_data,
     preferences,
     reading_list,
+    search,
     submit,
     webhooks,
 )
@@ -20,8 +21,8 @@ from digest.site.periods import DAY, MONTH, WEEK
 
 urlpatterns: list[URLPattern] = [
     path("", home.home, name="home"),
-    path("papers", papers.search_page, name="papers"),
-    path("papers/", papers.search_page),
+    path("papers", search.search_page, name="papers"),
+    path("papers/", search.search_page),
     path("papers/trending", paper_lists.trending_page, name="trending"),
     *(
         path(

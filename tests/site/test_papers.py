@@ -12,40 +12,11 @@ from tests import make
 from tests.site.conftest import SUBJECTS, body
 
 
-def test_search_finds_papers_by_meaning_and_keeps_the_query(client, edition):
-    page = body(client.get("/papers?q=robot+control"))
-
-    first = page.partition("<article")[2].partition("</article>")[0]
-    assert "policy gradients in robot control" in first
-    assert 'value="robot control"' in page
-    assert 'name="requested_interests" value="search:robot control"' in page
-
-
-def test_search_without_results_suggests_other_terms(client, edition):
-    page = body(client.get("/papers?q=zzzzqqq"))
-
-    assert "<article" not in page
-    assert "Try fewer or more common English terms" in page
-
-
 def test_papers_without_a_query_shows_the_newest_day(client, edition):
     page = body(client.get("/papers"))
 
     assert "Friday, 20 November 2026" in page
     assert page.count("<article") == 12
-
-
-def test_search_returns_at_most_120_papers_in_500_kilobytes(client, db):
-    for number in range(320):
-        subject = SUBJECTS[0] if number < 125 else SUBJECTS[1 + number % 5]
-        words = f"{subject} & {number}. "
-        make.paper(f"Long one {number}", abstract=(words * 60)[:1920])
-    embeddings.refresh()
-
-    response = client.get("/papers", {"q": SUBJECTS[0]})
-
-    assert body(response).count("<article") == 120
-    assert len(response.content) < 500_000
 
 
 @pytest.mark.parametrize("path", ["/papers?q=tides", "/papers/date/2026-11-20"])
@@ -55,7 +26,7 @@ def test_lists_show_one_line_and_fold_the_abstract(client, db, path):
     make.paper("Tides", abstract=abstract)
     embeddings.refresh()
 
-    page = body(client.get(path))
+    page = re.sub("</?mark>", "", body(client.get(path)))
 
     assert '<p class="summary">We measure tides.</p>' in page
     assert "Tides come and go" not in re.sub(
@@ -115,7 +86,7 @@ def test_formulas_of_titles_are_mathml(client, db, path):
     make.paper("Maps of R\u207f", identifier="2611.00001", title_raw=FORMULA)
     embeddings.refresh()
 
-    page = body(client.get(path))
+    page = re.sub("</?mark>", "", body(client.get(path)))
 
     heading = re.search(r"<h[12]>.*?Maps of .*?</h[12]>", page)[0]
     assert heading.count("<math") == 2
