@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -34,6 +34,8 @@ MAX_SUBJECT_CHARS = 110
 MAX_PREHEADER_CHARS = 120
 # A digest of so few papers is seen at a glance and needs no table of contents.
 MAX_PAPERS_WITHOUT_CONTENTS = 4
+# The contents of more papers have no links, so that 30 papers stay under 80 KB.
+MAX_PAPERS_WITH_CONTENTS_LINKS = 12
 # Two lines on a phone and rarely more than one on a desktop, so that the contents of
 # ten papers leave space for the first of them.
 MAX_CONTENTS_TITLE_CHARS = 90
@@ -57,23 +59,37 @@ class RenderData:
 
 
 @dataclass(frozen=True)
+class ExplainedPaper:
+    """A paper of a digest and its reason, as the texts about the whole digest use them."""
+
+    candidate: Candidate
+    kind: str  # of the reason
+    title: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class PaperContext:
     """One paper for the templates: plain text, which they escape, and absolute URLs."""
 
     number: int
-    kind: str
     title: str
     short_title: str
     byline: str
-    facts: list[str]
+    facts: tuple[str, ...]
     reason: str
     note: str
     summary: str
-    engagement: list[str]
+    engagement: tuple[str, ...]
     url: str
-    links: list[tuple[str, str]]
+    links: tuple[tuple[str, str], ...]
     more_url: str
     less_url: str
+
+    @property
+    def label(self) -> str:
+        """The number in plain text, as wide for 7 as for 10."""
+        return f"{self.number:2d}. "
 
 
 @dataclass(frozen=True)
@@ -81,7 +97,7 @@ class Section:
     """Papers that were picked for one kind of reason; the first section has no heading."""
 
     heading: str
-    papers: list[PaperContext]
+    papers: Sequence[PaperContext]
 
 
 @dataclass(frozen=True)
@@ -96,16 +112,35 @@ class DigestLinks:
         return self.action_url(number, verb) if self.redirect else target
 
     def action_url(self, number: int, verb: str) -> str:
-        return absolute(url("link", self.key, number, verb))
+        return f"{link_prefix(settings.SITE_URL)}{self.key}/{number}/{verb}"
 
     def page(self, name: str) -> str:
-        return absolute(url(name, self.key))
+        return key_url(name, self.key)
+
+
+@lru_cache(maxsize=8)
+def link_prefix(site_url: str) -> str:
+    """Return what precedes the key in the URL of a paper's link."""
+    path = url("link", PREVIEW_KEY, 1, "verb")
+    return site_url + path.removesuffix(f"{PREVIEW_KEY}/1/verb")
+
+
+def key_url(name: str, key: str) -> str:
+    """Return the URL of a page that a key opens."""
+    before, after = url_around_key(settings.SITE_URL, name)
+    return f"{before}{key}{after}"
+
+
+@lru_cache(maxsize=32)
+def url_around_key(site_url: str, name: str) -> tuple[str, str]:
+    before, _, after = url(name, PREVIEW_KEY).rpartition(PREVIEW_KEY)
+    return site_url + before, after
 
 
 def compose_digest(digest: Digest, render_data: RenderData | None = None) -> Mail:
     """Compose one digest; `render_data` saves queries where many are composed."""
     links = DigestLinks(digest.key, settings.CLICK_REDIRECT)
-    unsubscribe_url = absolute(url("unsubscribe", digest.subscriber.unsubscribe_key))
+    unsubscribe_url = key_url("unsubscribe", digest.subscriber.unsubscribe_key)
     render_data = render_data or load_render_data([digest])
     return render_mail(digest, render_data, links, unsubscribe_url)
 
@@ -119,7 +154,7 @@ def compose_preview(
     )
     digest.picks = picks
     links = DigestLinks(PREVIEW_KEY, redirect=False)
-    unsubscribe_url = absolute(url("unsubscribe", PREVIEW_KEY))
+    unsubscribe_url = key_url("unsubscribe", PREVIEW_KEY)
     return render_mail(digest, load_render_data([digest]), links, unsubscribe_url)
 
 
@@ -135,20 +170,33 @@ def load_render_data(digests: Sequence[Digest]) -> RenderData:
 def render_mail(
     digest: Digest, render_data: RenderData, links: DigestLinks, unsubscribe_url: str
 ) -> Mail:
-    empty_digest = render_data.empty_digests.get(digest.subscriber_id)
-    name = "empty_digest" if empty_digest else "digest"
+    """Render the three templates; what a digest is, is defined here and in them."""
+    explained = explain_picks(digest.picks, render_data.pick_rows)
+    papers = [explain_paper(pick.candidate, pick.reason) for pick in explained]
+    edition = digest.edition
+    contexts = [
+        paper_context(pick.number, paper, edition.day, links)
+        for pick, paper in zip(explained, papers, strict=True)
+    ]
+    sections = [
+        Section(heading, [contexts[i] for i in indexes])
+        for heading, indexes in group_sections(tuple(paper.kind for paper in papers))
+    ]
     context = {
-        **template_context(digest, render_data, links),
-        "empty_digest": empty_digest,
+        **edition_context(edition),
+        **reader_context(digest, digest.picks, papers, render_data),
+        "papers": contexts,
+        "sections": sections,
+        "links": links,
         "unsubscribe_url": unsubscribe_url,
     }
+    name = template_name(context)
     subject = subject_line(render_template(f"{name}.subject.txt", context))
     text = render_template(f"{name}.txt", context)
-    html_context = {**context, "subject": subject}
-    html = INLINER.inline(render_template(f"{name}.html", html_context))
+    html = render_html(name, {**context, "subject": subject})
     return Mail(
         key=digest.key,
-        day=digest.edition.day,
+        day=edition.day,
         to=digest.subscriber.email,
         subject=subject,
         text=text,
@@ -159,82 +207,105 @@ def render_mail(
     )
 
 
-def template_context(
-    digest: Digest, render_data: RenderData, links: DigestLinks
-) -> dict[str, Any]:
-    papers = [
-        paper_context(pick.number, pick.candidate, pick.reason, digest, links)
-        for pick in explain_picks(digest.picks, render_data.pick_rows)
-    ]
+def edition_context(edition: Edition) -> dict[str, Any]:
+    """Return what the templates show to every reader of an edition."""
     return {
         **site(),
-        "day": digest.edition.day,
-        "editors_note": sanitize(digest.edition.note),
-        "papers": papers,
-        "subject_text": subject_text(papers),
-        "sections": group_sections(papers),
-        "has_contents": len(papers) > MAX_PAPERS_WITHOUT_CONTENTS,
-        "preheader": preheader_text(papers),
-        "day_url": absolute(url("day", digest.edition.day.isoformat())),
-        "recipient_reason": recipient_reason(digest, render_data),
-        "links": links,
+        "day": edition.day,
+        "editors_note": sanitize(edition.note),
+        "day_url": absolute(url("day", edition.day.isoformat())),
         "wrap": wrap_text,
     }
+
+
+def reader_context(
+    digest: Digest,
+    picks: Sequence[Pick],
+    papers: Sequence[ExplainedPaper],
+    render_data: RenderData,
+) -> dict[str, Any]:
+    """Return what the templates show to one reader, beside the papers.
+
+    Called for every mail: every value is a short text, a bool or another hashable value.
+    """
+    number = len(papers)
+    return {
+        "empty_digest": render_data.empty_digests.get(digest.subscriber_id),
+        "subject_text": subject_text(papers),
+        "has_contents": number > MAX_PAPERS_WITHOUT_CONTENTS,
+        "has_contents_links": number <= MAX_PAPERS_WITH_CONTENTS_LINKS,
+        "preheader": preheader_text(papers),
+        "recipient_reason": recipient_reason(digest, picks, papers),
+    }
+
+
+def template_name(context: dict[str, Any]) -> str:
+    return "empty_digest" if context["empty_digest"] else "digest"
+
+
+def render_html(name: str, context: dict[str, Any]) -> str:
+    html: str = INLINER.inline(render_template(f"{name}.html", context))
+    return html
 
 
 def render_template(template: str, context: dict[str, Any]) -> str:
     return get_template(f"emails/{template}").render(context)
 
 
+def explain_paper(candidate: Candidate, reason: Reason) -> ExplainedPaper:
+    return ExplainedPaper(
+        candidate, reason.kind, sanitize(candidate.card["title"]), sanitize(reason.text)
+    )
+
+
 def paper_context(
-    number: int,
-    candidate: Candidate,
-    reason: Reason,
-    digest: Digest,
-    links: DigestLinks,
+    number: int, paper: ExplainedPaper, edition_day: date, links: DigestLinks
 ) -> PaperContext:
     """Build the context of one paper from its card, whose texts are untrusted."""
-    card = candidate.card
+    card = paper.candidate.card
     paper_page = absolute(url("paper", card["identifier"]))
-    title, paper_url = sanitize(card["title"]), partial(links.paper_url, number)
+    paper_url = partial(links.paper_url, number)
     return PaperContext(
         number=number,
-        kind=reason.kind,
-        title=title,
-        short_title=truncate(title, MAX_CONTENTS_TITLE_CHARS),
+        title=paper.title,
+        short_title=truncate(paper.title, MAX_CONTENTS_TITLE_CHARS),
         byline=sanitize(
             " · ".join(filter(None, [card["authors"], card["organization"]]))
         ),
-        facts=dateline(card, digest.edition.day),
-        reason=sanitize(reason.text),
-        note=sanitize(candidate.note),
+        facts=dateline(card, edition_day),
+        reason=paper.reason,
+        note=sanitize(paper.candidate.note),
         summary=sanitize(card["summary"]),
-        engagement=engagement(card, reason),
+        engagement=engagement(card, paper.kind),
         url=paper_url("paper", paper_page),
-        links=[
+        links=tuple(
             (name, paper_url(verb, card[f"{verb}_url"]))
             for name, verb in external_links(card)
-        ],
+        ),
         more_url=links.action_url(number, "more"),
         less_url=links.action_url(number, "less"),
     )
 
 
-def group_sections(papers: list[PaperContext]) -> list[Section]:
-    """Group papers by how sure their reason is; a single group, and the first, have no heading."""
-    near = [paper for paper in papers if paper.kind == "near"]
-    fillers = [paper for paper in papers if paper.kind in ("trend", "new")]
-    matching = [paper for paper in papers if paper not in near + fillers]
+@lru_cache(maxsize=4096)
+def group_sections(kinds: tuple[str, ...]) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Group papers by how sure their reason is, as headings and indexes of papers.
+
+    A single group, and the first one, have no heading.
+    """
+    near = [i for i, kind in enumerate(kinds) if kind == "near"]
+    fillers = [i for i, kind in enumerate(kinds) if kind in ("trend", "new")]
+    matching = sorted({*range(len(kinds))} - {*near, *fillers})
     groups = [
-        Section("", matching),
-        Section("Close to what you follow", near),
-        Section(filler_heading({p.kind for p in fillers}, True), fillers),
+        ("", matching),
+        ("Close to what you follow", near),
+        (filler_heading({kinds[i] for i in fillers}, True), fillers),
     ]
-    sections = [section for section in groups if section.papers]
-    return [Section("", sections[0].papers), *sections[1:]] if sections else []
+    sections = [(heading, tuple(group)) for heading, group in groups if group]
+    return (("", sections[0][1]), *sections[1:]) if sections else ()
 
 
-def subject_text(papers: list[PaperContext]) -> str:
+def subject_text(papers: Sequence[ExplainedPaper]) -> str:
     """Name the first paper, unless it only fills the mail: then say what the papers are."""
     if not papers:
         return str(settings.SITE_NAME)
@@ -266,19 +337,19 @@ def external_links(card: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def dateline(card: dict[str, Any], edition_day: date) -> list[str]:
+def dateline(card: dict[str, Any], edition_day: date) -> tuple[str, ...]:
     cross_listed = "cross-listed" if card["announce_type"] == "cross" else ""
     announced_on = format_day(date.fromisoformat(card["date"]), edition_day)
     parts = [announced_on, card["primary"], cross_listed]
-    return [sanitize(part) for part in parts if part]
+    return tuple(sanitize(part) for part in parts if part)
 
 
-def engagement(card: dict[str, Any], reason: Reason) -> list[str]:
+def engagement(card: dict[str, Any], reason_kind: str) -> tuple[str, ...]:
     """Return the paper's votes and comments; none if its reason states the votes already."""
-    if reason.kind == "trend":
-        return []
+    if reason_kind == "trend":
+        return ()
     counts = [(card["votes"], "vote"), (card["comments"], "comment")]
-    return [f"{n:,} {word}{'' if n == 1 else 's'}" for n, word in counts if n]
+    return tuple(f"{n:,} {word}{'' if n == 1 else 's'}" for n, word in counts if n)
 
 
 def format_day(day: date, edition_day: date) -> str:
@@ -290,7 +361,7 @@ def format_day(day: date, edition_day: date) -> str:
     return text if day.year == edition_day.year else f"{text} {day.year}"
 
 
-def preheader_text(papers: list[PaperContext]) -> str:
+def preheader_text(papers: Sequence[ExplainedPaper]) -> str:
     if papers and papers[0].kind == "near":
         titles = "; ".join(paper.title for paper in papers[:2])
         return truncate(titles, MAX_PREHEADER_CHARS)
@@ -300,36 +371,36 @@ def preheader_text(papers: list[PaperContext]) -> str:
     return papers[0].reason if papers else ""
 
 
-def recipient_reason(digest: Digest, render_data: RenderData) -> str:
-    confirmed_at = digest.subscriber.confirmed_at
+def recipient_reason(
+    digest: Digest, picks: Sequence[Pick], papers: Sequence[ExplainedPaper]
+) -> str:
+    consent = consent_phrase(settings.SITE_NAME, digest.subscriber.confirmed_at)
+    return f"{consent} {why_these_papers(picks, papers)}"
+
+
+@lru_cache(maxsize=4096)
+def consent_phrase(site_name: str, confirmed_at: datetime | None) -> str:
     signed_up = f" on {confirmed_at.day} {confirmed_at:%B %Y}" if confirmed_at else ""
-    consent = (
-        f"You receive this because you signed up at {settings.SITE_NAME}{signed_up}."
-    )
-    return f"{consent} {why_these_papers(digest, render_data)}"
+    return f"You receive this because you signed up at {site_name}{signed_up}."
 
 
-def why_these_papers(digest: Digest, render_data: RenderData) -> str:
-    if not digest.picks:
+def why_these_papers(picks: Sequence[Pick], papers: Sequence[ExplainedPaper]) -> str:
+    if not picks:
         return (
             "You asked for a short note on days when nothing matches what you follow."
         )
-    matching = [pick for pick in digest.picks if pick.interest and not pick.near]
-    near = [pick for pick in digest.picks if pick.near]
-    followed = sum(not pick.opened for pick in matching)
-    candidates = [
-        render_data.pick_rows.candidates.get(pick.candidate) for pick in digest.picks
-    ]
+    followed = sum(bool(p.interest) and not (p.near or p.opened) for p in picks)
     if followed:
-        return f"{share_phrase(followed, len(digest.picks))} what you follow."
-    if matching:
-        share = share_phrase(len(matching), len(digest.picks))
-        return f"{share} papers you opened before."
-    if near:
+        return f"{share_phrase(followed, len(picks))} what you follow."
+    opened = sum(bool(p.interest) and p.opened and not p.near for p in picks)
+    if opened:
+        return f"{share_phrase(opened, len(picks))} papers you opened before."
+    if any(pick.near for pick in picks):
         return "No paper matches what you follow; the first ones are close to it."
-    if all(candidate.pin for candidate in candidates if candidate):
+    candidates = [paper.candidate for paper in papers]
+    if all(candidate.pin for candidate in candidates):
         return "The editors picked these papers for all readers."
-    if any(c.card["votes"] or c.card["comments"] for c in candidates if c):
+    if any(c.card["votes"] or c.card["comments"] for c in candidates):
         return "The day's most discussed papers come first."
     return "They are new papers of the last two weeks."
 
@@ -343,19 +414,28 @@ def share_phrase(number: int, total: int) -> str:
 
 def mail_headers(digest: Digest, unsubscribe_url: str) -> dict[str, str]:
     """Build the headers that RFC 8058, 2919 and 3834 and large mailbox providers require of bulk mail."""
-    host = ascii_domain(urlsplit(settings.SITE_URL).hostname or "localhost")
-    # A Message-ID is logged by every mail server and quoted in replies, so it is a hash
-    # of the key: the same whenever the mail is rebuilt, and useless as a link.
-    message_id = hashlib.sha256(digest.key.encode()).hexdigest()[:32]
     return {
-        "Message-ID": f"<{message_id}@{mail_domain()}>",
-        "List-Id": f"<digest.{host}>",
+        "Message-ID": f"<{message_id(digest.key)}@{mail_domain()}>",
+        "List-Id": f"<digest.{site_host(settings.SITE_URL)}>",
         "List-Unsubscribe": unsubscribe_uris(digest, unsubscribe_url),
         "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
         "Auto-Submitted": "auto-generated",
         "Precedence": "bulk",
-        "Feedback-ID": f"{digest.edition.day:%Y%m%d}:digest:reader:{feedback_sender_id()}",
+        "Feedback-ID": f"{digest.edition.day:%Y%m%d}:digest:reader:{feedback_sender_id(settings.SITE_NAME)}",
     }
+
+
+def message_id(key: str) -> str:
+    """Hash a digest's key for its Message-ID, which mail servers log and replies quote.
+
+    It is the same whenever the mail is rebuilt, and useless as a link.
+    """
+    return hashlib.sha256(key.encode()).hexdigest()[:32]
+
+
+@lru_cache(maxsize=8)
+def site_host(site_url: str) -> str:
+    return ascii_domain(urlsplit(site_url).hostname or "localhost")
 
 
 def unsubscribe_uris(digest: Digest, unsubscribe_url: str) -> str:
@@ -365,17 +445,18 @@ def unsubscribe_uris(digest: Digest, unsubscribe_url: str) -> str:
     return f"<{unsubscribe_url}>{mailto}"
 
 
-def feedback_sender_id() -> str:
+@lru_cache(maxsize=8)
+def feedback_sender_id(site_name: str) -> str:
     """Return the stable sender id, 5 to 15 characters, under which Gmail reports feedback."""
-    letters = "".join(
-        c for c in settings.SITE_NAME.lower() if c.isascii() and c.isalnum()
-    )
+    letters = "".join(c for c in site_name.lower() if c.isascii() and c.isalnum())
     return f"{letters}round"[:15] if len(letters) < 5 else letters[:15]
 
 
 def sanitize(text: str) -> str:
     """Put text on one line without invisible characters: no new header, no reversed text, no lone surrogate."""
-    return " ".join("".join(visible_character(char) for char in text).split())
+    if not text.isprintable():
+        text = "".join(visible_character(char) for char in text)
+    return " ".join(text.split())
 
 
 def visible_character(char: str) -> str:
