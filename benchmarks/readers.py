@@ -1,18 +1,29 @@
-"""`python -m benchmarks.readers`: six made-up readers over recorded days, for a person to judge.
+"""`python -m benchmarks.readers run FOLDER`: readers over recorded days, to be judged blind.
 
-Runs the service on days of the shared data, mails included, and prints every pick of the
-last five with its reason and the beginning of its abstract. Judgements are in
-docs/experiments/.
+Runs the service on recorded days of the shared data, mails included, and ranks the same
+candidates by TF-IDF under the same rule that no paper comes twice. Writes to FOLDER:
+
+- `sheet.txt`: what each reader follows, then the picks of both rankers of all judged days
+  in random order, each once, without its ranker, day, place or reason;
+- `key.json`: the hidden columns;
+- `reasons.txt`: every pick of the service with its reason.
+
+A person grades the sheet into `grades.txt`, one "NUMBER GRADE" a line: y (on topic), n, or
+? (unsure). `python -m benchmarks.readers count FOLDER` prints the share on topic by day.
 """
 
+import argparse
 import gzip
 import json
+import random
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
+import numpy as np
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
@@ -22,48 +33,79 @@ from accounts.models import Subscriber
 from digest import follows, tasks
 from digest.ingest import run_source
 from digest.models import AttentionSample, Digest, Edition, Paper
-from digest.ranking import rank_edition
+from digest.ranking import edition_index, rank_edition
+from digest.ranking.bm25 import TermIndex
 from digest.reasons import explain_picks
+from digest.text.tokens import content_words
 from tests import make, replay
 from tests.conftest import DATA
 
-FIRST = date(2025, 11, 21)
-WARM, JUDGED = 8, 5  # recorded days: papers alone, then with readers
-SHOWN = 260  # characters of an abstract
-# What each follows. Examples are the first four papers with the words in the title, the
-# author is the most frequent one; both are looked up among the days before.
+PRODUCT, BASELINE = "product", "TF-IDF"
+FIRST_DAY = date(2025, 12, 3)
+# Recorded days: papers alone, then with readers.
+WARM_UP_DAYS, JUDGED_DAYS = 8, 5
+DIGEST_LENGTH = 10
+SHEET_ABSTRACT_CHARS = 420
+# What each follows. Examples are the first papers with the words in the title, the author
+# is the most frequent one; both are looked up among the days before.
+EXAMPLES_PER_TITLE = 5
 READERS: dict[str, list[tuple[str, str]]] = {
-    "topics": [
-        ("topic", "interpretability"),
-        ("topic", "speech"),
-        ("topic", "security"),
-    ],
-    "pictures": [
-        ("keyword", "gaussian splatting"),
-        ("keyword", "video diffusion"),
-        ("topic", "3d"),
-    ],
-    "searches": [
-        ("search", "retrieval augmented generation for question answering"),
+    "safety": [("topic", "interpretability"), ("topic", "security")],
+    "translation": [
         ("search", "machine translation of low resource languages"),
+        ("keyword", "multilingual"),
     ],
-    "examples": [
-        ("paper", "pathology"),
-        ("paper", "autonomous driving"),
-        ("keyword", "ultrasound"),
+    "medicine": [
+        ("paper", "medical image segmentation"),
+        ("paper", "radiology"),
+        ("keyword", "MRI"),
     ],
-    "agents": [("topic", "agents"), ("category", "cs.AI"), ("mute", "benchmark")],
-    "names": [
-        ("author", ""),
-        ("keyword", "tokenization"),
-        ("search", "detecting deepfakes and generated images"),
+    "economics": [
+        ("category", "cs.GT"),
+        ("keyword", "mechanism design"),
+        ("search", "learning in repeated games and auctions"),
     ],
+    "wireless": [
+        ("category", "cs.IT"),
+        ("keyword", "beamforming"),
+        ("search", "error correcting codes and decoding"),
+    ],
+    "agents": [
+        ("category", "cs.AI"),
+        ("keyword", "planning"),
+        ("keyword", "knowledge graph"),
+    ],
+    "driving": [("paper", "autonomous driving"), ("keyword", "lidar"), ("author", "")],
+    "graphics": [("topic", "3d"), ("keyword", "avatar"), ("mute", "benchmark")],
 }
 
 Vote = tuple[datetime, str, int]
 
 
+@dataclass(frozen=True)
+class JudgedPick:
+    """A pick of one ranker; `place` counts from 1."""
+
+    reader: str
+    paper: str
+    ranker: str
+    day: str
+    place: int
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks.readers")
+    parser.add_argument("command", choices=["run", "count"])
+    parser.add_argument("folder", type=Path)
+    arguments = parser.parse_args()
+    if arguments.command == "run":
+        arguments.folder.mkdir(parents=True, exist_ok=True)
+        replay_days(arguments.folder)
+    else:
+        print_shares(arguments.folder)
+
+
+def replay_days(folder: Path) -> None:
     call_command("migrate", verbosity=0)
     with connection.cursor() as cursor:
         cursor.execute(
@@ -71,24 +113,30 @@ def main() -> None:
         )
     call_command("loaddata", "topics", verbosity=0)
     archive = DATA / "replay" / "raw_daily_dw-dengwei_2025-11_2025-12.tar.gz"
-    days = [feed for feed in replay.recorded_feeds(archive) if feed[0] >= FIRST]
-    counted, readers = list(votes()), dict[str, Subscriber]()
-    with tempfile.TemporaryDirectory() as folder:
-        settings.MAIL_DIR = Path(folder) / "mail"
-        for n, (day, document) in enumerate(days[: WARM + JUDGED]):
+    days = [feed for feed in replay.recorded_feeds(archive) if feed[0] >= FIRST_DAY]
+    counted, readers = list(read_votes()), dict[str, Subscriber]()
+    picks: list[JudgedPick] = []
+    reasons: list[str] = []
+    with tempfile.TemporaryDirectory() as temporary:
+        settings.MAIL_DIR = Path(temporary) / "mail"
+        for n, (day, document) in enumerate(days[: WARM_UP_DAYS + JUDGED_DAYS]):
             morning = datetime.combine(day, time(9), UTC)
-            take_in(document, counted, morning, Path(folder))
+            ingest_day(document, counted, morning, Path(temporary))
             edition = rank_edition.rank_edition(day, morning)
-            if n >= WARM and edition:
+            if n >= WARM_UP_DAYS and edition:
                 readers = readers or {name: subscribe(name) for name in READERS}
                 tasks.send_edition(edition, None, morning + timedelta(hours=1))
-                show(edition, readers)
+                reasons += list_reasons(edition, readers)
+                picks += pick_by_product(edition, readers)
+                picks += pick_by_tfidf(edition, readers, picks)
+    (folder / "reasons.txt").write_text("\n".join(reasons) + "\n")
+    write_sheet(folder, picks, readers)
 
 
-def take_in(
+def ingest_day(
     document: bytes, counted: list[Vote], morning: datetime, folder: Path
 ) -> None:
-    """A day's listing, and the votes that its papers and the earlier ones have that morning."""
+    """Ingest a day's listing, and the votes that its papers and earlier ones have that morning."""
     file = folder / f"{morning:%Y-%m-%d}.xml"
     file.write_bytes(document)
     run_source.ingest_documents([file], morning)
@@ -106,7 +154,7 @@ def take_in(
         Paper.objects.filter(identifier=name).update(votes=value)
 
 
-def votes() -> Iterator[Vote]:
+def read_votes() -> Iterator[Vote]:
     """What Hugging Face counted, in the order of time."""
     path = DATA / "hf_daily" / "upvote_observations_to_2025-12.jsonl.gz"
     with gzip.open(path, "rt", encoding="utf-8") as lines:
@@ -119,21 +167,20 @@ def votes() -> Iterator[Vote]:
 def subscribe(name: str) -> Subscriber:
     reader = make.subscriber(f"{name}@example.org")
     for kind, wanted in READERS[name]:
-        for value in values(kind, wanted):
+        for value in look_up_values(kind, wanted):
             follow = (
                 follows.follow(reader, "keyword", value, weight=-1)
                 if kind == "mute"
                 else follows.follow(reader, kind, value)
             )
             assert follow, f"{kind} {value!r} cannot be followed"
-            print(f"{name}: {follow.interest}")
     return reader
 
 
-def values(kind: str, wanted: str) -> list[str]:
+def look_up_values(kind: str, wanted: str) -> list[str]:
     papers = Paper.objects.order_by("announced_on", "pk")
     if kind == "paper":
-        liked = papers.filter(title__icontains=wanted)[:4]
+        liked = papers.filter(title__icontains=wanted)[:EXAMPLES_PER_TITLE]
         return list(liked.values_list("identifier", flat=True))
     if kind == "author":
         lists = papers.values_list("authors", flat=True)
@@ -142,16 +189,98 @@ def values(kind: str, wanted: str) -> list[str]:
     return [wanted]
 
 
-def show(edition: Edition, readers: dict[str, Subscriber]) -> None:
+def list_reasons(edition: Edition, readers: dict[str, Subscriber]) -> Iterator[str]:
     for name, reader in readers.items():
         picks = Digest.objects.get(subscriber=reader, edition=edition).picks
-        print(f"\n{edition.day} {name}")
+        yield f"\n{edition.day} {name}"
         for pick in explain_picks(picks):
             paper = pick.candidate.paper
-            print(
-                f"{pick.number}. {paper.title} [{paper.primary}, {paper.announced_on}]"
-            )
-            print(f"   {pick.reason.text}\n   {paper.abstract[:SHOWN]}")
+            yield f"{pick.number}. {paper.title} [{paper.primary}, {paper.announced_on}]"
+            yield f"   {pick.reason.text}\n   {paper.abstract[:SHEET_ABSTRACT_CHARS]}"
+
+
+def pick_by_product(
+    edition: Edition, readers: dict[str, Subscriber]
+) -> Iterator[JudgedPick]:
+    for name, reader in readers.items():
+        picks = Digest.objects.get(subscriber=reader, edition=edition).picks
+        for pick in explain_picks(picks):
+            identifier = pick.candidate.paper.identifier
+            yield JudgedPick(name, identifier, PRODUCT, str(edition.day), pick.number)
+
+
+def pick_by_tfidf(
+    edition: Edition, readers: dict[str, Subscriber], earlier: list[JudgedPick]
+) -> Iterator[JudgedPick]:
+    """Pick by TF-IDF cosine to the centroid of all texts that a reader follows."""
+    rows = edition.candidates.order_by("pk").select_related("paper")
+    papers = [row.paper for row in rows]
+    index = TermIndex([content_words(f"{p.title}. {p.abstract}") for p in papers])
+    for name, reader in readers.items():
+        followed = [f.interest for f in reader.follows.filter(weight__gt=0)]
+        queries = edition_index.build_queries(followed)
+        texts = [
+            text
+            for query in queries
+            for text in ([e.text for e in query.examples] or [query.text])
+            if query.kind not in ("category", "author")
+        ]
+        own = {f.value for f in followed} | {
+            p.paper for p in earlier if (p.reader, p.ranker) == (name, BASELINE)
+        }
+        scores = index.centroid_cosine(texts)
+        order = [papers[i].identifier for i in np.argsort(-scores, kind="stable")]
+        best = [identifier for identifier in order if identifier not in own]
+        for place, identifier in enumerate(best[:DIGEST_LENGTH], start=1):
+            yield JudgedPick(name, identifier, BASELINE, str(edition.day), place)
+
+
+def write_sheet(
+    folder: Path, picks: list[JudgedPick], readers: dict[str, Subscriber]
+) -> None:
+    pairs = sorted({(pick.reader, pick.paper) for pick in picks})
+    random.Random(0).shuffle(pairs)
+    pairs.sort(key=lambda pair: pair[0])  # by reader, in random order of papers
+    numbers = {pair: number for number, pair in enumerate(pairs, start=1)}
+    papers = Paper.objects.in_bulk(
+        [paper for _, paper in pairs], field_name="identifier"
+    )
+    lines: list[str] = []
+    for name, reader in readers.items():
+        lines.append(f"\n=== {name}")
+        for follow in reader.follows.select_related("interest"):
+            paper = Paper.objects.filter(identifier=follow.interest.value).first()
+            title = f" {paper.title}" if paper else ""
+            lines.append(f"{follow.weight:+g} {follow.interest}{title}")
+        for pair in pairs:
+            if pair[0] == name:
+                paper = papers[pair[1]]
+                abstract = paper.abstract[:SHEET_ABSTRACT_CHARS]
+                lines.append(f"{numbers[pair]}. {paper.title} [{paper.primary}]")
+                lines.append(f"   {abstract}")
+    (folder / "sheet.txt").write_text("\n".join(lines) + "\n")
+    key = [asdict(p) | {"number": numbers[p.reader, p.paper]} for p in picks]
+    (folder / "key.json").write_text(json.dumps(key, indent=1) + "\n")
+
+
+def print_shares(folder: Path) -> None:
+    """Print by day and by reader how many picks of each ranker are on topic."""
+    lines = (folder / "grades.txt").read_text().split("\n")
+    grades = {int(n): grade for n, grade in (line.split() for line in lines if line)}
+    key = json.loads((folder / "key.json").read_text())
+    for column in ("day", "reader"):
+        table: dict[str, dict[str, Counter[str]]] = defaultdict(
+            lambda: defaultdict(Counter)
+        )
+        for row in key:
+            table[row[column]][row["ranker"]][grades[row["number"]]] += 1
+        for name, rankers in table.items():
+            cells = [
+                f"{ranker} {counts['y']} of {counts.total()} (unsure {counts['?']})"
+                for ranker, counts in rankers.items()
+            ]
+            print(f"{name:12} {' · '.join(cells)}")
+        print()
 
 
 if __name__ == "__main__":
