@@ -162,6 +162,8 @@ def near_text(interest: Interest, name: str, text: str, opened: bool = False) ->
             return f"Close to your topic {name}"
         case Interest.Kind.KEYWORD:
             return f"Mentions your keyword{named(name, text)}"
+        case Interest.Kind.AUTHOR:
+            return f"Perhaps by {name}, whom you follow"
         case Interest.Kind.PAPER:
             return f"Related to a paper you {opened_or_liked(opened)}: {name}"
         case Interest.Kind.SEARCH:

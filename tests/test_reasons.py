@@ -26,6 +26,7 @@ def reason(kind, value, text="", names=None, **card):
         ("topic", "birds", "", True, "Close to your topic Birds"),
         ("category", "cs.CL", "", False, "Because you follow cs.CL"),
         ("author", "Ada Ruiz", "", False, "By Ada Ruiz, whom you follow"),
+        ("author", "Ada Ruiz", "", True, "Perhaps by Ada Ruiz, whom you follow"),
         ("paper", "1", "", False, "Similar to a paper you liked: Rounding"),
         ("paper", "1", "", True, "Related to a paper you liked: Rounding"),
         (

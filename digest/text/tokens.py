@@ -143,15 +143,36 @@ def contains_phrase(text: tuple[str, ...], phrase: tuple[str, ...]) -> bool:
     )
 
 
-def count_phrase(text: tuple[str, ...], phrase: tuple[str, ...]) -> int:
-    """Count how often the text contains the phrase; both are `spelling_variants`."""
-    # Doubled, because neighbouring occurrences would share a space.
-    texts = [variant.replace(" ", "  ") for variant in text]
-    phrases = [f" {variant.strip()} ".replace(" ", "  ")[1:-1] for variant in phrase]
-    return max(
-        (text.count(phrase) for text in texts for phrase in phrases if phrase.strip()),
-        default=0,
-    )
+def phrase_pattern(phrases: Iterable[tuple[str, ...]]) -> re.Pattern[str]:
+    """Compile a pattern of any of the phrases, given as `spelling_variants`.
+
+    A phrase within another, or right after one as its abbreviation, belongs to its match:
+    "retrieval-augmented generation (RAG)" names RAG once.
+    """
+    runs = {variant.strip() for phrase in phrases for variant in phrase} - {""}
+    longest_first = sorted(runs, key=lambda run: (-len(run), run))
+    any_run = "|".join(map(re.escape, longest_first)) or r"(?!)"
+    return re.compile(rf"(?<= )(?:{any_run})(?: (?:{any_run}))*(?= )")
+
+
+def count_matches(pattern: re.Pattern[str], text: tuple[str, ...]) -> int:
+    """Count the places where the text, given as `spelling_variants`, has the pattern."""
+    return max(len(pattern.findall(variant)) for variant in text)
+
+
+def split_at_stop_words(text: str) -> list[str]:
+    """Split a query at its stop words into parts that each say something.
+
+    "bias and fairness in face recognition" has two: what "and" joins may replace each
+    other.
+    """
+    parts = [""]
+    for word in text.split():
+        if word.lower() in ("and", "or") or content_words(word):
+            parts[-1] += f" {word}"
+        else:
+            parts.append("")
+    return [part.strip() for part in parts if content_words(part)]
 
 
 def is_quotable(phrase: str, text: str) -> bool:

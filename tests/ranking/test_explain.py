@@ -84,7 +84,8 @@ def test_explanation_counts_open_papers_with_better_scores(edition, storks, ada)
 
 def test_explanation_distinguishes_mute_from_penalty(edition, storks, ada):
     ada_mutes = follow(ada, "keyword", "wetlands", -1.0)
-    follow(ada, "category", "cs", -0.5)
+    initial = storks[1].paper.authors[0].replace("Author", "A.")
+    follow(ada, "author", initial, -0.5)
 
     explanation = explain(edition, ada, storks[1], NOW)
 

@@ -10,10 +10,12 @@ from digest.ranking.bm25 import TermIndex
 from digest.ranking.relevance import (
     MENTIONED,
     MUTE_FROM,
+    PRIMARY_CATEGORY,
     EditionScorer,
     InterestQuery,
     PaperText,
 )
+from digest.ranking.score_breakdown import TREND_BONUS
 from digest.ranking.selection import MATCH_THRESHOLD
 
 FILLER = [
@@ -117,11 +119,19 @@ def test_primary_category_scores_above_cross_listing(scorer):
 
 
 @pytest.mark.parametrize("archive", ["cs", "cs.*"])
-def test_archive_scores_below_its_category(scorer, archive):
+def test_archive_holds_the_papers_of_its_categories(scorer, archive):
     first, second, *others = relevance(scorer, "category", archive)
 
-    assert 0 < second == first < 0.5
+    assert first == second == pytest.approx(PRIMARY_CATEGORY)
     assert others == [0, 0]
+
+
+def test_muted_archive_mutes_its_primary_papers(scorer):
+    assert relevance(scorer, "category", "cs")[0] >= np.float32(MUTE_FROM["category"])
+
+
+def test_most_trending_category_paper_comes_after_a_mentioned_keyword():
+    assert MENTIONED >= PRIMARY_CATEGORY + TREND_BONUS
 
 
 @pytest.mark.parametrize(
@@ -147,6 +157,32 @@ def test_full_name_scores_above_initials(scorer):
 
     assert full == 1.0
     assert initials == pytest.approx(0.7)
+
+
+def author_papers(*teams):
+    """Papers of these teams, each named by its authors, for an author's interest."""
+    return [PaperText(f"Title {i}", "Text.", team) for i, team in enumerate(teams)]
+
+
+@pytest.mark.parametrize(
+    ("followed", "is_claimed"),
+    [("Mary Jane Doe", True), ("Mary Doe", True), ("M. Doe", False), ("Doe", False)],
+)
+def test_author_is_claimed_by_given_name_only(followed, is_claimed):
+    scorer = build_scorer([*author_papers(("Mary Jane Doe",)), *REST])
+
+    assert claimed(scorer, "author", followed)[0] == is_claimed
+
+
+def test_name_of_several_people_is_not_claimed():
+    teams = [("Yang Liu", f"Coauthor {i}") for i in "ABCDE"]
+
+    several = build_scorer([*author_papers(*teams), *REST])
+    one = build_scorer([*author_papers(*teams[:4], teams[0]), *REST])
+
+    assert not claimed(several, "author", "Yang Liu")[0]
+    assert relevance(several, "author", "Yang Liu")[0] == pytest.approx(0.7)
+    assert claimed(one, "author", "Yang Liu")[0]
 
 
 def test_author_matches_without_accents(scorer):
@@ -248,6 +284,31 @@ def test_search_is_not_claimed_for_half_of_its_words(scorer):
     flags = claimed(scorer, "search", "training of volunteers for zymurgy and kombucha")
 
     assert flags == [False] * 4
+
+
+def test_search_is_not_claimed_where_one_of_its_parts_is_missing():
+    query = "machine translation of endangered bird languages"
+    papers = [
+        PaperText("Machine translation", "Translation of endangered bird languages."),
+        PaperText("Endangered bird languages", "Bird languages are endangered."),
+    ]
+
+    first, second, *_ = claimed(build_scorer([*papers, *REST]), "search", query)
+
+    assert (first, second) == (True, False)
+
+
+def test_topic_is_not_claimed_for_one_mention_under_several_names():
+    text = "We quantize. Storks use post-training quantization (PTQ) once."
+    papers = [
+        PaperText("Storks", text),
+        PaperText("Birds", f"{text} Then PTQ again."),
+    ]
+    topic = {"keywords": ("post-training quantization", "PTQ", "quantization")}
+
+    scorer = build_scorer([*papers, *REST])
+
+    assert claimed(scorer, "topic", "Quantization", **topic)[:2] == [False, True]
 
 
 def test_verbatim_search_scores_above_scattered_words(scorer):
