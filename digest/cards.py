@@ -20,19 +20,22 @@ def authors_line(names: Sequence[str], shown: int = 3) -> str:
 
 
 def card(paper: Paper) -> dict[str, Any]:
-    """Build the card that an edition stores: plain text, web addresses only."""
+    """Build the card that an edition stores: plain text, web addresses only.
+
+    An editor's corrections replace what the source says.
+    """
     return {
         "identifier": paper.identifier,
-        "title": paper.title,
+        "title": paper.corrected_title or paper.title,
         "authors": authors_line(paper.authors),
         "organization": paper.organization,
         "date": paper.announced_on.isoformat(),
         "published": paper.published_at.date().isoformat()
         if paper.published_at
         else None,
-        "summary": summarize(paper.abstract, paper.title),
-        "one_line": one_line_summary(paper),
-        "one_line_is_generated": bool(paper.ai_summary),
+        "summary": paper.corrected_summary or summarize(paper.abstract, paper.title),
+        "one_line": paper.corrected_summary or one_line_summary(paper),
+        "one_line_is_generated": bool(paper.ai_summary and not paper.corrected_summary),
         "abstract": paper.abstract,
         "primary": paper.primary,
         "categories": list(paper.categories),

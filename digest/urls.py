@@ -6,6 +6,7 @@ from django.urls import URLPattern, URLResolver, include, path
 # These modules register their models. Only a process that resolves URLs loads them:
 # commands and workers start without the admin.
 from digest.admin import (  # noqa: F401
+    candidates,
     editions,
     papers,
     readers,

@@ -37,6 +37,7 @@ NEVER_PERSONAL = {
     "digest.candidate": "all",
     "digest.searchentry": "all",  # words of papers
     "digest.searchword": "all",
+    "digest.curationstep": "all",  # what editors write for all readers
     "digest.submission": ["identifier", "title", "authors", "abstract", "primary"],
     "digest.ingestrun": [
         *("origin", "failure", "set_spec", "paper_identifier", "token", "categories"),

@@ -1,26 +1,20 @@
-"""Editions, and the list of candidates that editors curate."""
+"""Editions: their counts and note, freezing and reopening, and recalls of papers."""
 
 from datetime import datetime
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.utils import quote
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, F, OuterRef, Q, QuerySet
+from django.db.models import Count, OuterRef, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
-from django.template.loader import render_to_string
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.functional import cached_property
 from django.utils.html import format_html
-from django.utils.http import url_has_allowed_host_and_scheme
-from django.views.decorators.http import require_POST
 
 from accounts.admin_base import ModelAdmin, ReadOnlyAdmin, count_related, render_page
-from accounts.models import Subscriber
+from accounts.models import Subscriber, User
 from digest.admin import curation
 from digest.mailer import retention
 from digest.mailer.tally import count_outcomes
@@ -33,11 +27,8 @@ def current_edition() -> Edition | None:
     return Edition.objects.open().first() or Edition.objects.first()
 
 
-def requested_edition(request: HttpRequest) -> Edition | None:
-    pk = request.GET.get("edition", "")
-    return (
-        Edition.objects.filter(pk=pk).first() if pk.isdecimal() else current_edition()
-    )
+def may_curate(request: HttpRequest, edition: Edition) -> bool:
+    return edition.is_open and request.user.has_perm("digest.change_candidate")
 
 
 def count_recipients(now: datetime) -> int:
@@ -136,35 +127,87 @@ class EditionAdmin(ReadOnlyAdmin):
         return describe_sending(edition)
 
     def freeze_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """GET asks for confirmation with the number of recipients; POST freezes."""
+        """GET shows the ways to freeze or reopen; POST takes one: now, later or reopen."""
         edition = get_object_or_404(Edition, pk=pk)
         if not ModelAdmin.has_change_permission(self, request, edition):
             raise PermissionDenied
         now = timezone.now()
+        error = ""
         if request.method == "POST":
-            return self.freeze_edition(request, edition, now)
+            try:
+                return self.apply_choice(request, edition, now)
+            except ValueError as refusal:
+                error = str(refusal)
         return render_page(
             self,
             request,
             "admin/freeze.html",
-            title=f"Freeze the edition of {date_format(edition.day, 'l, j F')}?",
+            title=f"Edition of {date_format(edition.day, 'l, j F')}",
             edition=edition,
             list_url=list_url(edition),
             counts=count_candidates(edition),
             recipients=count_recipients(now),
+            freezes_at=freeze.due_at(edition),
+            may_unfreeze=freeze.may_unfreeze(edition),
+            error=error,
+            time=request.POST.get("time", ""),
         )
+
+    def apply_choice(
+        self, request: HttpRequest, edition: Edition, now: datetime
+    ) -> HttpResponse:
+        choice = request.POST.get("choice", "now")
+        if choice == "later":
+            return self.freeze_later(request, edition, now)
+        if choice == "reopen":
+            return self.reopen(request, edition, now)
+        return self.freeze_edition(request, edition, now)
 
     def freeze_edition(
         self, request: HttpRequest, edition: Edition, now: datetime
     ) -> HttpResponse:
         if freeze.freeze(edition, now):
-            self.log_change(request, edition, "Frozen.")
+            self.record(request, edition, "Froze the edition", now)
             number = count_recipients(now)
             readers = f"{number:,} reader{'' if number == 1 else 's'}"
             messages.success(request, f"Edition frozen. Sending to {readers}.")
         else:
             messages.error(request, "This edition is already frozen or has no papers.")
         return HttpResponseRedirect(list_url(edition))
+
+    def freeze_later(
+        self, request: HttpRequest, edition: Edition, now: datetime
+    ) -> HttpResponse:
+        at = curation.parse_freeze_time(request.POST.get("time", ""), now)
+        if Edition.objects.open().filter(pk=edition.pk).update(freeze_at=at):
+            time = date_format(timezone.localtime(at), "H:i")
+            self.record(request, edition, f"Set the freeze to {time}", now)
+            messages.success(request, f"This edition freezes at {time} today.")
+        else:
+            messages.error(request, "This edition is already frozen.")
+        return HttpResponseRedirect(list_url(edition))
+
+    def reopen(
+        self, request: HttpRequest, edition: Edition, now: datetime
+    ) -> HttpResponse:
+        at = curation.parse_freeze_time(request.POST.get("time", ""), now)
+        if freeze.unfreeze(edition, at):
+            time = date_format(timezone.localtime(at), "H:i")
+            self.record(request, edition, f"Reopened the edition until {time}", now)
+            messages.success(request, f"Edition reopened. It freezes again at {time}.")
+        else:
+            messages.error(
+                request,
+                "This edition cannot be reopened: its first mails are planned already.",
+            )
+        return HttpResponseRedirect(list_url(edition))
+
+    def record(
+        self, request: HttpRequest, edition: Edition, message: str, now: datetime
+    ) -> None:
+        assert isinstance(request.user, User)  # admin_view requires staff
+        curation.record_edition_event(edition, message, request.user, now)
+        self.log_change(request, edition, message)
 
 
 def describe_sending(edition: Edition) -> str:
@@ -195,191 +238,6 @@ def count_candidates(edition: Edition) -> dict[str, int]:
         pins=Count("pk", filter=Q(pin__isnull=False)),
         hidden=Count("pk", filter=Q(is_hidden=True)),
     )
-
-
-class EditionFilter(admin.SimpleListFilter):
-    """Show one edition at a time, by default the current one."""
-
-    title = "edition"
-    parameter_name = "edition"
-    listed_editions = 14
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        latest = Edition.objects.all()[: self.listed_editions]
-        return [(str(row.pk), f"{row.day:%a} {date_format(row.day)}") for row in latest]
-
-    @cached_property
-    def default_edition(self) -> Edition | None:
-        return current_edition()
-
-    def value(self) -> str | None:
-        pk = super().value() or ""
-        if pk.isdecimal():
-            return pk
-        return str(self.default_edition.pk) if self.default_edition else None
-
-    def choices(self, changelist: Any) -> Any:
-        return list(super().choices(changelist))[1:]  # without "All"
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(edition=self.value() or 0)
-
-
-class CategoryFilter(admin.SimpleListFilter):
-    """Primary categories of the edition."""
-
-    title = "category"
-    parameter_name = "category"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        edition = requested_edition(request)
-        rows = edition.candidates.order_by("paper__primary") if edition else None
-        names = rows.values_list("paper__primary", flat=True).distinct() if rows else []
-        return [(name, name) for name in names if name]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        name = self.value()
-        return queryset.filter(paper__primary=name) if name else queryset
-
-
-class CuratedFilter(admin.SimpleListFilter):
-    """Candidates that an editor pinned, boosted, hid or annotated."""
-
-    title = "curated"
-    parameter_name = "curated"
-    conditions = {
-        "pinned": Q(pin__isnull=False),
-        "boosted": ~Q(boost=0),
-        "hidden": Q(is_hidden=True),
-        "noted": ~Q(note=""),
-    }
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(name, name.capitalize()) for name in self.conditions]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(self.conditions.get(self.value() or "", Q()))
-
-
-@admin.register(Candidate)
-class CandidateAdmin(ReadOnlyAdmin):
-    """Candidates of an edition; while it is open, editors pin, boost, hide and annotate them."""
-
-    list_display = ("title",)
-    list_filter = (
-        EditionFilter,
-        CuratedFilter,
-        "paper__announce_type",
-        CategoryFilter,
-    )
-    list_select_related = ("paper", "edition")
-    search_fields = ("paper__title", "paper__identifier")
-    search_help_text = "Words from the title, or an arXiv ID"
-    ordering = (F("pin").asc(nulls_last=True), "-trend", "pk")
-    fields = (
-        "edition",
-        "paper_link",
-        "trend_table",
-        "pin",
-        "boost",
-        "is_hidden",
-        "note",
-        "summary",
-    )
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows: QuerySet[Any] = super().get_queryset(request)
-        unused = ("vector", "dense_vector", "abstract", "abstract_raw", "title_raw")
-        return rows.defer(*(f"paper__{name}" for name in unused))
-
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(require_POST(self.curate_view))
-        return [
-            path("<int:pk>/curate/", view, name="digest_candidate_curate"),
-            *super().get_urls(),
-        ]
-
-    @admin.display(description="paper", ordering="paper__title")
-    def title(self, candidate: Candidate) -> str:
-        return candidate.paper.title
-
-    @admin.display(description="paper")
-    def paper_link(self, candidate: Candidate) -> str:
-        link = reverse("admin:digest_paper_change", args=[quote(candidate.paper_id)])
-        return format_html('<a href="{}">{}</a>', link, candidate.paper)
-
-    @admin.display(description="trend")
-    def trend_table(self, candidate: Candidate) -> str:
-        from digest.admin import score_lines  # needs numpy
-
-        lines = score_lines.trend_lines(candidate)
-        return render_to_string("admin/trend.html", {"lines": lines}, using="django")
-
-    @admin.display(description="summary")
-    def summary(self, candidate: Candidate) -> str:
-        return str(candidate.card.get("summary", ""))
-
-    def may_curate(self, request: HttpRequest) -> bool:
-        return ModelAdmin.has_change_permission(self, request)
-
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> Any:
-        response = super().changelist_view(request, extra_context)
-        if isinstance(response, TemplateResponse) and response.context_data:
-            response.context_data.update(self.list_context(request))
-        return response
-
-    def list_context(self, request: HttpRequest) -> dict[str, Any]:
-        edition = requested_edition(request)
-        if edition is None:
-            return {"title": "No edition yet", "edition": None}
-        return {
-            "title": date_format(edition.day, "l, j F Y"),
-            "edition": edition,
-            "counts": count_candidates(edition),
-            "freezes_at": freeze.due_at(edition),
-            "may_curate": edition.is_open and self.may_curate(request),
-            "older": Edition.objects.filter(day__lt=edition.day).first(),
-            "newer": Edition.objects.filter(day__gt=edition.day).last(),
-            "sent": describe_sending(edition),
-            "pins": curation.PIN_PLACES,
-            "recalled": set(Recall.objects.values_list("paper_id", flat=True)),
-        }
-
-    def curate_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Apply one curation action; the message has an undo button."""
-        candidate = get_object_or_404(Candidate.objects.select_related("paper"), pk=pk)
-        if not self.may_curate(request):
-            raise PermissionDenied
-        action, _, value = request.POST.get("action", "").partition(":")
-        value = request.POST.get("note", value)
-        try:
-            change = curation.apply_action(candidate, action, value)
-        except (Frozen, ValueError) as error:
-            messages.error(request, str(error))
-        else:
-            self.log_change(request, candidate, change.message)
-            messages.success(request, undo_message(candidate, change))
-        page = return_url(request, list_url(candidate.edition)).partition("#")[0]
-        return HttpResponseRedirect(f"{page}#candidate-{candidate.pk}")
-
-
-def undo_message(candidate: Candidate, change: curation.Change) -> str:
-    return format_html(
-        '{} <b>{}</b> <button class="pr-undo" form="curate" formaction="{}" name="action" value="{}">Undo</button>',
-        change.message,
-        candidate.paper.title,
-        reverse("admin:digest_candidate_curate", args=[candidate.pk]),
-        change.undo,
-    )
-
-
-def return_url(request: HttpRequest, default: str) -> str:
-    """The page named by the form's `next` field, if it is on this site."""
-    url = request.POST.get("next", "")
-    hosts = {request.get_host()}
-    return url if url_has_allowed_host_and_scheme(url, allowed_hosts=hosts) else default
 
 
 @admin.register(Recall)

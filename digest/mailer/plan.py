@@ -86,7 +86,11 @@ def quarter_hours(edition: Edition, now: datetime) -> Iterator[datetime]:
 def plan_quarter(
     edition: Edition, at: datetime, editions: list[Edition], now: datetime
 ) -> Slot:
-    slot, _ = Slot.objects.get_or_create(edition=edition, at=at, kind=Slot.Kind.HOUR)
+    with transaction.atomic():
+        lock_frozen(edition)
+        slot, _ = Slot.objects.get_or_create(
+            edition=edition, at=at, kind=Slot.Kind.HOUR
+        )
     due = due_readers(edition, at, weekly=edition == newest_edition(editions, at))
     audience = Subscriber.objects.mailable(now).filter(due)
     if now > delivery_deadline(edition, at):  # newer readers did not miss it
@@ -254,9 +258,15 @@ def plan_reader(
     return slot
 
 
+def lock_frozen(edition: Edition) -> None:
+    """Lock an edition for its next slot; raise ValueError if an editor reopened it meanwhile."""
+    locked = Edition.objects.select_for_update().get(pk=edition.pk)
+    freeze_time(locked)
+
+
 def create_slot(edition: Edition, kind: str, now: datetime) -> Slot:
     """Create a slot at `now`, or just after the last slot of its kind."""
-    Edition.objects.select_for_update().get(pk=edition.pk)  # serialises creation
+    lock_frozen(edition)  # serialises creation
     last = edition.slots.filter(kind=kind, at__gte=now).aggregate(at=Max("at"))["at"]
     at = last + timedelta(microseconds=1) if last else now
     return Slot.objects.create(edition=edition, at=at, kind=kind)

@@ -9,7 +9,14 @@ from digest.models.digests import (
     encode_picks,
     moved_since,
 )
-from digest.models.editions import CURATED, Candidate, Edition, Frozen, Recall
+from digest.models.editions import (
+    CURATED,
+    Candidate,
+    CurationStep,
+    Edition,
+    Frozen,
+    Recall,
+)
 from digest.models.events import Event, ForeignEventCount
 from digest.models.ingest_runs import IngestRun
 from digest.models.operations import Heartbeat, SendingPause
@@ -23,6 +30,7 @@ __all__ = [
     "AttentionSample",
     "Batch",
     "Candidate",
+    "CurationStep",
     "Digest",
     "Edition",
     "EmbeddingModel",

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, Self
 
+from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
@@ -45,6 +46,11 @@ class Edition(models.Model):
         blank=True,
         max_length=600,
         help_text="Shown above the papers in every digest of the day.",
+    )
+    freeze_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="When it freezes; empty for the site's usual time of its day.",
     )
     ranked_at = models.DateTimeField(null=True, editable=False)
     frozen_at = models.DateTimeField(null=True, editable=False)
@@ -126,6 +132,11 @@ class Candidate(models.Model):
     note = models.CharField(
         max_length=300, blank=True, help_text="Shown under its title."
     )
+    topic_corrections = models.JSONField(
+        null=True,
+        editable=False,
+        help_text="The paper's topics as editors corrected them; fixed when it freezes.",
+    )
 
     class Meta:
         ordering = ["pin", "-trend", "pk"]
@@ -156,6 +167,44 @@ class Candidate(models.Model):
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         refuse_if_frozen(self.edition_id)
         return super().delete(*args, **kwargs)
+
+
+class CurationStepQuerySet(models.QuerySet["CurationStep"]):
+    def undoable(self) -> Self:
+        """Steps that change something and were not undone; an undo is not among them."""
+        return self.filter(is_undo=False, undone_by=None).exclude(changes=[])
+
+
+class CurationStep(models.Model):
+    """One step of an editor on an edition: the values that it changed, before and after."""
+
+    edition = models.ForeignKey(Edition, models.CASCADE, related_name="curation_steps")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        related_name="+",
+        help_text="Empty once the account is deleted.",
+    )
+    at = models.DateTimeField()
+    message = models.TextField(help_text="What changed, in words.")
+    changes = models.JSONField(
+        default=list, help_text="Row, id, field, and its values before and after."
+    )
+    undoes = models.OneToOneField(
+        "self", models.SET_NULL, null=True, related_name="undone_by"
+    )
+    is_undo = models.BooleanField(
+        default=False, help_text="False for a step that repeats an undone one."
+    )
+
+    objects = CurationStepQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class RecallQuerySet(models.QuerySet["Recall"]):

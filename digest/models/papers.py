@@ -175,6 +175,32 @@ class Paper(models.Model):
         related_name="papers",
         help_text="Listed topics whose interest it matches, as of the last ranking.",
     )
+    corrected_title = models.TextField(
+        blank=True,
+        default="",
+        db_default="",
+        help_text="An editor's title for mails and pages; empty for the source's.",
+    )
+    corrected_summary = models.TextField(
+        blank=True,
+        default="",
+        db_default="",
+        help_text="An editor's summary for mails and pages; empty for that of the abstract.",
+    )
+    topic_corrections = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="Topics that an editor assigned (true) or removed (false), by slug.",
+    )
+    duplicate_of = models.ForeignKey(
+        "self",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        db_index=False,
+        related_name="duplicates",
+        help_text="The paper that is mailed instead, because both are the same work.",
+    )
     votes = models.PositiveIntegerField(
         default=0, help_text="Upvotes in the newest attention sample."
     )

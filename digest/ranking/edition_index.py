@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -24,6 +24,8 @@ from digest.ranking.selection import Matches, Slate, Whole
 MAX_CACHE_BYTES = 100_000_000
 # Ids that fit into one query on either database.
 MAX_IDS_PER_QUERY = 5_000
+# Relevance of a topic that an editor assigned to a paper: as high as a clear match.
+ASSIGNED_RELEVANCE = 0.9
 EXAMPLE_COLUMNS = (
     *("identifier", "title", "abstract"),
     *("vector", "vector_version", "dense_vector", "dense_version"),
@@ -39,13 +41,20 @@ class EditionIndex:
     papers: list[int]
     vectors: Row  # centered LSA rows of the candidates, [n, d]
     evaluate: Callable[[InterestQuery], Match]
+    # Whether a topic, by its name, is of the candidate at a column, where an editor said so.
+    topic_corrections: dict[str, dict[int, bool]] = field(default_factory=dict)
 
     def match(self, queries: Sequence[InterestQuery]) -> Matches:
-        """Evaluate each query against all candidates."""
+        """Evaluate each query against all candidates; editors' corrections of topics count."""
         shape = len(queries), len(self.candidates)
         relevance, claimed = np.zeros(shape, np.float32), np.zeros(shape, bool)
         for i, query in enumerate(queries):
             relevance[i], claimed[i] = self.evaluate(query)
+            if query.kind == Interest.Kind.TOPIC:
+                corrections = self.topic_corrections.get(query.value, {})
+                for column, is_of_topic in corrections.items():
+                    relevance[i, column] = ASSIGNED_RELEVANCE if is_of_topic else 0
+                    claimed[i, column] = is_of_topic
         return Matches(relevance, claimed, mute_thresholds(queries))
 
 
@@ -56,6 +65,7 @@ def load_index(edition: Edition, weekly: bool = False) -> EditionIndex:
     equally new.
     """
     columns = ["pk", "paper_id", "trend", "boost", "pin", "is_hidden", "paper__title"]
+    columns += ["topic_corrections"]
     if weekly:
         columns += ["breakdown", "paper__primary"]
     rows = list(edition.candidates.order_by("pk").values_list(*columns))
@@ -80,7 +90,22 @@ def load_index(edition: Edition, weekly: bool = False) -> EditionIndex:
         papers=[row[1] for row in rows],
         vectors=index.vectors,
         evaluate=index.evaluate,
+        topic_corrections=_topic_corrections([row[7] for row in rows]),
     )
+
+
+def _topic_corrections(
+    by_candidate: Sequence[dict[str, bool] | None],
+) -> dict[str, dict[int, bool]]:
+    """Arrange editors' corrections, given by slug for each column, by topic name."""
+    corrected = [(i, row) for i, row in enumerate(by_candidate) if row]
+    names = dict(Topic.objects.values_list("slug", "name")) if corrected else {}
+    corrections: dict[str, dict[int, bool]] = {}
+    for column, row in corrected:
+        for slug, is_of_topic in row.items():
+            if slug in names:
+                corrections.setdefault(names[slug], {})[column] = is_of_topic
+    return corrections
 
 
 def _trends(rows: Sequence[Sequence[Any]], weekly: bool) -> list[float]:

@@ -4,8 +4,9 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.db import transaction
 
-from digest.models import Edition, Frozen
+from digest.models import Batch, Edition, Frozen
 from digest.models.editions import EXPIRES_AFTER
 
 
@@ -44,6 +45,36 @@ def freeze_due(now: datetime) -> list[Edition]:
     return frozen
 
 
+def may_unfreeze(edition: Edition) -> bool:
+    """Whether an edition is frozen and none of its mails is planned."""
+    planned = Batch.objects.filter(slot__edition=edition)
+    return not edition.is_open and not planned.exists()
+
+
+def unfreeze(edition: Edition, freeze_at: datetime) -> bool:
+    """Reopen an edition until `freeze_at`; False once one of its mails is planned.
+
+    The locks of its slots wait for a batch that is being planned, and that of the edition
+    for new slots, which `plan` creates only while it is frozen.
+    """
+    with transaction.atomic():
+        locked = Edition.objects.frozen().select_for_update().filter(pk=edition.pk)
+        if not locked.exists():
+            return False
+        list(edition.slots.select_for_update())
+        if Batch.objects.filter(slot__edition=edition).exists():
+            return False
+        edition.slots.all().delete()
+        Edition.objects.filter(pk=edition.pk).update(
+            state=Edition.State.OPEN, frozen_at=None, freeze_at=freeze_at
+        )
+    edition.refresh_from_db()
+    return True
+
+
 def due_at(edition: Edition) -> datetime:
+    """The time that an editor set, else FREEZE_AT on the edition's day."""
+    if edition.freeze_at:
+        return edition.freeze_at
     zone = ZoneInfo(settings.TIME_ZONE)
     return datetime.combine(edition.day, settings.FREEZE_AT, tzinfo=zone)

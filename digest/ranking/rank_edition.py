@@ -73,7 +73,7 @@ def refuse_frozen(day: date) -> None:
 
 def eligible_papers(day: date) -> QuerySet[Paper]:
     first = day - timedelta(days=CANDIDATE_DAYS - 1)
-    papers = Paper.objects.announced_between(first, day)
+    papers = Paper.objects.announced_between(first, day).filter(duplicate_of=None)
     return papers.defer("title_raw", "abstract_raw", "vector", "dense_vector")
 
 
@@ -175,7 +175,7 @@ def _store(
         batch_size=500,
         update_conflicts=True,
         unique_fields=["edition", "paper"],
-        update_fields=["trend", "breakdown", "card"],
+        update_fields=["trend", "breakdown", "card", "topic_corrections"],
     )
     _delete_others(edition, {row.paper_id for row in rows})
     return edition
@@ -188,6 +188,7 @@ def _candidate(edition: Edition, paper: Paper, trend: Trend) -> Candidate:
         trend=trend.score,
         breakdown=trend.breakdown,
         card=card(paper),
+        topic_corrections=paper.topic_corrections,
     )
 
 

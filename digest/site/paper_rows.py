@@ -37,7 +37,7 @@ def paper_cards(papers: Iterable[Paper]) -> list[dict[str, Any]]:
 
 def paper_card(paper: Paper) -> dict[str, Any]:
     return card(paper) | {
-        "title_raw": paper.title_raw,
+        "title_raw": paper.corrected_title or paper.title_raw,
         "abstract_raw": paper.abstract_raw,
         "topics": [(topic.slug, topic.name) for topic in paper.topics.all()],
     }
