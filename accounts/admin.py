@@ -85,7 +85,12 @@ class SubscriberAdmin(LargeTableAdmin):
         ),
         (
             "Content",
-            {"fields": ("fill_mode", ("note_when_empty", "learns_from_clicks"))},
+            {
+                "fields": (
+                    "fill_mode",
+                    ("note_when_empty", "learns_from_clicks", "short_mails"),
+                )
+            },
         ),
         (
             "Consent",

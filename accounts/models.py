@@ -201,6 +201,11 @@ class Subscriber(models.Model):
         default=FillMode.FOLLOWED_FIRST,
         help_text="How trending papers fill a digest.",
     )
+    short_mails = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Short mails: of each paper the title, one line and the reason.",
+    )
     note_when_empty = models.BooleanField(
         "note when empty",
         default=False,
@@ -358,6 +363,51 @@ class Link(models.Model):
     def redeem(self, now: datetime) -> bool:
         """Redeem the link once; return False if it was already used."""
         return Link.objects.filter(pk=self.pk, used_at=None).update(used_at=now) == 1
+
+
+class AccessKeyQuerySet(models.QuerySet["AccessKey"]):
+    def find(self, kind: str, key: str) -> "AccessKey | None":
+        """Return the key of an active reader; None for other keys."""
+        keys = self.select_related("subscriber").filter(kind=kind, key=key)
+        return keys.filter(subscriber__state=Subscriber.State.ACTIVE).first()
+
+
+class AccessKey(models.Model):
+    """A random key that opens one part of a reader's data until the reader revokes it."""
+
+    class Kind(models.TextChoices):
+        READING_LIST = "list", "reading list"
+        FEED = "feed", "private feeds"
+        API = "api", "API"
+
+    subscriber = models.ForeignKey(
+        Subscriber, models.CASCADE, related_name="access_keys"
+    )
+    kind = models.CharField(max_length=8, choices=Kind.choices)
+    key = models.CharField(max_length=22, unique=True, default=new_key)
+    created_at = models.DateTimeField()
+
+    objects = AccessKeyQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["subscriber", "kind"], name="a_reader_has_one_key_of_a_kind"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {self.subscriber}"
+
+    @classmethod
+    def issue(cls, subscriber: Subscriber, kind: str, now: datetime) -> "AccessKey":
+        """Create the reader's key of this kind; an earlier one stops working."""
+        row, _ = cls.objects.update_or_create(
+            subscriber=subscriber,
+            kind=kind,
+            defaults={"key": new_key(), "created_at": now},
+        )
+        return row
 
 
 class AccountMailQuerySet(models.QuerySet["AccountMail"]):

@@ -157,6 +157,8 @@ CACHES = {
     }
     if REDIS_URL
     else IN_MEMORY,
+    # Rendered public pages, of one web process each: at most 300 of about 50 KB.
+    "pages": IN_MEMORY | {"LOCATION": "pages", "OPTIONS": {"MAX_ENTRIES": 300}},
     # Used while Redis is down.
     "process": IN_MEMORY | {"LOCATION": "process"},
 }

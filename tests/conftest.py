@@ -12,7 +12,7 @@ import tests.environment  # noqa: F401  (sets up Django, so that models can be i
 
 # isort: split
 
-from django.core.cache import cache
+from django.core.cache import cache, caches
 from django.db import connection
 from django.db.models import DateTimeField, Value
 from django.utils import timezone
@@ -126,8 +126,9 @@ CLOSE_CONNECTIONS = """
 
 @pytest.fixture(autouse=True)
 def empty_cache():
-    """Clear rate limits and what searches keep in memory between tests."""
+    """Clear rate limits, pages and what searches keep in memory between tests."""
     cache.clear()
+    caches["pages"].clear()
     search._load_co_readership.cache_clear()
     paper_vectors.clear_cache()
     spelling._load.cache_clear()

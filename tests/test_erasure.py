@@ -49,6 +49,7 @@ NEVER_PERSONAL = {
     "accounts.suppression": ["address_hash"],  # the only trace that stays
     "accounts.subscriber": ["unsubscribe_key", "address_hash", "email"],
     "accounts.link": ["key"],
+    "accounts.accesskey": ["key"],
     "digest.digest": ["key"],
     "digest.foreigneventcount": "all",  # a number per day
     "digest.event": ["key", "source", "semantic_key"],

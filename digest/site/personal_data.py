@@ -12,7 +12,7 @@ from digest.site.link_access import preferences_link_required
 
 READER_FIELDS = [
     *("email", "state", "zone", "hour", "frequency", "weekday", "length"),
-    *("fill_mode", "note_when_empty", "learns_from_clicks"),
+    *("fill_mode", "note_when_empty", "learns_from_clicks", "short_mails"),
     *("paused_until", "created_at", "confirmed_at", "left_at"),
     *("consent_text", "consent_how"),
 ]
@@ -58,6 +58,7 @@ def export_data(subscriber: Subscriber) -> dict[str, Any]:
         "links": list(
             subscriber.links.values("purpose", "payload", "created_at", "used_at")
         ),
+        "access_keys": list(subscriber.access_keys.values("kind", "created_at")),
         "submissions": list(
             subscriber.submission_requests.values(
                 "submission__identifier", "submission__state", "at"
@@ -69,9 +70,15 @@ def export_data(subscriber: Subscriber) -> dict[str, Any]:
     }
 
 
-def digest_data(subscriber: Subscriber) -> list[dict[str, Any]]:
+def digest_data(
+    subscriber: Subscriber, newest: int | None = None
+) -> list[dict[str, Any]]:
+    """Return the reader's digests with papers and reasons: all by day, or the newest ones first."""
+    rows_by_day = subscriber.digests.select_related("edition")
     digests = list(
-        subscriber.digests.select_related("edition").order_by("edition__day")
+        rows_by_day.order_by("-edition__day")[:newest]
+        if newest
+        else rows_by_day.order_by("edition__day")
     )
     rows = load_pick_rows(pick for digest in digests for pick in digest.picks)
     return [

@@ -1,8 +1,9 @@
 """URLs of the public pages."""
 
-from django.urls import URLPattern, path
+from django.urls import URLPattern, URLResolver, path
 
 from digest.site import (
+    api,
     authors,
     digests,
     health,
@@ -19,7 +20,7 @@ from digest.site import (
 )
 from digest.site.periods import DAY, MONTH, WEEK
 
-urlpatterns: list[URLPattern] = [
+urlpatterns: list[URLPattern | URLResolver] = [
     path("", home.home, name="home"),
     path("papers", search.search_page, name="papers"),
     path("papers/", search.search_page),
@@ -41,6 +42,7 @@ urlpatterns: list[URLPattern] = [
     ),
     path("papers/<path:identifier>", papers.paper_page, name="paper"),
     path("authors/<path:name>", authors.author_page, name="author"),
+    path("api/", api.api.urls),
     path("topics", paper_lists.topic_list, name="topics"),
     path("topics/<slug:slug>", paper_lists.topic_page, name="topic"),
     path("preferences/<slug:key>", preferences.preferences, name="preferences"),

@@ -7,7 +7,7 @@ from django.core import mail
 from django.utils import timezone
 
 from accounts import links
-from accounts.models import Link, Subscriber, Suppression
+from accounts.models import AccessKey, Link, Subscriber, Suppression
 from tests import make
 from tests.accounts.conftest import last_link_path, text_without_address
 
@@ -225,3 +225,22 @@ def test_pages_with_a_key_are_neither_cached_nor_indexed(visitor, ada):
 
     assert "no-store" in response.headers["Cache-Control"]
     assert response.headers["X-Robots-Tag"] == "noindex"
+
+
+def test_access_key_opens_its_kind_until_it_is_replaced_or_revoked(ada):
+    first = AccessKey.issue(ada, AccessKey.Kind.API, make.NOW)
+    assert AccessKey.objects.find("api", first.key).subscriber == ada
+    assert AccessKey.objects.find("feed", first.key) is None
+
+    second = AccessKey.issue(ada, AccessKey.Kind.API, make.NOW)
+    assert AccessKey.objects.find("api", first.key) is None
+    assert AccessKey.objects.find("api", second.key).subscriber == ada
+
+    second.delete()
+    assert AccessKey.objects.find("api", second.key) is None
+
+
+def test_access_key_of_a_former_reader_opens_nothing(cleo):
+    key = AccessKey.issue(cleo, AccessKey.Kind.API, make.NOW).key
+
+    assert AccessKey.objects.find("api", key) is None
