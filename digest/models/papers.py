@@ -245,6 +245,10 @@ class Paper(models.Model):
         return self.announce_type in self.FIRST_ANNOUNCEMENTS
 
     @property
+    def is_from_listing(self) -> bool:
+        return self.announce_type != self.Announced.ADDED_BY_READER
+
+    @property
     def arxiv_url(self) -> str:
         return f"https://arxiv.org/abs/{self.identifier}"
 

@@ -209,8 +209,8 @@ def search_papers(
     from digest.ranking import search
 
     query = " ".join("".join(c if c.isprintable() else " " for c in q).split())
-    papers = [paper for paper, _ in search.search(query, limit)] if query else []
-    return paper_items(papers)
+    papers = search.find_papers(query, limit).load_papers() if query else []
+    return paper_items(paper for paper in papers if paper.is_from_listing)
 
 
 @api.get("/papers", response={200: list[PaperData], **PROBLEMS}, tags=["papers"])
