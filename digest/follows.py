@@ -18,6 +18,8 @@ MAX_INTERESTS = 60
 MAX_EXAMPLE_PAPERS = 300
 # arXiv's longest category is 18 characters: "astro-ph.CO", "cond-mat.mtrl-sci".
 CATEGORY_PATTERN = re.compile(r"[a-z][a-z-]{1,16}(\.[A-Za-z-]{2,12})?")
+# Longer words all in capitals are emphasis, not abbreviations.
+MAX_ABBREVIATION_LETTERS = 6
 MAX_LENGTHS = {Kind.KEYWORD: 80, Kind.AUTHOR: 80, Kind.SEARCH: 250}
 
 
@@ -34,9 +36,25 @@ def clean_value(kind: str, raw: str) -> str:
         case Kind.KEYWORD | Kind.AUTHOR | Kind.SEARCH:
             fits = len(value) <= MAX_LENGTHS[Kind(kind)]
             valid = fits and any(c.isalnum() for c in value)
-            return (value.lower() if kind == Kind.KEYWORD else value) if valid else ""
+            return (
+                (_lower_words(value) if kind == Kind.KEYWORD else value)
+                if valid
+                else ""
+            )
         case _:
             return ""
+
+
+def _lower_words(phrase: str) -> str:
+    """Write a phrase in lower case, all but abbreviations and names such as RLHF or NeRF."""
+    return re.sub(r"[^\W_]+", _lower_word, phrase)
+
+
+def _lower_word(match: re.Match[str]) -> str:
+    word = match[0]
+    has_inner_capital = any(char.isupper() for char in word[1:])
+    is_emphasis = word.isupper() and len(word) > MAX_ABBREVIATION_LETTERS
+    return word if has_inner_capital and not is_emphasis else word.lower()
 
 
 def normalize_category(typed: str) -> str:
@@ -77,9 +95,12 @@ def follow(
 ) -> Follow | None:
     """Follow or mute an interest; None where the value is not valid or the reader has too many."""
     value = clean_value(kind, raw)
-    existing = subscriber.follows.filter(interest__kind=kind, interest__value=value)
-    if not value or (not existing.exists() and remaining_places(subscriber, kind) < 1):
+    own = subscriber.follows.filter(interest__kind=kind, interest__value__iexact=value)
+    existing = own.select_related("interest").first()
+    if not value or (existing is None and remaining_places(subscriber, kind) < 1):
         return None
+    if existing:
+        value = existing.interest.value  # "rlhf" and "RLHF" are one follow
     interest, _ = lock_interests().get_or_create(kind=kind, value=value)
     row, _ = Follow.objects.update_or_create(
         subscriber=subscriber,

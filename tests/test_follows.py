@@ -14,6 +14,29 @@ def followed(reader, **fields):
     return list(rows.values_list("interest__value", flat=True))
 
 
+@pytest.mark.parametrize(
+    ("entered", "stored"),
+    [
+        ("RLHF", "RLHF"),
+        ("LLMs for NeRF", "LLMs for NeRF"),
+        ("AlphaFold", "AlphaFold"),
+        ("GPT-4 Agents", "GPT-4 agents"),
+        ("Post-Training Quantization", "post-training quantization"),
+        ("GAUSSIAN SPLATTING", "gaussian splatting"),
+    ],
+)
+def test_keyword_keeps_the_capitals_of_abbreviations_only(ada, entered, stored):
+    assert follows.follow(ada, "keyword", entered).interest.value == stored
+
+
+def test_keyword_in_other_capitals_is_the_same_follow(ada):
+    follows.follow(ada, "keyword", "RLHF")
+    follows.follow(ada, "keyword", "rlhf", weight=-1.0)
+
+    ((value, weight),) = ada.follows.values_list("interest__value", "weight")
+    assert (value, weight) == ("RLHF", -1.0)
+
+
 def test_a_library_leaves_room_for_topics_and_words(ada):
     papers = [make.paper().identifier for _ in range(follows.MAX_INTERESTS)]
 

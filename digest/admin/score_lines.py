@@ -203,7 +203,7 @@ def _exclusions(explanation: "Explanation", names: Names) -> Iterator[str]:
 
 
 def _own_follow_text(follow: Follow) -> str:
-    if follow.weight < 0:
+    if follow.weight <= 0:
         return "The reader asked for less like this very paper."
     if follow.source == Follow.Source.OPENED:
         return "The reader opened it from an earlier digest."

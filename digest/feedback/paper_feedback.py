@@ -10,9 +10,9 @@ Verb = Literal["more", "less"]
 
 # "More" is a hint and counts half of a chosen follow; "less" is a full mute.
 WEIGHTS: dict[Verb, float] = {"more": 0.5, "less": -1.0}
-# Of a paper that no interest chose: mutes it and its near-duplicates, and takes less than
-# a step of a score from similar papers, because it says nothing about what is followed.
-FILLER_MUTE_WEIGHT = -1e-6
+# Of a paper that no interest chose: it never comes again, and ranking learns nothing from
+# it, because it says nothing about what the reader follows.
+FILLER_WEIGHT = 0.0
 
 
 def store_opinion(digest: Digest, number: int, verb: Verb) -> Follow | None:
@@ -30,7 +30,7 @@ def store_opinion(digest: Digest, number: int, verb: Verb) -> Follow | None:
         return existing
     weight = WEIGHTS[verb]
     if verb == "less" and not digest.picks[number - 1].interest:
-        weight = FILLER_MUTE_WEIGHT
+        weight = FILLER_WEIGHT
     return store_follow(reader, paper, weight) or (
         store_follow(reader, paper, weight) if delete_oldest_opinion(reader) else None
     )

@@ -83,7 +83,10 @@ class Interest(models.Model):
 
 
 class Follow(models.Model):
-    """A reader follows (positive weight) or mutes (negative weight) an interest."""
+    """A reader follows (positive weight) or mutes (negative weight) an interest.
+
+    Weight 0 declines one paper that only filled a digest; nothing else follows from it.
+    """
 
     class Source(models.TextChoices):
         CHOSEN = "chosen", "chosen by the reader"

@@ -41,6 +41,7 @@ class EditionIndex:
     papers: list[int]
     vectors: Row  # centered LSA rows of the candidates, [n, d]
     evaluate: Callable[[InterestQuery], Match]
+    correct_spelling: Callable[[str], str]
     # Whether a topic, by its name, is of the candidate at a column, where an editor said so.
     topic_corrections: dict[str, dict[int, bool]] = field(default_factory=dict)
 
@@ -90,6 +91,7 @@ def load_index(edition: Edition, weekly: bool = False) -> EditionIndex:
         papers=[row[1] for row in rows],
         vectors=index.vectors,
         evaluate=index.evaluate,
+        correct_spelling=index.correct_spelling,
         topic_corrections=_topic_corrections([row[7] for row in rows]),
     )
 
@@ -122,6 +124,7 @@ class TextIndex:
     """What depends only on the texts of an edition, cached until they change."""
 
     evaluate: Callable[[InterestQuery], Match]
+    correct_spelling: Callable[[str], str]
     vectors: Row
     near_duplicate: Whole
     author_group: Whole
@@ -144,6 +147,7 @@ def _text_index(edition: int, state: object, versions: object) -> TextIndex:
     evaluate = lru_cache(maxsize=cached_queries)(scorer.evaluate)
     return TextIndex(
         evaluate,
+        scorer.correct_spelling,
         model.center(vectors) if model else vectors,
         scorer.near_duplicates(),
         scorer.author_groups(),

@@ -10,6 +10,7 @@ from django.conf import settings
 
 from digest.models import Candidate, Edition, Interest
 from digest.ranking import edition_index
+from digest.ranking.edition_index import EditionIndex
 from digest.text.arxiv_categories import CATEGORIES, archive_of, is_selected
 from digest.text.tokens import content_words
 
@@ -53,8 +54,17 @@ def follow_effect(interest: Interest) -> FollowEffect:
     count = int(columns.size)
     noun = "paper" if count == 1 else "papers"
     more = "; …" if count > len(titles) else ""
-    text = f"{count} {noun} in the last two weeks: {'; '.join(titles)}{more}"
+    spelled = _spelling_note(interest, index)
+    text = f"{count} {noun} in the last two weeks{spelled}: {'; '.join(titles)}{more}"
     return FollowEffect(count, titles, text)
+
+
+def _spelling_note(interest: Interest, index: EditionIndex) -> str:
+    """Say as what a misspelt keyword is read; "" where it is read as it stands."""
+    if interest.kind != Interest.Kind.KEYWORD:
+        return ""
+    corrected = index.correct_spelling(interest.value)
+    return f" for “{corrected}”" if corrected != interest.value else ""
 
 
 def _category_problem(interest: Interest) -> str:

@@ -108,7 +108,7 @@ def weight_matrix(
 
 
 def _load_follows(readers: Sequence[int], now: datetime) -> dict[int, ReaderFollows]:
-    rows = Follow.objects.filter(subscriber__in=readers)
+    rows = Follow.objects.filter(subscriber__in=readers).exclude(weight=0)
     follows: dict[int, ReaderFollows] = defaultdict(ReaderFollows)
     for reader, interest, weight, source, created_at in rows.values_list(
         "subscriber_id", "interest_id", "weight", "source", "created_at"

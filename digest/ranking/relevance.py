@@ -25,10 +25,12 @@ from digest.text.arxiv_categories import category_matcher
 from digest.text.authors import NameMatch, match_names, name_parts
 from digest.text.tokens import (
     count_matches,
+    is_one_edit_apart,
     keep_content,
     phrase_pattern,
     spelling_variants,
     split_at_stop_words,
+    tokenize,
 )
 
 Row = npt.NDArray[np.float32]
@@ -38,6 +40,9 @@ Whole = npt.NDArray[np.int64]
 # A category or an archive holds hundreds of papers a day: they come after those that only
 # mention a keyword, whatever their trend, and among themselves by trend.
 PRIMARY_CATEGORY, CROSS_LISTED_CATEGORY = 0.25, 0.22
+
+# A word of a keyword that no candidate has is read as one that so many have.
+MIN_CORRECTED_LETTERS, MIN_CORRECTION_PAPERS = 7, 3
 
 # A phrase: in the title, several times in the abstract, or mentioned once.
 IN_TITLE, IN_ABSTRACT, MENTIONED = 1.0, 0.8, 0.4
@@ -270,8 +275,28 @@ class EditionScorer:
 
     def _keyword(self, query: InterestQuery) -> tuple[Scores, Flags]:
         """A word or phrase as whole words, hyphens and simple plurals aside."""
-        relevance = self._phrase_scores([query.value])
+        relevance = self._phrase_scores([self.correct_spelling(query.value)])
         return relevance, relevance > MENTIONED
+
+    def correct_spelling(self, phrase: str) -> str:
+        """Replace words that no candidate has by the nearest one that several have.
+
+        Only long words one edit away, because a wrong correction would be a false claim.
+        """
+        return " ".join(map(self._correct_word, phrase.split()))
+
+    def _correct_word(self, word: str) -> str:
+        (token,) = tokens if len(tokens := tokenize(word)) == 1 else ("",)
+        if len(token) < MIN_CORRECTED_LETTERS or token in self._papers_by_word:
+            return word
+        near = [
+            (-len(papers), other)
+            for other, papers in self._papers_by_word.items()
+            if len(papers) >= MIN_CORRECTION_PAPERS
+            and other[0] == token[0]
+            and is_one_edit_apart(token, other)
+        ]
+        return min(near)[1] if near else word
 
     def _author(self, query: InterestQuery) -> tuple[Scores, Flags]:
         """Authors by name: accents and case aside, initials and common names count less."""

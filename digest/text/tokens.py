@@ -175,6 +175,22 @@ def split_at_stop_words(text: str) -> list[str]:
     return [part.strip() for part in parts if content_words(part)]
 
 
+def is_one_edit_apart(first: str, second: str) -> bool:
+    """Decide whether one letter more, another letter or two swapped ones differ."""
+    short, long = sorted((first, second), key=len)
+    if short == long or len(long) > len(short) + 1:
+        return False
+    start = next(
+        (i for i, (a, b) in enumerate(zip(short, long, strict=False)) if a != b),
+        len(short),
+    )
+    if len(short) < len(long):
+        return short[start:] == long[start + 1 :]
+    rest = short[start + 1 :]
+    is_swap = short[start : start + 2] == long[start : start + 2][::-1]
+    return rest == long[start + 1 :] or (is_swap and rest[1:] == long[start + 2 :])
+
+
 def is_quotable(phrase: str, text: str) -> bool:
     """Decide whether the words of a phrase stand in the text, one right after the other.
 

@@ -1,15 +1,18 @@
 """Opinions on papers are stored as follows and mutes."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from digest.feedback.paper_feedback import store_opinion, withdraw_opinion
 from digest.follows import MAX_EXAMPLE_PAPERS
 from digest.models import Follow
-from digest.ranking.relevance import MUTE_FROM
-from digest.ranking.score_breakdown import is_muted, score_interest
+from digest.ranking.choose import load_excluded_papers
+from digest.ranking.reader_profiles import load_profiles
 from tests import make
 
 pytestmark = pytest.mark.django_db
+NOW = datetime(2026, 9, 24, 7, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -39,15 +42,16 @@ def test_an_opinion_is_stored_as_a_follow_or_mute(edition, digest, ada, verb, we
     assert stance.source == Follow.Source.FEEDBACK
 
 
-def test_less_like_a_filler_mutes_the_paper_and_no_similar_one(edition, ada):
+def test_less_like_a_filler_excludes_the_paper_and_teaches_nothing(edition, ada):
     first, second = edition.candidates.all()[:2]
     picks = [(first.pk, 0), (second.pk, 0)]
     filled = make.digest(make.batch(edition, [ada]), ada, picks=picks)
 
-    weight = store_opinion(filled, 1, "less").weight
+    stance = store_opinion(filled, 1, "less")
 
-    assert is_muted(weight, MUTE_FROM["paper"], MUTE_FROM["paper"])
-    assert score_interest(weight, MUTE_FROM["paper"]).penalty == 0
+    assert stance.weight == 0
+    assert load_profiles([ada], NOW).profiles == {}
+    assert load_excluded_papers(edition, [ada])[ada.pk] >= {first.paper_id}
     assert store_opinion(filled, 2, "more").weight == 0.5
 
 

@@ -42,8 +42,17 @@ def test_british_spelling_matches_american(edition):
     assert effect("keyword", "quantisation").count == 4
 
 
-def test_misspelt_word_gets_a_suggestion(edition):
+def test_misspelt_keyword_is_read_as_the_nearest_word(edition):
     result = effect("keyword", "quantizaton of networks")
+
+    assert result.count == 4
+    assert result.text.startswith(
+        "4 papers in the last two weeks for “quantization of networks”: "
+    )
+
+
+def test_worse_misspelt_word_gets_a_suggestion(edition):
+    result = effect("keyword", "quantzaton of networks")
 
     assert result.count == 0
     assert result.text.endswith("Did you mean “quantization of networks”?")

@@ -105,6 +105,18 @@ def test_keyword_matches_any_hyphenation(scorer, written):
     assert relevance(scorer, "keyword", written)[0] == 1.0
 
 
+def test_misspelt_keyword_matches_a_word_that_several_papers_have():
+    papers = [PaperText(f"Quantization {n}", "We round.") for n in range(3)]
+    scorer = build_scorer([*papers, *REST])
+
+    assert relevance(scorer, "keyword", "quantizaton")[:3] == [1.0] * 3
+    assert relevance(scorer, "keyword", "quantizators") == [0, 0, 0, 0]
+
+
+def test_rare_word_is_not_taken_for_another(scorer):
+    assert relevance(scorer, "keyword", "calibratoin") == [0, 0, 0, 0]
+
+
 @pytest.mark.parametrize("value", ["calibration weights", "quant", "", "?", "…"])
 def test_keyword_matches_only_whole_contiguous_words(scorer, value):
     assert relevance(scorer, "keyword", value) == [0, 0, 0, 0]

@@ -5,6 +5,7 @@ import pytest
 from digest.text.tokens import (
     content_words,
     count_matches,
+    is_one_edit_apart,
     is_quotable,
     phrase_pattern,
     shared_phrases,
@@ -157,3 +158,23 @@ def test_only_words_that_stand_in_the_text_are_quotable(phrase, text, expected):
 )
 def test_british_and_american_spellings_are_equal_tokens(british, american):
     assert tokenize(british) == tokenize(american)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ("quantizaton", "quantization", True),
+        ("quantizattion", "quantization", True),
+        ("quantizetion", "quantization", True),
+        ("qauntization", "quantization", True),
+        ("quantizatoin", "quantization", True),
+        ("quantization", "quantization", False),
+        ("quantize", "quantization", False),
+        ("casual", "causal", True),
+        ("abcd", "badc", False),
+        ("", "a", True),
+    ],
+)
+def test_words_are_one_edit_apart(first, second, expected):
+    assert is_one_edit_apart(first, second) is expected
+    assert is_one_edit_apart(second, first) is expected
