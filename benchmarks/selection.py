@@ -18,6 +18,7 @@ from scipy.sparse import csr_matrix
 from sklearn.svm import LinearSVC
 
 from digest.ranking import lsa
+from digest.ranking.interest_blocks import InterestBlocks
 from digest.ranking.relevance import (
     EditionScorer,
     InterestQuery,
@@ -62,6 +63,7 @@ def measure() -> dict[str, Result]:
     groups = [_make_group(chance, papers) for _ in range(READERS * EXAMPLE_GROUPS)]
     liked, profile = _timed(lambda: [scorer.evaluate(query) for query in groups])
     matches = _stack(shared + groups, scored + liked)
+    personal = _measure_personal(chance, scorer, groups)
     chosen = _choosing(chance, matches)
     per_reader = chosen["cpu_us_per_subscriber"] / 1e6 + profile / READERS
     return {
@@ -70,12 +72,31 @@ def measure() -> dict[str, Result]:
             "ratio_to_svm": _svm(chance, rows) / per_reader,
             "profile_us": profile / len(groups) * 1e6,
             "interest_us": evaluate / SHARED * 1e6,
+            **personal,
         },
         "ranking": {
             "seconds_per_day": embed_day + prepare,
             "embed_all_s": embed,
             "fit_s": fit,
         },
+    }
+
+
+def _measure_personal(
+    chance: np.random.Generator, scorer: EditionScorer, groups: list[InterestQuery]
+) -> Result:
+    """Microseconds a personal interest, evaluated in blocks: a search, and a group of examples."""
+    blocks = InterestBlocks(scorer)
+    searches = [_make_search(chance, n % SUBJECTS) for n in range(READERS)]
+    prepared = {
+        "personal_interest_us.search": [blocks.prepare(query) for query in searches],
+        "personal_interest_us.group": [blocks.prepare(query) for query in groups],
+    }
+    return {
+        key: _best(lambda queries=queries: blocks.evaluate(queries))
+        / len(queries)
+        * 1e6
+        for key, queries in prepared.items()
     }
 
 
@@ -203,6 +224,13 @@ def _make_group(chance: np.random.Generator, papers: list[PaperText]) -> Interes
     subject = range(int(chance.integers(SUBJECTS)), len(papers), SUBJECTS)
     group = chance.choice(subject, EXAMPLES, replace=False)
     return InterestQuery("paper", "", examples=tuple(papers[i] for i in group))
+
+
+def _make_search(chance: np.random.Generator, subject: int) -> InterestQuery:
+    """Three words of a subject and two others, none of them among the most frequent."""
+    special, others = chance.integers(3, 50, 3), chance.integers(20, 2_000, 2)
+    words = [f"subject{subject}word{number}" for number in special]
+    return InterestQuery("search", " ".join([*words, *(f"word{n}" for n in others)]))
 
 
 def _slate(chance: np.random.Generator) -> Slate:

@@ -366,7 +366,9 @@ def _baselines(papers: RecordedPapers) -> dict[str, Scorer]:
 
     return {
         "TF-IDF centroid": lambda r: index.centroid_cosine(_profile_texts(papers, r)),
-        "TF-IDF nearest": lambda r: index.nearest_cosine(_profile_texts(papers, r), 0),
+        "TF-IDF nearest": lambda r: index.cosines(_profile_texts(papers, r)).max(
+            axis=1
+        ),
         "LSA centroid": lambda r: np.asarray(
             papers.centered @ normalize(meaning(r)).mean(axis=0), np.float64
         ),

@@ -19,7 +19,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 from sklearn.preprocessing import normalize
 
-from digest.ranking.bm25 import MAX_CACHED_TEXTS, Scores, TermIndex
+from digest.ranking.bm25 import MAX_CACHED_TEXTS, Scores, TermIndex, WordIndex
 from digest.ranking.lsa import LsaModel
 from digest.text.arxiv_categories import category_matcher
 from digest.text.authors import NameMatch, match_names, name_parts
@@ -98,6 +98,8 @@ FEEDBACK_DOCUMENTS = 10
 MIN_CLAIM_WORDS = 12.0  # z of BM25 + z of LSA
 BACKGROUND_SHARE = 0.9
 BACKGROUND_WORDS, BACKGROUND_MEANING = (0.01, 0.02), (0.0, 0.08)
+# Scores nearer than this are equal: sums differ in the last digits by their order.
+TIE_WIDTH = 1e-6
 # Of the idf weight of a search, and of each of its parts between stop words, that the paper
 # has: papers on low-resource languages without translation are no machine translation.
 MIN_CLAIM_TERM_SHARE, MIN_CLAIM_PART_SHARE = 2 / 3, 0.5
@@ -106,6 +108,9 @@ MIN_CLAIM_MENTIONS = 2  # outside the title; one may be in passing
 
 SIMILAR_AT_MOST = 0.85  # above it only the paper itself and near-duplicates
 DUPLICATE_COSINES = (0.45, 0.65)  # TF-IDF: where a duplicate begins and is certain
+# LSA cosine that a duplicate has. Of 36 pairs among 9,000 papers two are below, whose words
+# make them hardly duplicates (.45 to .53) and less than their likeness does.
+MIN_DUPLICATE_MEANING = 0.8
 # Two candidates of one mail are near-duplicates from here: a paper and its second part are
 # near in meaning, but only a text reworked for another venue shares most of its words.
 DUPLICATE_MEANING, DUPLICATE_WORDS = 0.9, 0.6
@@ -191,21 +196,21 @@ class EditionScorer:
         dense: Row | None = None,
     ) -> None:
         self.papers, self.model = papers, model
-        self._rows, self._centered, self._mean = _center(vectors)
-        self._dense_mean = None
+        self.rows, self.centered, self.mean = _center(vectors)
+        self.dense: Row | None = None
+        self.dense_mean = np.zeros(0, np.float32)
         if dense is not None and dense.any():
-            _, self._dense, self._dense_mean = _center(dense)
+            _, self.dense, self.dense_mean = _center(dense)
         self._titles = [spelling_variants(paper.title) for paper in papers]
         self._abstracts = [spelling_variants(paper.abstract) for paper in papers]
         texts = zip(self._titles, self._abstracts, strict=True)
         # The first variant has the words as `content_words` reads them: none is cut twice.
         words = [keep_content(f"{t[0]} {a[0]}".split()) for t, a in texts]
-        self._terms = TermIndex(words or [[]])
-        self._papers_by_word = _index_words(
-            zip(self._titles, self._abstracts, strict=True)
-        )
+        self.terms = TermIndex(words or [[]])
+        texts = zip(self._titles, self._abstracts, strict=True)
+        self._word_index = WordIndex.build(" ".join([*t, *a]).split() for t, a in texts)
         self._papers_by_name = _index_names(papers)
-        self._embed_cached = lru_cache(MAX_CACHED_TEXTS)(self._embed)
+        self.embed = lru_cache(MAX_CACHED_TEXTS)(self._embed)
 
     def evaluate(self, query: InterestQuery) -> Match:
         if not self.papers:
@@ -221,12 +226,12 @@ class EditionScorer:
         n = len(self.papers)
         chunks = [np.zeros((0, 2), np.int64)]
         for start in range(0, n, CHUNK_ROWS):  # all pairs at once would need gigabytes
-            later = self._centered[start:]
+            later = self.centered[start:]
             left, right = np.nonzero(later[:CHUNK_ROWS] @ later.T >= DUPLICATE_MEANING)
             pairs = np.stack([left, right], axis=1) + start
             chunks.append(pairs[pairs[:, 0] < pairs[:, 1]])
         near = np.concatenate(chunks)
-        cosines = self._terms.pair_cosine(near[:, 0], near[:, 1])
+        cosines = self.terms.pair_cosine(near[:, 0], near[:, 1])
         pairs = near[cosines >= DUPLICATE_WORDS]
         links = csr_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (n, n))
         return np.asarray(connected_components(links, directed=False)[1], np.int64)
@@ -242,7 +247,7 @@ class EditionScorer:
     def _topic(self, query: InterestQuery) -> tuple[Scores, Flags]:
         """Likeness to its examples, or its words and keywords; less outside its categories."""
         phrases = [query.value, *query.keywords]
-        words = self._terms.bm25_scores(query.text, TERM_SATURATION)
+        words = self.terms.bm25_scores(query.text, TERM_SATURATION)
         claimed = self._mentions(phrases) & self._answers(query.text)
         if query.examples:
             parts = self._likeness_parts(query.examples)
@@ -260,9 +265,9 @@ class EditionScorer:
         """Words and meaning of a query; more where it stands verbatim."""
         bonus = PHRASE_BONUS * self._phrase_scores([query.value])
         relevance = self._answer_relevance(query.value, bonus)
-        claimed = self._terms.term_shares(query.value) >= MIN_CLAIM_TERM_SHARE
-        for part in split_at_stop_words(query.value):
-            claimed &= self._terms.term_shares(part) >= MIN_CLAIM_PART_SHARE
+        claimed = np.ones(len(self.papers), bool)
+        for part, least in required_parts(query.value):
+            claimed &= self.terms.term_shares(part) >= least - TIE_WIDTH
         return relevance, claimed & self._answers(query.value)
 
     def _category(self, query: InterestQuery) -> tuple[Scores, Flags]:
@@ -287,14 +292,12 @@ class EditionScorer:
 
     def _correct_word(self, word: str) -> str:
         (token,) = tokens if len(tokens := tokenize(word)) == 1 else ("",)
-        if len(token) < MIN_CORRECTED_LETTERS or token in self._papers_by_word:
+        if len(token) < MIN_CORRECTED_LETTERS or token in self._word_index.numbers:
             return word
         near = [
-            (-len(papers), other)
-            for other, papers in self._papers_by_word.items()
-            if len(papers) >= MIN_CORRECTION_PAPERS
-            and other[0] == token[0]
-            and is_one_edit_apart(token, other)
+            (-count, other)
+            for other, count in self._word_index.words_in(MIN_CORRECTION_PAPERS)
+            if other[0] == token[0] and is_one_edit_apart(token, other)
         ]
         return min(near)[1] if near else word
 
@@ -329,32 +332,38 @@ class EditionScorer:
         if not query.examples:
             return np.zeros(n), np.zeros(n, bool)
         likeness = _weighted_mean(self._likeness_parts(query.examples))
-        texts = [example.text for example in query.examples]
-        cosines = self._terms.nearest_cosine(texts, DUPLICATE_COSINES[0])
-        duplicate = _ramp(cosines, *DUPLICATE_COSINES)
+        duplicate = _ramp(self._duplicate_cosine(query.examples), *DUPLICATE_COSINES)
         relevance = SIMILAR_AT_MOST * _likeness_relevance(likeness)
         claimed = self._resembles(query.examples, likeness) | (duplicate >= 0.5)
         return np.maximum(relevance, duplicate), claimed
+
+    def _duplicate_cosine(self, examples: Sequence[PaperText]) -> Scores:
+        """TF-IDF cosine to the nearest of the examples that are near in meaning too: [n]."""
+        cosines = self.terms.cosines([example.text for example in examples])
+        if self.model is not None:
+            rows = np.stack([self.embed(example) for example in examples])
+            cosines[self.rows @ rows.T < MIN_DUPLICATE_MEANING] = 0
+        return np.asarray(cosines.max(axis=1))
 
     def _likeness_parts(
         self, examples: Sequence[PaperText]
     ) -> list[tuple[float, Scores]]:
         """Weights and z-scores of the kinds of likeness to examples."""
-        words = self._terms.centroid_cosine([example.text for example in examples])
+        words = self.terms.centroid_cosine([example.text for example in examples])
         parts = [(1.0, _standardize(words, *WORDS_SPREAD))]
         if self.model is not None:
-            rows = np.stack([self._embed_cached(example) for example in examples])
-            centroid = normalize(rows - self._mean).mean(axis=0)
-            nearest = (self._rows @ rows.T).max(axis=1)
+            rows = np.stack([self.embed(example) for example in examples])
+            centroid = normalize(rows - self.mean).mean(axis=0)
+            nearest = (self.rows @ rows.T).max(axis=1)
             parts += [
                 (1.0, _standardize(self._centroid_cosine(centroid), *CENTROID_SPREAD)),
                 (1.0, _standardize(nearest, *NEAREST_SPREAD)),
             ]
-        if self._dense_mean is not None:
+        if self.dense is not None:
             vectors = [np.frombuffer(e.dense_vector, np.float32) for e in examples]
             if present := [vector for vector in vectors if vector.size]:
-                centroid = normalize(np.stack(present) - self._dense_mean).mean(axis=0)
-                cosines = _cosine_to(self._dense, centroid)
+                centroid = normalize(np.stack(present) - self.dense_mean).mean(axis=0)
+                cosines = _cosine_to(self.dense, centroid)
                 parts.append((DENSE_WEIGHT, _standardize(cosines, *DENSE_SPREAD)))
         return parts
 
@@ -362,20 +371,20 @@ class EditionScorer:
         """The candidates that are surely like the examples."""
         if self.model is None:
             return np.zeros(len(self.papers), bool)
-        rows = np.stack([self._embed_cached(example) for example in examples])
-        cosines = self._centroid_cosine(normalize(rows - self._mean).mean(axis=0))
+        rows = np.stack([self.embed(example) for example in examples])
+        cosines = self._centroid_cosine(normalize(rows - self.mean).mean(axis=0))
         return (likeness >= MIN_CLAIM_LIKENESS) & (cosines >= MIN_CLAIM_COSINE)
 
     def _answers(self, query: str) -> Flags:
         """The candidates whose words and meaning stand out as an answer to a query."""
-        words = self._terms.bm25_scores(query, 1.0)
+        words = self.terms.bm25_scores(query, 1.0)
         scores = _stand_out(words, *BACKGROUND_WORDS)
         if self.model is not None:
             scores += _stand_out(self._query_cosine(query), *BACKGROUND_MEANING)
         return np.asarray(scores >= MIN_CLAIM_WORDS)
 
     def _answer_relevance(self, query: str, bonus: Scores) -> Scores:
-        words = self._terms.bm25_scores(query, TERM_SATURATION)
+        words = self.terms.bm25_scores(query, TERM_SATURATION)
         meaning = np.maximum(self._query_cosine(query), 0) / FULL_ANSWER_COSINE
         answer = BM25_SHARE * words + (1 - BM25_SHARE) * meaning
         relevance = _noisy_or(1 - np.exp2(-((answer / HALF_ANSWER) ** 2)), bonus)
@@ -383,16 +392,15 @@ class EditionScorer:
 
     def _feedback(self, relevance: Scores) -> Scores:
         """Relevance to what the best matches have in common, as far as they are relevant."""
-        last = min(FEEDBACK_DOCUMENTS, relevance.size) - 1
-        best = np.argpartition(-relevance, last)[: last + 1]
+        best = best_documents(relevance)
         weights = relevance[best] ** 2
         if not weights.any():
             return np.zeros(len(self.papers))
         trust = weights.sum() / relevance[best].sum()
-        words = self._terms.row_centroid_cosine(best, weights)
+        words = self.terms.row_centroid_cosine(best, weights)
         parts = [(1.0, _standardize(words, *WORDS_SPREAD))]
         if self.model is not None:
-            cosines = self._centroid_cosine(weights @ self._centered[best])
+            cosines = self._centroid_cosine(weights @ self.centered[best])
             parts.append((1.0, _standardize(cosines, *CENTROID_SPREAD)))
         return np.asarray(trust * _likeness_relevance(_weighted_mean(parts)))
 
@@ -406,11 +414,11 @@ class EditionScorer:
     def _query_cosine(self, query: str) -> Scores:
         if self.model is None:
             return np.zeros(len(self.papers))
-        row = self._embed_cached(PaperText("", query))
-        return self._centroid_cosine(row - self._mean if row.any() else row)
+        row = self.embed(PaperText("", query))
+        return self._centroid_cosine(row - self.mean if row.any() else row)
 
     def _centroid_cosine(self, centroid: npt.NDArray[np.floating]) -> Scores:
-        return _cosine_to(self._centered, centroid)
+        return _cosine_to(self.centered, centroid)
 
     def _mentions(self, phrases: Sequence[str]) -> Flags:
         """The candidates that are about one of the phrases: in the title, or at two places."""
@@ -426,23 +434,25 @@ class EditionScorer:
     def _phrase_scores(self, phrases: Sequence[str]) -> Scores:
         """The best occurrence of any of the phrases in each candidate: [n]."""
         scores = np.zeros(len(self.papers))
-        for phrase in map(spelling_variants, phrases):
-            pattern = phrase_pattern([phrase])
-            for i in self._papers_with_words(phrase):
-                level = _phrase_level(pattern, self._titles[i], self._abstracts[i])
+        for phrase in phrases:
+            for i, level in self.phrase_levels(phrase).items():
                 scores[i] = max(scores[i], level)
         return scores
 
-    def _papers_with_words(self, phrase: tuple[str, ...]) -> set[int]:
+    def phrase_levels(self, phrase: str) -> dict[int, float]:
+        """The best occurrence of a phrase in the candidates that have its words."""
+        variants = spelling_variants(phrase)
+        pattern = phrase_pattern([variants])
+        return {
+            i: _phrase_level(pattern, self._titles[i], self._abstracts[i])
+            for i in self._papers_with_words(variants)
+        }
+
+    def _papers_with_words(self, phrase: tuple[str, ...]) -> list[int]:
+        """The candidates that have all words of the phrase in one of its spellings."""
         runs = [variant.split() for variant in phrase if variant.strip()]
-        return set().union(
-            *(
-                set.intersection(
-                    *(set(self._papers_by_word.get(word, ())) for word in run)
-                )
-                for run in runs
-            )
-        )
+        matches = [self._word_index.texts_with_all(run) for run in runs]
+        return np.unique(np.concatenate(matches)).tolist() if matches else []
 
     def _category_factor(self, categories: Sequence[str]) -> Scores:
         if not categories:
@@ -460,6 +470,21 @@ _EVALUATORS = {
     "paper": EditionScorer._paper,
     "search": EditionScorer._search,
 }
+
+
+def required_parts(search: str) -> list[tuple[str, float]]:
+    """The texts of which a paper must have words, and the share of their idf weight."""
+    parts = [(part, MIN_CLAIM_PART_SHARE) for part in split_at_stop_words(search)]
+    return [(search, MIN_CLAIM_TERM_SHARE), *parts]
+
+
+def best_documents(relevance: npt.NDArray[np.floating]) -> Whole:
+    """The FEEDBACK_DOCUMENTS most relevant candidates of one interest; ties go by index."""
+    count = min(FEEDBACK_DOCUMENTS, relevance.size)
+    least = np.partition(relevance, relevance.size - count)[-count]
+    near = np.flatnonzero(relevance >= least - TIE_WIDTH)
+    order = np.lexsort((near, -np.rint(relevance[near] / TIE_WIDTH)))
+    return near[order[:count]]
 
 
 def _center(rows: Row) -> tuple[Row, Row, Row]:
@@ -490,7 +515,8 @@ def _standardize(values: Scores, mean: float = 0.0, spread: float = 0.04) -> Sco
 
 def _stand_out(values: Scores, mean: float, spread: float) -> Scores:
     """z-scores against the candidates that score lowest."""
-    background = values[values <= np.quantile(values, BACKGROUND_SHARE)]
+    line = np.quantile(values, BACKGROUND_SHARE) + TIE_WIDTH
+    background = values[values <= line]
     prior = SPREAD_AFTER / (values.size + SPREAD_AFTER)
     center = (1 - prior) * background.mean() + prior * mean
     variance = (1 - prior) * background.var() + prior * spread**2
@@ -533,17 +559,6 @@ def _phrase_level(
     if count:
         return IN_ABSTRACT if count >= MIN_CLAIM_MENTIONS else MENTIONED
     return 0.0
-
-
-def _index_words(
-    texts: Iterable[tuple[tuple[str, ...], tuple[str, ...]]],
-) -> dict[str, list[int]]:
-    """The papers in which each word occurs, in any spelling."""
-    index = defaultdict(list)
-    for i, (title, abstract) in enumerate(texts):
-        for word in set(" ".join([*title, *abstract]).split()):
-            index[word].append(i)
-    return dict(index)
 
 
 def _index_names(
