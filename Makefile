@@ -58,6 +58,7 @@ check: .venv/.dev ## format, lint, types, templates, migrations, deployment
 	$(BIN)/djlint --quiet --lint templates
 	@$(PRODUCTION) DATABASE_URL=sqlite://:memory: $(MANAGE) makemigrations --check --dry-run
 	@$(PRODUCTION) $(MANAGE) check --deploy --fail-level WARNING
+	$(PYTEST) --quiet tests/test_upgrade.py -k linted
 
 bench: .venv/.dev ## measure speed; writes benchmarks/latest.json; PART=sending READERS=1000000 measures one part
 	OMP_NUM_THREADS=1 READERS=$(READERS) $(BIN)/python -m benchmarks $(PART)

@@ -5,6 +5,8 @@ has `atomic = False` and a single operation, so that it can be run again after a
 interruption.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.contrib.postgres import operations as postgres
@@ -24,9 +26,10 @@ class AddIndexConcurrently(AddIndex):
             super().database_forwards(app_label, schema_editor, from_state, to_state)
             return
         name = schema_editor.quote_name(self.index.name)
-        schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
         operation = postgres.AddIndexConcurrently(self.model_name, self.index)
-        operation.database_forwards(app_label, schema_editor, from_state, to_state)
+        with unlimited_lock_wait(schema_editor):
+            schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+            operation.database_forwards(app_label, schema_editor, from_state, to_state)
 
     def database_backwards(
         self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
@@ -48,7 +51,8 @@ class RemoveIndexConcurrently(RemoveIndex):
             super().database_forwards(app_label, schema_editor, from_state, to_state)
             return
         operation = postgres.RemoveIndexConcurrently(self.model_name, self.name)
-        operation.database_forwards(app_label, schema_editor, from_state, to_state)
+        with unlimited_lock_wait(schema_editor):
+            operation.database_forwards(app_label, schema_editor, from_state, to_state)
 
     def database_backwards(
         self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
@@ -58,3 +62,14 @@ class RemoveIndexConcurrently(RemoveIndex):
             return
         operation = postgres.RemoveIndexConcurrently(self.model_name, self.name)
         operation.database_backwards(app_label, schema_editor, from_state, to_state)
+
+
+@contextmanager
+def unlimited_lock_wait(schema_editor: Any) -> Iterator[None]:
+    """Wait for transactions as long as they run: unlike ALTER TABLE, this wait blocks nobody."""
+    with schema_editor.connection.cursor() as cursor:
+        cursor.execute("SHOW lock_timeout")
+        (lock_timeout,) = cursor.fetchone()
+    schema_editor.execute("SET lock_timeout = 0")
+    yield
+    schema_editor.execute(f"SET lock_timeout = '{lock_timeout}'")

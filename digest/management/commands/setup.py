@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.core.validators import validate_email
 
 from accounts.models import User
+from digest.management import online_migration
 from digest.management.editors import EDITOR_GROUP, create_editor_group
 from digest.models import Topic
 
@@ -23,7 +24,7 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        call_command("migrate", verbosity=0, interactive=False)
+        online_migration.migrate()
         if not Topic.objects.exists():
             call_command("loaddata", "topics", verbosity=0)
         self.stdout.write(f"Tables are up to date; {Topic.objects.count()} topics.")
