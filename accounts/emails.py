@@ -17,6 +17,15 @@ from django.utils.http import urlsafe_base64_encode
 from accounts.addresses import ascii_domain
 from accounts.models import Link, User
 
+
+class MailRefusedError(OSError):
+    """The provider refuses this mail for good, for a reason that is not its recipient."""
+
+
+class RecipientRefusedError(OSError):
+    """The provider refuses this recipient for good."""
+
+
 INLINER = css_inline.CSSInliner(keep_at_rules=True, load_remote_stylesheets=False)
 
 

@@ -256,6 +256,12 @@ BOUNCE_IMAP_URL = env.parse(
 )
 # Whether to ask the SMTP server for a report on every mail (RFC 3461).
 SMTP_SUCCESS_REPORTS = env.flag("SMTP_SUCCESS_REPORTS", False)
+# Calls in flight of one worker process, each over a connection of its own; 0 is the
+# transport's default. Mail servers often allow few connections of one client.
+MAIL_CONCURRENCY = (
+    env.integer("MAIL_CONCURRENCY", 0)
+    or {"files": 1, "smtp": 4, "sendgrid": 32}[MAIL_TRANSPORT]
+)
 # Mails per second of all workers together; 0 is unlimited.
 MAIL_RATE = env.number("MAIL_RATE", 0.0)
 # Minutes after which an unknown digest is sent again; 0 is never.

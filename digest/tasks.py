@@ -17,6 +17,7 @@ from digest.feedback import imap, implicit_follows, process_events
 from digest.ingest import daily_check, oai_harvest, prune_runs, rerun, run_source
 from digest.ingest.reader_requests import pending_papers, submissions
 from digest.mailer import (
+    calls,
     circuit_breaker,
     claims,
     deliver,
@@ -206,15 +207,16 @@ def send_planned_batches(
 
     end = time.monotonic() + seconds
     claims.resolve_abandoned_batches()
-    while time.monotonic() < end and not shutdown.is_requested():
-        batch = claims.claim_next(edition, slot)
-        if batch is None:
-            return True
-        digests = choose.assemble(batch, timezone.now())
-        deliver.deliver_batch(batch, digests)
-        circuit_breaker.check_failure_rates(timezone.now())
-        if report:
-            report()
+    with calls.open_pool() as pool:
+        while time.monotonic() < end and not shutdown.is_requested():
+            batch = claims.claim_next(edition, slot)
+            if batch is None:
+                return True
+            digests = choose.assemble(batch, timezone.now())
+            deliver.deliver_batch(batch, digests, pool)
+            circuit_breaker.check_failure_rates(timezone.now())
+            if report:
+                report()
     return False
 
 

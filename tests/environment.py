@@ -42,6 +42,7 @@ ENVIRONMENT = {
     "BOUNCE_ADDRESS": "",
     "BOUNCE_IMAP_URL": "",
     "SMTP_SUCCESS_REPORTS": "false",
+    "MAIL_CONCURRENCY": "0",
     "MAIL_RATE": "0",
     "UNKNOWN_RESEND_AFTER": "0",
     "DIGESTS_KEPT": "0",

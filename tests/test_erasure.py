@@ -53,7 +53,7 @@ NEVER_PERSONAL = {
     "digest.digest": ["key"],
     "digest.foreigneventcount": "all",  # a number per day
     "digest.event": ["key", "source", "semantic_key"],
-    "digest.batch": ["readers", "lease_token"],  # ids, and a random token
+    "digest.batch": ["readers", "in_flight", "lease_token"],  # ids, and a random token
     "accounts.accountmail": ["email"],  # one address, by which rows are deleted
 }
 

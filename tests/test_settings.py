@@ -92,6 +92,7 @@ WRONG_VALUES = {
         "a@b@c d",
         "x@é.org\nBcc: y@z",
     ],
+    "MAIL_CONCURRENCY": ["many", "-1", "1.5"],
     "MAIL_RATE": ["fast", "-1", "inf", "nan"],
     "MAIL_TRANSPORT": ["mailgun", "smtp://host", "true"],
     "POSTAL_ADDRESS": ["1 Street\nTown", LONG, "\x07"],

@@ -7,10 +7,10 @@ from typing import Any
 from django.conf import settings
 
 from digest.ingest import monitoring
-from digest.ingest.pg_copy import update_papers
 from digest.ingest.sources import arxiv_calendar
 from digest.ingest.sources.listing import Listing
 from digest.models import IngestRun, Paper
+from digest.models.bulk import update_papers
 from digest.models.papers import WITHOUT_VECTORS, PaperQuerySet
 from digest.text.arxiv_categories import archive_of, normalize_categories
 from digest.text.plain import to_plain_names, to_plain_text

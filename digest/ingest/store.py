@@ -8,9 +8,9 @@ from operator import attrgetter
 
 from django.db import transaction
 
-from digest.ingest.pg_copy import ConcurrentInsert, Row, insert_papers, update_papers
 from digest.ingest.sources.listing import Listing, Measurement, RefusedRecord
 from digest.models import AttentionSample, IngestRun, Paper, Recall
+from digest.models.bulk import ConcurrentInsert, Row, insert_papers, update_papers
 from digest.models.papers import WITHOUT_VECTORS
 from digest.text.plain import to_plain_names, to_plain_text
 

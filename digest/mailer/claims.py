@@ -1,5 +1,6 @@
 """Batches and their workers: claiming a batch, and settling what a dead worker left."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -8,8 +9,8 @@ from digest.mailer import circuit_breaker, transports
 from digest.models import Batch, Digest, Edition, SendingPause, Slot
 from digest.models.digests import DatabaseNow
 
-# How long a worker owns a batch after its last sign of life; each digest renews it.
-# Choosing for 250 readers takes seconds and a call at most 20. A worker that outlives
+# How long a worker owns a batch after its last sign of life; each window renews it.
+# Choosing for a batch takes seconds, and a call at most 30 with connecting. A worker that outlives
 # its lease loses the batch, and a batch of a killed worker waits for this long.
 LEASE = timedelta(minutes=1)
 # How many claimable batches are read at once when workers compete for them.
@@ -80,19 +81,18 @@ def take_over(batch: Batch) -> bool:
 
 
 def resolve_abandoned_batch(batch: Batch) -> bool:
-    """Settle the digest that was being sent, then make the batch claimable again.
+    """Settle the digests that were being sent, then make the batch claimable again.
 
-    That digest is accepted if the transport finds it, sent again if the transport
+    Such a digest is accepted if the transport finds it, sent again if the transport
     knows that it was not sent, and otherwise unknown: never sent again blindly.
     """
-    in_flight = batch.digests.pending().filter(pk=batch.last_digest_id).first()
-    if in_flight and not probe_transport(in_flight):
-        batch.last_position -= 1
+    number_unsent = settle_in_flight(list(batch.digests_in_flight()))
     rows = Batch.objects.owned(batch)
     return (
         rows.update(
             state=Batch.State.PLANNED,
-            last_position=batch.last_position,
+            last_position=batch.last_position - number_unsent,
+            in_flight="",
             last_digest_id=0,
             lease_until=None,
             lease_token="",
@@ -101,17 +101,20 @@ def resolve_abandoned_batch(batch: Batch) -> bool:
     )
 
 
-def probe_transport(digest: Digest) -> bool:
-    """Record whether the transport sent this digest; False if it certainly did not."""
-    was_sent = transports.get_transport().was_sent(digest.key)
-    # An event, or the worker that seems dead, may have recorded the outcome meanwhile.
-    row = Digest.objects.pending().filter(pk=digest.pk)
-    if was_sent is None:
-        row.update(
-            outcome=Digest.Outcome.UNKNOWN,
-            provider_detail="The worker ended while it was sending this digest.",
-            outcome_at=DatabaseNow(),
-        )
-    elif was_sent:
-        row.update(outcome=Digest.Outcome.ACCEPTED, outcome_at=DatabaseNow())
-    return was_sent is not False
+def settle_in_flight(digests: Sequence[Digest]) -> int:
+    """Record which of these digests the transport sent, as far as it knows; return how many it certainly did not."""
+    was_sent = transports.get_transport().was_sent
+    answers: dict[bool | None, list[int]] = {}
+    for digest in digests:
+        answers.setdefault(was_sent(digest.key), []).append(digest.pk)
+    # An event, or the worker that seems dead, may have recorded an outcome meanwhile.
+    pending = Digest.objects.pending()
+    pending.filter(pk__in=answers.get(True, [])).update(
+        outcome=Digest.Outcome.ACCEPTED, outcome_at=DatabaseNow()
+    )
+    pending.filter(pk__in=answers.get(None, [])).update(
+        outcome=Digest.Outcome.UNKNOWN,
+        provider_detail="The worker ended while it was sending this digest.",
+        outcome_at=DatabaseNow(),
+    )
+    return len(answers.get(False, []))

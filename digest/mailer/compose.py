@@ -19,7 +19,7 @@ from accounts.emails import mail_domain
 from accounts.models import Subscriber
 from digest.jinja import absolute, site, url
 from digest.mailer.empty_digest import EmptyDigest, load_empty_digests
-from digest.mailer.transports import Mail
+from digest.mailer.transports import EncodedMail, Mail, Transport
 from digest.models import Candidate, Digest, Edition, Pick
 from digest.reasons import (
     PickRows,
@@ -143,6 +143,21 @@ def compose_digest(digest: Digest, render_data: RenderData | None = None) -> Mai
     unsubscribe_url = key_url("unsubscribe", digest.subscriber.unsubscribe_key)
     render_data = render_data or load_render_data([digest])
     return render_mail(digest, render_data, links, unsubscribe_url)
+
+
+def encode_digest(
+    digest: Digest, render_data: RenderData, transport: Transport
+) -> EncodedMail:
+    """Compose one digest as the bytes that a transport sends."""
+    mail = compose_digest(digest, render_data)
+    return EncodedMail(
+        key=mail.key,
+        day=mail.day,
+        to=mail.to,
+        message_id=mail.headers["Message-ID"],
+        content=transport.encode_mail(mail),
+        return_path=mail.return_path,
+    )
 
 
 def compose_preview(

@@ -1,29 +1,43 @@
-"""Send a batch's digests: each is marked before the call, and its outcome is recorded after it."""
+"""Send a batch's digests in windows: marked before their calls, recorded after them.
+
+A window holds about half a second of calls. One statement marks its digests as being
+sent, one records their outcomes, and the next half of a window is marked as soon as half
+of it is recorded, so that the connections never wait (MAIL_CONCURRENCY of them):
+
+    check ► compose ► mark (commit) ► calls … in flight … ► record (commit)
+                       └ check ► compose ► mark (commit) ► calls … in flight … ► record
+
+A worker that dies leaves at most the digests of one window unknown.
+"""
 
 import re
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import structlog
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection
 from django.db.models.expressions import Combinable
 from django.utils import timezone
 
 from accounts.models import Subscriber, Suppression
 from digest.mailer import (
+    calls,
     circuit_breaker,
     compose,
-    plan,
+    last_check,
     rate,
     resend,
     shutdown,
-    transports,
 )
+from digest.mailer.calls import Call, CallPool, CallResult, InlinePool
 from digest.mailer.claims import LEASE
-from digest.mailer.transports import Prepare, Result, ResultState, refused, unknown
-from digest.models import Batch, Candidate, Digest, SendingPause, Slot
-from digest.models.digests import DatabaseNow
+from digest.mailer.transports import ConfigurationError, Result, ResultState, refused
+from digest.models import Batch, Digest, SendingPause, bulk
+from digest.models.digests import DatabaseNow, format_ids
 
 log = structlog.get_logger(__name__)
 
@@ -34,17 +48,29 @@ MAX_RECIPIENT_REFUSALS = 5
 # A temporary refusal is retried after 1, 2, 4 and 8 minutes: a restart takes one, a
 # rate limit a few.
 RETRY_BACKOFF, MAX_RETRY_BACKOFF = timedelta(minutes=1), timedelta(minutes=8)
-# Consent, address, suppression and recalls are read again if they are older than this.
-RECHECK_INTERVAL_S = 2.0
-# A worker that was stopped for longer between mark and call does not send: the lease,
-# from which the call's timeouts are subtracted, may be over before the answer.
-MAX_MARK_AGE_S = LEASE.total_seconds() / 2
+# The calls of so many seconds are one window, and at most so many digests: what a killed
+# worker leaves in doubt.
+WINDOW_S, MAX_WINDOW_DIGESTS = 0.5, 500
+# Under MAIL_RATE a window is shorter, so that the pace is even.
+LIMITED_WINDOW_S = 0.2
+# Outcomes are recorded after this time at the latest.
+RECORD_INTERVAL_S = 0.25
+# How long the main thread waits for results before it looks at the clock again.
+COLLECT_TIMEOUT_S = 0.1
+# So many digests at least are checked at once before they are sent, so that small windows
+# cost few queries; a check is repeated when it is older.
+MIN_CHECKED_DIGESTS, RECHECK_INTERVAL_S = 50, 1.0
+# A connection whose calls are too late so often in a row takes too long to open.
+MAX_LATE_CALLS = 3
+# A restart of PostgreSQL takes a few seconds; outcomes wait for it, well below the lease.
+RECORD_RETRY_S, RECORD_RETRY_PAUSE_S = 20.0, 0.5
 
 # RFC 3463: the mailbox, the domain or the address syntax does not exist.
 NO_SUCH_ADDRESS = re.compile(r"\b5\.1\.[123]\b")
 
 Outcome = Digest.Outcome
 Reason = Digest.Reason
+Pool = CallPool | InlinePool
 
 
 class LeaseLost(Exception):
@@ -79,142 +105,278 @@ class DeliveryCounts:
     failing_domains: list[str] = field(default_factory=list)  # since the last success
 
 
-def deliver_batch(batch: Batch, digests: Sequence[Digest]) -> DeliveryCounts:
+def deliver_batch(
+    batch: Batch, digests: Sequence[Digest], pool: Pool | None = None
+) -> DeliveryCounts:
     """Send the pending digests of a claimed batch; `digests` are all of its own, by id.
 
     A temporary refusal releases the batch to be retried; any other outcome is recorded
-    on its digest and the next one is sent. Sends nothing if the claim is lost.
+    on its digest and the next one is sent. Sends nothing if the claim is lost. `pool` is
+    that of the worker's turn, whose connections are kept from batch to batch.
     """
-    counts = DeliveryCounts()
-    pending = [digest for digest in digests if digest.outcome == Outcome.PENDING]
-    # What was refused before comes last, so that it does not delay the others.
-    pending.sort(key=lambda digest: digest.refusals)
-    batch.last_position = len(digests) - len(pending)
+    if pool is None:
+        with calls.open_pool() as own_pool:
+            return deliver_batch(batch, digests, own_pool)
+    sending = BatchSending(batch, digests, pool)
     try:
-        backoff = send_digests(batch, pending, counts)
+        backoff = sending.run()
     except LeaseLost:
         log.warning("batch lost to another worker", batch=batch.pk)
-        return counts
-    except SendingStopped as stop:
-        backoff = Backoff(str(stop), timedelta(seconds=stop.wait))
-    except transports.ConfigurationError as error:
+        return sending.counts
+    except ConfigurationError as error:
         # Before any digest was marked, so that no outcome is unknown.
         circuit_breaker.pause_sending(f"the mail settings are wrong: {error}")
         backoff = Backoff(str(error), timedelta(0))
     release_batch(batch, backoff)
-    return counts
+    return sending.counts
 
 
-def send_digests(
-    batch: Batch, pending: list[Digest], counts: DeliveryCounts
-) -> Backoff | None:
-    """Send one digest after another; return a Backoff if some must wait."""
-    check = MailableCheck(batch, counts)
-    remaining = check.refresh(pending)
-    if not remaining:
-        return None
-    render_data = compose.load_render_data(remaining)
-    backoff = None
-    with transports.get_transport().connect() as prepare:
-        while remaining:
-            wait_for_rate_limit()
-            if not (remaining := check.refresh_if_old(remaining)):
-                break
-            digest = remaining.pop(0)
-            result = send_digest(batch, digest, render_data, prepare)
-            if result is None:
-                continue
-            if batch.probing and stays_paused(batch, result):
-                return store_result(batch, digest, result, counts) or Backoff(
-                    result.detail, timedelta(0)
+class BatchSending:
+    """Sends the digests of one batch; each is in one of four places.
+
+    waiting ► checked ► in_flight (marked) ► finished ► recorded
+    """
+
+    def __init__(self, batch: Batch, digests: Sequence[Digest], pool: Pool) -> None:
+        self.batch, self.pool, self.counts = batch, pool, DeliveryCounts()
+        pending = [digest for digest in digests if digest.outcome == Outcome.PENDING]
+        # What was refused before comes last, so that it does not delay the others.
+        pending.sort(key=lambda digest: digest.refusals)
+        batch.last_position = len(digests) - len(pending)
+        self.waiting, self.checked = deque(pending), deque[Digest]()
+        self.in_flight: dict[int, Call] = {}
+        self.finished: list[tuple[Digest, Result]] = []
+        self.checked_at = self.recorded_at = 0.0
+        # How many mails the rate limit allows, and from when on.
+        self.allowed, self.allowed_at = 0, 0.0
+        self.late_calls = self.refusals_in_row = 0
+        self.refusal = ""  # the last one that concerns all mail, none accepted since
+        self.is_over = False  # although digests wait
+        self.backoff: Backoff | None = None  # why, unless it is self.refusal
+        self.later: Backoff | None = None  # when postponed digests are tried again
+
+    def run(self) -> Backoff | None:
+        """Send window after window; return a Backoff if some digests must wait."""
+        if not self.check_next():
+            return None
+        self.pool.transport.check_settings()
+        self.load_render_data()
+        self.pool.pace.restart()
+        try:
+            while not self.is_over and (
+                self.waiting or self.checked or self.in_flight or self.finished
+            ):
+                if shutdown.is_requested():
+                    raise SendingStopped("the worker is shutting down")
+                if self.may_start():
+                    self.start_window()
+                self.collect_results()
+        except SendingStopped as stop:
+            self.backoff = Backoff(str(stop), timedelta(seconds=stop.wait))
+        except Exception:
+            self.finish_calls()
+            raise
+        self.finish_calls()
+        return self.decide_backoff()
+
+    # Starting a window
+
+    def may_start(self) -> bool:
+        """Whether half a window is free, and the rate limit allows it by now."""
+        size, waiting = self.window_size(), len(self.waiting) + len(self.checked)
+        free = min(size - len(self.in_flight) - len(self.finished), waiting)
+        if free <= 0 or free < min(size // 2, waiting):
+            return False
+        if not self.allowed:
+            wait = rate.acquire(free)
+            if wait > rate.MAX_SLEEP_S:
+                raise SendingStopped("the provider accepts no mail for a while", wait)
+            self.allowed, self.allowed_at = free, time.monotonic() + wait
+        return time.monotonic() >= self.allowed_at
+
+    def window_size(self) -> int:
+        """Return how many digests may be marked and not recorded."""
+        if self.batch.probing:
+            return 1
+        # A connection that is done finds its next call waiting.
+        least = 2 * self.pool.concurrency if self.pool.concurrency > 1 else 1
+        size = max(least, int(self.pool.pace.per_second * WINDOW_S))
+        if settings.MAIL_RATE:
+            size = min(size, max(1, int(settings.MAIL_RATE * LIMITED_WINDOW_S)))
+        return min(size, MAX_WINDOW_DIGESTS)
+
+    def start_window(self) -> None:
+        """Check, compose and mark as many digests as are allowed, and start their calls."""
+        number, self.allowed = self.allowed, 0
+        if not self.check_next():
+            return
+        self.record_finished()
+        window = [self.checked.popleft() for _ in range(min(number, len(self.checked)))]
+        window = resend.leave_out_settled(self.batch, window)
+        composed = [call for digest in window if (call := self.compose_call(digest))]
+        if not composed:
+            return
+        position = self.batch.last_position + len(composed)
+        ids = [*self.in_flight, *(call.digest.pk for call in composed)]
+        mark_sending(self.batch, ids, position)
+        self.batch.last_position = position
+        self.in_flight |= {call.digest.pk: call for call in composed}
+        self.pool.start(composed)
+
+    def check_next(self) -> bool:
+        """Let the next digests pass the last check, unless they did a moment ago; False if none is left."""
+        now = calls.seconds_since_boot()
+        if now - self.checked_at > RECHECK_INTERVAL_S:
+            self.waiting.extendleft(reversed(self.checked))
+            self.checked.clear()
+        while self.waiting and not self.checked:
+            number = max(self.window_size(), MIN_CHECKED_DIGESTS)
+            block = [
+                self.waiting.popleft() for _ in range(min(number, len(self.waiting)))
+            ]
+            self.checked_at = now
+            mailable, skipped = last_check.filter_mailable(self.batch, block)
+            self.checked.extend(mailable)
+            self.counts.skipped += skipped
+        return bool(self.checked)
+
+    def load_render_data(self) -> None:
+        self.render_data = compose.load_render_data([*self.checked, *self.waiting])
+
+    def compose_call(self, digest: Digest) -> Call | None:
+        """Compose one digest; None if that fails, which is its outcome."""
+        try:
+            if not digest.packed_picks and (
+                digest.subscriber_id not in self.render_data.empty_digests
+            ):  # emptied by a recall a moment ago
+                self.render_data = compose.load_render_data(
+                    [digest, *self.checked, *self.waiting]
                 )
-            if wait := store_result(batch, digest, result, counts):
-                backoff = wait
-                if not result.is_recipient:
-                    break
-    return backoff
+            mail = compose.encode_digest(digest, self.render_data, self.pool.transport)
+        except Exception as error:
+            log.exception("digest cannot be composed", digest=digest.pk)
+            detail = f"not composed: {type(error).__name__}: {error}"
+            self.finished.append((digest, refused(detail)))
+            return None
+        return Call(digest, mail, self.checked_at)
+
+    # Ending it
+
+    def collect_results(self) -> None:
+        """Collect the results that arrived, and record them when they are many or old."""
+        timeout = COLLECT_TIMEOUT_S
+        if self.allowed:
+            timeout = min(timeout, max(0.0, self.allowed_at - time.monotonic()))
+        self.take_results(self.pool.collect(timeout))
+        if self.finished and (
+            not self.in_flight
+            or len(self.finished) >= self.window_size() // 2
+            or time.monotonic() - self.recorded_at >= RECORD_INTERVAL_S
+        ):
+            self.record_finished()
+
+    def take_results(self, results: Iterable[CallResult]) -> None:
+        unsent = []
+        for call, result in results:
+            if result is None:
+                unsent.append(call)
+            else:
+                del self.in_flight[call.digest.pk]
+                self.finished.append((call.digest, result))
+        self.late_calls = self.late_calls + len(unsent) if not self.finished else 0
+        self.return_unsent(unsent)
+        if self.late_calls > MAX_LATE_CALLS * self.pool.concurrency:
+            self.backoff = Backoff("connecting takes too long", backoff_time(1))
+            self.is_over = True
+
+    def return_unsent(self, unsent: Sequence[Call]) -> None:
+        """Let digests wait again whose calls did not begin: they are no longer in flight."""
+        for call in unsent:
+            del self.in_flight[call.digest.pk]
+            self.waiting.appendleft(call.digest)
+        self.unmark(len(unsent))
+
+    def unmark(self, number: int) -> None:
+        """Commit that some marked digests were certainly not accepted."""
+        if number:
+            self.batch.last_position -= number
+            rows = Batch.objects.owned(self.batch)
+            rows.update(in_flight=format_ids(self.in_flight))
+
+    def finish_calls(self) -> None:
+        """Start no call, wait for those in flight, and record what came of them."""
+        self.return_unsent(self.pool.cancel())
+        while self.in_flight:
+            self.take_results(self.pool.collect(COLLECT_TIMEOUT_S))
+        self.record_finished()
+
+    def record_finished(self) -> None:
+        """Record results, then apply what they say about the provider."""
+        finished, self.finished = self.finished, []
+        self.recorded_at = time.monotonic()
+        postponed = [pair for pair in finished if must_retry(*pair)]
+        recorded = [pair for pair in finished if not must_retry(*pair)]
+        if recorded:
+            retry_while_database_is_down(lambda: record_results(recorded, self.counts))
+            self.batch.attempts = 0
+        if postponed:
+            retry_while_database_is_down(lambda: postpone_digests(postponed))
+            self.unmark(len(postponed))
+            self.counts.waiting += len(postponed)
+        for digest, result in finished:
+            self.apply_result(digest, result, (digest, result) in postponed)
+
+    def apply_result(self, digest: Digest, result: Result, is_postponed: bool) -> None:
+        """Apply the rate limit and the circuit breaker, and decide whether the batch goes on."""
+        if result.wait:
+            rate.block_for(result.wait)
+            self.allowed = 0
+            self.return_unsent(self.pool.cancel())
+        if is_postponed:
+            self.apply_refusal(digest, result)
+        else:
+            if result.state == ResultState.ACCEPTED:
+                self.batch.accepted_at = timezone.now()
+            self.refusal, self.refusals_in_row = "", 0
+            trip_breaker_if_failing(self.batch, digest, result, self.counts)
+        if pause := self.batch.probing:
+            self.batch.probing = None
+            is_accepted = result.state == ResultState.ACCEPTED
+            detail = clean_detail(result.detail)
+            circuit_breaker.finish_probe(pause, is_accepted, detail)
+            if not is_accepted:
+                self.later = self.later or Backoff(detail, timedelta(0))
+                self.is_over = True
+
+    def apply_refusal(self, digest: Digest, result: Result) -> None:
+        """Decide when the digest is tried again; stop the batch if the refusal concerns all mail."""
+        detail = clean_detail(result.detail)
+        if result.halt:
+            circuit_breaker.pause_sending(
+                f"the provider refuses our credentials: {detail}"
+            )
+            self.backoff = Backoff(detail, timedelta(0))
+        elif result.wait:
+            wait = min(result.wait, rate.MAX_BLOCK_S)
+            self.backoff = Backoff(detail, timedelta(seconds=wait))
+        elif result.is_recipient:
+            self.later = Backoff(detail, backoff_time(digest.refusals))
+        else:
+            self.later, self.refusal = Backoff(detail, backoff_time(1)), detail
+            self.refusals_in_row += 1
+        if self.backoff or self.refusals_in_row >= self.pool.concurrency:
+            self.is_over = True
+
+    def decide_backoff(self) -> Backoff | None:
+        if self.backoff or not self.refusal:
+            return self.backoff or self.later
+        self.batch.attempts += 1
+        circuit_breaker.check_outage(self.batch, self.refusal)
+        return Backoff(self.refusal, backoff_time(self.batch.attempts))
 
 
-def stays_paused(batch: Batch, result: Result) -> bool:
-    """Finish the test of an automatic pause; False if it ended and the batch may go on."""
-    if not (pause := batch.probing):
-        return False
-    is_accepted = result.state == ResultState.ACCEPTED
-    circuit_breaker.finish_probe(pause, is_accepted, clean_detail(result.detail))
-    batch.probing = None
-    return not is_accepted
-
-
-def send_digest(
-    batch: Batch,
-    digest: Digest,
-    render_data: compose.RenderData,
-    prepare: Prepare,
-) -> Result | None:
-    """Compose, mark and send one digest; nothing between mark and call may fail.
-
-    None if its outcome was settled meanwhile, by an event or another worker.
-    """
-    if digest.resent_at and not may_resend(batch, digest):
-        return None
-    try:
-        call = prepare(compose.compose_digest(digest, render_data))
-    except Exception as error:
-        log.exception("digest cannot be composed", digest=digest.pk)
-        return refused(f"not composed: {type(error).__name__}: {error}")
-    mark_sending(batch, digest)
-    marked_at = seconds_since_boot()
-
-    def check_lease() -> None:
-        """Raise LeaseLost if this worker was stopped since the mark; called before the first byte."""
-        if seconds_since_boot() - marked_at > MAX_MARK_AGE_S:
-            raise LeaseLost
-
-    try:
-        return call(check_lease)
-    except LeaseLost:
-        raise
-    except Exception as error:  # a defect of the transport
-        log.exception("transport failed", digest=digest.pk)
-        return unknown(f"{type(error).__name__}: {error}")
-
-
-def may_resend(batch: Batch, digest: Digest) -> bool:
-    """Whether a digest that is sent again still needs it, right before the call.
-
-    An event that arrived since it was planned stops it, processed or not; only an
-    operator may send it all the same.
-    """
-    if not Digest.objects.pending().filter(pk=digest.pk).exists():
-        return False
-    if batch.slot.kind != Slot.Kind.RESEND or not resend.has_event(digest):
-        return True
-    Digest.objects.pending().filter(pk=digest.pk).update(
-        outcome=Outcome.UNKNOWN,
-        provider_detail="An event arrived before it was sent again.",
-        outcome_at=DatabaseNow(),
-    )
-    return False
-
-
-def seconds_since_boot() -> float:
-    """A clock that also advances while the machine sleeps or the process is stopped."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
-
-
-def wait_for_rate_limit() -> None:
-    """Sleep until the rate limit of all workers allows one more mail; raise SendingStopped if that is long."""
-    wait = rate.acquire()
-    if wait > rate.MAX_SLEEP_S:
-        raise SendingStopped("the provider accepts no mail for a while", wait)
-    if wait:
-        time.sleep(wait)
-    if shutdown.is_requested():
-        raise SendingStopped("the worker is shutting down")
-
-
-def mark_sending(batch: Batch, digest: Digest) -> None:
-    """Commit that this digest is being sent and renew the lease, in one statement.
+def mark_sending(batch: Batch, ids: Iterable[int], position: int) -> None:
+    """Commit which digests are being sent and renew the lease, in one statement.
 
     Raises LeaseLost if another worker owns the batch, SendingStopped if it is paused.
     """
@@ -223,11 +385,10 @@ def mark_sending(batch: Batch, digest: Digest) -> None:
     rows = rows.filter(state__in=(Batch.State.CLAIMED, Batch.State.SENDING))
     if rows.update(
         state=Batch.State.SENDING,
-        last_position=batch.last_position + 1,
-        last_digest_id=digest.pk,
+        last_position=position,
+        in_flight=format_ids(ids),
         lease_until=DatabaseNow() + LEASE,
     ):
-        batch.last_position += 1
         return
     pauses = SendingPause.objects.blocking(edition_id)
     if batch.probing:
@@ -237,44 +398,11 @@ def mark_sending(batch: Batch, digest: Digest) -> None:
     raise LeaseLost
 
 
-def store_result(
-    batch: Batch, digest: Digest, result: Result, counts: DeliveryCounts
-) -> Backoff | None:
-    """Record the outcome and apply the circuit breaker, or return a Backoff if the digest must wait."""
-    if must_retry(digest, result):
-        postpone_digest(batch, digest, result)
-        counts.waiting += 1
-        return backoff_after(batch, digest, result)
-    record_result(digest, result, counts)
-    batch.attempts = 0
-    if result.state == ResultState.ACCEPTED:
-        batch.accepted_at = timezone.now()
-    trip_breaker_if_failing(batch, digest, result, counts)
-    return None
-
-
 def must_retry(digest: Digest, result: Result) -> bool:
     """Whether this refusal is temporary: always if it concerns all mail, for a while if it concerns the recipient."""
     if result.is_recipient and digest.refusals + 1 >= MAX_RECIPIENT_REFUSALS:
         return False
     return result.retry
-
-
-def backoff_after(batch: Batch, digest: Digest, result: Result) -> Backoff:
-    """Decide how long the batch waits after a temporary refusal; pause all sending during an outage."""
-    detail = clean_detail(result.detail)
-    if result.halt:
-        circuit_breaker.pause_sending(f"the provider refuses our credentials: {detail}")
-        return Backoff(detail, timedelta(0))
-    if result.wait:
-        wait = min(result.wait, rate.MAX_BLOCK_S)
-        rate.block_for(wait)
-        return Backoff(detail, timedelta(seconds=wait))
-    if result.is_recipient:
-        return Backoff(detail, backoff_time(digest.refusals))
-    batch.attempts += 1
-    circuit_breaker.check_outage(batch, detail)
-    return Backoff(detail, backoff_time(batch.attempts))
 
 
 def backoff_time(attempts: int) -> timedelta:
@@ -285,13 +413,11 @@ def backoff_time(attempts: int) -> timedelta:
 def trip_breaker_if_failing(
     batch: Batch, digest: Digest, result: Result, counts: DeliveryCounts
 ) -> None:
-    """Apply the provider's rate limit, and pause sending after too many consecutive failures.
+    """Pause sending after too many consecutive failures.
 
     Refused recipients do not count, and neither do failures of a single domain, unless
     the batch has no other.
     """
-    if result.wait:
-        rate.block_for(result.wait)
     if result.state == ResultState.ACCEPTED:
         counts.failing_domains.clear()
     elif not result.is_recipient:
@@ -312,47 +438,70 @@ def has_one_domain(batch: Batch) -> bool:
     return len(set(map(circuit_breaker.domain_of, emails))) == 1
 
 
-def postpone_digest(batch: Batch, digest: Digest, result: Result) -> None:
-    """Record that the digest was certainly not accepted: it is no longer in flight."""
-    digest.refusals += 1
-    Digest.objects.filter(pk=digest.pk).update(
-        provider_detail=clean_detail(result.detail), refusals=digest.refusals
+# Recording
+
+
+def retry_while_database_is_down(write: Callable[[], None]) -> None:
+    """Write outcomes, which a restart of the database must not lose; writing them twice changes nothing."""
+    deadline = time.monotonic() + RECORD_RETRY_S
+    while True:
+        try:
+            return write()
+        except (OperationalError, InterfaceError) as error:
+            if connection.in_atomic_block or time.monotonic() > deadline:
+                raise
+            log.warning("database is down, outcomes wait", error=str(error))
+            connection.close()
+            time.sleep(RECORD_RETRY_PAUSE_S)
+
+
+def postpone_digests(postponed: Iterable[tuple[Digest, Result]]) -> None:
+    """Record temporary refusals."""
+    for digest, result in postponed:
+        Digest.objects.filter(pk=digest.pk).update(
+            provider_detail=clean_detail(result.detail), refusals=digest.refusals + 1
+        )
+    for digest, _ in postponed:
+        digest.refusals += 1
+
+
+def record_results(
+    results: Iterable[tuple[Digest, Result]], counts: DeliveryCounts
+) -> None:
+    """Store outcomes, unless an event of the provider has settled them already."""
+    by_state: dict[ResultState, list[tuple[Digest, Result]]] = {}
+    for digest, result in results:
+        by_state.setdefault(result.state, []).append((digest, result))
+    accepted = by_state.get(ResultState.ACCEPTED, [])
+    refused_ones = by_state.get(ResultState.REFUSED, [])
+    unknown_ones = by_state.get(ResultState.UNKNOWN, [])
+    bulk.record_accepted(
+        [(digest.pk, result.message_id[:120]) for digest, result in accepted]
     )
-    Batch.objects.owned(batch).update(last_digest_id=0)
-    batch.last_position -= 1
+    for digest, result in refused_ones:
+        record_refusal(digest, result)
+    for digest, result in unknown_ones:
+        Digest.objects.pending().filter(pk=digest.pk).update(
+            outcome=Outcome.UNKNOWN,
+            provider_detail=clean_detail(result.detail),
+            outcome_at=DatabaseNow(),
+        )
+    counts.accepted += len(accepted)
+    counts.failed += len(refused_ones)
+    counts.unknown += len(unknown_ones)
 
 
-def record_result(digest: Digest, result: Result, counts: DeliveryCounts) -> None:
-    """Store the outcome, unless an event of the provider has settled it already."""
-    row, now = Digest.objects.filter(pk=digest.pk), DatabaseNow()
+def record_refusal(digest: Digest, result: Result) -> None:
     detail = clean_detail(result.detail)
-    match result.state:
-        case ResultState.ACCEPTED:
-            # An acceptance is a fact, also if another worker resolved the batch meanwhile.
-            row.exclude(outcome=Outcome.FAILED).update(
-                outcome=Outcome.ACCEPTED,
-                reason=Reason.NONE,
-                message_id=result.message_id[:120],
-                provider_detail="",
-                outcome_at=now,
-            )
-            counts.accepted += 1
-        case ResultState.REFUSED:
-            row.pending().update(
-                outcome=Outcome.FAILED,
-                reason=Reason.RECIPIENT if result.is_recipient else Reason.REFUSED,
-                provider_detail=detail,
-                outcome_at=now,
-            )
-            if result.is_recipient and NO_SUCH_ADDRESS.search(detail):
-                reader = digest.subscriber
-                Suppression.add_hash(reader.address_hash, Suppression.Reason.BOUNCE)
-            counts.failed += 1
-        case ResultState.UNKNOWN:
-            row.pending().update(
-                outcome=Outcome.UNKNOWN, provider_detail=detail, outcome_at=now
-            )
-            counts.unknown += 1
+    Digest.objects.pending().filter(pk=digest.pk).update(
+        outcome=Outcome.FAILED,
+        reason=Reason.RECIPIENT if result.is_recipient else Reason.REFUSED,
+        provider_detail=detail,
+        outcome_at=DatabaseNow(),
+    )
+    if result.is_recipient and NO_SUCH_ADDRESS.search(detail):
+        reader = digest.subscriber
+        Suppression.add_hash(reader.address_hash, Suppression.Reason.BOUNCE)
 
 
 def release_batch(batch: Batch, backoff: Backoff | None) -> None:
@@ -367,6 +516,7 @@ def release_batch(batch: Batch, backoff: Backoff | None) -> None:
         lease_token="",
         attempts=batch.attempts,
         last_position=batch.last_position,
+        in_flight="",
         error=clean_detail(backoff.reason) if backoff else "",
         released_at=DatabaseNow(),
         accepted_at=batch.accepted_at,
@@ -376,94 +526,3 @@ def release_batch(batch: Batch, backoff: Backoff | None) -> None:
 def clean_detail(detail: str) -> str:
     """Truncate a provider's answer to its column and remove NUL, which PostgreSQL refuses."""
     return detail.replace("\x00", "")[:300]
-
-
-# The last check before sending: consent, suppression, recalls and expiry
-
-
-class MailableCheck:
-    """Removes digests that may no longer be sent, and reads the rows again when they are old."""
-
-    def __init__(self, batch: Batch, counts: DeliveryCounts) -> None:
-        self.batch, self.counts = batch, counts
-        self.checked_at = 0.0
-
-    def refresh_if_old(self, pending: list[Digest]) -> list[Digest]:
-        if seconds_since_boot() - self.checked_at <= RECHECK_INTERVAL_S:
-            return pending
-        return self.refresh(pending)
-
-    def refresh(self, pending: list[Digest]) -> list[Digest]:
-        """Read readers, suppressions and recalls; return the digests that may be sent."""
-        self.checked_at = seconds_since_boot()
-        pending = attach_readers(self.batch, pending)
-        skipped = skip_unmailable(self.batch, pending, timezone.now())
-        self.counts.skipped += len(skipped)
-        return [digest for digest in pending if digest.pk not in skipped]
-
-
-def attach_readers(batch: Batch, pending: list[Digest]) -> list[Digest]:
-    """Attach edition and current reader; leave out digests whose reader was erased."""
-    readers = Subscriber.objects.in_bulk([digest.subscriber_id for digest in pending])
-    for digest in pending:
-        digest.edition = batch.slot.edition
-        if reader := readers.get(digest.subscriber_id):
-            digest.subscriber = reader
-    return [digest for digest in pending if digest.subscriber_id in readers]
-
-
-def skip_unmailable(batch: Batch, pending: list[Digest], now: datetime) -> set[int]:
-    """Mark digests of readers who became unmailable as skipped; return their ids."""
-    if is_expired(batch, now):
-        return skip_digests(pending, Reason.EXPIRED)
-    readers = Subscriber.objects.filter(pk__in=[d.subscriber_id for d in pending])
-    mailable = set(readers.mailable(now).values_list("pk", flat=True))
-    not_suppressed = set(readers.not_suppressed().values_list("pk", flat=True))
-    left = [d for d in pending if d.subscriber_id not in mailable]
-    suppressed = [d for d in pending if d.subscriber_id in mailable - not_suppressed]
-    return (
-        skip_digests(left, Reason.LEFT)
-        | skip_digests(suppressed, Reason.SUPPRESSED)
-        | skip_digests(unwanted_empty(batch, pending), Reason.NOTHING)
-    )
-
-
-def unwanted_empty(batch: Batch, pending: list[Digest]) -> list[Digest]:
-    """Digests without papers, recalled ones removed, whose readers want no note about that."""
-    remove_recalled(batch, pending)
-    return [
-        digest
-        for digest in pending
-        if not digest.packed_picks and not digest.subscriber.wants_note
-    ]
-
-
-def remove_recalled(batch: Batch, pending: list[Digest]) -> None:
-    recalled = set(
-        Candidate.objects.filter(
-            edition=batch.slot.edition, paper__recall__isnull=False
-        ).values_list("pk", flat=True)
-    )
-    for digest in pending if recalled else []:
-        picks = [pick for pick in digest.picks if pick.candidate not in recalled]
-        if len(picks) < len(digest.picks):
-            digest.picks = picks
-            row = Digest.objects.filter(pk=digest.pk)  # absent if the reader was erased
-            row.update(packed_picks=digest.packed_picks)
-
-
-def is_expired(batch: Batch, now: datetime) -> bool:
-    """Whether this batch's edition has expired; manual and welcome digests never do."""
-    slot = batch.slot
-    expires = slot.kind in (Slot.Kind.HOUR, Slot.Kind.MISSED, Slot.Kind.RESEND)
-    return expires and now > plan.delivery_deadline(slot.edition, slot.at)
-
-
-def skip_digests(digests: list[Digest], reason: str) -> set[int]:
-    """Mark pending digests as skipped; the first reason stays."""
-    ids = {digest.pk for digest in digests}
-    if ids:
-        Digest.objects.pending().filter(pk__in=ids).update(
-            outcome=Outcome.SKIPPED, reason=reason, outcome_at=DatabaseNow()
-        )
-    return ids

@@ -50,9 +50,9 @@ end
 """
 
 
-def acquire() -> float:
-    """Reserve the next mail and return the seconds until it may be sent; above MAX_SLEEP_S nothing is reserved."""
-    interval = 1 / settings.MAIL_RATE if settings.MAIL_RATE else 0.0
+def acquire(number: int = 1) -> float:
+    """Reserve the next mails and return the seconds until they may be sent; above MAX_SLEEP_S nothing is reserved."""
+    interval = number / settings.MAIL_RATE if settings.MAIL_RATE else 0.0
     if client := redis_client():
         try:
             wait = client.eval(

@@ -61,8 +61,24 @@ def latest_mail_with_event() -> datetime:
     return max(filter(None, times), default=datetime.min.replace(tzinfo=UTC))
 
 
-def has_event(digest: Digest) -> bool:
-    return Event.objects.filter(digest=digest).exists()
+def leave_out_settled(batch: Batch, digests: Sequence[Digest]) -> list[Digest]:
+    """Leave out digests that are sent again and were settled since they were planned.
+
+    An event that arrived meanwhile stops them, processed or not; only an operator may
+    send them all the same.
+    """
+    resent = [digest.pk for digest in digests if digest.resent_at]
+    if not resent:
+        return list(digests)
+    pending = Digest.objects.pending().filter(pk__in=resent)
+    if batch.slot.kind == Slot.Kind.RESEND:
+        pending.filter(Exists(Event.objects.filter(digest=OuterRef("pk")))).update(
+            outcome=Outcome.UNKNOWN,
+            provider_detail="An event arrived before it was sent again.",
+            outcome_at=DatabaseNow(),
+        )
+    still_pending = set(pending.values_list("pk", flat=True))
+    return [each for each in digests if not each.resent_at or each.pk in still_pending]
 
 
 def resendable_digests() -> QuerySet[Digest]:

@@ -113,7 +113,7 @@ class BatchQuerySet(models.QuerySet["Batch"]):
 
 
 class Batch(models.Model):
-    """Up to 250 readers of a slot, mailed by one worker: `planned → claimed → sending → done`."""
+    """Up to 1,000 readers of a slot, mailed by one worker: `planned → claimed → sending → done`."""
 
     class State(models.TextChoices):
         PLANNED = "planned", "waiting"
@@ -121,7 +121,7 @@ class Batch(models.Model):
         SENDING = "sending", "being sent"
         DONE = "done", "done"
 
-    SIZE = 250
+    SIZE = 1_000
 
     slot = models.ForeignKey(Slot, models.PROTECT, related_name="batches")
     readers = models.JSONField(help_text="The ids of its readers, frozen at planning.")
@@ -143,10 +143,15 @@ class Batch(models.Model):
         default=0,
         help_text="How many of its digests were offered to the provider or settled otherwise.",
     )
-    last_digest_id = models.BigIntegerField(
-        default=0,
-        help_text="The digest that was offered last, 0 if it was certainly refused: a killed worker leaves its outcome unknown.",
+    in_flight = models.TextField(
+        default="",
+        db_default="",
+        blank=True,
+        editable=False,
+        help_text="The ids of the digests that are being offered, as 7,9-12: a killed worker leaves their outcome unknown.",
     )
+    # Written by workers of version 0.1.0 instead.
+    last_digest_id = models.BigIntegerField(default=0, editable=False)
     error = models.CharField(
         max_length=300, blank=True, help_text="Why it was released before its end."
     )
@@ -171,6 +176,32 @@ class Batch(models.Model):
 
     def __str__(self) -> str:
         return f"batch {self.pk}, {len(self.readers)} readers, {self.state}"
+
+    def digests_in_flight(self) -> "DigestQuerySet":
+        """Select the digests that a killed worker may have sent without recording it."""
+        ids = {*parse_ids(self.in_flight), self.last_digest_id}
+        return self.digests.pending().filter(pk__in=ids)
+
+
+def format_ids(ids: Iterable[int]) -> str:
+    """Format ids as ranges: 7,9-12. Those of a window are nearly all consecutive."""
+    ranges: list[list[int]] = []
+    for number in sorted(ids):
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    return ",".join(
+        str(first) if first == last else f"{first}-{last}" for first, last in ranges
+    )
+
+
+def parse_ids(text: str) -> set[int]:
+    ids = set[int]()
+    for part in filter(None, text.split(",")):
+        first, _, last = part.partition("-")
+        ids.update(range(int(first), int(last or first) + 1))
+    return ids
 
 
 class Pick(NamedTuple):
@@ -276,6 +307,11 @@ class Digest(models.Model):
     )
     refusals = models.PositiveSmallIntegerField(
         default=0, help_text="Temporary refusals so far."
+    )
+    resends = models.PositiveSmallIntegerField(
+        default=0,
+        db_default=0,
+        help_text="How often it was planned again because its outcome was unknown.",
     )
     message_id = models.CharField(
         max_length=120,

@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from django.db import transaction
 from scipy.sparse import csr_matrix
 
 from accounts.models import Subscriber
@@ -16,6 +15,7 @@ from digest.models import (
     Follow,
     Interest,
     Pick,
+    bulk,
     decode_picks,
 )
 from digest.models.papers import CANDIDATE_DAYS
@@ -42,8 +42,7 @@ def assemble(batch: Batch, now: datetime) -> list[Digest]:
     waiting = Subscriber.objects.filter(pk__in=batch.readers).order_by("pk")
     readers = list(waiting.exclude(pk__in=served.values("subscriber")))
     digests = _build_digests(batch, edition, readers, now) if readers else []
-    with transaction.atomic():
-        Digest.objects.bulk_create(digests, ignore_conflicts=True)
+    bulk.insert_digests(digests)
     return list(batch.digests.select_related("subscriber", "edition").order_by("pk"))
 
 

@@ -9,11 +9,11 @@ from operator import attrgetter
 import pytest
 from django.db import connection, transaction
 
-from digest.ingest.pg_copy import ConcurrentInsert, insert_papers
 from digest.ingest.sources import arxiv_feed
 from digest.ingest.sources.listing import Measurement
 from digest.ingest.store import MAX_STORE_RETRIES, store
 from digest.models import AttentionSample, IngestRun, Paper
+from digest.models.bulk import ConcurrentInsert, insert_papers
 from tests import make
 from tests.ingest.recorded import ATOM
 from tests.make import NOW

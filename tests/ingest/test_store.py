@@ -7,11 +7,11 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from digest.ingest.pg_copy import ConcurrentInsert, insert_papers
 from digest.ingest.sources import arxiv_feed, huggingface
 from digest.ingest.sources.listing import Listing, Measurement
 from digest.ingest.store import Counts, store
 from digest.models import AttentionSample, IngestRun, Paper
+from digest.models.bulk import ConcurrentInsert, insert_papers
 from tests import make
 from tests.ingest.recorded import ATOM, DAY_2026
 from tests.make import DAY, NOW

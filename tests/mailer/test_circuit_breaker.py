@@ -156,14 +156,14 @@ def test_wrong_mail_settings_pause_sending_before_any_digest_is_marked(settings)
 
 def test_a_mail_that_cannot_be_encoded_fails_before_it_is_marked(mails, monkeypatch):
     planned_batch()
-    encode = files.as_bytes
+    encode = files.encode_mail
 
     def fail_for_the_second(mail):
         if mail.to == "r1@example.org":
             raise UnicodeEncodeError("ascii", "ä", 0, 1, "not ASCII")
         return encode(mail)
 
-    monkeypatch.setattr(files, "as_bytes", fail_for_the_second)
+    monkeypatch.setattr(files, "encode_mail", fail_for_the_second)
     run_worker()
 
     assert outcomes() == ["accepted", "failed", "accepted"]

@@ -10,13 +10,21 @@ import time_machine
 from accounts.models import Suppression
 from digest import follows
 from digest.feedback import process_events, record
-from digest.mailer import claims, deliver, plan, resend, transports
+from digest.mailer import (
+    calls,
+    claims,
+    deliver,
+    last_check,
+    plan,
+    resend,
+    transports,
+)
 from digest.mailer.tally import count_outcomes
 from digest.mailer.transports import accepted
-from digest.models import Batch, Digest, Event, Slot
+from digest.models import Batch, Digest, Event, Slot, bulk
 from digest.ranking import choose
 from tests import make
-from tests.mailer.sending import NOW, Killed
+from tests.mailer.sending import NOW, FakeTransport, Killed
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
@@ -25,22 +33,15 @@ READERS, BATCH_SIZE = 7, 3
 NOTE_READERS = {1, 3, 6}
 
 
-class CountingProvider:
+class CountingProvider(FakeTransport):
     """Accepts every mail and counts it by address."""
 
     def __init__(self):
         self.accepted = Counter()
 
-    @contextmanager
-    def connect(self):
-        yield lambda mail: lambda check_lease: self.send(mail)
-
     def send(self, mail):
         self.accepted[mail.to] += 1
         return accepted(f"id of {mail.key}")
-
-    def was_sent(self, key):
-        return None
 
 
 @pytest.fixture
@@ -110,11 +111,11 @@ SAFE = [
     (choose, "choose", "before"),
     (choose, "choose", "after"),
     (choose, "assemble", "after"),
-    (deliver, "skip_unmailable", "before"),
-    (deliver, "skip_unmailable", "after"),
-    (deliver, "send_digest", "before"),
+    (last_check, "skip_unmailable", "before"),
+    (last_check, "skip_unmailable", "after"),
+    (deliver.BatchSending, "start_window", "before"),
     (deliver, "mark_sending", "before"),
-    (deliver, "record_result", "after"),
+    (deliver, "record_results", "after"),
     (deliver, "release_batch", "before"),
     (deliver, "release_batch", "after"),
 ]
@@ -141,8 +142,9 @@ IN_FLIGHT = [
     (deliver, "mark_sending", "after", 0),
     (CountingProvider, "send", "before", 0),
     (CountingProvider, "send", "after", 1),
-    (deliver, "record_result", "before", 1),
-    (deliver, "send_digest", "after", 1),
+    (calls, "make_call", "after", 1),
+    (deliver, "record_results", "before", 1),
+    (bulk, "record_accepted", "before", 1),
 ]
 
 
@@ -166,8 +168,8 @@ def test_a_crash_around_the_call_leaves_one_unknown_digest(
     ("owner", "name", "when"),
     [
         (claims, "take_over", "after"),
-        (claims, "probe_transport", "before"),
-        (claims, "probe_transport", "after"),
+        (claims, "settle_in_flight", "before"),
+        (claims, "settle_in_flight", "after"),
         (claims, "resolve_abandoned_batch", "after"),
         (claims, "resolve_abandoned_batches", "after"),
     ],
@@ -175,7 +177,7 @@ def test_a_crash_around_the_call_leaves_one_unknown_digest(
 def test_a_crash_while_resolving_an_abandoned_batch_is_harmless(
     owner, name, when, edition, provider
 ):
-    with kill_at(deliver, "record_result", "before"):
+    with kill_at(deliver, "record_results", "before"):
         run_pipeline(NOW)
     with kill_at(owner, name, when, call=1):
         run_pipeline(NOW + timedelta(minutes=2))
@@ -205,7 +207,7 @@ def record_event(kind="delivered", email="r1@example.org"):
 def test_an_event_is_processed_again_after_a_crash(
     owner, name, when, edition, provider
 ):
-    with kill_at(deliver, "record_result", "before"):
+    with kill_at(deliver, "record_results", "before"):
         run_pipeline(NOW)
     run_new_workers()
     record_event()
@@ -230,7 +232,7 @@ def test_a_complaint_is_applied_again_after_a_crash(edition, provider):
 
 
 def test_an_event_before_the_batch_is_resolved_settles_the_outcome(edition, provider):
-    with kill_at(deliver, "record_result", "before"):
+    with kill_at(deliver, "record_results", "before"):
         run_pipeline(NOW)
     record_event("processed")
     process_events.process_pending(NOW)

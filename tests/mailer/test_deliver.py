@@ -8,7 +8,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Subscriber, Suppression
-from digest.mailer import claims, deliver
+from digest.mailer import calls, claims, deliver, last_check
 from digest.mailer.tally import count_outcomes
 from digest.mailer.transports import accepted, files, refused, unknown
 from digest.models import Batch, Digest, Recall
@@ -98,17 +98,17 @@ def test_a_kill_between_mark_and_call_leaves_one_unknown(provider):
 def test_a_kill_after_the_record_leaves_nothing_unknown(provider, monkeypatch):
     planned_batch()
     sink = provider()
-    record_result = deliver.record_result
+    record_results = deliver.record_results
 
-    def killed_after_the_second(digest, result, counts):
-        record_result(digest, result, counts)
+    def killed_after_the_second(results, counts):
+        record_results(results, counts)
         if counts.accepted == 2:
             raise Killed
 
-    monkeypatch.setattr(deliver, "record_result", killed_after_the_second)
+    monkeypatch.setattr(deliver, "record_results", killed_after_the_second)
     with pytest.raises(Killed):
         run_worker()
-    monkeypatch.setattr(deliver, "record_result", record_result)
+    monkeypatch.setattr(deliver, "record_results", record_results)
     resolve_at(LATER)
     run_worker(LATER)
 
@@ -503,11 +503,11 @@ def test_rows_are_read_again_after_the_recheck_interval_only(provider, monkeypat
     planned_batch()
     provider()
     times = iter(range(0, 100))
-    monkeypatch.setattr(deliver, "seconds_since_boot", lambda: next(times) / 10)
+    monkeypatch.setattr(calls, "seconds_since_boot", lambda: next(times) / 20)
     checked = []
-    skip_unmailable = deliver.skip_unmailable
+    skip_unmailable = last_check.skip_unmailable
     monkeypatch.setattr(
-        deliver,
+        last_check,
         "skip_unmailable",
         lambda *given: (checked.append(1), skip_unmailable(*given))[1],
     )
@@ -523,7 +523,7 @@ def test_a_worker_that_lost_its_batch_does_not_finish_it(provider):
     slow = claim_at(NOW)
     slow_digests = list(slow.digests.order_by("pk"))
     owner = claim_at(LATER)
-    deliver.mark_sending(owner, slow_digests[0])
+    deliver.mark_sending(owner, [slow_digests[0].pk], 1)
 
     Digest.objects.update(
         outcome="accepted"
@@ -624,10 +624,15 @@ def queries_to_send(readers):
     return len(queries)
 
 
-def test_each_digest_costs_two_statements():
-    few, many = queries_to_send(2), queries_to_send(22)
+@pytest.mark.parametrize(("window", "windows"), [(1, 20), (10, 4)])  # begun by halves
+def test_each_window_costs_two_statements(monkeypatch, window, windows):
+    monkeypatch.setattr(deliver.BatchSending, "window_size", lambda self: window)
+    monkeypatch.setattr(deliver, "RECORD_INTERVAL_S", 60)
+    monkeypatch.setattr(deliver, "RECHECK_INTERVAL_S", 60)
 
-    assert many - few == 2 * 20
+    few, many = queries_to_send(10), queries_to_send(30)
+
+    assert many - few == 2 * windows
 
 
 def test_the_tally_counts_each_reader_once_and_those_waiting(provider):

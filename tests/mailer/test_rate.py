@@ -7,9 +7,11 @@ import time
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 
-from digest.mailer import deliver, rate
+from digest.mailer import claims, deliver, rate
 from digest.mailer.transports import sendgrid
+from tests.mailer.sending import planned_batch
 
 
 @pytest.fixture(params=["redis", "file"])
@@ -81,9 +83,30 @@ def test_a_long_wait_reserves_nothing(clock, settings):
     rate.block_for(60)
 
     assert all(watch.allows(rate.acquire(), 60) for _ in range(3))
-    with pytest.raises(deliver.SendingStopped) as stopped:
-        deliver.wait_for_rate_limit()
-    assert watch.allows(stopped.value.wait, 60)
+
+
+@pytest.mark.django_db
+def test_a_batch_is_released_for_the_time_of_a_long_wait(settings, tmp_path, provider):
+    settings.VAR, settings.REDIS_URL = tmp_path, ""
+    sink, batch = provider(), planned_batch(kind="manual")
+    rate.block_for(60)
+
+    deliver.deliver_batch(claims.claim_next(), list(batch.digests.all()))
+
+    batch.refresh_from_db()
+    assert (sink.attempts, batch.state) == ([], "planned")
+    assert 50 < (batch.lease_until - timezone.now()).total_seconds() <= 60
+
+
+def test_mails_of_a_window_are_reserved_together(clock, settings):
+    settings.MAIL_RATE = 10
+    watch = Watch()
+
+    waits = [rate.acquire(5), rate.acquire(5), rate.acquire(5), rate.acquire()]
+
+    assert waits[:2] == [0, 0]
+    assert watch.allows(waits[2], 0)
+    assert watch.allows(waits[3], 0.5)
 
 
 def test_a_block_has_a_maximum(clock):
@@ -106,12 +129,14 @@ def test_without_redis_the_rate_is_limited_per_machine(settings, tmp_path, caplo
 def test_an_exhausted_rate_limit_waits_until_its_reset():
     reset, watch = str(time.time() + 30), Watch()
 
-    none_left = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": reset}
-    assert watch.allows(sendgrid.rate_limit_wait(none_left), 30)
-    assert sendgrid.rate_limit_wait(none_left | {"X-RateLimit-Remaining": "7"}) == 0
-    assert sendgrid.rate_limit_wait({}) == 0
-    assert sendgrid.rate_limit_wait(none_left | {"X-RateLimit-Reset": "soon"}) == 0
-    assert sendgrid.rate_limit_wait(none_left | {"X-RateLimit-Reset": "12"}) == 0
+    none_left = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": reset}
+    assert watch.allows(sendgrid.rate_limit_wait(202, none_left), 30)
+    assert (
+        sendgrid.rate_limit_wait(202, none_left | {"x-ratelimit-remaining": "7"}) == 0
+    )
+    assert sendgrid.rate_limit_wait(202, {}) == 0
+    assert sendgrid.rate_limit_wait(202, none_left | {"x-ratelimit-reset": "soon"}) == 0
+    assert sendgrid.rate_limit_wait(202, none_left | {"x-ratelimit-reset": "12"}) == 0
 
 
 TORN_CONTENTS = [

@@ -6,7 +6,7 @@ import pytest
 import time_machine
 
 from digest.feedback import process_events, record
-from digest.mailer import deliver, progress, resend
+from digest.mailer import calls, progress, resend
 from digest.mailer.tally import Tally, count_outcomes
 from digest.mailer.transports import refused, unknown
 from digest.models import Batch, Digest, Event, Slot
@@ -18,6 +18,7 @@ from tests.mailer.sending import (
     deliver_at,
     outcomes,
     planned_batch,
+    resolve_at,
     run_worker,
 )
 
@@ -132,15 +133,47 @@ def test_an_outcome_between_claim_and_call_prevents_a_resend(sink):
 def test_a_worker_that_was_stopped_between_mark_and_call_sends_nothing(
     provider, monkeypatch
 ):
-    planned_batch(1)
+    planned_batch(2)
     sink = provider()
-    times = iter([0.0, 0.0, 0.0, 100.0])
-    monkeypatch.setattr(deliver, "seconds_since_boot", lambda: next(times, 100.0))
+    stopped_for = iter([calls.MAX_CALL_DELAY_S + 1])
 
+    def send_mail(mail, check_age, next_mail):
+        """Stop this worker once, until another one has taken the batch over."""
+        if seconds := next(stopped_for, 0):
+            now = calls.seconds_since_boot() + seconds
+            monkeypatch.setattr(calls, "seconds_since_boot", lambda: now)
+            assert resolve_at(NOW + timedelta(minutes=6))
+        check_age()
+        return sink.send(mail)
+
+    monkeypatch.setattr(sink, "send_mail", send_mail)
     run_worker()
 
     assert sink.attempts == []
-    assert Batch.objects.get().state == "sending"  # another worker resolves it
+    assert outcomes() == ["unknown", "pending"]
+    assert Batch.objects.get().state == "planned"  # as the other worker left it
+
+
+def test_a_worker_that_was_stopped_for_a_moment_checks_and_sends_again(
+    provider, monkeypatch
+):
+    planned_batch(2)
+    sink = provider()
+    stopped_for = iter([calls.MAX_CALL_DELAY_S + 1])
+
+    def send_mail(mail, check_age, next_mail):
+        if seconds := next(stopped_for, 0):
+            now = calls.seconds_since_boot() + seconds
+            monkeypatch.setattr(calls, "seconds_since_boot", lambda: now)
+            Digest.objects.first().subscriber.unsubscribe(NOW)
+        check_age()
+        return sink.send(mail)
+
+    monkeypatch.setattr(sink, "send_mail", send_mail)
+    run_worker()
+
+    assert sink.attempts == ["r1@example.org"]
+    assert outcomes() == ["skipped", "accepted"]
 
 
 def test_failed_digests_are_sent_again_except_refused_recipients(provider):

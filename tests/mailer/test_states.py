@@ -1,7 +1,6 @@
 """No sequence of claims, crashes, expiries, events and retries doubles a mail or forgets a reader."""
 
 from collections import Counter
-from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -24,7 +23,7 @@ from digest.mailer.tally import count_outcomes, reconciliation_error
 from digest.mailer.transports import accepted, refused, unknown
 from digest.models import Batch, Digest, Edition, Event, SendingPause, Slot
 from tests import make
-from tests.mailer.sending import NOW, Killed
+from tests.mailer.sending import NOW, FakeTransport, Killed
 
 READERS, BATCH_SIZE = 5, 2
 # No paper matches what these readers follow: their mail is a note.
@@ -50,7 +49,7 @@ RESULTS = {
 }
 
 
-class Sending(RuleBasedStateMachine):
+class Sending(RuleBasedStateMachine, FakeTransport):
     """One edition, five readers, any number of workers, and a provider that fails in every way."""
 
     def __init__(self):
@@ -82,12 +81,8 @@ class Sending(RuleBasedStateMachine):
 
     # The provider
 
-    @contextmanager
-    def connect(self):
-        yield lambda mail: lambda check_lease: self.send(mail)
-
-    def was_sent(self, key):
-        return None
+    def send_mail(self, mail, check_age, next_mail=None):
+        return self.send(mail)
 
     def send(self, mail):
         fate = self.fates.pop(0) if self.fates else "taken"

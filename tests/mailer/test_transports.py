@@ -15,7 +15,15 @@ from django.core.mail import EmailMultiAlternatives
 from werkzeug import Response
 
 from digest.mailer import transports
-from digest.mailer.transports import Mail, as_bytes, files, sendgrid, smtp
+from digest.mailer.transports import (
+    EncodedMail,
+    Mail,
+    as_bytes,
+    files,
+    http,
+    sendgrid,
+    smtp,
+)
 from tests.conftest import DATA, needs_data
 from tests.smtp_server import SmtpServer
 
@@ -47,9 +55,22 @@ def confirmation(to="ada@example.org"):
 
 @contextmanager
 def connect(transport):
-    """A function that sends a mail over this transport."""
-    with transport.connect() as prepare:
-        yield lambda mail: prepare(mail)(lambda: None)
+    """A function that sends a mail over one connection of this transport."""
+    transport.check_settings()
+    connection = transport.connect()
+    yield lambda mail: connection.send_mail(encoded(mail, transport), lambda: None)
+    connection.close()
+
+
+def encoded(mail, transport):
+    return EncodedMail(
+        key=mail.key,
+        day=mail.day,
+        to=mail.to,
+        message_id=mail.headers["Message-ID"],
+        content=transport.encode_mail(mail),
+        return_path=mail.return_path,
+    )
 
 
 # The choice
@@ -233,10 +254,10 @@ def test_smtp_connection_lost_after_data_is_unknown(sink):
 
 def test_smtp_dead_connection_is_replaced_at_once(sink):
     line = smtp.Connection()
-    line.prepare_mail(mail())(lambda: None)
+    line.send_mail(encoded(mail(), smtp), lambda: None)
     line.smtp.sock.shutdown(socket.SHUT_RDWR)
 
-    outcome = line.prepare_mail(mail(to="b@example.org"))(lambda: None)
+    outcome = line.send_mail(encoded(mail(to="b@example.org"), smtp), lambda: None)
     line.close()
 
     assert outcome.state == "accepted"
@@ -486,7 +507,7 @@ def test_sendgrid_unreachable_api_is_a_temporary_refusal(settings):
 
 
 def test_sendgrid_timeout_is_unknown(api, monkeypatch):
-    monkeypatch.setattr(sendgrid, "HTTP_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(http, "REQUEST_TIMEOUT_S", 0.3)
     over = threading.Event()
     api.expect_request("/v3/mail/send").respond_with_handler(
         lambda request: over.wait(5) and Response(status=202)

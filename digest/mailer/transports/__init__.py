@@ -1,8 +1,10 @@
-"""The interface to mail providers: a `Mail`, a `Transport` that sends it, and the `Result` of one call."""
+"""The interface to mail providers: a `Mail`, the `Transport` and `Connection` that send it, and the `Result`."""
 
 import hashlib
+import io
+import socket
+import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
 from email.message import EmailMessage
@@ -27,6 +29,18 @@ class Mail:
     headers: dict[str, str]
     sent_at: datetime
     return_path: str = ""  # the envelope sender, if not the address in MAIL_FROM
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedMail:
+    """A mail as the bytes that its transport sends."""
+
+    key: str
+    day: date
+    to: str
+    message_id: str
+    content: bytes
+    return_path: str = ""
 
 
 class UnfoldedHeaderPolicy(EmailPolicy):
@@ -118,24 +132,51 @@ def unknown(detail: str) -> Result:
 
 
 class ConfigurationError(Exception):
-    """The mail settings cannot work; raised by connect, before any digest is marked."""
+    """The mail settings cannot work; raised before any digest is marked."""
 
 
-# Makes the call. It calls its argument right before the first byte that may lead to
-# acceptance; that raises if the caller has lost its lease meanwhile.
-Call = Callable[[Callable[[], None]], Result]
-# Encodes a mail. Whatever fails here fails before the digest is marked.
-Prepare = Callable[[Mail], Call]
+class CallTooLateError(Exception):
+    """The worker was stopped, or connecting took too long, since the last check: this mail was not offered."""
+
+
+# Called right before the first byte that may lead to acceptance; raises CallTooLateError.
+CheckAge = Callable[[], None]
+
+
+class Connection(Protocol):
+    """A connection to the provider, used by one thread at a time: opened by its first mail, kept, reopened when it breaks."""
+
+    def send_mail(
+        self,
+        mail: EncodedMail,
+        check_age: CheckAge,
+        next_mail: EncodedMail | None = None,
+    ) -> Result:
+        """Offer one mail; never raises for network or provider errors.
+
+        `next_mail` is the one that this connection sends next, if that is known already:
+        a transport that pipelines announces it together with the end of this one.
+        """
+
+    def close(self) -> None: ...
 
 
 class Transport(Protocol):
     """A module that sends: files, smtp or sendgrid."""
 
-    def connect(self) -> AbstractContextManager[Prepare]:
-        """Check the settings and offer a connection for several mails.
+    #: What encode_mail returns: "mime", or the "json" of an API's request.
+    FORMAT: str
+    #: Whether a connection wants to know the next mail while it sends one.
+    PIPELINES: bool
 
-        Raises ConfigurationError. Calls never raise for network or provider errors.
-        """
+    def check_settings(self) -> None:
+        """Raise ConfigurationError if no mail can be sent with these settings."""
+
+    def connect(self) -> Connection:
+        """Return a connection that is not open yet."""
+
+    def encode_mail(self, mail: Mail) -> bytes:
+        """Encode a mail for this transport. Whatever fails here fails before the digest is marked."""
 
     def was_sent(self, key: str) -> bool | None:
         """Whether the mail with this key was accepted; None if this transport cannot tell."""
@@ -150,3 +191,22 @@ def get_transport() -> Transport:
             raise ValueError(
                 f"MAIL_TRANSPORT is {other!r}: use files, smtp or sendgrid"
             )
+
+
+class DeadlineReader(io.RawIOBase):
+    """Reads a socket, however slowly its bytes arrive, until `deadline` (of time.monotonic) at the latest."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__()
+        self.sock = sock
+        self.deadline = 0.0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        remaining = self.deadline - time.monotonic()
+        if remaining <= 0:
+            raise TimeoutError("timed out")
+        self.sock.settimeout(remaining)
+        return self.sock.recv_into(buffer)

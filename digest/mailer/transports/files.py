@@ -2,8 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,34 +13,45 @@ from django.core.mail.backends.base import BaseEmailBackend
 
 from accounts.models import new_key
 from digest.mailer.transports import (
-    Call,
-    Mail,
-    Prepare,
+    CheckAge,
+    EncodedMail,
     Result,
     accepted,
     as_bytes,
     refused,
 )
 
+# Each mail is written and flushed on its own.
+FORMAT = "mime"
+PIPELINES = False
 
-@contextmanager
-def connect() -> Iterator[Prepare]:
-    yield prepare_mail
+
+def check_settings() -> None:
+    """Every MAIL_DIR may work: a folder that cannot be written is a temporary refusal."""
 
 
-def prepare_mail(mail: Mail) -> Call:
-    """Encode a mail as `<day>-<key>.eml`; writing it again replaces it with the same bytes."""
-    name, content = f"{mail.day:%Y-%m-%d}-{mail.key}.eml", as_bytes(mail)
+def connect() -> "Folder":
+    return Folder()
 
-    def write_mail(check_lease: Callable[[], None]) -> Result:
-        check_lease()
+
+encode_mail = as_bytes
+
+
+class Folder:
+    """Writes mails as `<day>-<key>.eml`; writing one again replaces it with the same bytes."""
+
+    def send_mail(
+        self, mail: EncodedMail, check_age: CheckAge, _: EncodedMail | None = None
+    ) -> Result:
+        check_age()
         try:
-            write_file(name, content)
+            write_file(f"{mail.day:%Y-%m-%d}-{mail.key}.eml", mail.content)
         except OSError as error:  # disk full or read-only: an operator can fix that
             return refused(f"{settings.MAIL_DIR}: {error.strerror}", retry=True)
-        return accepted(mail.headers["Message-ID"])
+        return accepted(mail.message_id)
 
-    return write_mail
+    def close(self) -> None:
+        pass
 
 
 def was_sent(key: str) -> bool:

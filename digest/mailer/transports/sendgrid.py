@@ -1,16 +1,13 @@
-"""Transport over SendGrid's v3 API: one request a digest, through its SDK, with plain dicts."""
+"""Transport over SendGrid's v3 API: one request a digest, defined by its SDK, over kept connections."""
 
 import json
 import math
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from email.utils import parseaddr
-from http.client import HTTPException
 from typing import Any
-from urllib.error import URLError
 from urllib.parse import urlsplit
 
 import sendgrid
@@ -18,22 +15,31 @@ from django.conf import settings
 from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.core.mail.backends.base import BaseEmailBackend
 
-from accounts.emails import SITE_ARGUMENT, site_mark
+from accounts.emails import (
+    SITE_ARGUMENT,
+    MailRefusedError,
+    RecipientRefusedError,
+    site_mark,
+)
 from digest.mailer import rate
 from digest.mailer.transports import (
-    Call,
+    CheckAge,
     ConfigurationError,
+    EncodedMail,
     Mail,
-    Prepare,
     Result,
     ResultState,
     accepted,
     refused,
     unknown,
 )
+from digest.mailer.transports.http import (
+    HttpConnection,
+    NoResponseError,
+    NotSentError,
+    Response,
+)
 
-# The SDK has no timeout by default; this one is well below a batch's lease.
-HTTP_TIMEOUT_S = 20
 # The statuses that can concern one mail; any other 4xx concerns the URL, the account or
 # the rate, so that the same mail may be accepted later.
 PERMANENT_STATUSES = (400, 413, 422)
@@ -46,97 +52,90 @@ TRACKING_OFF = {
     "subscription_tracking": {"enable": False},
 }
 
-# The body only explains a status: one that is cut short or slow changes nothing.
-MAX_BODY_READ_BYTES, MAX_BODY_READ_S = 65_536, 5.0
+# Calls do not depend on each other: a connection needs no knowledge of the next one.
+FORMAT = "json"
+PIPELINES = False
 MAX_DETAIL_CHARS = 200
 
 Payload = dict[str, Any]
 
 
-@dataclass
-class ApiResponse:
-    """A response in the form that the SDK reads, and what its body explains."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    def getcode(self) -> int:
-        return self.status
-
-    def read(self) -> bytes:
-        return self.body
-
-    def info(self) -> Mapping[str, str]:
-        return self.headers
-
-
-@contextmanager
-def connect() -> Iterator[Prepare]:
-    """Create one client; its SDK opens a connection for each mail."""
+def check_settings() -> None:
     url = urlsplit(settings.SENDGRID_API_URL)
     if url.scheme not in ("https", "http") or not url.hostname:
         raise ConfigurationError("SENDGRID_API_URL must be an https URL")
     if not settings.SENDGRID_API_KEY:
         raise ConfigurationError("SENDGRID_API_KEY is empty")
-    client = create_client()
 
-    def prepare_mail(mail: Mail) -> Call:
-        payload = digest_payload(mail)
 
-        def post_mail(check_lease: Callable[[], None]) -> Result:
-            check_lease()
-            return post_payload(client, payload)
+def connect() -> "Connection":
+    return Connection()
 
-        return post_mail
 
-    yield prepare_mail
+def encode_mail(mail: Mail) -> bytes:
+    """Encode the request body as the SDK does."""
+    return json.dumps(digest_payload(mail)).encode()
 
 
 def was_sent(key: str) -> None:
     """SendGrid has no such query; its events arrive later (see digest.feedback)."""
 
 
-def create_client() -> Any:
-    """Return the SDK's endpoint for mails.
+class Connection:
+    """A kept connection to the API; its URL and headers are those of the SDK."""
 
-    The SDK follows redirects and loses a status whose body is cut short; therefore its
-    method that makes the request is replaced.
-    """
+    def __init__(self) -> None:
+        request = build_request()
+        self.http = HttpConnection(request.full_url, dict(request.header_items()))
+
+    def send_mail(
+        self, mail: EncodedMail, check_age: CheckAge, _: EncodedMail | None = None
+    ) -> Result:
+        return self.post_body(mail.content, check_age)
+
+    def post_body(self, body: bytes, check_age: CheckAge = lambda: None) -> Result:
+        """Make one request. The API has no idempotency key, so an unclear answer is unknown."""
+        try:
+            response = self.http.post(body, check_age)
+        except NotSentError as error:
+            return refused(f"not reached: {error}"[:MAX_DETAIL_CHARS], retry=True)
+        except NoResponseError as error:
+            return unknown(f"no response: {error}"[:MAX_DETAIL_CHARS])
+        return result_of_response(response)
+
+    def close(self) -> None:
+        self.http.close()
+
+
+def build_request() -> urllib.request.Request:
+    """Let the SDK build the request of a mail, and return it instead of making it."""
     api = sendgrid.SendGridAPIClient(
         api_key=settings.SENDGRID_API_KEY, host=settings.SENDGRID_API_URL
     )
-    endpoint = api.client.mail.send
-    endpoint._make_request = make_request
-    return endpoint
+    endpoint, requests = api.client.mail.send, list[urllib.request.Request]()
+
+    def capture_request(
+        _: object, request: urllib.request.Request, timeout: float | None = None
+    ) -> CapturedResponse:
+        requests.append(request)
+        return CapturedResponse()
+
+    endpoint._make_request = capture_request
+    endpoint.post(request_body={})
+    return requests[0]
 
 
-def make_request(
-    _: object, request: urllib.request.Request, timeout: float | None = None
-) -> ApiResponse:
-    """Make one request to its own URL only, and return the response of any status."""
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
-        urllib.request.UnknownHandler(),
-    ):
-        opener.add_handler(handler)
-    with opener.open(request, timeout=timeout or HTTP_TIMEOUT_S) as response:
-        return ApiResponse(response.status, response.headers, read_body(response))
+class CapturedResponse:
+    """What the SDK reads of a response."""
 
+    def getcode(self) -> int:
+        return 202
 
-def read_body(response: Any) -> bytes:
-    """Read the beginning of a body, without waiting for the rest of a slow one."""
-    body, deadline = b"", time.monotonic() + MAX_BODY_READ_S
-    with suppress(OSError, HTTPException, ValueError):
-        while len(body) < MAX_BODY_READ_BYTES and time.monotonic() < deadline:
-            chunk = response.read1(MAX_BODY_READ_BYTES)
-            if not chunk:
-                break
-            body += chunk
-    return body
+    def read(self) -> bytes:
+        return b""
+
+    def info(self) -> dict[str, str]:
+        return {}
 
 
 def digest_payload(mail: Mail) -> Payload:
@@ -163,21 +162,7 @@ def envelope_payload(to: Sequence[str], subject: str, sender: str) -> Payload:
     }
 
 
-def post_payload(client: Any, payload: Payload) -> Result:
-    """Make one request. The API has no idempotency key, so an unclear answer is unknown."""
-    try:
-        response = client.post(request_body=payload)
-    except URLError as error:
-        # urllib raises this only while it connects and writes: the request was never
-        # complete, so it cannot have been accepted.
-        return refused(f"not reached: {error.reason}", retry=True)
-    except (OSError, ValueError, HTTPException) as error:
-        detail = f"{type(error).__name__}: {error}"[:MAX_DETAIL_CHARS]
-        return unknown(f"no response: {detail}")
-    return result_of_response(response.status_code, response.body, response.headers)
-
-
-def result_of_response(status: int, body: bytes, headers: Mapping[str, str]) -> Result:
+def result_of_response(response: Response) -> Result:
     """Map a response by what is certain of it.
 
     The API documents 202 with a message id for an accepted mail. Any other 2xx (also 200:
@@ -185,8 +170,9 @@ def result_of_response(status: int, body: bytes, headers: Mapping[str, str]) -> 
     passed the mail on; so may whatever answered 5xx. A redirect says that the request was
     not processed at this URL.
     """
-    message_id = (headers.get("X-Message-Id") or "").strip()
-    wait = rate_limit_wait(headers)
+    status, headers = response.status, response.headers
+    message_id = headers.get("x-message-id", "")
+    wait = rate_limit_wait(status, headers)
     if (
         status == 202
         and message_id.isascii()
@@ -197,7 +183,7 @@ def result_of_response(status: int, body: bytes, headers: Mapping[str, str]) -> 
     if 300 <= status < 400:
         return refused(f"{status} redirect: correct SENDGRID_API_URL", retry=True)
     if 400 <= status < 500:
-        return result_of_refusal(status, body, wait)
+        return result_of_refusal(status, response.body, wait)
     return unknown(f"{status}: not a documented response")
 
 
@@ -215,19 +201,22 @@ def result_of_refusal(status: int, body: bytes, wait: float) -> Result:
     )
 
 
-def rate_limit_wait(headers: Mapping[str, str]) -> float:
-    """Seconds until the rate limit resets if X-RateLimit-Remaining is 0, else 0; at most rate.MAX_BLOCK_S.
+def rate_limit_wait(status: int, headers: Mapping[str, str]) -> float:
+    """Seconds for which no mail is accepted, 0 for none; at most rate.MAX_BLOCK_S.
 
-    X-RateLimit-Reset is in seconds since 1970.
+    That is Retry-After of a 429, in seconds, or else the time until X-RateLimit-Reset, in
+    seconds since 1970, if X-RateLimit-Remaining is 0.
     """
-    try:
-        remaining = int(headers.get("X-RateLimit-Remaining", 1))
-        reset = float(headers.get("X-RateLimit-Reset", 0))
-    except ValueError:
+    seconds = 0.0
+    with suppress(ValueError):
+        if int(headers.get("x-ratelimit-remaining", 1)) <= 0:
+            seconds = float(headers.get("x-ratelimit-reset", 0)) - time.time()
+    with suppress(ValueError):
+        if status == 429 and "retry-after" in headers:
+            seconds = float(headers["retry-after"])
+    if math.isnan(seconds):
         return 0.0
-    if remaining > 0 or math.isnan(reset):
-        return 0.0
-    return min(max(0.0, reset - time.time()), rate.MAX_BLOCK_S)
+    return min(max(0.0, seconds), rate.MAX_BLOCK_S)
 
 
 def parse_errors(body: bytes) -> tuple[str, str]:
@@ -249,15 +238,22 @@ class EmailBackend(BaseEmailBackend):
         super().__init__(fail_silently=fail_silently)
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
-        client = create_client()
-        results = [
-            post_payload(client, account_mail_payload(message))
-            for message in email_messages
-        ]
+        connection = Connection()
+        bodies = map(json.dumps, map(account_mail_payload, email_messages))
+        results = [connection.post_body(body.encode()) for body in bodies]
+        connection.close()
         failures = [each for each in results if each.state != ResultState.ACCEPTED]
         if failures and not self.fail_silently:
-            raise OSError(f"SendGrid: {failures[0].detail}")
+            raise error_of_result(failures[0])
         return len(results) - len(failures)
+
+
+def error_of_result(result: Result) -> OSError:
+    """Return the exception for a mail that was not accepted: permanent, or worth another attempt."""
+    detail = f"SendGrid: {result.detail}"
+    if result.state != ResultState.REFUSED or result.retry:
+        return OSError(detail)
+    return (RecipientRefusedError if result.is_recipient else MailRefusedError)(detail)
 
 
 def account_mail_payload(message: EmailMessage) -> Payload:

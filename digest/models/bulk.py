@@ -1,15 +1,19 @@
-"""Bulk insert and update of papers; on PostgreSQL with COPY, the only vendor-specific SQL."""
+"""Bulk statements for papers and digests: on PostgreSQL COPY and UNNEST, elsewhere their portable forms.
+
+This module has the only vendor-specific SQL. Both forms of a function write the same rows.
+"""
 
 import json
 from collections.abc import Collection, Iterable, Sequence
 from operator import itemgetter
 from typing import Any
 
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, connection, transaction
 from django.db.backends.utils import CursorWrapper
-from django.db.models import Field
+from django.db.models import Case, Field, Value, When
 
-from digest.models import Paper
+from digest.models import Digest, Paper
+from digest.models.digests import DatabaseNow
 
 # Values of a paper by field name.
 Row = dict[str, Any]
@@ -52,6 +56,61 @@ def update_papers(papers: Sequence[Paper], names: Collection[str]) -> None:
             _update_by_copy(papers, names, cursor)
 
 
+def insert_digests(digests: Sequence[Digest]) -> None:
+    """Insert the digests of a batch; those of readers who have one of this edition are left out."""
+    if connection.vendor == "postgresql" and _copy_digests(digests):
+        return
+    with transaction.atomic():
+        Digest.objects.bulk_create(digests, ignore_conflicts=True)
+
+
+def record_accepted(message_ids: Sequence[tuple[int, str]]) -> None:
+    """Record digests as accepted, with the provider's id of each, by primary key.
+
+    An acceptance is a fact, also if another worker resolved the batch meanwhile; only a
+    failure that an event reported stands.
+    """
+    if not message_ids:
+        return
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(
+                _RECORD_ACCEPTED, list(map(list, zip(*message_ids, strict=True)))
+            )
+        return
+    ids = [pk for pk, _ in message_ids]
+    by_id = [When(pk=pk, then=Value(message_id)) for pk, message_id in message_ids]
+    rows = Digest.objects.filter(pk__in=ids).exclude(outcome=Digest.Outcome.FAILED)
+    rows.update(
+        outcome=Digest.Outcome.ACCEPTED,
+        reason=Digest.Reason.NONE,
+        provider_detail="",
+        message_id=Case(*by_id),
+        outcome_at=DatabaseNow(),
+    )
+
+
+_RECORD_ACCEPTED = f"""
+    UPDATE {Digest._meta.db_table} AS digest
+    SET outcome = 'accepted', reason = '', provider_detail = '',
+        message_id = result.message_id, outcome_at = statement_timestamp()
+    FROM unnest(%s::bigint[], %s::text[]) AS result (id, message_id)
+    WHERE digest.id = result.id AND digest.outcome <> 'failed'
+"""
+
+
+def _copy_digests(digests: Sequence[Digest]) -> bool:
+    """Insert with COPY; False, without any row, if another worker inserted one of them."""
+    fields = [field for field in Digest._meta.concrete_fields if not field.primary_key]
+    rows = ([getattr(digest, field.attname) for field in fields] for digest in digests)
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            _copy_rows(Digest._meta.db_table, rows, fields, cursor)
+    except IntegrityError:
+        return False
+    return True
+
+
 def _insert(rows: Sequence[Row]) -> dict[str, int]:
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
@@ -64,6 +123,7 @@ def _insert_by_copy(rows: Sequence[Row], cursor: CursorWrapper) -> dict[str, int
     """Insert with keys drawn from the sequence beforehand: COPY returns none."""
     fields = Paper._meta.concrete_fields
     defaults = {field.attname: field.get_default() for field in fields}
+    cursor.execute(_USE_LZ4)
     cursor.execute(_NEXT_KEYS, [_TABLE, len(rows)])
     keyed = [row | {"id": key} for row, (key,) in zip(rows, cursor, strict=True)]
     _copy_rows(_TABLE, ((defaults | row).values() for row in keyed), fields, cursor)
@@ -79,6 +139,7 @@ def _update_by_copy(
     ]
     rows = ([getattr(paper, field.attname) for field in fields] for paper in papers)
     columns = ", ".join(map(_quote_column, fields))
+    cursor.execute(_USE_LZ4)
     cursor.execute("DROP TABLE IF EXISTS arriving")
     cursor.execute(
         f"CREATE TEMPORARY TABLE arriving ON COMMIT DROP AS SELECT {columns} FROM {_TABLE} LIMIT 0"
@@ -96,7 +157,6 @@ def _copy_rows(
 ) -> None:
     """Stream rows into a table, at a third of the cost of a long INSERT."""
     columns = ", ".join(map(_quote_column, fields))
-    cursor.execute(_USE_LZ4)
     # Django translates the errors of execute(), not those of a stream.
     copying = cursor.copy(f"COPY {table} ({columns}) FROM STDIN")
     with connection.wrap_database_errors, copying as stream:
