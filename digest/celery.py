@@ -136,6 +136,11 @@ app.conf.beat_schedule = {
         "task": "digest.tasks.prune_reader_data",
         "schedule": crontab(minute="20", hour="3"),
     },
+    # Four times a day, so that the last count of a day is near its end in every time zone.
+    "update daily figures": {
+        "task": "digest.tasks.update_daily_figures",
+        "schedule": crontab(minute="25", hour="*/6"),
+    },
     "send waiting account mails": {
         "task": "accounts.tasks.send_due_mails",
         "schedule": 60.0,

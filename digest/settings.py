@@ -173,7 +173,7 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = env.parse(
     "TIME_ZONE", "UTC", parsers.parse_time_zone, "Use a name such as Europe/Berlin."
 )
-DATE_FORMAT, TIME_FORMAT, DATETIME_FORMAT = "j M Y", "H:i", "j M Y, H:i"
+FORMAT_MODULE_PATH = ["digest.formats"]
 FREEZE_AT = env.parse(
     "FREEZE_AT", time(9), parsers.parse_time, "Use hours and minutes: 09:00."
 )

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from accounts.models import Subscriber
-from digest import alarms, follows
+from digest import alarms, figures, follows
 from digest.celery import app
 from digest.feedback import imap, implicit_follows, process_events
 from digest.ingest import daily_check, oai_harvest, prune_runs, rerun, run_source
@@ -297,3 +297,9 @@ def prune_reader_data() -> None:
     log.info("candidates pruned", count=retention.prune_candidates(now))
     implicit_follows.prune_opened(now)
     log.info("interests pruned", count=prune_interests.prune_interests(now))
+
+
+@app.task
+def update_daily_figures() -> None:
+    """Count the mails and readers of the last days for the dashboard and reports."""
+    log.info("daily figures updated", days=figures.update_figures(timezone.now()))

@@ -19,7 +19,7 @@ from digest.models.editions import (
 )
 from digest.models.events import Event, ForeignEventCount
 from digest.models.ingest_runs import IngestRun
-from digest.models.operations import Heartbeat, SendingPause
+from digest.models.operations import DailyFigures, Heartbeat, SendingPause
 from digest.models.papers import AttentionSample, EmbeddingModel, Paper
 from digest.models.reader_requests import PendingPaper, Submission, SubmissionRequest
 from digest.models.search_entries import SearchEntry, SearchWord
@@ -31,6 +31,7 @@ __all__ = [
     "Batch",
     "Candidate",
     "CurationStep",
+    "DailyFigures",
     "Digest",
     "Edition",
     "EmbeddingModel",

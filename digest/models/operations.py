@@ -132,3 +132,47 @@ class Heartbeat(models.Model):
 
 def worker_heartbeat(queue: str) -> str:
     return f"worker {queue}"
+
+
+class DailyFigures(models.Model):
+    """What became of one day's edition, and of the readers of that day; one row a day.
+
+    The dashboard and reports read these rows, so that they do not count millions of digests.
+    """
+
+    day = models.DateField(unique=True, help_text="The day, and that of its edition.")
+    papers = models.PositiveIntegerField(default=0, help_text="Announced that day.")
+    planned = models.PositiveIntegerField(
+        default=0, help_text="Digests that were to be mailed."
+    )
+    accepted = models.PositiveIntegerField(
+        default=0, help_text="Accepted by the provider."
+    )
+    failed = models.PositiveIntegerField(default=0)
+    unknown = models.PositiveIntegerField(default=0)
+    delivered = models.PositiveIntegerField(
+        default=0,
+        help_text="Reported as delivered; 0 if the transport reports nothing.",
+    )
+    bounced = models.PositiveIntegerField(default=0)
+    complained = models.PositiveIntegerField(default=0)
+    clicked = models.PositiveIntegerField(
+        default=0, help_text="Digests of which a link was opened."
+    )
+    gained = models.PositiveIntegerField(
+        default=0, help_text="Readers who confirmed that day."
+    )
+    lost = models.PositiveIntegerField(
+        default=0, help_text="Readers who unsubscribed that day."
+    )
+    active = models.PositiveIntegerField(
+        null=True, help_text="Active readers at the end of the day, if it was counted."
+    )
+    computed_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-day"]
+        verbose_name_plural = "daily figures"
+
+    def __str__(self) -> str:
+        return f"{self.day:%Y-%m-%d}: {self.accepted} of {self.planned} accepted"

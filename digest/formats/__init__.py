@@ -1,0 +1,1 @@
+"""Date formats of the admin. Django reads them by language: it prefers them to settings."""
