@@ -8,7 +8,7 @@ from django import forms
 
 from accounts.addresses import parse_address
 
-MAX_REQUESTED_INTERESTS = 30
+MAX_REQUESTED_INTERESTS = 60
 # The longest legitimate value is "search:" and a search query of 250 characters.
 MAX_INTEREST_LENGTH = 260
 

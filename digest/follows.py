@@ -171,28 +171,36 @@ def unfollow(subscriber: Subscriber, interest_id: int) -> None:
     subscriber.follows.filter(interest_id=interest_id).delete()
 
 
-def parse_requested(requested_interests: Any) -> list[tuple[str, str]]:
-    """Parse the untrusted "kind:value" strings of a sign-up form, at most MAX_INTERESTS."""
+def parse_requested(requested_interests: Any) -> list[tuple[str, str, float]]:
+    """Parse the untrusted "kind:value" strings of a sign-up form, at most MAX_INTERESTS.
+
+    Returns kinds, values and weights: "-paper:…" is a paper that the visitor would not read.
+    """
     if not isinstance(requested_interests, list):
         return []
-    pairs = [
-        entry.partition(":")
-        for entry in requested_interests[:MAX_INTERESTS]
-        if isinstance(entry, str)
-    ]
-    return [(kind, value) for kind, _, value in pairs if kind in Kind.values]
+    parsed = []
+    for entry in requested_interests[:MAX_INTERESTS]:
+        if isinstance(entry, str):
+            kind, _, value = entry.partition(":")
+            if kind in Kind.values:
+                parsed.append((kind, value, 1.0))
+            elif kind == f"-{Kind.PAPER}":
+                parsed.append((Kind.PAPER.value, value, -1.0))
+    return parsed
 
 
-def unsaved_interests(requested_interests: Any) -> list[Interest]:
-    """Build interests that are not stored, for a preview without an account."""
+def unsaved_interests(requested_interests: Any, weight: float = 1.0) -> list[Interest]:
+    """Build the interests of this weight that are not stored, for a preview without an account."""
     cleaned = [
         (kind, clean_value(kind, value))
-        for kind, value in parse_requested(requested_interests)
+        for kind, value, requested in parse_requested(requested_interests)
+        if requested == weight
     ]
     return [Interest(kind=kind, value=value) for kind, value in cleaned if value]
 
 
 def follow_requested(subscriber: Subscriber, requested_interests: Any) -> None:
     """Follow the valid ones of the interests that a sign-up form requested."""
-    for kind, value in parse_requested(requested_interests):
-        follow(subscriber, kind, value)
+    for kind, value, weight in parse_requested(requested_interests):
+        source = Follow.Source.CHOSEN if weight > 0 else Follow.Source.FEEDBACK
+        follow(subscriber, kind, value, weight, source)

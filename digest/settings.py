@@ -57,6 +57,7 @@ INSTALLED_APPS = [
     "django_otp.plugins.otp_static",
     "django_otp.plugins.otp_totp",
     "csp",
+    "django_htmx",  # its static files
 ]
 
 MIDDLEWARE = [

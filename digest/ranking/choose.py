@@ -1,7 +1,7 @@
 """Choose papers: a batch's readers get their digests, chosen and stored before anything is sent."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from scipy.sparse import csr_matrix
@@ -121,16 +121,18 @@ def preview(
     interests: Sequence[Interest],
     length: int = PREVIEW_LENGTH,
     muted: Sequence[Interest] = (),
+    excluded: Collection[int] = (),
 ) -> list[tuple[Candidate, Interest | None, bool]]:
     """Choose for a visitor with these interests, stored or not; stores nothing.
 
-    True with papers that are only near their interest.
+    `excluded` papers are left out. True with papers that are only near their interest.
     """
     columns = [*interests, *muted]
     weights = csr_matrix([[1.0] * len(interests) + [-1.0] * len(muted)])
     index = edition_index.load_index(edition)
     queries = edition_index.build_queries(columns)
-    block = Block(weights, [[]], [length])
+    columns_left_out = [i for i, pk in enumerate(index.papers) if pk in excluded]
+    block = Block(weights, [columns_left_out], [length])
     choices = select(index.slate, index.match(queries), block)[0]
     rows = Candidate.objects.select_related("paper").in_bulk(
         [index.candidates[choice.candidate] for choice in choices]

@@ -1,6 +1,6 @@
 """The papers of an edition as pages list them, each with the reason it was picked."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,14 +49,18 @@ def newest_edition() -> Edition | None:
 
 
 def preview_rows(
-    edition: Edition | None, interests: list[Interest], length: int = DEFAULT_LENGTH
+    edition: Edition | None,
+    interests: list[Interest],
+    length: int = DEFAULT_LENGTH,
+    muted: Sequence[Interest] = (),
+    excluded: Collection[int] = (),
 ) -> list[PaperRow]:
     """Select papers for these interests the way a digest does."""
     from digest.ranking import choose
 
     if edition is None:
         return []
-    return explain_rows(choose.preview(edition, interests, length=length))
+    return explain_rows(choose.preview(edition, interests, length, muted, excluded))
 
 
 def explain_rows(

@@ -57,7 +57,8 @@ def refuse_over_limit(
 
 
 def refuse_frequent_searches(request: HttpRequest) -> HttpResponse | None:
-    """Limit searches per network; pages without a query are free."""
-    if not (request.GET.get("q") or request.GET.get("topic")):
+    """Limit searches per network; pages without a query or a form are free."""
+    is_search = request.GET.get("q") or request.GET.get("topic")
+    if not is_search and request.method != "POST":
         return None
     return refuse_over_limit(request, "searches", SEARCHES_PER_NETWORK)

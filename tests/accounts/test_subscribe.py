@@ -200,14 +200,14 @@ def test_international_domain_is_stored_as_punycode():
 
 
 def test_requested_interests_are_validated_and_bounded(visitor):
-    valid = [f"keyword:{number}" for number in range(40)]
+    valid = [f"keyword:{number}" for number in range(70)]
 
     sign_up(
         visitor,
         requested_interests=["keyword:" + "x" * 300, "no kind", "search:\0", *valid],
     )
 
-    assert Link.objects.get().payload["requested_interests"] == valid[:30]
+    assert Link.objects.get().payload["requested_interests"] == valid[:60]
 
 
 def test_unknown_time_zone_becomes_utc(visitor):

@@ -1,7 +1,11 @@
 """The front page: matches, trending papers, and a sign-up that keeps the request."""
 
+import re
+
 import pytest
 
+from digest import follows
+from digest.models import Interest
 from digest.reasons import filler_heading
 from digest.site.home import group_rows
 from digest.site.paper_rows import explain_rows
@@ -184,3 +188,82 @@ def test_searches_are_limited_per_network(client, edition, monkeypatch):
     assert "Try again in 1 minute." in body(responses[2])
     assert client.get("/").status_code == 200
     assert client.get("/?q=speech", REMOTE_ADDR="198.51.100.9").status_code == 200
+
+
+def identifiers(edition, *subjects):
+    return [
+        edition.candidates.filter(paper__title__contains=subject)
+        .first()
+        .paper.identifier
+        for subject in subjects
+    ]
+
+
+def test_marks_change_the_list_at_once_and_travel_in_the_forms(client, edition):
+    protein, speech = identifiers(edition, "protein", "speech")
+    form = {"q": "quantization", "no": [speech], "mark": f"yes:{protein}"}
+
+    page = body(client.post("/", form))
+
+    assert set(carried_interests(page)) == {
+        "search:quantization",
+        f"paper:{protein}",
+        f"-paper:{speech}",
+    }
+    assert ", and papers like the one you" in page
+    listed = page.partition("New for you")[2]
+    assert ">Study 0 of diffusion models" not in listed
+    assert ">Study 1 of diffusion models" in listed
+    assert page.count(f'name="yes" value="{protein}"') == 2
+    assert f'value="undo:{speech}"' in page
+
+
+def test_a_mark_is_taken_back(client, edition):
+    (protein,) = identifiers(edition, "protein")
+
+    page = body(client.post("/", {"yes": [protein], "mark": f"undo:{protein}"}))
+
+    assert carried_interests(page) == []
+    assert "Your marks" not in page
+
+
+def test_the_last_twenty_marks_count_and_unknown_ones_do_not(client, edition):
+    marks = [make.paper().identifier for _ in range(25)]
+
+    page = body(client.post("/", {"yes": [*marks, "9999.99999", "<b>", "x" * 99]}))
+
+    assert carried_interests(page) == [f"paper:{name}" for name in marks[-19:]]
+
+
+def test_marking_stores_nothing_and_sets_no_cookie(client, edition):
+    (protein,) = identifiers(edition, "protein")
+
+    response = client.post("/", {"mark": f"yes:{protein}", "name": "Ada Okafor"})
+
+    assert response.status_code == 200
+    assert not response.cookies
+    assert not Interest.objects.exists()
+
+
+def test_own_papers_are_found_by_name_and_become_examples(client, edition):
+    named = body(client.post("/", {"name": "Okafor, Ada"}))
+    own = re.findall(r'name="mine" id="mine-\d+" value="([^"]+)" checked', named)
+
+    used = body(client.post("/", {"mine": own[:2], "use_mine": "1"}))
+    unused = body(client.post("/", {"mine": own[:2]}))
+
+    assert len(own) == 12
+    assert carried_interests(used) == [f"paper:{name}" for name in own[:2]]
+    assert carried_interests(unused) == []
+    assert "no other papers by “Nobody Here”" in body(
+        client.post("/", {"name": "Nobody Here"})
+    )
+
+
+def test_marks_become_examples_when_the_reader_confirms(edition, ada):
+    protein, speech = identifiers(edition, "protein", "speech")
+
+    follows.follow_requested(ada, [f"paper:{protein}", f"-paper:{speech}", "-topic:x"])
+
+    rows = ada.follows.values_list("interest__value", "weight", "source")
+    assert set(rows) == {(protein, 1.0, "chosen"), (speech, -1.0, "feedback")}
