@@ -26,7 +26,7 @@ def card(paper: Paper) -> dict[str, Any]:
     """
     return {
         "identifier": paper.identifier,
-        "title": paper.corrected_title or paper.title,
+        "title": paper.display_title,
         "authors": authors_line(paper.authors),
         "organization": paper.organization,
         "date": paper.announced_on.isoformat(),

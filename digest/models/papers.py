@@ -245,6 +245,11 @@ class Paper(models.Model):
         return self.announce_type in self.FIRST_ANNOUNCEMENTS
 
     @property
+    def display_title(self) -> str:
+        """The title in plain text, as an editor corrected it if one did."""
+        return self.corrected_title or self.title
+
+    @property
     def is_from_listing(self) -> bool:
         return self.announce_type != self.Announced.ADDED_BY_READER
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
 from django.conf import settings
-from django.db.models import F, Q
+from django.db.models import F, Q, prefetch_related_objects
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from ninja import Field, NinjaAPI, Path, Query, Schema
@@ -338,9 +338,7 @@ def list_own_digests(
 
 
 def without_vectors(papers: PaperQuerySet) -> PaperQuerySet:
-    return papers.defer(
-        "vector", "dense_vector", "title_raw", "abstract_raw"
-    ).prefetch_related("topics")
+    return papers.defer("vector", "dense_vector", "title_raw", "abstract_raw")
 
 
 def paper_items(papers: Iterable[Paper]) -> list[PaperItem]:
@@ -359,6 +357,7 @@ def paper_items(papers: Iterable[Paper]) -> list[PaperItem]:
 
 def paper_data(papers: Iterable[Paper]) -> list[PaperData]:
     rows = list(papers)
+    prefetch_related_objects(rows, "topics")
     withdrawals = dict(
         Recall.objects.withdrawals()
         .filter(paper__in=[paper.pk for paper in rows])
@@ -374,7 +373,7 @@ def _paper_data(paper: Paper, withdrawn_at: datetime | None) -> PaperData:
         authors=[Author(name=author) for author in paper.authors],
         publishedAt=paper.published_at,
         submittedOnDailyAt=datetime.combine(paper.announced_on, time(tzinfo=UTC)),
-        title=paper.title,
+        title=paper.display_title,
         summary=paper.abstract,
         upvotes=paper.votes,
         numComments=paper.comments,

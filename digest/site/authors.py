@@ -11,6 +11,7 @@ from django.views.decorators.http import require_safe
 from digest.models import Paper, Recall
 from digest.models.papers import PaperQuerySet
 from digest.site.errors import not_found
+from digest.site.page_cache import cached_page
 from digest.site.paper_lists import PAPERS_PER_PAGE
 from digest.site.paper_rows import paper_cards
 
@@ -32,6 +33,7 @@ def has_page(name: str) -> bool:
 
 
 @require_safe
+@cached_page()
 def author_page(request: HttpRequest, name: str) -> HttpResponse:
     if not has_page(name):
         return not_found(request)

@@ -32,7 +32,7 @@ RIS_LINE_BREAK = "\r\n"
 def format_bibtex(paper: Paper) -> str:
     """Format an @misc record with the fields arXiv recommends: eprint, archivePrefix, primaryClass."""
     fields = {
-        "title": f"{{{escape_tex(paper.title)}}}",
+        "title": f"{{{escape_tex(paper.display_title)}}}",
         "author": " and ".join(bibtex_name(name) for name in paper.authors),
         "year": str(publication_year(paper)),
         "eprint": paper.identifier,
@@ -87,7 +87,9 @@ def publication_year(paper: Paper) -> int:
 def citation_key(paper: Paper) -> str:
     """Join the first author's family name, the year and the first long word of the title, in ASCII."""
     _, family, _ = name_pieces((paper.authors or ["unknown"])[0])
-    word = next((w for w in re.findall(r"\w+", paper.title) if len(w) > 3), "paper")
+    word = next(
+        (w for w in re.findall(r"\w+", paper.display_title) if len(w) > 3), "paper"
+    )
     author = ascii_letters(family) or "unknown"
     return f"{author}{publication_year(paper)}{ascii_letters(word) or 'paper'}"
 
@@ -102,7 +104,7 @@ def format_ris(paper: Paper) -> str:
     published = paper.published_at or paper.announced_on
     rows = [
         ("TY", "UNPB"),
-        ("TI", paper.title),
+        ("TI", paper.display_title),
         *(("AU", ris_name(name)) for name in paper.authors),
         ("PY", str(published.year)),
         ("DA", f"{published:%Y/%m/%d}"),
@@ -129,7 +131,7 @@ def citation_tags(paper: Paper) -> list[tuple[str, str]]:
     """Return the Highwire Press tags that Google Scholar and the Zotero connector read."""
     published = paper.published_at or paper.announced_on
     rows = [
-        ("citation_title", paper.title),
+        ("citation_title", paper.display_title),
         *(
             ("citation_author", ris_name(n))
             for n in paper.authors[:MAX_AUTHORS_IN_METADATA]
@@ -150,7 +152,7 @@ def json_ld(paper: Paper, site_url: str) -> Markup:
     data: dict[str, Any] = {
         "@context": "https://schema.org",
         "@type": "ScholarlyArticle",
-        "headline": paper.title,
+        "headline": paper.display_title,
         "abstract": paper.abstract,
         "author": [
             {

@@ -20,6 +20,7 @@ from digest.models import Candidate, Paper, Recall, Topic
 from digest.models.papers import PaperQuerySet
 from digest.site import paper_rows
 from digest.site.errors import not_found
+from digest.site.page_cache import cached_page
 from digest.site.periods import DAY, MONTH, WEEK, Period, parse_period, period_around
 from digest.site.periods import calendar_weeks as weeks_of_month
 
@@ -81,6 +82,11 @@ class Filters:
     def is_narrowed(self) -> bool:
         return bool(self.topic or self.category or self.announce_type)
 
+    @property
+    def feed_category(self) -> str:
+        """The category if it is written as its feed's address."""
+        return follows.normalize_category(self.category) if self.category else ""
+
     def query(self, page: int) -> str:
         values = {
             "topic": self.topic,
@@ -128,6 +134,7 @@ def empty_day_reason(day: date, now: datetime, previous: date | None) -> str:
 
 
 @require_safe
+@cached_page()
 def period_page(request: HttpRequest, kind: str, text: str) -> HttpResponse:
     period = parse_period(kind, text)
     return render_period(request, period) if period else not_found(request)
@@ -157,6 +164,7 @@ def render_period(request: HttpRequest, period: Period) -> HttpResponse:
 
 
 @require_safe
+@cached_page()
 def trending_page(request: HttpRequest) -> HttpResponse:
     """List the newest edition: the papers of two weeks, by trend."""
     edition = paper_rows.newest_edition()
@@ -257,12 +265,14 @@ def empty_reason(period: Period, previous: date | None) -> str:
 
 
 @require_safe
+@cached_page()
 def topic_list(request: HttpRequest) -> HttpResponse:
     topics = Topic.objects.filter(is_listed=True)
     return render(request, "pages/topics.html", {"topics": topics})
 
 
 @require_safe
+@cached_page()
 def topic_page(request: HttpRequest, slug: str) -> HttpResponse:
     topic = Topic.objects.filter(slug=slug).first()
     if topic is None:

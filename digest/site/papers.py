@@ -14,6 +14,7 @@ from digest.models import Follow, Interest, Paper, Recall
 from digest.site import authors
 from digest.site.citations import citation_tags, format_bibtex, format_ris, json_ld
 from digest.site.errors import not_found
+from digest.site.page_cache import cached_page
 from digest.site.paper_charts import HEIGHT, WIDTH, load_charts
 from digest.site.paper_rows import paper_cards
 
@@ -29,6 +30,7 @@ VERSION_SUFFIX = re.compile(r"v[0-9]{1,3}$")
 
 
 @require_safe
+@cached_page()
 def paper_page(request: HttpRequest, identifier: str) -> HttpResponse:
     from digest.ranking import search
 
@@ -84,11 +86,11 @@ def share_links(paper: Paper) -> list[tuple[str, str]]:
     return [
         (
             "Email",
-            f"mailto:?{urlencode({'subject': paper.title, 'body': address}, quote_via=quote)}",
+            f"mailto:?{urlencode({'subject': paper.display_title, 'body': address}, quote_via=quote)}",
         ),
         (
             "Bluesky",
-            f"https://bsky.app/intent/compose?{urlencode({'text': f'{paper.title} {address}'})}",
+            f"https://bsky.app/intent/compose?{urlencode({'text': f'{paper.display_title} {address}'})}",
         ),
         (
             "LinkedIn",
@@ -96,12 +98,13 @@ def share_links(paper: Paper) -> list[tuple[str, str]]:
         ),
         (
             "X",
-            f"https://x.com/intent/post?{urlencode({'text': paper.title, 'url': address})}",
+            f"https://x.com/intent/post?{urlencode({'text': paper.display_title, 'url': address})}",
         ),
     ]
 
 
 @require_safe
+@cached_page()
 def citation_file(request: HttpRequest, identifier: str, style: str) -> HttpResponse:
     """Answer with a paper's record as BibTeX or RIS, as a file to save."""
     paper = find_paper(identifier)

@@ -1,6 +1,6 @@
 """URLs of the public pages."""
 
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, URLResolver, include, path
 
 from digest.site import (
     api,
@@ -43,6 +43,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("papers/<path:identifier>", papers.paper_page, name="paper"),
     path("authors/<path:name>", authors.author_page, name="author"),
     path("api/", api.api.urls),
+    path("feeds/", include("digest.site.feeds")),
     path("topics", paper_lists.topic_list, name="topics"),
     path("topics/<slug:slug>", paper_lists.topic_page, name="topic"),
     path("preferences/<slug:key>", preferences.preferences, name="preferences"),
