@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -170,6 +170,11 @@ class InterestQuery:
         return " ".join([self.value, *self.keywords, self.description])
 
 
+class HasKind(Protocol):
+    @property
+    def kind(self) -> str: ...
+
+
 class Match(NamedTuple):
     """Relevance [n] in [0, 1], and the candidates for which the interest may be claimed [n]."""
 
@@ -177,7 +182,7 @@ class Match(NamedTuple):
     claimed: Flags
 
 
-def mute_thresholds(queries: Iterable[InterestQuery]) -> list[float]:
+def mute_thresholds(queries: Iterable[HasKind]) -> list[float]:
     """The relevance from which each query mutes where its weight is negative."""
     return [MUTE_FROM[query.kind] for query in queries]
 
