@@ -1,6 +1,7 @@
 """Account mails. None of them contains text that a visitor typed."""
 
 from email.utils import make_msgid, parseaddr
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -111,8 +112,13 @@ def site_mark() -> str:
 
 def mail_domain() -> str:
     """Return the domain for Message-IDs, in ASCII: that of MAIL_FROM, or the site's host if that is more real."""
-    sender = parseaddr(settings.MAIL_FROM)[1].rpartition("@")[2]
-    host = urlsplit(settings.SITE_URL).hostname or ""
+    return choose_mail_domain(settings.MAIL_FROM, settings.SITE_URL)
+
+
+@lru_cache(maxsize=8)
+def choose_mail_domain(mail_from: str, site_url: str) -> str:
+    sender = parseaddr(mail_from)[1].rpartition("@")[2]
+    host = urlsplit(site_url).hostname or ""
     is_host = "." in host and not host.rpartition(".")[2].isdecimal()
     domain = host if is_host and "." not in sender else sender
     return ascii_domain(domain) or "localhost"

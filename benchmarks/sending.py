@@ -133,7 +133,9 @@ def measure_latency(edition: Any, transport: str) -> Result:
 
 def calls_in_flight(transport: str) -> int:
     """Return how many calls one worker makes at once over this transport."""
-    return 1
+    from digest.mailer import calls
+
+    return int(os.environ.get("MAIL_CONCURRENCY") or calls.CONCURRENCY[transport])
 
 
 # The run

@@ -44,7 +44,6 @@ SECTIONS: dict[str, list[Entry]] = {
     "Access": [
         ("Staff", "badge", "accounts_user", "user"),
         ("Groups", "groups", "auth_group", "group"),
-        ("Who did what", "history", "admin_logentry", "logentry"),
     ],
 }
 

@@ -1,7 +1,6 @@
 """Render a digest as a mail, from rows only, so that it can be rebuilt to the byte."""
 
 import hashlib
-import textwrap
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from accounts.emails import mail_domain
 from accounts.models import Subscriber
 from digest.jinja import absolute, site, url
 from digest.mailer.empty_digest import EmptyDigest, load_empty_digests
-from digest.mailer.transports import EncodedMail, Mail, Transport
+from digest.mailer.transports import Mail
 from digest.models import Candidate, Digest, Edition, Pick
 from digest.reasons import (
     PickRows,
@@ -145,21 +144,6 @@ def compose_digest(digest: Digest, render_data: RenderData | None = None) -> Mai
     return render_mail(digest, render_data, links, unsubscribe_url)
 
 
-def encode_digest(
-    digest: Digest, render_data: RenderData, transport: Transport
-) -> EncodedMail:
-    """Compose one digest as the bytes that a transport sends."""
-    mail = compose_digest(digest, render_data)
-    return EncodedMail(
-        key=mail.key,
-        day=mail.day,
-        to=mail.to,
-        message_id=mail.headers["Message-ID"],
-        content=transport.encode_mail(mail),
-        return_path=mail.return_path,
-    )
-
-
 def compose_preview(
     edition: Edition, subscriber: Subscriber, picks: Sequence[Pick], now: datetime
 ) -> Mail:
@@ -173,11 +157,14 @@ def compose_preview(
     return render_mail(digest, load_render_data([digest]), links, unsubscribe_url)
 
 
-def load_render_data(digests: Sequence[Digest]) -> RenderData:
+def load_render_data(
+    digests: Sequence[Digest], pick_rows: PickRows | None = None
+) -> RenderData:
     """Read the rows that these digests of one edition name; seven queries however many they are."""
-    picks = [pick for digest in digests for pick in digest.picks]
+    if pick_rows is None:
+        pick_rows = load_pick_rows([pick for each in digests for pick in each.picks])
     return RenderData(
-        load_pick_rows(picks),
+        pick_rows,
         load_empty_digests([digest for digest in digests if not digest.packed_picks]),
     )
 
@@ -206,7 +193,7 @@ def render_mail(
         "unsubscribe_url": unsubscribe_url,
     }
     name = template_name(context)
-    subject = subject_line(render_template(f"{name}.subject.txt", context))
+    subject = render_subject(name, context)
     text = render_template(f"{name}.txt", context)
     html = render_html(name, {**context, "subject": subject})
     return Mail(
@@ -258,9 +245,17 @@ def template_name(context: dict[str, Any]) -> str:
     return "empty_digest" if context["empty_digest"] else "digest"
 
 
+def render_subject(name: str, context: dict[str, Any]) -> str:
+    return subject_line(render_template(f"{name}.subject.txt", context))
+
+
 def render_html(name: str, context: dict[str, Any]) -> str:
-    html: str = INLINER.inline(render_template(f"{name}.html", context))
-    return html
+    return inline_styles(render_template(f"{name}.html", context))
+
+
+def inline_styles(html: str) -> str:
+    inlined: str = INLINER.inline(html)
+    return inlined
 
 
 def render_template(template: str, context: dict[str, Any]) -> str:
@@ -430,7 +425,7 @@ def share_phrase(number: int, total: int) -> str:
 def mail_headers(digest: Digest, unsubscribe_url: str) -> dict[str, str]:
     """Build the headers that RFC 8058, 2919 and 3834 and large mailbox providers require of bulk mail."""
     return {
-        "Message-ID": f"<{message_id(digest.key)}@{mail_domain()}>",
+        "Message-ID": message_id(digest.key),
         "List-Id": f"<digest.{site_host(settings.SITE_URL)}>",
         "List-Unsubscribe": unsubscribe_uris(digest, unsubscribe_url),
         "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
@@ -445,7 +440,7 @@ def message_id(key: str) -> str:
 
     It is the same whenever the mail is rebuilt, and useless as a link.
     """
-    return hashlib.sha256(key.encode()).hexdigest()[:32]
+    return f"<{hashlib.sha256(key.encode()).hexdigest()[:32]}@{mail_domain()}>"
 
 
 @lru_cache(maxsize=8)
@@ -496,11 +491,12 @@ def truncate(text: str, max_chars: int) -> str:
 def wrap_text(text: str, indent: int = 0, first: str = "") -> str:
     """Wrap at TEXT_WIDTH_CHARS without breaking URLs; `first` begins the first line."""
     margin = " " * indent
-    return textwrap.fill(
-        text,
-        TEXT_WIDTH_CHARS,
-        initial_indent=first or margin,
-        subsequent_indent=margin,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    line, lines = "", list[str]()
+    for word in text.split(" "):
+        start = line or (margin if lines else first or margin)
+        space = " " if line else ""
+        if line and len(start) + len(word) >= TEXT_WIDTH_CHARS:
+            lines.append(line)
+            start, space = margin, ""
+        line = f"{start}{space}{word}"
+    return "\n".join([*lines, line])

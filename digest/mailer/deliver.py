@@ -27,7 +27,6 @@ from accounts.models import Subscriber, Suppression
 from digest.mailer import (
     calls,
     circuit_breaker,
-    compose,
     last_check,
     rate,
     resend,
@@ -35,6 +34,7 @@ from digest.mailer import (
 )
 from digest.mailer.calls import Call, CallPool, CallResult, InlinePool
 from digest.mailer.claims import LEASE
+from digest.mailer.pieces import BatchComposer
 from digest.mailer.transports import ConfigurationError, Result, ResultState, refused
 from digest.models import Batch, Digest, SendingPause, bulk
 from digest.models.digests import DatabaseNow, format_ids
@@ -160,7 +160,9 @@ class BatchSending:
         if not self.check_next():
             return None
         self.pool.transport.check_settings()
-        self.load_render_data()
+        self.composer = BatchComposer(
+            [*self.checked, *self.waiting], self.pool.transport
+        )
         self.pool.pace.restart()
         try:
             while not self.is_over and (
@@ -240,19 +242,10 @@ class BatchSending:
             self.counts.skipped += skipped
         return bool(self.checked)
 
-    def load_render_data(self) -> None:
-        self.render_data = compose.load_render_data([*self.checked, *self.waiting])
-
     def compose_call(self, digest: Digest) -> Call | None:
         """Compose one digest; None if that fails, which is its outcome."""
         try:
-            if not digest.packed_picks and (
-                digest.subscriber_id not in self.render_data.empty_digests
-            ):  # emptied by a recall a moment ago
-                self.render_data = compose.load_render_data(
-                    [digest, *self.checked, *self.waiting]
-                )
-            mail = compose.encode_digest(digest, self.render_data, self.pool.transport)
+            mail = self.composer.encode(digest)
         except Exception as error:
             log.exception("digest cannot be composed", digest=digest.pk)
             detail = f"not composed: {type(error).__name__}: {error}"

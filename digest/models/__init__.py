@@ -23,7 +23,7 @@ from digest.models.operations import DailyFigures, Heartbeat, SendingPause
 from digest.models.papers import AttentionSample, EmbeddingModel, Paper
 from digest.models.reader_requests import PendingPaper, Submission, SubmissionRequest
 from digest.models.search_entries import SearchEntry, SearchWord
-from digest.models.topics import ExampleGroups, Follow, Interest, Topic
+from digest.models.topics import Follow, Interest, Topic
 
 __all__ = [
     "CURATED",
@@ -36,7 +36,6 @@ __all__ = [
     "Edition",
     "EmbeddingModel",
     "Event",
-    "ExampleGroups",
     "Follow",
     "ForeignEventCount",
     "Frozen",

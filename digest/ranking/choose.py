@@ -16,12 +16,11 @@ from digest.models import (
     Interest,
     Pick,
     bulk,
+    decode_picks,
 )
-from digest.models.digests import PICK
 from digest.models.papers import CANDIDATE_DAYS
 from digest.ranking import edition_index, reader_profiles
 from digest.ranking.edition_index import EditionIndex
-from digest.ranking.interest_blocks import PersonalQuery
 from digest.ranking.reader_profiles import Key, ReaderProfiles
 from digest.ranking.relevance import InterestQuery
 from digest.ranking.selection import Block, Choice, select
@@ -29,9 +28,6 @@ from digest.ranking.selection import Block, Choice, select
 FillMode = Subscriber.FillMode
 
 PREVIEW_LENGTH = 10  # a reader's own default
-# At 7,000 candidates each interest of a block takes 35 KB, and these readers have some
-# hundred shared ones and one or two of their own each: 20 to 40 MB.
-READERS_PER_BLOCK = 250
 
 
 def assemble(batch: Batch, now: datetime) -> list[Digest]:
@@ -51,48 +47,39 @@ def assemble(batch: Batch, now: datetime) -> list[Digest]:
 
 
 def choose(
-    edition: Edition,
-    subscribers: Iterable[Subscriber],
-    now: datetime,
-    store: bool = False,
+    edition: Edition, subscribers: Iterable[Subscriber], now: datetime
 ) -> dict[int, list[Pick]]:
-    """Choose the picks of each reader, by reader id.
+    """Choose the picks of each reader, by reader id; reads only.
 
     Excluded are the papers of their digests of the last 14 days, papers that they asked
-    for more or less of, and recalled ones. Reads only, except that with `store` the groups
-    of readers' example papers are stored for the next edition.
+    for more or less of, and recalled ones.
     """
     readers = list(subscribers)
-    frequencies = sorted({is_weekly(reader) for reader in readers})
-    indexes = {
-        weekly: edition_index.load_index(edition, weekly) for weekly in frequencies
-    }
+    profiles = reader_profiles.load_profiles(readers, now)
+    excluded = load_excluded_papers(edition, readers)
+    queries = profiles.build_queries(profiles.keys)
     picks = dict[int, list[Pick]]()
-    for start in range(0, len(readers), READERS_PER_BLOCK):
-        block = readers[start : start + READERS_PER_BLOCK]
-        profiles = reader_profiles.load_profiles(block, now, store)
-        excluded = load_excluded_papers(edition, block)
-        keys = profiles.keys
-        queries = dict(zip(keys, profiles.build_queries(keys), strict=True))
-        for weekly, index in indexes.items():
-            group = [reader for reader in block if is_weekly(reader) == weekly]
-            if group:
-                picks |= _choose_block(group, index, profiles, queries, excluded)
+    for weekly in (False, True):
+        group = [reader for reader in readers if is_weekly(reader) == weekly]
+        if group:
+            index = edition_index.load_index(edition, weekly)
+            picks |= _choose_for(group, index, profiles, queries, excluded)
     return picks
 
 
-def _choose_block(
+def _choose_for(
     readers: Sequence[Subscriber],
     index: EditionIndex,
     profiles: ReaderProfiles,
-    queries: Mapping[Key, InterestQuery | PersonalQuery],
+    queries: Sequence[InterestQuery],
     excluded: Mapping[int, set[int]],
 ) -> dict[int, list[Pick]]:
     columns = {paper: i for i, paper in enumerate(index.papers)}
-    own = [profiles.profiles.get(reader.pk, {}) for reader in readers]
-    keys = sorted({key for profile in own for key in profile})
+    keys = profiles.keys
     block = Block(
-        reader_profiles.weight_matrix(own, keys),
+        reader_profiles.weight_matrix(
+            [profiles.profiles.get(reader.pk, {}) for reader in readers], keys
+        ),
         [
             [columns[paper] for paper in excluded[reader.pk] if paper in columns]
             for reader in readers
@@ -101,8 +88,7 @@ def _choose_block(
         _trending_bounds(readers),
         [key.role for key in keys],
     )
-    matches = index.match([queries[key] for key in keys])
-    chosen = select(index.slate, matches, block)
+    chosen = select(index.slate, index.match(queries), block)
     return {
         reader.pk: [
             _pick(choice, reader.pk, index, profiles, keys)
@@ -172,8 +158,7 @@ def _build_digests(
     rows = Subscriber.objects.filter(pk__in=[reader.pk for reader in readers])
     mailable = set(rows.mailable(now).values_list("pk", flat=True))
     allowed = set(rows.not_suppressed().values_list("pk", flat=True))
-    chosen_for = [r for r in readers if r.pk in mailable & allowed]
-    picks = choose(edition, chosen_for, now, store=True)
+    picks = choose(edition, [r for r in readers if r.pk in mailable & allowed], now)
     digests = []
     for reader in readers:
         digest = Digest(subscriber=reader, edition=edition, batch=batch, created_at=now)
@@ -280,9 +265,7 @@ def load_sent_papers(
     ).exclude(outcome=Digest.Outcome.SKIPPED)
     candidates: dict[int, set[int]] = defaultdict(set)
     for reader, packed_picks in recent.values_list("subscriber_id", "packed_picks"):
-        candidates[reader].update(
-            candidate for candidate, *_ in PICK.iter_unpack(bytes(packed_picks))
-        )
+        candidates[reader].update(pick.candidate for pick in decode_picks(packed_picks))
     papers = _papers_by_candidate(set().union(*candidates.values()))
     sent = {
         reader: {papers[pk] for pk in ids if pk in papers}

@@ -7,8 +7,8 @@ import pytest
 from accounts.models import Suppression
 from digest.mailer import circuit_breaker, shutdown
 from digest.mailer.tally import count_outcomes, reconciliation_error
-from digest.mailer.transports import accepted, files, refused, unknown
-from digest.models import Batch, Digest, Event, SendingPause
+from digest.mailer.transports import accepted, refused, unknown
+from digest.models import Batch, Candidate, Digest, Event, Pick, SendingPause
 from digest.models.editions import EXPIRES_AFTER
 from tests import make
 from tests.mailer.sending import (
@@ -154,16 +154,16 @@ def test_wrong_mail_settings_pause_sending_before_any_digest_is_marked(settings)
     assert reason.startswith("the mail settings are wrong: SMTP_URL must look like")
 
 
-def test_a_mail_that_cannot_be_encoded_fails_before_it_is_marked(mails, monkeypatch):
-    planned_batch()
-    encode = files.encode_mail
+def test_a_digest_that_cannot_be_composed_fails_before_it_is_marked(mails):
+    batch = planned_batch()
+    card = {"title": "No more than a title"}
+    (broken,) = Candidate.objects.bulk_create(  # save() refuses frozen editions
+        [Candidate(edition=batch.slot.edition, paper=make.paper(), card=card)]
+    )
+    digest = Digest.objects.get(subscriber__email="r1@example.org")
+    digest.picks = [*digest.picks, Pick(broken.pk, 0)]
+    digest.save()
 
-    def fail_for_the_second(mail):
-        if mail.to == "r1@example.org":
-            raise UnicodeEncodeError("ascii", "ä", 0, 1, "not ASCII")
-        return encode(mail)
-
-    monkeypatch.setattr(files, "encode_mail", fail_for_the_second)
     run_worker()
 
     assert outcomes() == ["accepted", "failed", "accepted"]

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -10,10 +11,13 @@ from datetime import date, datetime
 from email.message import EmailMessage
 from email.policy import SMTP, EmailPolicy
 from enum import StrEnum
+from functools import lru_cache
 from importlib import import_module
 from typing import Any, Protocol, cast
 
 from django.conf import settings
+
+from digest.mailer import quoted_printable
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,8 @@ class UnfoldedHeaderPolicy(EmailPolicy):
 
 
 POLICY = UnfoldedHeaderPolicy(linesep=SMTP.linesep)
+# An address that stays on its header's line and needs no quotation marks.
+SHORT_ADDRESS = re.compile(r"[\w+-]+(?:\.[\w+-]+)*@[\w-]+(?:\.[\w-]+)+", re.ASCII)
 
 
 def as_message(mail: Mail) -> EmailMessage:
@@ -75,12 +81,36 @@ def as_message(mail: Mail) -> EmailMessage:
     message["Date"] = mail.sent_at
     for name, value in mail.headers.items():
         message[name] = value
-    message.set_content(mail.text, cte="quoted-printable")
-    message.add_alternative(mail.html, subtype="html", cte="quoted-printable")
-    # Not the key itself, which opens the digest: a boundary is part of a header.
-    boundary_hash = hashlib.sha256(f"boundary {mail.key}".encode()).hexdigest()
-    message.set_boundary(f"=_{boundary_hash[:32]}")
+    message.set_content("", cte="quoted-printable")
+    message.add_alternative("", subtype="html", cte="quoted-printable")
+    for part, body in zip(message.iter_parts(), (mail.text, mail.html), strict=True):
+        part.set_payload(quoted_printable.encode_body(body))
+    message.set_boundary(boundary_of(mail.key))
     return message
+
+
+def boundary_of(key: str) -> str:
+    """Hash a digest's key for the boundary of its parts: the key itself opens the digest."""
+    return f"=_{hashlib.sha256(f'boundary {key}'.encode()).hexdigest()[:32]}"
+
+
+def fold_header(name: str, value: object) -> str:
+    """Fold one header as `as_message` does."""
+    if name.lower() in POLICY.UNFOLDED:
+        return f"{name}: {value}{POLICY.linesep}"
+    if name == "To" and is_short_address(str(value)):
+        return f"To: {value}{POLICY.linesep}"
+    return fold_parsed(name, value)
+
+
+def is_short_address(address: str) -> bool:
+    return len(address) < 70 and bool(SHORT_ADDRESS.fullmatch(address))
+
+
+@lru_cache(maxsize=4096)
+def fold_parsed(name: str, value: object) -> str:
+    parsed_name, parsed_value = POLICY.header_store_parse(name, value)
+    return POLICY.fold_binary(parsed_name, parsed_value).decode("ascii")
 
 
 def as_bytes(mail: Mail) -> bytes:
