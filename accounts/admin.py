@@ -88,7 +88,8 @@ class SubscriberAdmin(LargeTableAdmin):
             {
                 "fields": (
                     "fill_mode",
-                    ("note_when_empty", "learns_from_clicks", "short_mails"),
+                    ("note_when_empty", "learns_from_clicks"),
+                    ("short_mails", "saved_on_friday"),
                 )
             },
         ),

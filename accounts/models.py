@@ -211,6 +211,12 @@ class Subscriber(models.Model):
         default=False,
         help_text="Send a short note on days without a matching paper, instead of no mail.",
     )
+    saved_on_friday = models.BooleanField(
+        "saved papers on Friday",
+        default=False,
+        db_default=False,
+        help_text="Email the papers that the reader saved that week, on Fridays.",
+    )
     learns_from_clicks = models.BooleanField(
         "learns from clicks",
         default=True,

@@ -9,7 +9,7 @@ from django.conf import settings
 
 # Django logs the path of every page that fails, and these paths hold readers' keys.
 READER_KEYS = re.compile(
-    r"(/(?:preferences|digests|submit|d|confirm|unsubscribe|address|block|set-password|mailbox)/)[\w-]{8,}"
+    r"(/(?:preferences|digests|saved|private-feeds|submit|d|confirm|unsubscribe|address|block|set-password|mailbox)/)[\w-]{8,}"
 )
 # Mail servers name the recipients that they refuse; the domain stays for the operator.
 EMAIL_ADDRESSES = re.compile(r"[\w.+=~-]+@(?=[\w-]+(\.[\w-]+)+)")

@@ -205,16 +205,16 @@ def choose(page):
     """Two more topics, a muted word, half of it trending, seven o'clock."""
     page.get_by_label("Interpretability", exact=True).check()
     page.get_by_label("Robotics", exact=True).check()
-    page.get_by_role("button", name="Save topics").click()
     page.get_by_label("Keywords to mute, separated by commas").fill("video")
-    page.get_by_role("button", name="Mute keywords").click()
-    page.get_by_label("Half and half").check()
-    page.get_by_role("button", name="Save content").click()
-    assert page.get_by_label("Half and half").is_checked()
-    page.locator("select[name=hour]").select_option("7")
-    page.get_by_role("button", name="Save schedule").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     assert page.get_by_label("Robotics", exact=True).is_checked()
     assert page.get_by_role("button", name="Remove video").count() == 1
+    page.get_by_role("link", name="When and how").click()
+    page.get_by_label("Half and half").check()
+    page.locator("select[name=hour]").select_option("7")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_text("Saved.").wait_for()
+    assert page.get_by_label("Half and half").is_checked()
 
 
 def say_less(page, digest):

@@ -89,6 +89,7 @@ OWNER = {
     "digest.event": "digest__subscriber",
     "digest.follow": "subscriber",
     "digest.pendingpaper": "subscriber",
+    "digest.savedpaper": "subscriber",
     "digest.submissionrequest": "subscriber",
 }
 
@@ -152,6 +153,9 @@ def zoe(erasures_file):
             at=make.NOW,
             processed_at=make.NOW,
         )
+    saved = zoe.saved_papers.model(subscriber=zoe, saved_at=make.NOW)
+    saved.paper = candidate.paper
+    saved.save()
     PendingPaper.objects.create(subscriber=zoe, identifier="2401.1", at=make.NOW)
     LogEntry.objects.create(
         user=User.objects.first(),

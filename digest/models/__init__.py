@@ -22,6 +22,7 @@ from digest.models.ingest_runs import IngestRun
 from digest.models.operations import DailyFigures, Heartbeat, SendingPause
 from digest.models.papers import AttentionSample, EmbeddingModel, Paper
 from digest.models.reader_requests import PendingPaper, Submission, SubmissionRequest
+from digest.models.saved_papers import SavedPaper
 from digest.models.search_entries import SearchEntry, SearchWord
 from digest.models.topics import Follow, Interest, Topic
 
@@ -46,6 +47,7 @@ __all__ = [
     "PendingPaper",
     "Pick",
     "Recall",
+    "SavedPaper",
     "SearchEntry",
     "SearchWord",
     "SendingPause",

@@ -1,6 +1,7 @@
 """Tell a reader at once what an interest matches in the newest edition."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
@@ -15,6 +16,8 @@ from digest.text.arxiv_categories import CATEGORIES, archive_of, is_selected
 from digest.text.tokens import content_words
 
 MAX_TITLES = 3
+# Comparing a word with all of an edition takes tens of milliseconds.
+MAX_SUGGESTIONS = 5
 # Words of the edition that are rarer may be misspelt themselves.
 MIN_SUGGESTION_PAPERS = 3
 MIN_SUGGESTION_SIMILARITY = 0.8
@@ -101,3 +104,32 @@ def _word_frequencies(edition: int, ranked_at: object) -> Counter[str]:
     for card in cards.iterator(chunk_size=500):
         words.update(set(content_words(f"{card['title']}. {card['abstract']}")))
     return words
+
+
+def summarize_effects(interests: Sequence[Interest]) -> list[str]:
+    """Say in a few words what each interest matches; one edition is read for all."""
+    edition = Edition.objects.filter(candidates__isnull=False).order_by("-day").first()
+    if edition is None or not interests:
+        return ["no papers yet" for _ in interests]
+    index = edition_index.load_index(edition)
+    queries = edition_index.build_queries(interests)
+    suggestions = iter(range(MAX_SUGGESTIONS))
+    texts = []
+    for interest, query in zip(interests, queries, strict=True):
+        is_category = interest.kind == Interest.Kind.CATEGORY
+        if is_category and _category_problem(interest):
+            texts.append("not read here")
+            continue
+        count = int(np.count_nonzero(index.evaluate(query).claimed))
+        spelled = _spelling_note(interest, index)
+        suggestion = ""
+        if not count and not is_category and next(suggestions, None) is not None:
+            suggestion = suggest_spelling(interest.value, edition)
+        if count:
+            noun = "paper" if count == 1 else "papers"
+            texts.append(f"{count:,} {noun} in the last two weeks{spelled}")
+        else:
+            texts.append(
+                f"none yet: did you mean “{suggestion}”?" if suggestion else "none yet"
+            )
+    return texts

@@ -14,6 +14,7 @@ from digest import follows
 from digest.feedback import clicks, paper_feedback
 from digest.mailer import compose, retention
 from digest.models import Candidate, Digest, Follow, Recall
+from digest.site import saved_papers
 from digest.site.decorators import private_page, replace_mail_policy
 from digest.site.errors import not_found
 from digest.site.link_access import (
@@ -62,6 +63,10 @@ def digest_link(request: HttpRequest, key: str, pick: int, verb: str) -> HttpRes
         if is_key_expired(digest):
             return link_expired(request)
         return feedback_page(request, digest, pick, candidate, FEEDBACK_VERBS[verb])
+    if verb == "save":
+        if is_key_expired(digest):
+            return link_expired(request)
+        return saved_papers.save_from_digest(request, digest, candidate.paper)
     target = target_url(candidate.card, verb)
     if not target or request.method == "POST":
         return not_found(request)

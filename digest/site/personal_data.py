@@ -13,6 +13,7 @@ from digest.site.link_access import preferences_link_required
 READER_FIELDS = [
     *("email", "state", "zone", "hour", "frequency", "weekday", "length"),
     *("fill_mode", "note_when_empty", "learns_from_clicks", "short_mails"),
+    "saved_on_friday",
     *("paused_until", "created_at", "confirmed_at", "left_at"),
     *("consent_text", "consent_how"),
 ]
@@ -59,6 +60,11 @@ def export_data(subscriber: Subscriber) -> dict[str, Any]:
             subscriber.links.values("purpose", "payload", "created_at", "used_at")
         ),
         "access_keys": list(subscriber.access_keys.values("kind", "created_at")),
+        "saved_papers": list(
+            subscriber.saved_papers.values(
+                "paper__identifier", "note", "is_done", "saved_at"
+            )
+        ),
         "submissions": list(
             subscriber.submission_requests.values(
                 "submission__identifier", "submission__state", "at"

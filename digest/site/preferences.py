@@ -1,4 +1,8 @@
-"""A reader's preferences: GET shows the page, POST makes one change and reports it."""
+"""A reader's preferences in four pages: GET shows one, POST saves its form.
+
+A form changes only what its reader changed: beside each value it carries the one that was
+shown, so that a page left open in another tab undoes nothing.
+"""
 
 import zoneinfo
 from collections.abc import Callable
@@ -12,13 +16,12 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts import links
-from accounts.models import Link, Subscriber, Suppression
+from accounts.models import AccessKey, Link, Subscriber, Suppression
 from digest import follows
 from digest.feedback.implicit_follows import forget_opened
-from digest.ingest import monitoring
 from digest.models import Digest, Edition, Follow, Interest, SendingPause, Topic
 from digest.reasons import display_name, load_names
 from digest.site import paper_rows
@@ -31,27 +34,33 @@ FillMode = Subscriber.FillMode
 Action = Callable[[Subscriber, QueryDict, datetime], str]
 
 MAX_PAUSE_WEEKS = 4
-MAX_EFFECTS = 5  # interests whose matches are shown after a form
 CONTINENTS = {
     *("Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia"),
     *("Europe", "Indian", "Pacific"),
 }
-ENTERED_KINDS = {Kind.KEYWORD, Kind.AUTHOR, Kind.CATEGORY, Kind.SEARCH}
+FOLLOWED_KINDS = (Kind.SEARCH, Kind.KEYWORD, Kind.AUTHOR, Kind.CATEGORY)
+MUTED_KINDS = (Kind.KEYWORD, Kind.AUTHOR, Kind.CATEGORY)
 # Fields that take several entries, separated by commas.
 LIST_KINDS = {Kind.KEYWORD, Kind.CATEGORY}
+DELIVERY_FIELDS = (
+    *("length", "frequency", "weekday", "hour", "zone", "fill_mode"),
+    *("short_mails", "note_when_empty", "learns_from_clicks", "saved_on_friday"),
+)
 MESSAGES = {
     "saved": "Saved. Changes apply from your next digest.",
+    "unchanged": "Nothing was changed.",
     "paused": "Digests paused. They restart automatically.",
     "resumed": "Digests resumed.",
     "address_requested": "Check the inbox of the new address. If we can use it, we sent it a confirmation link. Until you confirm, nothing changes.",
+    "key_created": "New address created. The previous one no longer works.",
+    "key_revoked": "Revoked. The address no longer works.",
     "not_saved": "Some entries were not saved. An entry may be empty, too long or unsupported, or you already have 60 interests.",
     "category": "Some entries were not saved. Write categories like cs.LG or stat.ML. You can have up to 60 interests.",
     "invalid": "Nothing was changed, because the form was incomplete. Reload the page and try again.",
+    "zone": "Nothing was changed: choose a time zone from the list, such as Europe/Berlin.",
     "suppressed": "We can't send email to this address: earlier email bounced, was reported as spam, or was blocked on request.",
 }
-ERRORS = {"not_saved", "category", "invalid", "suppressed"}
-# Sections with forms of their own show the message beside the form that was sent.
-SECTIONS = {"topics", "words", "mutes", "liked", "content-mix", "schedule", "address"}
+ERRORS = {"not_saved", "category", "invalid", "suppressed", "zone"}
 FILL_MODES = [
     (
         FillMode.FOLLOWED_ONLY,
@@ -71,39 +80,61 @@ FILL_MODES = [
 ]
 
 
-class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
-    class Meta:
-        model = Subscriber
-        fields = ["length", "frequency", "weekday", "hour", "zone"]
-
-
-class ContentForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
-    class Meta:
-        model = Subscriber
-        fields = ["fill_mode", "note_when_empty", "learns_from_clicks"]
+@require_http_methods(["GET", "HEAD", "POST"])
+@preferences_link_required
+def preferences(request: HttpRequest, link: Link) -> HttpResponse:
+    """What I follow."""
+    if request.method != "POST":
+        context = page_context(request, link) | follows_context(request, link)
+        return render(request, "pages/preferences.html", context)
+    conflicts = followed_mutes(link.subscriber, request.POST)
+    message = apply_action(link, request.POST, timezone.now())
+    if conflicts:
+        context = page_context(request, link) | follows_context(request, link)
+        context |= {"followed_mutes": conflicts}
+        return render(request, "pages/preferences.html", context)
+    return redirect(page_url(link, request.POST.get("action", ""), message))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @preferences_link_required
-def preferences(request: HttpRequest, link: Link) -> HttpResponse:
-    if request.method != "POST":
-        return render(request, "pages/preferences.html", page_context(request, link))
-    if followed := followed_mutes(link.subscriber, request.POST):
-        context = page_context(request, link) | {
-            "followed_mutes": [follow.interest.value for follow in followed],
-            "mute_kind": request.POST.get("kind", ""),
-            "mute_value": request.POST.get("value", ""),
-        }
-        return render(request, "pages/preferences.html", context)
-    message = apply_action(link, request.POST, timezone.now())
-    url = f"{reverse('preferences', args=[link.key])}?message={message}"
-    if request.POST.get("action") == "follow":
-        entered = followed_entries(link.subscriber, request.POST)[:MAX_EFFECTS]
-        url += "".join(f"&interest={follow.interest_id}" for follow in entered)
-    section = request.POST.get("section")
-    if section in SECTIONS:
-        url += f"&section={section}#{section}"
-    return redirect(url)
+def delivery(request: HttpRequest, link: Link) -> HttpResponse:
+    """When and how."""
+    if request.method == "POST":
+        message = apply_action(link, request.POST, timezone.now())
+        return redirect(page_url(link, request.POST.get("action", ""), message))
+    context = page_context(request, link) | delivery_context(link)
+    return render(request, "pages/preferences_delivery.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@preferences_link_required
+def my_data(request: HttpRequest, link: Link) -> HttpResponse:
+    """My data."""
+    if request.method == "POST":
+        message = apply_action(link, request.POST, timezone.now())
+        return redirect(page_url(link, request.POST.get("action", ""), message))
+    keys = {row.kind: row.key for row in link.subscriber.access_keys.all()}
+    context = page_context(request, link) | {"access_keys": keys}
+    return render(request, "pages/preferences_data.html", context)
+
+
+@require_POST
+@preferences_link_required
+def preview(request: HttpRequest, link: Link) -> HttpResponse:
+    """Show the next digest for the values of a form that is not saved yet."""
+    reader, now = link.subscriber, timezone.now()
+    form = changed_form(reader, request.POST)
+    if form is not None:
+        form.is_valid()  # sets the valid fields on the reader, who is not stored
+    context = {"subscriber": reader, "preview": preview_next_digest(reader, now)}
+    return render(request, "pages/preferences_preview.html", context)
+
+
+def page_url(link: Link, action: str, message: str) -> str:
+    """Return the page of an action's form, with the message that reports it."""
+    page = PAGES.get(action, "preferences")
+    return f"{reverse(page, args=[link.key])}?message={message}"
 
 
 def apply_action(link: Link, form: QueryDict, now: datetime) -> str:
@@ -116,10 +147,9 @@ def apply_action(link: Link, form: QueryDict, now: datetime) -> str:
 
 
 def page_context(request: HttpRequest, link: Link) -> dict[str, Any]:
-    from digest.ranking import choose
-
+    """Return the context of all pages: the reader's state and the last message."""
     now, subscriber = timezone.now(), link.subscriber
-    message, section = request.GET.get("message", ""), request.GET.get("section", "")
+    message = request.GET.get("message", "")
     return {
         "key": link.key,
         "subscriber": subscriber,
@@ -129,29 +159,34 @@ def page_context(request: HttpRequest, link: Link) -> dict[str, Any]:
         if request.GET.get("welcome")
         else "",
         "message": MESSAGES.get(message, ""),
-        "section": section if section in SECTIONS else "",
         "is_error": message in ERRORS,
+    }
+
+
+def follows_context(request: HttpRequest, link: Link) -> dict[str, Any]:
+    groups = follows_by_section(link.subscriber)
+    add_effects([row for kind in (Kind.TOPIC, *FOLLOWED_KINDS) for row in groups[kind]])
+    return {
         "followed_mutes": [],
-        "effects": follow_effects(subscriber, request.GET.getlist("interest")),
         "requested": [name for _, name in requested_interests(link)],
-        "follows": follows_by_section(subscriber),
-        "unread_categories": unread_categories(subscriber),
-        "topics": topic_choices(subscriber),
+        "follows": groups,
+        "topics": topic_choices(link.subscriber),
+    }
+
+
+def delivery_context(link: Link) -> dict[str, Any]:
+    from digest.ranking import choose
+
+    subscriber = link.subscriber
+    return {
         "zones": sorted({*time_zones(), subscriber.zone}),
         "fill_modes": FILL_MODES,
         "follows_nothing": not choose.followers([subscriber]),
         "records_clicks": settings.CLICK_REDIRECT,
         "frequencies": Subscriber.Frequency.choices,
         "weekdays": Subscriber.Weekday.choices,
-        "preview": preview_next_digest(subscriber, now),
+        "preview": preview_next_digest(subscriber, timezone.now()),
     }
-
-
-def unread_categories(subscriber: Subscriber) -> list[str]:
-    categories = subscriber.follows.filter(
-        weight__gt=0, interest__kind=Kind.CATEGORY
-    ).values_list("interest__value", flat=True)
-    return sorted(name for name in categories if not monitoring.is_read(name))
 
 
 def first_digest_text(subscriber: Subscriber, now: datetime) -> str:
@@ -217,8 +252,19 @@ def follows_by_section(subscriber: Subscriber) -> dict[str, list[dict[str, Any]]
         elif row.source == Follow.Source.OPENED:
             group = "opened"
         name = display_name(interest, names)
-        groups[group].append({"id": interest.pk, "name": name})
+        groups[group].append({"id": interest.pk, "name": name, "interest": interest})
     return groups
+
+
+def add_effects(rows: list[dict[str, Any]]) -> None:
+    """Add to each follow what it matches in the newest edition."""
+    if not rows:
+        return
+    from digest.ranking.follow_effects import summarize_effects
+
+    texts = summarize_effects([row["interest"] for row in rows])
+    for row, text in zip(rows, texts, strict=True):
+        row["effect"] = text
 
 
 def topic_choices(subscriber: Subscriber) -> list[tuple[Topic, bool]]:
@@ -243,58 +289,60 @@ def preview_next_digest(
     return paper_rows.pick_rows(choose.preview_for(edition, subscriber, now))
 
 
-# Actions: each makes one change and returns the name of a message.
+# Actions: each returns the name of a message.
 
 
-def save_schedule(subscriber: Subscriber, form: QueryDict, now: datetime) -> str:
-    return save_form(ScheduleForm(form, instance=subscriber))
-
-
-def save_content(subscriber: Subscriber, form: QueryDict, now: datetime) -> str:
-    message = save_form(ContentForm(form, instance=subscriber))
-    if message == "saved" and not subscriber.learns_from_clicks:
-        forget_opened(subscriber)
-    return message
-
-
-def save_form(form: ScheduleForm | ContentForm) -> str:
-    if not form.is_valid():
+def save_follows(subscriber: Subscriber, form: QueryDict, now: datetime) -> str:
+    """Save the form of the first page: topics, new entries and mutes, and a removal."""
+    removed = form.get("remove", "")
+    if removed and not is_id(removed):
         return "invalid"
-    form.instance.save(update_fields=form.fields.keys())
-    return "saved"
+    if removed:
+        follows.unfollow(subscriber, int(removed))
+    messages = [save_topics(subscriber, form)]
+    conflicts = {
+        (follow.interest.kind, follow.interest.value.lower())
+        for follow in followed_mutes(subscriber, form)
+    }
+    for verb, weight, kinds in (
+        ("follow", 1.0, FOLLOWED_KINDS),
+        ("mute", -1.0, MUTED_KINDS),
+    ):
+        for kind in kinds:
+            values = entered_values(kind, form.get(f"{verb}_{kind}", ""))
+            if verb == "mute":
+                values = [
+                    value
+                    for value in values
+                    if (kind, follows.clean_value(kind, value).lower()) not in conflicts
+                ]
+            messages.append(store_entered(subscriber, kind, values, weight))
+    problems = [message for message in messages if message in ERRORS]
+    return problems[0] if problems else "saved"
 
 
-def save_topics(subscriber: Subscriber, form: QueryDict, now: datetime) -> str:
+def save_topics(subscriber: Subscriber, form: QueryDict) -> str:
+    """Follow newly ticked topics and unfollow cleared ones; others are left as they are."""
     ticked = set(form.getlist("topic")[: follows.MAX_INTERESTS])
-    choices = topic_choices(subscriber)
-    removed = [t.slug for t, followed in choices if followed and t.slug not in ticked]
-    added = [t.slug for t, followed in choices if not followed and t.slug in ticked]
+    shown = set(form.getlist("shown_topic")[: follows.MAX_INTERESTS])
     # Remove first, so that a swap at the limit is possible.
-    topics = subscriber.follows.filter(interest__kind=Kind.TOPIC)
-    topics.filter(interest__value__in=removed).delete()
+    topics = subscriber.follows.filter(interest__kind=Kind.TOPIC, weight__gt=0)
+    topics.filter(interest__value__in=shown - ticked).delete()
+    listed = {topic.slug for topic, _ in topic_choices(subscriber)}
+    added = sorted((ticked - shown) & listed)
     saved = [follows.follow(subscriber, Kind.TOPIC, slug) for slug in added]
     return "saved" if all(saved) else "not_saved"
 
 
-def follow_entered(subscriber: Subscriber, form: QueryDict, now: datetime) -> str:
-    return store_entered(subscriber, form, weight=1.0)
-
-
-def mute_entered(subscriber: Subscriber, form: QueryDict, now: datetime) -> str:
-    return store_entered(subscriber, form, weight=-1.0)
-
-
-def store_entered(subscriber: Subscriber, form: QueryDict, weight: float) -> str:
-    """Follow or mute what was entered; keywords and categories may be several."""
-    kind = form.get("kind", "")
-    if kind not in ENTERED_KINDS:
-        return "invalid"
+def store_entered(
+    subscriber: Subscriber, kind: str, values: list[str], weight: float
+) -> str:
     saved = [
         not is_unknown_category(kind, value)
         and follows.follow(subscriber, kind, value, weight)
-        for value in entered_values(form)
+        for value in values
     ]
-    if saved and all(saved):
+    if all(saved):
         return "saved"
     return "category" if kind == Kind.CATEGORY else "not_saved"
 
@@ -305,8 +353,8 @@ def is_unknown_category(kind: str, value: str) -> bool:
     return bool(unknown_categories([follows.clean_value(kind, value)]))
 
 
-def entered_values(form: QueryDict) -> list[str]:
-    kind, text = form.get("kind", ""), form.get("value", "")
+def entered_values(kind: str, text: str) -> list[str]:
+    """Split an entry into values; authors, keywords and categories may be several."""
     if kind == Kind.AUTHOR:
         values = split_entered_names(text)
     else:
@@ -314,33 +362,20 @@ def entered_values(form: QueryDict) -> list[str]:
     return [value for value in values if value.strip()][: follows.MAX_INTERESTS]
 
 
-def followed_entries(subscriber: Subscriber, form: QueryDict) -> list[Follow]:
-    kind = form.get("kind", "")
-    values = [follows.clean_value(kind, value) for value in entered_values(form)]
-    followed = subscriber.follows.filter(
-        weight__gt=0, interest__kind=kind, interest__value__in=values
-    )
-    return list(followed.select_related("interest").order_by("pk"))
-
-
 def followed_mutes(subscriber: Subscriber, form: QueryDict) -> list[Follow]:
     """Return the follows that an unconfirmed form would turn into mutes."""
-    if form.get("action") != "mute" or form.get("confirmed"):
+    if form.get("action") != "save_follows" or form.get("confirmed"):
         return []
-    return followed_entries(subscriber, form)
-
-
-def follow_effects(subscriber: Subscriber, interest_ids: list[str]) -> list[str]:
-    """Say what each of these followed interests matches in the newest edition."""
-    ids = [int(text) for text in interest_ids[:MAX_EFFECTS] if is_id(text)]
-    followed = subscriber.follows.filter(interest__in=ids, weight__gt=0)
-    interests = [row.interest for row in followed.select_related("interest")]
-    if not interests:
-        return []
-    from digest.ranking.follow_effects import follow_effect
-
+    entered = {
+        (kind, follows.clean_value(kind, value).lower())
+        for kind in MUTED_KINDS
+        for value in entered_values(kind, form.get(f"mute_{kind}", ""))
+    }
+    followed = subscriber.follows.filter(weight__gt=0, interest__kind__in=MUTED_KINDS)
     return [
-        f"“{interest.value}”: {follow_effect(interest).text}" for interest in interests
+        row
+        for row in followed.select_related("interest").order_by("pk")
+        if (row.interest.kind, row.interest.value.lower()) in entered
     ]
 
 
@@ -362,6 +397,33 @@ def follow_requested(link: Link) -> str:
         return "invalid"
     follows.follow_requested(link.subscriber, link.payload["requested_interests"])
     return "not_saved" if requested_interests(link) else "saved"
+
+
+def save_delivery(subscriber: Subscriber, form: QueryDict, now: datetime) -> str:
+    """Save the fields of the second page that differ from what it had shown."""
+    changed = changed_form(subscriber, form)
+    if changed is None:
+        return "unchanged"
+    if not changed.is_valid():
+        return "zone" if set(changed.errors) == {"zone"} else "invalid"
+    subscriber.save(update_fields=list(changed.fields))
+    if "learns_from_clicks" in changed.fields and not subscriber.learns_from_clicks:
+        forget_opened(subscriber)
+    return "saved"
+
+
+def changed_form(
+    subscriber: Subscriber, form: QueryDict
+) -> "forms.ModelForm[Subscriber] | None":
+    """Return a form of the fields whose value differs from `was_…`; None where none does."""
+    names = [
+        name
+        for name in DELIVERY_FIELDS
+        if f"was_{name}" in form and form.get(name, "") != form[f"was_{name}"]
+    ]
+    if not names:
+        return None
+    return forms.modelform_factory(Subscriber, fields=names)(form, instance=subscriber)
 
 
 def pause(subscriber: Subscriber, form: QueryDict, now: datetime) -> str:
@@ -389,15 +451,37 @@ def change_address(subscriber: Subscriber, form: QueryDict, now: datetime) -> st
     return "address_requested" if is_valid else "invalid"
 
 
+def create_key(subscriber: Subscriber, form: QueryDict, now: datetime) -> str:
+    kind = form.get("kind", "")
+    if kind not in AccessKey.Kind.values:
+        return "invalid"
+    AccessKey.issue(subscriber, kind, now)
+    return "key_created"
+
+
+def revoke_key(subscriber: Subscriber, form: QueryDict, now: datetime) -> str:
+    subscriber.access_keys.filter(kind=form.get("kind", "")).delete()
+    return "key_revoked"
+
+
 ACTIONS: dict[str, Action] = {
-    "save_schedule": save_schedule,
-    "save_content": save_content,
-    "save_topics": save_topics,
-    "follow": follow_entered,
-    "mute": mute_entered,
+    "save_follows": save_follows,
     "remove": remove_interest,
+    "save_delivery": save_delivery,
     "pause": pause,
     "resume": resume,
     "resubscribe": resubscribe,
     "change_address": change_address,
+    "create_key": create_key,
+    "revoke_key": revoke_key,
+}
+# The pages of the forms; all others are on the first.
+PAGES = {
+    "remove": "reading_list",
+    "save_delivery": "delivery",
+    "pause": "delivery",
+    "resume": "delivery",
+    "change_address": "my_data",
+    "create_key": "my_data",
+    "revoke_key": "my_data",
 }

@@ -14,6 +14,7 @@ from digest import follows, tasks
 from digest.ingest.reader_requests import reading_lists
 from digest.ingest.reader_requests.reading_lists import Report
 from digest.models import Follow, Interest, Paper, PendingPaper
+from digest.site import preferences
 from digest.site.link_access import preferences_link_required
 from digest.site.request_limits import READING_LISTS_PER_NETWORK, refuse_over_limit
 
@@ -32,7 +33,7 @@ MESSAGES = {
     "binary": "The file is not a text file. Export your library as BibTeX or CSV and upload that.",
     "invalid": "Nothing was changed: that paper is not in your list or our archive.",
 }
-SUCCESSES = {"followed", "removed"}
+SUCCESSES = {"followed", "removed", "saved"}
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -40,9 +41,9 @@ SUCCESSES = {"followed", "removed"}
 def papers(request: HttpRequest, link: Link) -> HttpResponse:
     reader, action = link.subscriber, request.POST.get("action")
     if request.method != "POST":
-        message = MESSAGES.get(request.GET.get("message", ""), "")
-        is_error = request.GET.get("message") not in SUCCESSES
-        return render_page(request, link, message, is_error)
+        name = request.GET.get("message", "")
+        message = MESSAGES.get(name) or preferences.MESSAGES.get(name, "")
+        return render_page(request, link, message, name not in SUCCESSES)
     if action == "add":
         return add_list(request, link)
     change = follow_paper if action == "follow" else remove_papers
@@ -73,8 +74,12 @@ def render_page(
     is_error: bool,
     report: Report | None = None,
 ) -> HttpResponse:
-    context = list_context(link.subscriber) | {
-        "key": link.key,
+    context = preferences.page_context(request, link) | list_context(link.subscriber)
+    groups = preferences.follows_by_section(link.subscriber)
+    context |= {
+        "saved_count": link.subscriber.saved_papers.count(),
+        "disliked": groups["disliked"],
+        "opened": groups["opened"],
         "message": message,
         "is_error": is_error,
         "report": report,

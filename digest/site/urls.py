@@ -14,6 +14,7 @@ from digest.site import (
     personal_data,
     preferences,
     reading_list,
+    saved_papers,
     search,
     submit,
     webhooks,
@@ -40,6 +41,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
         )
         for style in papers.CITATION_STYLES
     ),
+    path(
+        "papers/<path:identifier>/save", saved_papers.save_from_site, name="save_paper"
+    ),
     path("papers/<path:identifier>", papers.paper_page, name="paper"),
     path("authors/<path:name>", authors.author_page, name="author"),
     path("api/", api.api.urls),
@@ -47,9 +51,21 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("topics", paper_lists.topic_list, name="topics"),
     path("topics/<slug:slug>", paper_lists.topic_page, name="topic"),
     path("preferences/<slug:key>", preferences.preferences, name="preferences"),
+    path("preferences/<slug:key>/delivery", preferences.delivery, name="delivery"),
+    path("preferences/<slug:key>/preview", preferences.preview, name="preview"),
+    path("preferences/<slug:key>/data", preferences.my_data, name="my_data"),
     path("preferences/<slug:key>/erase", personal_data.erase, name="erase"),
     path("preferences/<slug:key>/data.json", personal_data.export, name="export"),
     path("preferences/<slug:key>/papers", reading_list.papers, name="reading_list"),
+    path("preferences/<slug:key>/saved", saved_papers.open_list, name="open_list"),
+    path("saved/<slug:key>", saved_papers.saved_papers, name="saved_papers"),
+    path("saved/<slug:key>/feed", saved_papers.saved_feed, name="saved_feed"),
+    path(
+        "saved/<slug:key>/export.<slug:extension>",
+        saved_papers.export_saved,
+        name="export_saved",
+    ),
+    path("private-feeds/<slug:key>", saved_papers.digests_feed, name="digests_feed"),
     path("submit", submit.submit_intro, name="submit_intro"),
     path("submit/", submit.submit_intro),
     path("submit/<slug:key>", submit.submit, name="submit"),

@@ -49,9 +49,10 @@ def make_key(ada, digest):
 # that mails a preferences link to the digest's reader. All others are not found.
 READER_PAGES = [
     *("/preferences/{}", "/preferences/{}/erase", "/preferences/{}/data.json"),
+    *("/preferences/{}/delivery", "/preferences/{}/data"),
     *("/preferences/{}/papers", "/digests/{}", "/digests/{}/2026-11-20", "/submit/{}"),
 ]
-DIGEST_PAGES = ["/d/{}", "/d/{}/1/more", "/d/{}/1/less"]
+DIGEST_PAGES = ["/d/{}", "/d/{}/1/more", "/d/{}/1/less", "/d/{}/1/save"]
 
 
 @pytest.mark.parametrize("kind", KEYS)
@@ -94,9 +95,10 @@ FORMS = {
     "/preferences/{}": [
         {"action": "pause", "weeks": "1"},
         {"action": "resubscribe"},
-        {"action": "follow", "kind": "keyword", "value": "int4"},
+        {"action": "save_follows", "follow_keyword": "int4"},
         {"action": "change_address", "email": "eve@example.org"},
-        {"action": "save_content", "fill_mode": "half"},
+        {"action": "save_delivery", "fill_mode": "half", "was_fill_mode": ""},
+        {"action": "create_key", "kind": "list"},
     ],
     "/preferences/{}/erase": [{}],
     "/preferences/{}/papers": [{"action": "add", "papers": "2401.00001"}],

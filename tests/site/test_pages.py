@@ -21,6 +21,7 @@ PUBLIC = [
 ]
 PRIVATE = [
     *("/preferences/{key}", "/preferences/{key}/erase", "/preferences/{key}/papers"),
+    *("/preferences/{key}/delivery", "/preferences/{key}/data", "/d/{digest}/1/save"),
     *("/digests/{key}", "/digests/{key}/2026-11-20", "/preferences/{digest}"),
     *("/d/{digest}", "/d/{digest}/1/more", "/d/{digest}/1/less"),
 ]

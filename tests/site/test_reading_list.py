@@ -185,13 +185,13 @@ def test_papers_of_other_readers_are_not_shown_or_removed(client, url, ada):
     assert followed(dora) == {paper}
 
 
-def test_three_hundred_papers_are_folded_and_need_eight_queries(
+def test_three_hundred_papers_are_folded_and_need_twelve_queries(
     client, url, ada, django_assert_max_num_queries
 ):
     papers = [make.paper().identifier for _ in range(follows.MAX_EXAMPLE_PAPERS)]
     follows.follow_papers(ada, papers)
 
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(12):
         page = body(client.get(url))
 
     assert page.count('aria-label="Remove Invented') == follows.MAX_EXAMPLE_PAPERS
@@ -206,7 +206,8 @@ def test_opened_papers_are_not_in_the_reading_list(client, url, ada):
         interest=make.interest("paper", opened.identifier), weight=0.25, source="opened"
     )
 
-    assert "Merely opened" not in body(client.get(url))
+    page = body(client.get(url))
+    assert "Merely opened" not in page.partition("Learned from papers")[0]
     assert Paper.objects.count() == 1
 
 
@@ -277,14 +278,14 @@ def test_disliked_papers_are_not_suggested_nor_any_without_papers(
     assert suggestions(body(client.get(url))) == ""
 
 
-def test_suggestions_need_fifteen_queries_for_many_papers(
+def test_suggestions_need_twenty_queries_for_many_papers(
     client, url, ada, co_followed, django_assert_max_num_queries
 ):
     papers = [make.paper().identifier for _ in range(50)]
     follows.follow_papers(ada, papers)
     embeddings.refresh()
 
-    with django_assert_max_num_queries(15):
+    with django_assert_max_num_queries(20):
         page = body(client.get(url))
 
     assert "Also followed by readers" in suggestions(page)

@@ -51,7 +51,7 @@ def test_enabled_submissions_are_linked_from_footer_and_preferences(
     client, enabled, key, ada
 ):
     assert FOOTER_LINK in body(client.get("/"))
-    assert f'href="/submit/{key}"' in body(client.get(f"/preferences/{key}"))
+    assert f'href="/submit/{key}"' in body(client.get(f"/preferences/{key}/papers"))
 
 
 def test_intro_offers_a_link_by_mail_and_a_sign_up(client, enabled, db):
