@@ -23,11 +23,16 @@ from digest.ranking import edition_index, reader_profiles
 from digest.ranking.edition_index import EditionIndex
 from digest.ranking.reader_profiles import Key, ReaderProfiles
 from digest.ranking.relevance import InterestQuery
-from digest.ranking.selection import Block, Choice, select
+from digest.ranking.selection import TRENDING, Block, Choice, Matches, select
 
 FillMode = Subscriber.FillMode
 
 PREVIEW_LENGTH = 10  # a reader's own default
+# Relevance from which a mail calls a paper near an interest. Below it, down to the match
+# threshold, the paper still comes before trending ones but is only called new or trending:
+# of 32 recorded picks for topics and searches 11 were on topic there, from it on 54 of 77.
+MIN_NAMED_RELEVANCE = 0.35
+FILLER_TIER = 2  # of the order in a mail, after pins and claims, and near papers
 
 
 def assemble(batch: Batch, now: datetime) -> list[Digest]:
@@ -88,28 +93,43 @@ def _choose_for(
         _trending_bounds(readers),
         [key.role for key in keys],
     )
-    chosen = select(index.slate, index.match(queries), block)
+    matches = index.match(queries)
+    chosen = select(index.slate, matches, block)
     return {
         reader.pk: [
             _pick(choice, reader.pk, index, profiles, keys)
-            for choice in in_mail_order(index, row)
+            for choice in in_mail_order(index, matches, row, fills=most > 0)
         ]
-        for reader, row in zip(readers, chosen, strict=True)
+        for reader, row, (_, most) in zip(readers, chosen, block.trending, strict=True)
     }
 
 
-def in_mail_order(index: EditionIndex, choices: Sequence[Choice]) -> list[Choice]:
-    """Put pins and claimed papers before near ones, and these before trending ones.
+def in_mail_order(
+    index: EditionIndex, matches: Matches, choices: Sequence[Choice], fills: bool = True
+) -> list[Choice]:
+    """Put pins and claimed papers before near ones, and these before what fills the mail.
 
-    The first paper names the mail in the inbox, so it must not be a guess.
+    The first paper names the mail in the inbox, so it must not be a guess. Without `fills`,
+    what is neither pinned, claimed nor near is left out.
     """
+    named = [_drop_far_interest(choice, matches) for choice in choices]
+    tiers = [_tier(choice, index) for choice in named]
+    order = sorted(range(len(named)), key=tiers.__getitem__)
+    return [named[i] for i in order if fills or tiers[i] < FILLER_TIER]
 
-    def tier(choice: Choice) -> int:
-        if choice.is_claimed or index.slate.pin[choice.candidate]:
-            return 0
-        return 2 if choice.interest < 0 else 1
 
-    return sorted(choices, key=tier)
+def _drop_far_interest(choice: Choice, matches: Matches) -> Choice:
+    if choice.interest < 0 or choice.is_claimed:
+        return choice
+    relevance = matches.relevance[choice.interest, choice.candidate]
+    is_near = relevance >= MIN_NAMED_RELEVANCE
+    return choice if is_near else choice._replace(interest=TRENDING)
+
+
+def _tier(choice: Choice, index: EditionIndex) -> int:
+    if choice.is_claimed or index.slate.pin[choice.candidate]:
+        return 0
+    return FILLER_TIER if choice.interest < 0 else 1
 
 
 def is_weekly(reader: Subscriber) -> bool:
@@ -133,7 +153,8 @@ def preview(
     queries = edition_index.build_queries(columns)
     columns_left_out = [i for i, pk in enumerate(index.papers) if pk in excluded]
     block = Block(weights, [columns_left_out], [length])
-    choices = select(index.slate, index.match(queries), block)[0]
+    matches = index.match(queries)
+    choices = select(index.slate, matches, block)[0]
     rows = Candidate.objects.select_related("paper").in_bulk(
         [index.candidates[choice.candidate] for choice in choices]
     )
@@ -143,7 +164,7 @@ def preview(
             columns[choice.interest] if choice.interest >= 0 else None,
             choice.interest >= 0 and not choice.is_claimed,
         )
-        for choice in in_mail_order(index, choices)
+        for choice in in_mail_order(index, matches, choices)
     ]
 
 

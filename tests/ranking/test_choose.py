@@ -1,7 +1,9 @@
 """Every reader of a batch gets one digest of new papers that fit."""
 
 from datetime import timedelta
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -18,6 +20,7 @@ from digest.models import (
 )
 from digest.ranking import choose
 from digest.ranking.rank_edition import rank_edition
+from digest.ranking.selection import TRENDING, Choice, Matches
 from tests import make
 from tests.make import DAY, NOW
 
@@ -198,6 +201,22 @@ def test_fill_mode_bounds_trending_picks(edition, ada, fill_mode, claimed, trend
     follow(ada, "keyword", "welds")
 
     assert balanced(edition, ada, fill_mode) == (claimed, trending)
+
+
+@pytest.mark.parametrize("pinned", [0, 1])
+def test_far_match_fills_the_mail_without_naming_its_interest(pinned):
+    index = SimpleNamespace(slate=SimpleNamespace(pin=np.array([0, 0, 0, pinned])))
+    relevance = np.array([[0.3, 0.4, 0.3, 0.3]], np.float32)
+    matches = Matches(relevance, relevance > 1, [1.0])
+    picks = [Choice(i, 0, is_claimed=i == 2) for i in range(4)]
+
+    filled = choose.in_mail_order(index, matches, picks)
+    followed_only = choose.in_mail_order(index, matches, picks, fills=False)
+
+    pins = [Choice(3, TRENDING)] * pinned
+    fills = [Choice(0, TRENDING), *[Choice(3, TRENDING)] * (1 - pinned)]
+    assert filled == [Choice(2, 0, True), *pins, Choice(1, 0), *fills]
+    assert followed_only == [Choice(2, 0, True), *pins, Choice(1, 0)]
 
 
 def test_fill_mode_half_reserves_half_for_trending(ada):
