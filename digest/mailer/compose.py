@@ -33,7 +33,8 @@ MAX_SUBJECT_CHARS = 110
 MAX_PREHEADER_CHARS = 120
 # A digest of so few papers is seen at a glance and needs no table of contents.
 MAX_PAPERS_WITHOUT_CONTENTS = 4
-# The contents of more papers have no links, so that 30 papers stay under 80 KB.
+# The contents of more papers have no links, and their full mail only the authors' own
+# sentences, so that 30 papers stay under 80 KB.
 MAX_PAPERS_WITH_CONTENTS_LINKS = 12
 # Two lines on a phone and rarely more than one on a desktop, so that the contents of
 # ten papers leave space for the first of them.
@@ -79,6 +80,8 @@ class PaperContext:
     reason: str
     note: str
     summary: str
+    one_line: str
+    is_generated: bool  # whether a machine wrote the one line
     engagement: tuple[str, ...]
     url: str
     links: tuple[tuple[str, str], ...]
@@ -230,11 +233,13 @@ def reader_context(
 
     Called for every mail: every value is a short text, a bool or another hashable value.
     """
-    number = len(papers)
+    number, is_short = len(papers), digest.subscriber.short_mails
     return {
         "empty_digest": render_data.empty_digests.get(digest.subscriber_id),
         "subject_text": subject_text(papers),
-        "has_contents": number > MAX_PAPERS_WITHOUT_CONTENTS,
+        "is_short": is_short,
+        "has_generated_lines": number <= MAX_PAPERS_WITH_CONTENTS_LINKS,
+        "has_contents": number > MAX_PAPERS_WITHOUT_CONTENTS and not is_short,
         "has_contents_links": number <= MAX_PAPERS_WITH_CONTENTS_LINKS,
         "preheader": preheader_text(papers),
         "recipient_reason": recipient_reason(digest, picks, papers),
@@ -286,6 +291,9 @@ def paper_context(
         reason=paper.reason,
         note=sanitize(paper.candidate.note),
         summary=sanitize(card["summary"]),
+        # Cards of editions ranked before 0.2 have no one line.
+        one_line=sanitize(card.get("one_line", card["summary"])),
+        is_generated=card.get("one_line_is_generated", False),
         engagement=engagement(card, paper.kind),
         url=paper_url("paper", paper_page),
         links=tuple(

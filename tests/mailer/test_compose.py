@@ -417,12 +417,65 @@ def test_votes_in_the_reason_are_not_repeated(ada):
         assert "· 12 votes" not in body
 
 
+def test_generated_line_is_labelled_and_precedes_the_authors_own_sentences(ada):
+    generated = make.paper("Maps", abstract="We map.", ai_summary="A model <maps>.")
+    plain = make.paper("Tides", abstract="We measure tides.")
+
+    for body in bodies(compose.compose_digest(digest_of(ada, [generated, plain]))):
+        assert "A model" in body
+        assert body.index("(AI summary)") < body.index("We map.")
+        assert body.count("AI summary") == 1
+        assert body.count("We measure tides.") == 1
+
+
+def test_short_mail_has_title_reason_and_one_line(ada):
+    ada.short_mails = True
+    ada.save()
+    papers = [
+        make.paper(
+            f"Title {n}",
+            abstract="We map tides. It is good.",
+            ai_summary="A model maps." if n else "",
+            authors=["Cy Chen"],
+            code_url="https://code.example/x",
+        )
+        for n in range(5)
+    ]
+    texts = [cards.card(paper) for paper in papers]
+    topic = make.topic("Oceans")
+    digest = digest_of(ada, papers, make.interest("topic", topic.slug))
+    for row, shown in zip(digest.edition.candidates.order_by("pk"), texts, strict=True):
+        Candidate.objects.filter(pk=row.pk).update(card=shown)
+
+    for body in bodies(compose.compose_digest(digest)):
+        assert body.count("We map tides.") == 1
+        assert body.count("A model maps. (AI summary)") == 4
+        assert body.count("Matches your topic Oceans") == 5
+        assert body.count("Less like this") == 5
+        for left_out in ("Cy Chen", "It is good.", "Code", "IN THIS DIGEST"):
+            assert left_out not in body
+
+
+def test_card_of_an_earlier_release_has_its_summary_as_the_one_line(ada):
+    ada.short_mails = True
+    ada.save()
+    digest = digest_of(ada, [make.paper("Maps", abstract="We map tides.")])
+    candidate = digest.edition.candidates.get()
+    for name in ("one_line", "one_line_is_generated"):
+        del candidate.card[name]
+    Candidate.objects.filter(pk=candidate.pk).update(card=candidate.card)
+
+    for body in bodies(compose.compose_digest(digest)):
+        assert "We map tides." in body
+
+
 def test_thirty_long_papers_stay_below_80_kilobytes(ada, settings):
     settings.SITE_URL = "https://papers.a-rather-long-department.university.example"
     papers = [
         make.paper(
             f"{n}: {'A title as long as titles get, ' * 5}",
             abstract=f"{'A long sentence of a summary. ' * 14}",
+            ai_summary="A sentence as long as nearly all generated ones are. " * 5,
             authors=["Firstname Lastname-Doublename"] * 3,
             votes=1234,
             comments=56,
