@@ -245,6 +245,11 @@ def parse_mail_from(text: str) -> str:
     return text
 
 
+def parse_address(text: str) -> str:
+    """Return an address without its display name."""
+    return parseaddr(parse_mail_from(text))[1]
+
+
 def parse_bounce_address(text: str) -> str:
     """An address whose local part leaves room for a tag (accounts.return_paths)."""
     local, at, domain = parse_key(text).rpartition("@")

@@ -100,6 +100,7 @@ def site(request: HttpRequest | None = None) -> dict[str, Any]:
         "name": settings.SITE_NAME,
         "url": settings.SITE_URL,
         "postal_address": settings.POSTAL_ADDRESS,
+        "has_imprint": bool(settings.OPERATOR),
         "mailbox_url": reverse("mailbox") if settings.DEMO else "",
         "takes_submissions": settings.READER_SUBMISSIONS,
     }

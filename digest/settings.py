@@ -227,6 +227,14 @@ MAIL_FROM = env.parse(
     "Use the form: Paper Round <papers@example.org>.",
 )
 POSTAL_ADDRESS = env.text("POSTAL_ADDRESS")
+# Who answers for the site; the imprint and /.well-known/security.txt name them.
+OPERATOR = env.text("OPERATOR")
+CONTACT_EMAIL = env.parse(
+    "CONTACT_EMAIL",
+    "",
+    parsers.parse_address,
+    "Use an address that somebody reads: papers@example.org.",
+)
 SMTP_URL = env.parse(
     "SMTP_URL",
     "smtp://localhost:1025",

@@ -95,6 +95,8 @@ WRONG_VALUES = {
     "MAIL_CONCURRENCY": ["many", "-1", "1.5"],
     "MAIL_RATE": ["fast", "-1", "inf", "nan"],
     "MAIL_TRANSPORT": ["mailgun", "smtp://host", "true"],
+    "OPERATOR": ["A\nLab", LONG],
+    "CONTACT_EMAIL": ["nobody", "a b@c.d", "a@b\nc"],
     "POSTAL_ADDRESS": ["1 Street\nTown", LONG, "\x07"],
     "READER_SUBMISSIONS": FLAGS,
     "REQUIRE_TWO_FACTOR": FLAGS,

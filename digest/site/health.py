@@ -1,4 +1,4 @@
-"""Health checks for monitoring, and robots.txt."""
+"""Health checks for monitoring."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -18,13 +18,6 @@ from digest.models import IngestRun, SendingPause
 # A missing Friday still counts on Monday.
 RECENT_DAYS = timedelta(days=4)
 PAUSED_AUTOMATICALLY = "paused automatically"
-ROBOTS_TXT = "User-agent: *\n" + "".join(
-    f"Disallow: {path}\n"
-    for path in (
-        *("/admin/", "/d/", "/digests/", "/preferences/", "/submit/", "/confirm/"),
-        *("/unsubscribe/", "/address/", "/mailbox", "/papers?q="),
-    )
-)
 
 
 @require_safe
@@ -107,8 +100,3 @@ def sending_status() -> str:
 def last_ingest_at() -> datetime | None:
     done = IngestRun.objects.filter(state=IngestRun.State.DONE)
     return done.order_by("-started_at").values_list("started_at", flat=True).first()
-
-
-@require_safe
-def robots(request: HttpRequest) -> HttpResponse:
-    return HttpResponse(ROBOTS_TXT, content_type="text/plain; charset=utf-8")

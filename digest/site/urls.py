@@ -3,6 +3,7 @@
 from django.urls import URLPattern, URLResolver, include, path
 
 from digest.site import (
+    about,
     api,
     authors,
     digests,
@@ -82,5 +83,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("mailbox/<str:name>/body", mailbox.mailbox_frame, name="mailbox_frame"),
     path("webhooks/sendgrid", webhooks.sendgrid, name="webhook_sendgrid"),
     path("health", health.health, name="health"),
-    path("robots.txt", health.robots),
+    path("about", about.about, name="about"),
+    path("privacy", about.privacy, name="privacy"),
+    path("imprint", about.imprint, name="imprint"),
+    path("robots.txt", about.robots),
+    path(".well-known/security.txt", about.security_txt),
+    path("favicon.ico", about.favicon),
+    path("sitemap.xml", about.sitemap, name="sitemap"),
+    path("sitemaps/<str:name>.xml", about.sitemap_part, name="sitemap_part"),
 ]
