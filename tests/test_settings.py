@@ -95,7 +95,7 @@ WRONG_VALUES = {
     "MAIL_CONCURRENCY": ["many", "-1", "1.5"],
     "MAIL_RATE": ["fast", "-1", "inf", "nan"],
     "MAIL_TRANSPORT": ["mailgun", "smtp://host", "true"],
-    "OPERATOR": ["A\nLab", LONG],
+    "OPERATOR": ["A\nLab", LONG, "\x07"],
     "CONTACT_EMAIL": ["nobody", "a b@c.d", "a@b\nc"],
     "POSTAL_ADDRESS": ["1 Street\nTown", LONG, "\x07"],
     "READER_SUBMISSIONS": FLAGS,
