@@ -63,7 +63,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "digest.site.health.AliveMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "digest.site.static_files.HashedFilesMiddleware",
     "csp.middleware.CSPMiddleware",
     "digest.admin.unfold.AdminPolicyMiddleware",
     "digest.site.request_limits.BodyLimitMiddleware",
@@ -290,7 +290,11 @@ EMAIL_BACKEND = {
 STATIC_URL = "static/"
 # Served from the packages, so that no collectstatic step is needed.
 WHITENOISE_USE_FINDERS = True
-WHITENOISE_MAX_AGE = 600
+WHITENOISE_MAX_AGE = 600  # of addresses without a hash
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "digest.site.static_files.HashedStorage"},
+}
 
 # Security.
 CONTENT_SECURITY_POLICY = {

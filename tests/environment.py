@@ -34,6 +34,8 @@ ENVIRONMENT = {
     "FREEZE_AT": "09:00",
     "MAIL_TRANSPORT": "files",
     "MAIL_FROM": "Paper Round <round@paper-round.example>",
+    "OPERATOR": "",
+    "CONTACT_EMAIL": "",
     "POSTAL_ADDRESS": "1 Press Lane, Example Town",
     "SMTP_URL": "smtp://127.0.0.1:9",
     "SENDGRID_API_KEY": "",

@@ -82,7 +82,7 @@ def test_icon_is_answered_at_the_address_that_browsers_ask_for(client):
     response = client.get("/favicon.ico")
 
     assert response["Content-Type"] == "image/x-icon"
-    assert b"".join(response.streaming_content).startswith(b"\x00\x00\x01\x00")
+    assert response.getvalue().startswith(b"\x00\x00\x01\x00")
 
 
 def locations(response):
