@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import ingest, search, selection, sending
+from benchmarks import ingest, search, selection, sending, site
 
 LATEST = Path(__file__).with_name("latest.json")
 
@@ -19,6 +19,7 @@ PARTS = {
     "ingest": ingest.measure,
     "sending": sending.measure,
     "search": search.measure,
+    "site": site.measure,
 }
 
 

@@ -17,6 +17,8 @@ from django.http import HttpRequest, HttpResponse
 from whitenoise.middleware import WhiteNoiseMiddleware
 
 HASH_CHARS = 10
+# The files by address, of all middlewares.
+FILES: dict[str, Any] = {}
 HASH = re.compile(rf"\.[0-9a-f]{{{HASH_CHARS}}}(?=\.\w+$)")
 
 
@@ -33,6 +35,13 @@ class HashedFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]  # unty
 
     A page that was cached before an upgrade gets the present file for its old address.
     """
+
+    def add_files_from_finders(self) -> None:
+        """Read the files once in a process; every test client makes a middleware."""
+        if not FILES:
+            super().add_files_from_finders()
+            FILES.update(self.files)
+        self.files = FILES
 
     def add_file_to_dictionary(
         self, url: str, path: str, stat_cache: Any = None

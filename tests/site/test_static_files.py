@@ -8,6 +8,7 @@ from django.templatetags.static import static
 
 from tests.site.conftest import body
 
+
 def head_of(client, address):
     """The response, read to its end, which closes its file."""
     response = client.get(address)
