@@ -36,6 +36,8 @@ class HashedFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]  # unty
     A page that was cached before an upgrade gets the present file for its old address.
     """
 
+    files: dict[str, Any]
+
     def add_files_from_finders(self) -> None:
         """Read the files once in a process; every test client makes a middleware."""
         if not FILES:
