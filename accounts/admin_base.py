@@ -15,10 +15,38 @@ from accounts.addresses import canonical_address
 if TYPE_CHECKING:  # unfold has no types; its classes extend these
     from django.contrib.admin.views.main import ChangeList
 
-    ModelAdmin = admin.ModelAdmin[Any]
+    UnfoldModelAdmin = admin.ModelAdmin[Any]
 else:
-    from unfold.admin import ModelAdmin
+    from unfold.admin import ModelAdmin as UnfoldModelAdmin
     from unfold.views import ChangeList
+
+MAX_LOGGED_CHARS = 1_000  # of each value in the history
+
+
+class ModelAdmin(UnfoldModelAdmin):
+    """Base of every admin: the history holds the values before and after a change."""
+
+    def construct_change_message(
+        self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
+    ) -> Any:
+        if add:
+            return super().construct_change_message(request, form, formsets, add)
+        changes = [
+            f"{form[name].label}: {format_value(form.initial.get(name))} → {format_value(form.cleaned_data.get(name))}"
+            for name in form.changed_data
+            if "password" not in name
+        ]
+        return "; ".join(changes) or "Nothing changed."
+
+
+def format_value(value: Any) -> str:
+    """A value of a form in quotation marks, shortened."""
+    if isinstance(value, QuerySet | list | tuple):
+        value = ", ".join(str(item) for item in value)
+    text = "" if value is None else str(value)
+    if len(text) > MAX_LOGGED_CHARS:
+        text = f"{text[: MAX_LOGGED_CHARS - 1]}…"
+    return f"“{text}”"
 
 
 class SingleCountChangeList(ChangeList):

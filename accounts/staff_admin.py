@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import segno
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth import views as auth_views
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.forms import PasswordResetForm
@@ -20,7 +21,7 @@ from django_otp.plugins.otp_totp import admin as otp_totp_admin
 
 from accounts import rate_limits, staff_sign_in, tasks
 from accounts.addresses import canonical_address
-from accounts.admin_base import ModelAdmin
+from accounts.admin_base import ModelAdmin, ReadOnlyAdmin
 from accounts.models import AccountMail, User
 
 if TYPE_CHECKING:  # unfold has no types; its classes extend these
@@ -303,3 +304,22 @@ def qr_code(text: str) -> str:
 @admin.register(Group)
 class EditorGroupAdmin(GroupAdmin, ModelAdmin):
     """Groups, with the theme of the other admin pages."""
+
+
+@admin.register(LogEntry)
+class HistoryAdmin(ReadOnlyAdmin):
+    """Who did what: every change that staff made in the admin, newest first."""
+
+    list_display = ("action_time", "user", "content_type", "object_repr", "what")
+    list_display_links = ("action_time",)
+    list_filter = ("action_flag", ("user", admin.RelatedOnlyFieldListFilter))
+    list_select_related = ("user", "content_type")
+    search_fields = ("object_repr", "change_message")
+    search_help_text = "Words of the object or the change"
+    ordering = ("-pk",)
+    fields = ("action_time", "user", "content_type", "object_id", "object_repr", "what")
+    readonly_fields = ("what",)
+
+    @admin.display(description="change")
+    def what(self, entry: LogEntry) -> str:
+        return entry.get_change_message() or str(entry.get_action_flag_display())

@@ -10,6 +10,8 @@ candidates by TF-IDF under the same rule that no paper comes twice. Writes to FO
 
 A person grades the sheet into `grades.txt`, one "NUMBER GRADE" a line: y (on topic), n, or
 ? (unsure). `python -m benchmarks.readers count FOLDER` prints the share on topic by day.
+`--first DAY` and `--readers SET` choose other days and readers; `--graded FOLDER` takes
+over the grades of an earlier run, so that only new picks have to be read.
 """
 
 import argparse
@@ -41,44 +43,55 @@ from tests import make, replay
 from tests.conftest import DATA
 
 PRODUCT, BASELINE = "product", "TF-IDF"
-FIRST_DAY = date(2025, 12, 3)
+FIRST_DAY = "2025-12-03"
 # Recorded days: papers alone, then with readers.
 WARM_UP_DAYS, JUDGED_DAYS = 8, 5
 DIGEST_LENGTH = 10
-SHEET_ABSTRACT_CHARS = 420
+SHEET_ABSTRACT_CHARS = 300
 # What each follows. Examples are the first papers with the words in the title, the author
 # is the most frequent one; both are looked up among the days before.
 EXAMPLES_PER_TITLE = 5
-READERS: dict[str, list[tuple[str, str]]] = {
-    "safety": [("topic", "interpretability"), ("topic", "security")],
-    "translation": [
-        ("search", "machine translation of low resource languages"),
-        ("keyword", "multilingual"),
-    ],
-    "medicine": [
-        ("paper", "medical image segmentation"),
-        ("paper", "radiology"),
-        ("keyword", "MRI"),
-    ],
-    "economics": [
-        ("category", "cs.GT"),
-        ("keyword", "mechanism design"),
-        ("search", "learning in repeated games and auctions"),
-    ],
-    "wireless": [
-        ("category", "cs.IT"),
-        ("keyword", "beamforming"),
-        ("search", "error correcting codes and decoding"),
-    ],
-    "agents": [
-        ("category", "cs.AI"),
-        ("keyword", "planning"),
-        ("keyword", "knowledge graph"),
-    ],
-    "driving": [("paper", "autonomous driving"), ("keyword", "lidar"), ("author", "")],
-    "graphics": [("topic", "3d"), ("keyword", "avatar"), ("mute", "benchmark")],
+READERS: dict[str, dict[str, list[tuple[str, str]]]] = {
+    "first": {
+        "safety": [("topic", "interpretability"), ("topic", "security")],
+        "translation": [
+            ("search", "machine translation of low resource languages"),
+            ("keyword", "multilingual"),
+        ],
+        "medicine": [
+            ("paper", "medical image segmentation"),
+            ("paper", "radiology"),
+            ("keyword", "MRI"),
+        ],
+        "agents": [
+            ("category", "cs.AI"),
+            ("keyword", "planning"),
+            ("keyword", "knowledge graph"),
+        ],
+        "driving": [
+            ("paper", "autonomous driving"),
+            ("keyword", "lidar"),
+            ("author", ""),
+        ],
+        "graphics": [("topic", "3d"), ("keyword", "avatar"), ("mute", "benchmark")],
+    },
+    "second": {
+        "earth": [("paper", "remote sensing"), ("keyword", "satellite")],
+        "documents": [
+            ("search", "document understanding and OCR"),
+            ("keyword", "table"),
+        ],
+        "speech": [("topic", "speech"), ("keyword", "talking head")],
+        "law": [("category", "cs.CL"), ("keyword", "legal"), ("keyword", "bias")],
+        "robots": [("topic", "robotics"), ("paper", "manipulation")],
+        "molecules": [
+            ("keyword", "protein"),
+            ("search", "language models for chemistry and materials"),
+        ],
+    },
 }
 
+Interests = dict[str, list[tuple[str, str]]]
 Vote = tuple[datetime, str, int]
 
 
@@ -97,15 +110,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.readers")
     parser.add_argument("command", choices=["run", "count"])
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--first", type=date.fromisoformat, default=FIRST_DAY)
+    parser.add_argument("--readers", choices=READERS, default="first")
+    parser.add_argument("--graded", type=Path, help="An earlier run's folder.")
     arguments = parser.parse_args()
     if arguments.command == "run":
         arguments.folder.mkdir(parents=True, exist_ok=True)
-        replay_days(arguments.folder)
+        graded = load_grades(arguments.graded) if arguments.graded else {}
+        interests = READERS[arguments.readers]
+        replay_days(arguments.folder, arguments.first, interests, graded)
     else:
         print_shares(arguments.folder)
 
 
-def replay_days(folder: Path) -> None:
+def replay_days(
+    folder: Path, first: date, interests: Interests, graded: dict[tuple[str, str], str]
+) -> None:
     call_command("migrate", verbosity=0)
     with connection.cursor() as cursor:
         cursor.execute(
@@ -113,7 +133,7 @@ def replay_days(folder: Path) -> None:
         )
     call_command("loaddata", "topics", verbosity=0)
     archive = DATA / "replay" / "raw_daily_dw-dengwei_2025-11_2025-12.tar.gz"
-    days = [feed for feed in replay.recorded_feeds(archive) if feed[0] >= FIRST_DAY]
+    days = [feed for feed in replay.recorded_feeds(archive) if feed[0] >= first]
     counted, readers = list(read_votes()), dict[str, Subscriber]()
     picks: list[JudgedPick] = []
     reasons: list[str] = []
@@ -124,13 +144,15 @@ def replay_days(folder: Path) -> None:
             ingest_day(document, counted, morning, Path(temporary))
             edition = rank_edition.rank_edition(day, morning)
             if n >= WARM_UP_DAYS and edition:
-                readers = readers or {name: subscribe(name) for name in READERS}
+                readers = readers or {
+                    name: subscribe(name, wanted) for name, wanted in interests.items()
+                }
                 tasks.send_edition(edition, None, morning + timedelta(hours=1))
                 reasons += list_reasons(edition, readers)
                 picks += pick_by_product(edition, readers)
                 picks += pick_by_tfidf(edition, readers, picks)
     (folder / "reasons.txt").write_text("\n".join(reasons) + "\n")
-    write_sheet(folder, picks, readers)
+    write_sheet(folder, picks, readers, graded)
 
 
 def ingest_day(
@@ -164,9 +186,9 @@ def read_votes() -> Iterator[Vote]:
             yield datetime.fromisoformat(row["observed_at"]), row["id"], row["upvotes"]
 
 
-def subscribe(name: str) -> Subscriber:
+def subscribe(name: str, interests: list[tuple[str, str]]) -> Subscriber:
     reader = make.subscriber(f"{name}@example.org")
-    for kind, wanted in READERS[name]:
+    for kind, wanted in interests:
         for value in look_up_values(kind, wanted):
             follow = (
                 follows.follow(reader, "keyword", value, weight=-1)
@@ -236,44 +258,63 @@ def pick_by_tfidf(
 
 
 def write_sheet(
-    folder: Path, picks: list[JudgedPick], readers: dict[str, Subscriber]
+    folder: Path,
+    picks: list[JudgedPick],
+    readers: dict[str, Subscriber],
+    graded: dict[tuple[str, str], str],
 ) -> None:
     pairs = sorted({(pick.reader, pick.paper) for pick in picks})
     random.Random(0).shuffle(pairs)
-    pairs.sort(key=lambda pair: pair[0])  # by reader, in random order of papers
     numbers = {pair: number for number, pair in enumerate(pairs, start=1)}
-    papers = Paper.objects.in_bulk(
-        [paper for _, paper in pairs], field_name="identifier"
-    )
+    papers = Paper.objects.in_bulk([p for _, p in pairs], field_name="identifier")
     lines: list[str] = []
     for name, reader in readers.items():
         lines.append(f"\n=== {name}")
-        for follow in reader.follows.select_related("interest"):
-            paper = Paper.objects.filter(identifier=follow.interest.value).first()
-            title = f" {paper.title}" if paper else ""
-            lines.append(f"{follow.weight:+g} {follow.interest}{title}")
-        for pair in pairs:
-            if pair[0] == name:
-                paper = papers[pair[1]]
-                abstract = paper.abstract[:SHEET_ABSTRACT_CHARS]
-                lines.append(f"{numbers[pair]}. {paper.title} [{paper.primary}]")
-                lines.append(f"   {abstract}")
+        followed = [f.interest for f in reader.follows.select_related("interest")]
+        examples = Paper.objects.filter(identifier__in=[i.value for i in followed])
+        titles = dict(examples.values_list("identifier", "title"))
+        lines += [f"{i.kind} {titles.get(i.value, i.value)}" for i in followed]
+        authors = {i.value for i in followed if i.kind == "author"}
+        for reader_name, identifier in pairs:
+            pair = reader_name, identifier
+            if reader_name == name and pair not in graded:
+                lines += describe_paper(numbers[pair], papers[identifier], authors)
     (folder / "sheet.txt").write_text("\n".join(lines) + "\n")
     key = [asdict(p) | {"number": numbers[p.reader, p.paper]} for p in picks]
     (folder / "key.json").write_text(json.dumps(key, indent=1) + "\n")
+    known = [f"{n} {graded[pair]}\n" for pair, n in numbers.items() if pair in graded]
+    (folder / "grades.txt").write_text("".join(known))
+
+
+def describe_paper(number: int, paper: Paper, authors: set[str]) -> Iterator[str]:
+    by = ", ".join(sorted(authors.intersection(paper.authors)))
+    yield f"{number}. {paper.title} [{' '.join(paper.categories)}]{by and f' by {by}'}"
+    yield f"   {paper.abstract[:SHEET_ABSTRACT_CHARS]}"
+
+
+def load_grades(folder: Path) -> dict[tuple[str, str], str]:
+    """Read the grades of a run by reader and paper."""
+    lines = (folder / "grades.txt").read_text().split("\n")
+    grades = dict(line.split() for line in lines if line)
+    key = json.loads((folder / "key.json").read_text())
+    return {
+        (row["reader"], row["paper"]): grades[str(row["number"])]
+        for row in key
+        if str(row["number"]) in grades
+    }
 
 
 def print_shares(folder: Path) -> None:
     """Print by day and by reader how many picks of each ranker are on topic."""
-    lines = (folder / "grades.txt").read_text().split("\n")
-    grades = {int(n): grade for n, grade in (line.split() for line in lines if line)}
+    grades = load_grades(folder)
     key = json.loads((folder / "key.json").read_text())
     for column in ("day", "reader"):
         table: dict[str, dict[str, Counter[str]]] = defaultdict(
             lambda: defaultdict(Counter)
         )
         for row in key:
-            table[row[column]][row["ranker"]][grades[row["number"]]] += 1
+            grade = grades[row["reader"], row["paper"]]
+            table[row[column]][row["ranker"]][grade] += 1
         for name, rankers in table.items():
             cells = [
                 f"{ranker} {counts['y']} of {counts.total()} (unsure {counts['?']})"

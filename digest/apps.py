@@ -14,7 +14,7 @@ class DigestConfig(AppConfig):
         import digest.celery
         import digest.checks  # noqa: F401  (registers the checks)
         from accounts.signals import confirmed, erased, erasing
-        from digest.management.editors import grant_new_permissions
+        from digest.management.roles import grant_new_permissions
 
         confirmed.connect(handle_confirmation)
         erasing.connect(prepare_erasure)

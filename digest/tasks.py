@@ -289,14 +289,19 @@ def poll_bounce_mailbox() -> None:
 
 @app.task
 def prune_reader_data() -> None:
-    """Delete digests, candidates, implicit follows and interests past their retention."""
+    """Delete digests, candidates, implicit follows and interests past their retention.
+
+    Then compares some stored groups of example papers with newly computed ones.
+    """
     from digest.feedback import prune_interests
+    from digest.ranking import reader_profiles
 
     now = timezone.now()
     log.info("digests pruned", count=retention.prune_digests(now))
     log.info("candidates pruned", count=retention.prune_candidates(now))
     implicit_follows.prune_opened(now)
     log.info("interests pruned", count=prune_interests.prune_interests(now))
+    reader_profiles.check_some_groups(now)
 
 
 @app.task

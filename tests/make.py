@@ -143,6 +143,10 @@ def digest(
     picks: Iterable[tuple[int, int]] = (),
     **fields: Any,
 ) -> Digest:
+    if fields.get("outcome") == "unknown":  # as sending records it
+        fields.setdefault("provider_detail", "500")
+    if fields.get("outcome") == "failed":
+        fields.setdefault("reason", "refused")
     made = Digest(
         subscriber=reader,
         edition=batch.slot.edition,

@@ -43,9 +43,8 @@ NEVER_PERSONAL = {
         *("origin", "failure", "set_spec", "paper_identifier", "token", "categories"),
         *("token_hashes", "worker_id", "etag", "last_modified", "feed_state"),
     ],
-    "digest.interest": [
-        "value"
-    ],  # a reader's own are deleted, shared ones are not theirs
+    # A reader's own interests are deleted, shared ones are not theirs.
+    "digest.interest": ["value", "vector_version"],
     "accounts.suppression": ["address_hash"],  # the only trace that stays
     "accounts.subscriber": ["unsubscribe_key", "address_hash", "email"],
     "accounts.link": ["key"],

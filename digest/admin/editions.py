@@ -15,7 +15,7 @@ from django.utils.html import format_html
 
 from accounts.admin_base import ModelAdmin, ReadOnlyAdmin, count_related, render_page
 from accounts.models import Subscriber, User
-from digest.admin import curation
+from digest.admin import curation, previews
 from digest.mailer import retention
 from digest.mailer.tally import count_outcomes
 from digest.models import Candidate, Digest, Edition, Frozen, Paper, Recall
@@ -77,9 +77,16 @@ class EditionAdmin(ReadOnlyAdmin):
         return rows
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.freeze_view)
+        view = self.admin_site.admin_view
         return [
-            path("<int:pk>/freeze/", view, name="digest_edition_freeze"),
+            path(
+                "<int:pk>/freeze/", view(self.freeze_view), name="digest_edition_freeze"
+            ),
+            path(
+                "<int:pk>/preview/",
+                view(self.preview_view),
+                name="digest_edition_preview",
+            ),
             *super().get_urls(),
         ]
 
@@ -208,6 +215,28 @@ class EditionAdmin(ReadOnlyAdmin):
         assert isinstance(request.user, User)  # admin_view requires staff
         curation.record_edition_event(edition, message, request.user, now)
         self.log_change(request, edition, message)
+
+    def preview_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """GET shows the digest of a made-up profile; POST also mails it to the staff user."""
+        edition = get_object_or_404(Edition, pk=pk)
+        if not self.has_view_permission(request, edition):
+            raise PermissionDenied
+        profile = previews.MadeUpProfile.parse(request.GET)
+        context = previews.preview_profile(edition, profile, timezone.now())
+        if request.method == "POST" and context["mail"]:
+            previews.send_test(request, context["mail"])
+            return HttpResponseRedirect(request.get_full_path())
+        return render_page(
+            self,
+            request,
+            "admin/preview_profile.html",
+            title=f"Preview of {date_format(edition.day, 'l, j F')}",
+            profile=profile,
+            topics=previews.topic_choices(),
+            fill_modes=Subscriber.FillMode.choices,
+            list_url=list_url(edition),
+            **context,
+        )
 
 
 def describe_sending(edition: Edition) -> str:

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.core.mail import EmailMultiAlternatives
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path
@@ -13,9 +12,8 @@ from django.utils import timezone
 from accounts.admin import SubscriberAdmin
 from accounts.admin_base import render_page
 from accounts.models import Subscriber
-from digest.admin import score_lines
-from digest.mailer import compose, retention
-from digest.mailer.transports import Mail
+from digest.admin import previews, score_lines
+from digest.mailer import retention
 from digest.models import Edition, Paper
 from digest.reasons import display_name, explain_picks, load_names
 from digest.text.arxiv_ids import parse_arxiv_id
@@ -58,9 +56,11 @@ class ReaderAdmin(SubscriberAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         reader = get_object_or_404(Subscriber, pk=pk)
-        context = preview_digest(reader)
+        edition, now = Edition.objects.first(), timezone.now()
+        context = previews.preview_digest(edition, reader, now)
         if request.method == "POST" and context["mail"]:
-            return self.send_test(request, context["mail"])
+            previews.send_test(request, context["mail"])
+            return HttpResponseRedirect(request.path)
         title = f"Next digest of {reader}"
         template = "admin/preview.html"
         return render_page(self, request, template, title=title, **context)
@@ -73,12 +73,6 @@ class ReaderAdmin(SubscriberAdmin):
         title = f"Explain a paper for {reader}"
         template = "admin/explain.html"
         return render_page(self, request, template, title=title, **context)
-
-    def send_test(self, request: HttpRequest, mail: Mail) -> HttpResponse:
-        address = request.user.email  # type: ignore[union-attr]
-        build_test_mail(mail, address).send()
-        messages.success(request, f"Test sent to {address}.")
-        return HttpResponseRedirect(request.path)
 
 
 def reader_context(pk: str) -> dict[str, Any]:
@@ -94,24 +88,6 @@ def reader_context(pk: str) -> dict[str, Any]:
         ],
         "digests": digests.defer("batch__readers")[:LISTED_DIGESTS],
         "reader_actions": READER_ACTIONS,
-    }
-
-
-def preview_digest(reader: Subscriber) -> dict[str, Any]:
-    """The newest edition, the picks of a reader and their mail; stores nothing."""
-    from digest.ranking import choose
-
-    edition, now = Edition.objects.first(), timezone.now()
-    picks = choose.preview_for(edition, reader, now) if edition else []
-    mail = None
-    if edition and (picks or reader.wants_note):
-        mail = compose.compose_preview(edition, reader, picks, now)
-    picks_with_reasons = explain_picks(picks)
-    return {
-        "reader": reader,
-        "edition": edition,
-        "picks": picks_with_reasons,
-        "mail": mail,
     }
 
 
@@ -161,10 +137,3 @@ def find_paper(text: str) -> Paper | None:
     except ValueError:
         identifier = text
     return Paper.objects.filter(identifier=identifier).first()
-
-
-def build_test_mail(mail: Mail, address: str) -> EmailMultiAlternatives:
-    """A copy for staff, without the headers whose links unsubscribe the reader."""
-    message = EmailMultiAlternatives(f"[Test] {mail.subject}", mail.text, to=[address])
-    message.attach_alternative(mail.html, "text/html")
-    return message

@@ -44,6 +44,7 @@ SECTIONS: dict[str, list[Entry]] = {
     "Access": [
         ("Staff", "badge", "accounts_user", "user"),
         ("Groups", "groups", "auth_group", "group"),
+        ("Who did what", "history", "admin_logentry", "logentry"),
     ],
 }
 

@@ -101,14 +101,18 @@ def shorten_key(key: str) -> str:
 
 
 def find_digests(reports: list[Report]) -> dict[str, int]:
+    """Return digests by their key; of reports without a known one, by message id among the digests of the address.
+
+    Message ids have no index, which every mail would have to pay for.
+    """
     keys = {report.digest_key for report in reports} - {""}
-    message_ids = {report.message_id for report in reports} - {""}
-    rows = Digest.objects.filter(Q(key__in=keys) | Q(message_id__in=message_ids))
-    digest_ids: dict[str, int] = {}
-    for pk, key, message_id in rows.values_list("pk", "key", "message_id"):
-        digest_ids |= {key: pk, message_id: pk}
-    digest_ids.pop("", None)
-    return digest_ids
+    by_key = dict(Digest.objects.filter(key__in=keys).values_list("key", "pk"))
+    others = [report for report in reports if report.digest_key not in by_key]
+    by_message_id = Digest.objects.filter(
+        subscriber__address_hash__in={r.payload.get("address_hash") for r in others},
+        message_id__in={report.message_id for report in others} - {""},
+    )
+    return by_key | dict(by_message_id.values_list("message_id", "pk"))
 
 
 def not_stored(events: list[Event], source: str) -> list[Event]:

@@ -30,6 +30,8 @@ FAILURE_WINDOW, MAX_FAILURE_SHARE, MIN_SENT_FOR_FAILURES = (
     0.1,
     200,
 )
+# Older digests, which only an operator sends again, do not count.
+MAX_DIGEST_AGE = timedelta(days=7)
 # The share that may bounce within the window: at 5 % providers begin to suspend accounts.
 BOUNCE_WINDOW, MAX_BOUNCE_SHARE, MIN_SENT_FOR_BOUNCES = timedelta(hours=1), 0.05, 200
 # From this share on, failures in a single domain are that domain's problem.
@@ -148,8 +150,8 @@ def count_sent(start: datetime) -> int:
 
 def failures_by_domain(start: datetime) -> Counter[str]:
     """Count failed and unknown digests by recipient domain; refused recipients are not our failure."""
-    outcomes = (Digest.Outcome.FAILED, Digest.Outcome.UNKNOWN)
-    failures = Digest.objects.filter(outcome__in=outcomes, outcome_at__gt=start)
+    failures = Digest.objects.went_wrong(start - MAX_DIGEST_AGE)
+    failures = failures.filter(outcome_at__gt=start)
     failures = failures.exclude(reason=Digest.Reason.RECIPIENT)
     emails = failures.values_list("subscriber__email", flat=True)
     return Counter(map(domain_of, emails.iterator()))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from accounts.models import Subscriber
 from digest.mailer import plan
@@ -16,13 +16,19 @@ from digest.models.editions import EXPIRES_AFTER
 # The latest events, which show for how late mails events have arrived.
 RECENT_EVENTS = 500
 
+# A mail may be refused as unclearly again and again; each time it must have stayed unknown
+# for the delay, without any event. What then is still unknown is left to an operator.
+MAX_RESENDS = 5
+# No edition is sent for longer.
+MAX_RESEND_AGE = timedelta(days=7)
+
 Outcome = Digest.Outcome
 
 
 def resend_due(now: datetime) -> int:
     """Plan again what has been unknown without events for UNKNOWN_RESEND_AFTER minutes; return the number.
 
-    Once per digest, and not after its edition expired. Off unless the setting is set: a
+    At most MAX_RESENDS times a digest, and not after its edition expired. Off unless the setting is set: a
     mail that was accepted and whose events are late is then sent twice.
     """
     if not settings.UNKNOWN_RESEND_AFTER:
@@ -39,15 +45,17 @@ def resend_due(now: datetime) -> int:
 
 
 def unknown_without_events(delay: timedelta) -> QuerySet[Digest]:
-    """Digests that have been unknown for the delay, were never sent again, and have no event.
+    """Digests that have been unknown for the delay since they were sent last, and have no event.
 
     Silence is evidence only if events of mails that were sent later have arrived:
     otherwise the webhook may be down or late. All times are the database's.
     """
     events = Event.objects.filter(digest=OuterRef("pk"))
-    unknown = resendable_digests().filter(
+    recent = Digest.objects.went_wrong(DatabaseNow() - MAX_RESEND_AGE)
+    unknown = recent.filter(
         outcome=Outcome.UNKNOWN,
-        resent_at=None,
+        batch__state=Batch.State.DONE,
+        resends__lt=MAX_RESENDS,
         outcome_at__lte=DatabaseNow() - delay,
         outcome_at__lt=latest_mail_with_event(),
     )
@@ -129,6 +137,7 @@ def move_to_new_batch(digests: Sequence[Digest], slot: Slot, now: datetime) -> N
         refusals=0,
         outcome_at=None,
         resent_at=now,
+        resends=F("resends") + 1,
     )
 
 

@@ -24,7 +24,7 @@ from digest.models.papers import AttentionSample, EmbeddingModel, Paper
 from digest.models.reader_requests import PendingPaper, Submission, SubmissionRequest
 from digest.models.saved_papers import SavedPaper
 from digest.models.search_entries import SearchEntry, SearchWord
-from digest.models.topics import Follow, Interest, Topic
+from digest.models.topics import ExampleGroups, Follow, Interest, Topic
 
 __all__ = [
     "CURATED",
@@ -37,6 +37,7 @@ __all__ = [
     "Edition",
     "EmbeddingModel",
     "Event",
+    "ExampleGroups",
     "Follow",
     "ForeignEventCount",
     "Frozen",

@@ -71,6 +71,7 @@ class PaperQuerySet(models.QuerySet["Paper"]):
 
 # A paper with other words needs other vectors.
 WITHOUT_VECTORS = {
+    "terms": None,
     "vector": None,
     "vector_version": "",
     "dense_vector": None,
@@ -216,6 +217,8 @@ class Paper(models.Model):
     vector_version = models.CharField(
         max_length=16, blank=True, editable=False, db_index=True
     )
+    #: Its words as `ranking.bm25.pack_terms` stores them, written with the vector.
+    terms = models.BinaryField(null=True, editable=False)
     dense_vector = models.BinaryField(null=True, editable=False)
     dense_version = models.CharField(
         max_length=16, blank=True, editable=False, db_index=True

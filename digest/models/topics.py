@@ -69,6 +69,11 @@ class Interest(models.Model):
         max_length=250,
         help_text="A topic's slug, a category, a phrase, a name, a paper's identifier, or the words of a search.",
     )
+    #: LSA row of a search, and the model that made it; empty until the next ranking.
+    vector = models.BinaryField(null=True, editable=False)
+    vector_version = models.CharField(
+        max_length=16, blank=True, default="", db_default="", editable=False
+    )
 
     class Meta:
         constraints = [
@@ -116,3 +121,26 @@ class Follow(models.Model):
     def __str__(self) -> str:
         verb = "follows" if self.weight > 0 else "mutes"
         return f"{self.subscriber} {verb} {self.interest}"
+
+
+class ExampleGroups(models.Model):
+    """How a reader's example papers and opened papers divide into groups.
+
+    Clustering takes as long as choosing, so its result is stored. A key is a hash of what
+    was clustered: groups whose key differs are computed again, so no change of a
+    preference has to reach this row.
+    """
+
+    subscriber = models.OneToOneField(
+        Subscriber, models.CASCADE, primary_key=True, related_name="example_groups"
+    )
+    liked_key = models.BinaryField(default=b"", editable=False)
+    liked_groups = models.BinaryField(default=b"", editable=False)
+    opened_key = models.BinaryField(default=b"", editable=False)
+    opened_groups = models.BinaryField(default=b"", editable=False)
+
+    class Meta:
+        verbose_name_plural = "example groups"
+
+    def __str__(self) -> str:
+        return f"groups of {self.subscriber}"

@@ -16,11 +16,12 @@ from digest.models import (
     Interest,
     Pick,
     bulk,
-    decode_picks,
 )
+from digest.models.digests import PICK
 from digest.models.papers import CANDIDATE_DAYS
 from digest.ranking import edition_index, reader_profiles
 from digest.ranking.edition_index import EditionIndex
+from digest.ranking.interest_blocks import PersonalQuery
 from digest.ranking.reader_profiles import Key, ReaderProfiles
 from digest.ranking.relevance import InterestQuery
 from digest.ranking.selection import TRENDING, Block, Choice, Matches, select
@@ -33,6 +34,9 @@ PREVIEW_LENGTH = 10  # a reader's own default
 # of 32 recorded picks for topics and searches 11 were on topic there, from it on 54 of 77.
 MIN_NAMED_RELEVANCE = 0.35
 FILLER_TIER = 2  # of the order in a mail, after pins and claims, and near papers
+# At 7,000 candidates each interest of a block takes 35 KB, and these readers have some
+# hundred shared ones and one or two of their own each: 20 to 40 MB.
+READERS_PER_BLOCK = 250
 
 
 def assemble(batch: Batch, now: datetime) -> list[Digest]:
@@ -52,39 +56,48 @@ def assemble(batch: Batch, now: datetime) -> list[Digest]:
 
 
 def choose(
-    edition: Edition, subscribers: Iterable[Subscriber], now: datetime
+    edition: Edition,
+    subscribers: Iterable[Subscriber],
+    now: datetime,
+    store: bool = False,
 ) -> dict[int, list[Pick]]:
-    """Choose the picks of each reader, by reader id; reads only.
+    """Choose the picks of each reader, by reader id.
 
     Excluded are the papers of their digests of the last 14 days, papers that they asked
-    for more or less of, and recalled ones.
+    for more or less of, and recalled ones. Reads only, except that with `store` the groups
+    of readers' example papers are stored for the next edition.
     """
     readers = list(subscribers)
-    profiles = reader_profiles.load_profiles(readers, now)
-    excluded = load_excluded_papers(edition, readers)
-    queries = profiles.build_queries(profiles.keys)
+    frequencies = sorted({is_weekly(reader) for reader in readers})
+    indexes = {
+        weekly: edition_index.load_index(edition, weekly) for weekly in frequencies
+    }
     picks = dict[int, list[Pick]]()
-    for weekly in (False, True):
-        group = [reader for reader in readers if is_weekly(reader) == weekly]
-        if group:
-            index = edition_index.load_index(edition, weekly)
-            picks |= _choose_for(group, index, profiles, queries, excluded)
+    for start in range(0, len(readers), READERS_PER_BLOCK):
+        block = readers[start : start + READERS_PER_BLOCK]
+        profiles = reader_profiles.load_profiles(block, now, store)
+        excluded = load_excluded_papers(edition, block)
+        keys = profiles.keys
+        queries = dict(zip(keys, profiles.build_queries(keys), strict=True))
+        for weekly, index in indexes.items():
+            group = [reader for reader in block if is_weekly(reader) == weekly]
+            if group:
+                picks |= _choose_block(group, index, profiles, queries, excluded)
     return picks
 
 
-def _choose_for(
+def _choose_block(
     readers: Sequence[Subscriber],
     index: EditionIndex,
     profiles: ReaderProfiles,
-    queries: Sequence[InterestQuery],
+    queries: Mapping[Key, InterestQuery | PersonalQuery],
     excluded: Mapping[int, set[int]],
 ) -> dict[int, list[Pick]]:
     columns = {paper: i for i, paper in enumerate(index.papers)}
-    keys = profiles.keys
+    own = [profiles.profiles.get(reader.pk, {}) for reader in readers]
+    keys = sorted({key for profile in own for key in profile})
     block = Block(
-        reader_profiles.weight_matrix(
-            [profiles.profiles.get(reader.pk, {}) for reader in readers], keys
-        ),
+        reader_profiles.weight_matrix(own, keys),
         [
             [columns[paper] for paper in excluded[reader.pk] if paper in columns]
             for reader in readers
@@ -93,7 +106,7 @@ def _choose_for(
         _trending_bounds(readers),
         [key.role for key in keys],
     )
-    matches = index.match(queries)
+    matches = index.match([queries[key] for key in keys])
     chosen = select(index.slate, matches, block)
     return {
         reader.pk: [
@@ -179,7 +192,8 @@ def _build_digests(
     rows = Subscriber.objects.filter(pk__in=[reader.pk for reader in readers])
     mailable = set(rows.mailable(now).values_list("pk", flat=True))
     allowed = set(rows.not_suppressed().values_list("pk", flat=True))
-    picks = choose(edition, [r for r in readers if r.pk in mailable & allowed], now)
+    chosen_for = [r for r in readers if r.pk in mailable & allowed]
+    picks = choose(edition, chosen_for, now, store=True)
     digests = []
     for reader in readers:
         digest = Digest(subscriber=reader, edition=edition, batch=batch, created_at=now)
@@ -286,7 +300,9 @@ def load_sent_papers(
     ).exclude(outcome=Digest.Outcome.SKIPPED)
     candidates: dict[int, set[int]] = defaultdict(set)
     for reader, packed_picks in recent.values_list("subscriber_id", "packed_picks"):
-        candidates[reader].update(pick.candidate for pick in decode_picks(packed_picks))
+        candidates[reader].update(
+            candidate for candidate, *_ in PICK.iter_unpack(bytes(packed_picks))
+        )
     papers = _papers_by_candidate(set().union(*candidates.values()))
     sent = {
         reader: {papers[pk] for pk in ids if pk in papers}

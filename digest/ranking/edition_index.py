@@ -1,15 +1,16 @@
 """Prepare an edition: rows become the arrays that relevance and selection compute with."""
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from digest.models import Candidate, Edition, Interest, Paper, Recall, Topic
 from digest.ranking import embeddings, trend
+from digest.ranking.interest_blocks import InterestBlocks, PersonalQuery
 from digest.ranking.relevance import (
     EditionScorer,
     InterestQuery,
@@ -19,6 +20,8 @@ from digest.ranking.relevance import (
     mute_thresholds,
 )
 from digest.ranking.selection import Matches, Slate, Whole
+
+Value = TypeVar("Value")
 
 # Relevance of queries that is cached while their edition is in use: 5 bytes a candidate.
 MAX_CACHE_BYTES = 100_000_000
@@ -32,6 +35,15 @@ EXAMPLE_COLUMNS = (
 )
 
 
+class InterestValue(Protocol):
+    """An interest, stored or not, or the columns that say what it is."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def value(self) -> str: ...
+
+
 @dataclass(frozen=True)
 class EditionIndex:
     """An edition ready for selection: the slate, and its candidates' and papers' ids."""
@@ -41,15 +53,30 @@ class EditionIndex:
     papers: list[int]
     vectors: Row  # centered LSA rows of the candidates, [n, d]
     evaluate: Callable[[InterestQuery], Match]
+    blocks: InterestBlocks
     correct_spelling: Callable[[str], str]
     # Whether a topic, by its name, is of the candidate at a column, where an editor said so.
     topic_corrections: dict[str, dict[int, bool]] = field(default_factory=dict)
 
-    def match(self, queries: Sequence[InterestQuery]) -> Matches:
-        """Evaluate each query against all candidates; editors' corrections of topics count."""
+    def match(self, queries: Sequence[InterestQuery | PersonalQuery]) -> Matches:
+        """Evaluate each query against all candidates; editors' corrections of topics count.
+
+        Shared interests are cached one by one, personal ones are evaluated in blocks.
+        """
         shape = len(queries), len(self.candidates)
         relevance, claimed = np.zeros(shape, np.float32), np.zeros(shape, bool)
+        personal = {
+            i: query
+            for i, query in enumerate(queries)
+            if isinstance(query, PersonalQuery)
+        }
+        numbers = list(personal)
+        relevance[numbers], claimed[numbers] = self.blocks.evaluate(
+            [*personal.values()]
+        )
         for i, query in enumerate(queries):
+            if isinstance(query, PersonalQuery):
+                continue
             relevance[i], claimed[i] = self.evaluate(query)
             if query.kind == Interest.Kind.TOPIC:
                 corrections = self.topic_corrections.get(query.value, {})
@@ -91,6 +118,7 @@ def load_index(edition: Edition, weekly: bool = False) -> EditionIndex:
         papers=[row[1] for row in rows],
         vectors=index.vectors,
         evaluate=index.evaluate,
+        blocks=index.blocks,
         correct_spelling=index.correct_spelling,
         topic_corrections=_topic_corrections([row[7] for row in rows]),
     )
@@ -124,6 +152,7 @@ class TextIndex:
     """What depends only on the texts of an edition, cached until they change."""
 
     evaluate: Callable[[InterestQuery], Match]
+    blocks: InterestBlocks
     correct_spelling: Callable[[str], str]
     vectors: Row
     near_duplicate: Whole
@@ -147,6 +176,7 @@ def _text_index(edition: int, state: object, versions: object) -> TextIndex:
     evaluate = lru_cache(maxsize=cached_queries)(scorer.evaluate)
     return TextIndex(
         evaluate,
+        InterestBlocks(scorer),
         scorer.correct_spelling,
         model.center(vectors) if model else vectors,
         scorer.near_duplicates(),
@@ -164,17 +194,18 @@ def _paper_text(candidate: Candidate) -> PaperText:
     )
 
 
-def build_queries(interests: Iterable[Interest]) -> list[InterestQuery]:
+def build_queries(interests: Iterable[InterestValue]) -> list[InterestQuery]:
     """Expand interests, stored or not, into what they stand for; at most four queries."""
     rows = list(interests)
     topics = _load_topics([r.value for r in rows if r.kind == Interest.Kind.TOPIC])
-    papers = _load_papers([r.value for r in rows if r.kind == Interest.Kind.PAPER])
-    texts = dict(zip(papers, _example_texts(list(papers.values())), strict=True))
-    return [_build_query(row, topics, texts) for row in rows]
+    papers = load_texts([r.value for r in rows if r.kind == Interest.Kind.PAPER])
+    return [_build_query(row, topics, papers) for row in rows]
 
 
 def _build_query(
-    interest: Interest, topics: dict[str, InterestQuery], papers: dict[str, PaperText]
+    interest: InterestValue,
+    topics: dict[str, InterestQuery],
+    papers: dict[str, PaperText],
 ) -> InterestQuery:
     kind, value = interest.kind, interest.value
     if kind == Interest.Kind.TOPIC and value in topics:
@@ -185,18 +216,20 @@ def _build_query(
 
 
 def _load_topics(slugs: Sequence[str]) -> dict[str, InterestQuery]:
-    topics = Topic.objects.filter(slug__in=slugs).prefetch_related("examples")
-    return {topic.slug: _topic_query(topic) for topic in topics}
+    topics = list(Topic.objects.filter(slug__in=slugs).prefetch_related("examples"))
+    papers = {paper.pk: paper for topic in topics for paper in topic.examples.all()}
+    texts = dict(zip(papers, _example_texts(list(papers.values())), strict=True))
+    return {topic.slug: _topic_query(topic, texts) for topic in topics}
 
 
-def _topic_query(topic: Topic) -> InterestQuery:
+def _topic_query(topic: Topic, texts: Mapping[int, PaperText]) -> InterestQuery:
     return InterestQuery(
         kind=Interest.Kind.TOPIC,
         value=topic.name,
         description=topic.description,
         keywords=tuple(topic.keywords),
         categories=tuple(topic.categories),
-        examples=tuple(_example_texts(list(topic.examples.all()))),
+        examples=tuple(texts[paper.pk] for paper in topic.examples.all()),
     )
 
 
@@ -223,18 +256,15 @@ def _example_texts(papers: Sequence[Paper]) -> list[PaperText]:
     ]
 
 
-def load_interest_vectors(interests: Iterable[Interest]) -> dict[int, Row]:
-    """The centered rows of the papers among these interests, by interest id."""
-    ids = {i.value: i.pk for i in interests if i.kind == Interest.Kind.PAPER}
-    model = embeddings.current_model()
-    if not ids or model is None:
-        return {}
-    papers = _load_papers(ids)
-    rows = model.center(embeddings.rows(list(papers.values()), model))
-    return {ids[i]: row for i, row in zip(papers, rows, strict=True)}
+def load_texts(identifiers: Iterable[str]) -> dict[str, PaperText]:
+    papers = _load_papers(identifiers)
+    return dict(zip(papers, _example_texts(list(papers.values())), strict=True))
 
 
-def split_ids(ids: Iterable[int], size: int = MAX_IDS_PER_QUERY) -> Iterable[list[int]]:
+def split_ids(
+    ids: Iterable[Value], size: int = MAX_IDS_PER_QUERY
+) -> Iterable[list[Value]]:
+    """Yield ids, or other values, in portions that fit into one query."""
     remaining = iter(ids)
     while portion := list(itertools.islice(remaining, size)):
         yield portion

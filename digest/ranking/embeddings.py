@@ -14,8 +14,8 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from digest.models import EmbeddingModel, Paper
-from digest.ranking import lsa, onnx_model, search_index
+from digest.models import EmbeddingModel, Interest, Paper
+from digest.ranking import bm25, lsa, onnx_model, search_index
 from digest.ranking.lsa import LsaModel, Rows
 from digest.ranking.onnx_model import SentenceTransformer, UnusableModel
 
@@ -50,6 +50,8 @@ def refresh() -> LsaModel | None:
         _use(model)
     elif model:
         _embed_missing(model)
+    if model:
+        _embed_searches(model)
     with suppress(UnusableModel):  # logged by dense_model
         if dense := dense_model():
             _embed_missing_dense(dense)
@@ -124,12 +126,25 @@ def _use(model: LsaModel) -> None:
 
 def _embed_missing(model: LsaModel) -> None:
     papers = Paper.objects.only("title", "abstract", "updated_at")
-    missing = papers.exclude(vector_version=model.version, vector__isnull=False)
+    missing = papers.exclude(
+        vector_version=model.version, vector__isnull=False, terms__isnull=False
+    )
     while chunk := list(missing.order_by("-announced_on", "-pk")[:WRITE_CHUNK]):
         vectors = model.embed([text_of(paper) for paper in chunk])
         for paper, row in zip(chunk, vectors, strict=True):
             paper.vector, paper.vector_version = row.tobytes(), model.version
-        _write(chunk, ["vector", "vector_version"])
+            paper.terms = bm25.pack_terms(text_of(paper))
+        _write(chunk, ["vector", "vector_version", "terms"])
+
+
+def _embed_searches(model: LsaModel) -> None:
+    searches = Interest.objects.filter(kind=Interest.Kind.SEARCH)
+    missing = searches.exclude(vector_version=model.version)
+    while chunk := list(missing.order_by("pk")[:WRITE_CHUNK]):
+        vectors = model.embed([interest.value for interest in chunk])
+        for interest, row in zip(chunk, vectors, strict=True):
+            interest.vector, interest.vector_version = row.tobytes(), model.version
+        Interest.objects.bulk_update(chunk, ["vector", "vector_version"])
 
 
 def _embed_missing_dense(model: SentenceTransformer) -> None:

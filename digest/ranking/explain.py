@@ -174,9 +174,12 @@ def _match(
 def _parts(
     profiles: ReaderProfiles, own: ReaderMatches, opened: set[int], column: int
 ) -> list[Part]:
+    interests = Interest.objects.in_bulk(
+        [pk for key in own.keys for pk in key.interests]
+    )
     parts = [
         Part(
-            [profiles.interests[pk] for pk in key.interests],
+            [interests[pk] for pk in key.interests],
             opened.issuperset(key.interests),
             key.role != Role.PLACES,
             weight,

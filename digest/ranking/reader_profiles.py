@@ -1,24 +1,36 @@
 """Reader profiles: what readers follow and mute, as the columns that selection computes with.
 
-A column is one interest, or a group of papers that one reader follows. Groups are computed
-anew for every edition, so they follow the reader's changes at once. Papers that a reader
+A column is one interest, or a group of papers that one reader follows. Papers that a reader
 only opened form groups of their own, so that they never blur what was chosen.
+
+A block of readers is read with five queries of plain values, whatever they follow: follows,
+interests, example papers (vectors and packed words, no texts), and their stored groups.
+Groups are stored with a hash of what was clustered, so they follow the reader's changes at
+once, and only those that changed are computed again.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
+import structlog
+from django.db import IntegrityError, transaction
 from scipy.sparse import csr_matrix
 
 from accounts.models import Subscriber
-from digest.models import Follow, Interest
-from digest.ranking import clustering, edition_index
+from digest.models import ExampleGroups, Follow, Interest, Paper
+from digest.ranking import bm25, clustering, edition_index, embeddings
+from digest.ranking.interest_blocks import PERSONAL_KINDS, ExampleRow, PersonalQuery
+from digest.ranking.lsa import LsaModel, Rows
 from digest.ranking.relevance import InterestQuery, Row
 from digest.ranking.selection import Role
+
+log = structlog.get_logger()
 
 # "More like this" says what a reader liked that day; what they chose, and what they want
 # no more of, holds until they change it.
@@ -29,8 +41,17 @@ FEEDBACK_HALF_LIFE_DAYS = 60.0
 OPENED_HALF_LIFE_DAYS = 30.0
 MAX_OPENED_AGE_DAYS = 60.0
 MAX_OPENED_GROUPS = 2
-# The freshest papers of a group. Ten cost 4 ms a reader and edition, forty 8.
-MAX_OPENED_GROUP_SIZE = 10
+MAX_OPENED_GROUP_SIZE = 10  # the freshest papers of a group
+# What groups depend on beside the papers and the model: stored ones of other rules are
+# computed again.
+GROUPING_RULES = repr(
+    (
+        *(clustering.MAX_GROUPS, clustering.MIN_GROUP_SIZE),
+        *(clustering.MIN_SILHOUETTE, clustering.MIN_OPENED_COSINE),
+    )
+)
+CHECKED_PER_NIGHT = 500  # readers: half a second
+NO_GROUP = 255  # label of an opened paper outside all groups
 
 
 class Key(NamedTuple):
@@ -51,45 +72,123 @@ class ReaderFollows:
     opened: dict[int, float] = field(default_factory=dict)
 
 
+class InterestRow(NamedTuple):
+    """The columns of an interest that choosing reads; `vector` is a search's LSA row."""
+
+    kind: str
+    value: str
+    vector: bytes = b""
+
+
 @dataclass(frozen=True)
 class ReaderProfiles:
-    """Profiles by reader id, and every interest by its id."""
+    """Profiles by reader id, and by interest id what they refer to."""
 
     profiles: dict[int, Profile]
-    interests: dict[int, Interest]
-    vectors: dict[int, Row]  # of the papers among the interests
+    interests: dict[int, InterestRow]
+    examples: dict[int, ExampleRow]  # the papers among the interests
+    vectors: dict[int, Row]  # their centered LSA rows
     opened: dict[int, set[int]] = field(default_factory=dict)
 
     @property
     def keys(self) -> list[Key]:
         return sorted({key for profile in self.profiles.values() for key in profile})
 
-    def build_queries(self, keys: Sequence[Key]) -> list[InterestQuery]:
-        ids = {pk for key in keys for pk in key.interests}
-        rows = [self.interests[pk] for pk in sorted(ids)]
-        queries = edition_index.build_queries(rows)
-        by_id = {row.pk: query for row, query in zip(rows, queries, strict=True)}
-        return [_join_queries(key, by_id) for key in keys]
+    def build_queries(self, keys: Sequence[Key]) -> list[InterestQuery | PersonalQuery]:
+        ids = {key.interests[0] for key in keys if not self._is_personal(key)}
+        rows = {pk: self.interests[pk] for pk in sorted(ids)}
+        shared = dict(
+            zip(rows, edition_index.build_queries(rows.values()), strict=True)
+        )
+        return [
+            self._personal_query(key)
+            if self._is_personal(key)
+            else shared[key.interests[0]]
+            for key in keys
+        ]
+
+    def _is_personal(self, key: Key) -> bool:
+        return self.interests[key.interests[0]].kind in PERSONAL_KINDS
+
+    def _personal_query(self, key: Key) -> PersonalQuery:
+        first = self.interests[key.interests[0]]
+        rows = [self.examples[pk] for pk in key.interests if pk in self.examples]
+        return PersonalQuery(first.kind, first.value, first.vector, tuple(rows))
 
     def nearest_interest(self, key: Key, row: Row) -> int:
         """Return the interest of a key that is nearest to a candidate's vector, to be the reason."""
         if len(key.interests) == 1:
             return key.interests[0]
-        return max(key.interests, key=lambda pk: (float(self.vectors[pk] @ row), -pk))
+        cosines = np.stack([self.vectors[pk] for pk in key.interests]) @ row
+        return key.interests[int(np.argmax(cosines))]
 
 
-def load_profiles(readers: Iterable[Subscriber], now: datetime) -> ReaderProfiles:
-    """Read what these readers follow and mute, their example papers in groups."""
+def load_profiles(
+    readers: Iterable[Subscriber], now: datetime, store: bool = False
+) -> ReaderProfiles:
+    """Read what these readers follow and mute, their example papers in groups.
+
+    With `store`, groups that had to be computed are stored for the next edition.
+    """
     follows = _load_follows([reader.pk for reader in readers], now)
     ids = {pk for row in follows.values() for pk in (*row.chosen, *row.opened)}
-    interests = _load_interests(ids)
-    vectors = edition_index.load_interest_vectors(interests.values())
-    profiles = {
-        reader: _group_liked(row.chosen, vectors) | _group_opened(row.opened, vectors)
-        for reader, row in follows.items()
-    }
+    model = embeddings.current_model()
+    interests = _load_interests(ids, model)
+    examples = _load_examples(interests, model)
+    vectors = _center(examples, model)
+    stored = ExampleGroups.objects.in_bulk(list(follows))
+    profiles, changed = {}, []
+    for reader, row in follows.items():
+        groups = stored.get(reader) or ExampleGroups(subscriber_id=reader)
+        before = bytes(groups.liked_key), bytes(groups.opened_key)
+        profiles[reader] = _group_liked(row.chosen, vectors, groups)
+        profiles[reader] |= _group_opened(row.opened, vectors, groups)
+        if before != (bytes(groups.liked_key), bytes(groups.opened_key)):
+            changed.append(groups)
+    if store and changed:
+        store_groups(changed)
     opened = {reader: set(row.opened) for reader, row in follows.items()}
-    return ReaderProfiles(profiles, interests, vectors, opened)
+    return ReaderProfiles(profiles, interests, examples, vectors, opened)
+
+
+def store_groups(rows: Sequence[ExampleGroups]) -> None:
+    columns = ["liked_key", "liked_groups", "opened_key", "opened_groups"]
+    # A reader may be erased meanwhile; the groups are computed again at the next edition.
+    with suppress(IntegrityError), transaction.atomic():
+        ExampleGroups.objects.bulk_create(
+            rows,
+            update_conflicts=True,
+            unique_fields=["subscriber"],
+            update_fields=columns,
+        )
+
+
+def check_some_groups(now: datetime) -> int:
+    """Check the stored groups of CHECKED_PER_NIGHT readers, other ones each night."""
+    last = ExampleGroups.objects.order_by("pk").values_list("pk", flat=True).last() or 0
+    start = int(np.random.default_rng(now.toordinal()).integers(last + 1))
+    rows = Subscriber.objects.filter(pk__gte=start, example_groups__isnull=False)
+    return check_stored_groups(list(rows.order_by("pk")[:CHECKED_PER_NIGHT]), now)
+
+
+def check_stored_groups(readers: Sequence[Subscriber], now: datetime) -> int:
+    """Compare stored groups with newly computed ones; log and count the readers whose differ."""
+    with_stored = load_profiles(readers, now).profiles
+    follows = _load_follows([reader.pk for reader in readers], now)
+    ids = {pk for row in follows.values() for pk in (*row.chosen, *row.opened)}
+    model = embeddings.current_model()
+    vectors = _center(_load_examples(_load_interests(ids, model), model), model)
+    different = [
+        reader
+        for reader, row in follows.items()
+        if with_stored[reader]
+        != _group_liked(row.chosen, vectors, ExampleGroups())
+        | _group_opened(row.opened, vectors, ExampleGroups())
+    ]
+    for reader in different:
+        log.error("stored groups of example papers are wrong", reader=reader)
+    ExampleGroups.objects.filter(pk__in=different).delete()
+    return len(different)
 
 
 def weight_matrix(
@@ -129,19 +228,88 @@ def _decay(source: str, weight: float, days: float) -> float:
     return weight
 
 
-def _load_interests(ids: set[int]) -> dict[int, Interest]:
-    interests: dict[int, Interest] = {}
+def _load_interests(ids: set[int], model: LsaModel | None) -> dict[int, InterestRow]:
+    version = model.version if model else ""
+    columns = "pk", "kind", "value", "vector", "vector_version"
+    interests: dict[int, InterestRow] = {}
     for portion in edition_index.split_ids(sorted(ids)):
-        interests |= Interest.objects.in_bulk(portion)
+        rows = Interest.objects.filter(pk__in=portion).values_list(*columns)
+        for pk, kind, value, vector, row_version in rows:
+            is_current = vector is not None and row_version == version
+            interests[pk] = InterestRow(
+                kind, value, bytes(vector) if is_current else b""
+            )
+    # Searches that were followed since the last ranking.
+    new = [
+        pk for pk, row in interests.items() if row.kind == "search" and not row.vector
+    ]
+    if model and new:
+        for pk, vector in zip(
+            new, model.embed([interests[pk].value for pk in new]), strict=True
+        ):
+            interests[pk] = interests[pk]._replace(vector=vector.tobytes())
     return interests
 
 
-def _group_liked(weights: Mapping[int, float], vectors: Mapping[int, Row]) -> Profile:
+def _load_examples(
+    interests: Mapping[int, InterestRow], model: LsaModel | None
+) -> dict[int, ExampleRow]:
+    """The stored rows of the papers among these interests, by interest id."""
+    ids = {row.value: pk for pk, row in interests.items() if row.kind == "paper"}
+    if not ids:
+        return {}
+    dense = embeddings.dense_model()
+    versions = [m.version if m else None for m in (model, dense)]
+    columns = "identifier", "vector", "vector_version", "terms"
+    examples: dict[int, ExampleRow] = {}
+    for portion in edition_index.split_ids(sorted(ids)):
+        papers = Paper.objects.filter(identifier__in=portion)
+        dense_columns = ("dense_vector", "dense_version") if dense else ()
+        for identifier, vector, version, terms, *rest in papers.values_list(
+            *columns, *dense_columns
+        ):
+            if terms and vector and version == versions[0]:
+                dense_vector = rest[0] if rest and rest[1] == versions[1] else None
+                examples[ids[identifier]] = ExampleRow(
+                    bytes(vector), bytes(terms), bytes(dense_vector or b"")
+                )
+    missing = [value for value, pk in ids.items() if pk not in examples]
+    if missing:  # papers that were stored or revised since the last ranking
+        for identifier, text in edition_index.load_texts(missing).items():
+            vector = text.vector
+            if model and not vector:
+                vector = model.embed([text.text])[0].tobytes()
+            examples[ids[identifier]] = ExampleRow(
+                vector, bm25.pack_terms(text.text), text.dense_vector
+            )
+    return examples
+
+
+def _center(
+    examples: Mapping[int, ExampleRow], model: LsaModel | None
+) -> dict[int, Row]:
+    """Centered LSA rows by interest id; none without a model."""
+    if model is None or not examples:
+        return {}
+    rows = [np.frombuffer(example.vector, np.float32) for example in examples.values()]
+    return dict(zip(examples, model.center(np.stack(rows)), strict=True))
+
+
+def _group_liked(
+    weights: Mapping[int, float], vectors: Mapping[int, Row], stored: ExampleGroups
+) -> Profile:
     """One column for all liked papers, and one for each group, as heavy as its heaviest paper."""
     liked = sorted(pk for pk, weight in weights.items() if weight > 0 and pk in vectors)
-    profile = {Key((pk,)): w for pk, w in weights.items() if pk not in liked}
+    papers = set(liked)
+    profile = {Key((pk,)): w for pk, w in weights.items() if pk not in papers}
     if liked:
-        groups = clustering.group_examples(np.stack([vectors[pk] for pk in liked]))
+        stored.liked_key, stored.liked_groups, groups = _cluster(
+            liked,
+            vectors,
+            clustering.group_examples,
+            bytes(stored.liked_key),
+            bytes(stored.liked_groups),
+        )
         is_split = len(groups) > 1
         if is_split:
             profile[Key(tuple(liked), Role.ORDER)] = max(weights[pk] for pk in liked)
@@ -152,12 +320,20 @@ def _group_liked(weights: Mapping[int, float], vectors: Mapping[int, Row]) -> Pr
     return profile
 
 
-def _group_opened(opened: Mapping[int, float], vectors: Mapping[int, Row]) -> Profile:
+def _group_opened(
+    opened: Mapping[int, float], vectors: Mapping[int, Row], stored: ExampleGroups
+) -> Profile:
     """Group the papers that the reader opened, each group as heavy as its freshest paper."""
     ids = sorted(pk for pk in opened if pk in vectors)
-    if not ids:
+    if len(ids) < clustering.MIN_GROUP_SIZE:
         return {}
-    groups = clustering.group_opened(np.stack([vectors[pk] for pk in ids]))
+    stored.opened_key, stored.opened_groups, groups = _cluster(
+        ids,
+        vectors,
+        clustering.group_opened,
+        bytes(stored.opened_key),
+        bytes(stored.opened_groups),
+    )
     groups = groups[:MAX_OPENED_GROUPS]
     profile: Profile = {}
     for group, share in zip(groups, clustering.group_weights(groups), strict=True):
@@ -167,12 +343,35 @@ def _group_opened(opened: Mapping[int, float], vectors: Mapping[int, Row]) -> Pr
     return profile
 
 
-def _join_queries(key: Key, queries: Mapping[int, InterestQuery]) -> InterestQuery:
-    if len(key.interests) == 1:
-        return queries[key.interests[0]]
-    members = [queries[pk] for pk in key.interests]
-    return InterestQuery(
-        members[0].kind,
-        " ".join(query.value for query in members),
-        examples=tuple(example for query in members for example in query.examples),
-    )
+def _cluster(
+    ids: Sequence[int],
+    vectors: Mapping[int, Row],
+    group: Callable[[Rows], list[list[int]]],
+    stored_key: bytes,
+    stored_groups: bytes,
+) -> tuple[bytes, bytes, list[list[int]]]:
+    """The key, the packed form and the groups of these papers: the stored ones if the key is theirs."""
+    if len(ids) < clustering.MIN_GROUP_SIZE * 2 and group is clustering.group_examples:
+        return b"", b"", [[*range(len(ids))]]
+    rows = np.stack([vectors[pk] for pk in ids])
+    key = blake2b(rows.tobytes() + GROUPING_RULES.encode(), digest_size=16).digest()
+    if key == stored_key:
+        return key, stored_groups, _unpack_groups(stored_groups)
+    groups = group(rows)
+    return key, _pack_groups(groups, len(ids)), groups
+
+
+def _pack_groups(groups: Sequence[Sequence[int]], size: int) -> bytes:
+    """The number of each paper's group, one byte a paper."""
+    labels = np.full(size, NO_GROUP, np.uint8)
+    for number, members in enumerate(groups[:NO_GROUP]):
+        labels[members] = number
+    return labels.tobytes()
+
+
+def _unpack_groups(packed: bytes) -> list[list[int]]:
+    groups: dict[int, list[int]] = defaultdict(list)
+    for i, number in enumerate(packed):
+        if number != NO_GROUP:
+            groups[number].append(i)
+    return [groups[number] for number in sorted(groups)]

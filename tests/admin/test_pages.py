@@ -7,6 +7,7 @@ from html import unescape
 
 import pytest
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -144,8 +145,9 @@ def test_every_list_can_be_searched(staff, name):
 
 
 @pytest.mark.parametrize("model", MODELS, ids=NAMES)
-def test_every_change_page_opens(staff, model):
+def test_every_change_page_opens(staff, editor, model):
     create_rows()
+    LogEntry.objects.create(user=editor, object_repr=HOSTILE, action_flag=2)
     name = f"{model._meta.app_label}_{model._meta.model_name}"
     if name == "auth_group":
         model.objects.create(name="curators")

@@ -408,7 +408,7 @@ def test_the_queries_do_not_grow_with_the_readers(
     batch = make.batch(edition, [ada, *readers])
     choose.preview(edition, [])  # prepares the edition for all later calls
 
-    with django_assert_max_num_queries(22):
+    with django_assert_max_num_queries(23):
         made = choose.assemble(batch, NOW)
 
     assert len(made) == 31

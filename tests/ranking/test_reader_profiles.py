@@ -4,10 +4,11 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from benchmarks import opened as benchmark
-from digest.models import Follow
-from digest.ranking import choose, reader_profiles
+from digest.models import EmbeddingModel, ExampleGroups, Follow, Interest, Paper
+from digest.ranking import choose, embeddings, reader_profiles
 from digest.ranking.rank_edition import rank_edition
 from digest.ranking.reader_profiles import Key
 from digest.ranking.selection import Role
@@ -236,8 +237,106 @@ def test_opened_groups_resist_stray_clicks():
 def test_nearest_paper_of_a_group_is_the_reason():
     vectors = {1: np.array([1.0, 0.0]), 2: np.array([0.0, 1.0])}
 
-    profiles = reader_profiles.ReaderProfiles({}, {}, vectors)
+    profiles = reader_profiles.ReaderProfiles({}, {}, {}, vectors)
 
     assert profiles.nearest_interest(Key((1, 2)), np.array([0.3, 0.9])) == 2
     assert profiles.nearest_interest(Key((1, 2)), np.array([0.9, 0.3])) == 1
     assert profiles.nearest_interest(Key((1, 2)), np.array([0.7, 0.7])) == 1
+
+
+def test_groups_are_stored_by_mailing_and_not_computed_again(world, ada, monkeypatch):
+    edition, old = world
+    for papers in old.values():
+        for paper in papers:
+            like(ada, paper)
+    choose.preview_for(edition, ada, NOW)
+    assert not ExampleGroups.objects.exists()  # previews store nothing
+    first = choose.choose(edition, [ada], NOW, store=True)
+
+    def fail(rows):
+        pytest.fail("clustered again")
+
+    monkeypatch.setattr(reader_profiles.clustering, "group_examples", fail)
+
+    assert choose.choose(edition, [ada], NOW, store=True) == first
+    assert ExampleGroups.objects.get().liked_groups == bytes([0] * 4 + [1] * 4)
+
+
+@pytest.mark.parametrize("change", ["unfollow", "follow", "mute", "model"])
+def test_stored_groups_follow_every_change(world, ada, change):
+    edition, old = world
+    follows = [like(ada, paper) for paper in [*old["storks"], *old["quarks"]]]
+    choose.choose(edition, [ada], NOW, store=True)
+
+    if change == "unfollow":
+        Follow.objects.filter(interest__in=follows[:2]).delete()
+    elif change == "follow":
+        like(ada, make.paper("quarks again", abstract=THEMES["quarks"]))
+    elif change == "mute":
+        Follow.objects.filter(interest=follows[0]).update(weight=-1)
+    else:
+        EmbeddingModel.objects.all().delete()
+
+    changed = reader_profiles.load_profiles([ada], NOW).profiles
+    ExampleGroups.objects.all().delete()
+    assert changed == reader_profiles.load_profiles([ada], NOW).profiles
+
+
+def test_check_reports_and_deletes_wrong_stored_groups(world, ada):
+    edition, old = world
+    for paper in [*old["storks"], *old["quarks"]]:
+        like(ada, paper)
+    choose.choose(edition, [ada], NOW, store=True)
+    assert reader_profiles.check_stored_groups([ada], NOW) == 0
+    ExampleGroups.objects.update(liked_groups=bytes([1, 0] * 4))
+
+    with capture_logs() as logs:
+        different = [
+            reader_profiles.check_some_groups(NOW + timedelta(n)) for n in range(9)
+        ]
+
+    assert sum(different) == 1
+
+    assert logs[0]["reader"] == ada.pk
+    assert reader_profiles.check_stored_groups([ada], NOW) == 0
+
+
+def test_block_of_readers_is_read_with_a_fixed_number_of_queries(
+    world, ada, django_assert_max_num_queries
+):
+    _, old = world
+    readers = [ada, *(make.subscriber() for _ in range(20))]
+    for number, reader in enumerate(readers):
+        for paper in [*old["storks"], *old["quarks"]][: number % 9]:
+            like(reader, paper)
+        for kind, value in (("search", f"storks {number}"), ("keyword", "quarks")):
+            Follow.objects.create(
+                subscriber=reader, interest=make.interest(kind, value)
+            )
+
+    with django_assert_max_num_queries(12):
+        profiles = reader_profiles.load_profiles(readers, NOW)
+        queries = profiles.build_queries(profiles.keys)
+
+    assert {type(query).__name__ for query in queries} == {
+        "PersonalQuery",
+        "InterestQuery",
+    }
+
+
+def test_rows_stored_by_ranking_give_the_same_picks_as_texts(world, ada):
+    edition, old = world
+    for paper in [*old["storks"], *old["quarks"]]:
+        like(ada, paper)
+    search = make.interest("search", "hadron lattice storks")
+    Follow.objects.create(subscriber=ada, interest=search)
+    embeddings.refresh()
+    search.refresh_from_db()
+    assert search.vector
+    assert not Paper.objects.filter(terms=None).exists()
+    stored = choose.choose(edition, [ada], NOW)
+
+    Paper.objects.update(terms=None)
+    Interest.objects.update(vector=None)
+
+    assert choose.choose(edition, [ada], NOW) == stored

@@ -11,7 +11,7 @@ from django.core.validators import validate_email
 
 from accounts.models import User
 from digest.management import online_migration
-from digest.management.editors import EDITOR_GROUP, create_editor_group
+from digest.management.roles import create_groups
 from digest.models import Topic
 
 README_PASSWORD = "choose-a-long-one"
@@ -19,8 +19,8 @@ README_PASSWORD = "choose-a-long-one"
 
 class Command(BaseCommand):
     help = (
-        "Create or migrate the tables, load topics into an empty database, and create the group "
-        "of editors and the first editor (EDITOR_EMAIL, EDITOR_PASSWORD). Safe to repeat."
+        "Create or migrate the tables, load topics into an empty database, and create the groups "
+        "of editors and operators and the first administrator (EDITOR_EMAIL, EDITOR_PASSWORD). Safe to repeat."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -28,8 +28,8 @@ class Command(BaseCommand):
         if not Topic.objects.exists():
             call_command("loaddata", "topics", verbosity=0)
         self.stdout.write(f"Tables are up to date; {Topic.objects.count()} topics.")
-        if create_editor_group():
-            self.stdout.write(f"Created the group {EDITOR_GROUP}.")
+        for name in create_groups():
+            self.stdout.write(f"Created the group {name}.")
         self.create_first_editor(
             os.environ.get("EDITOR_EMAIL", ""), os.environ.get("EDITOR_PASSWORD", "")
         )
