@@ -4,10 +4,9 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Max, QuerySet
+from django.db.models import Max, QuerySet, Sum
 
-from accounts.models import Subscriber
-from digest.models import Batch, Digest, Edition, SendingPause
+from digest.models import Batch, Digest, Edition, SendingPause, bulk
 from digest.models.editions import EXPIRES_AFTER
 
 Outcome = Digest.Outcome
@@ -42,8 +41,7 @@ class Tally:
 def count_outcomes(edition: Edition) -> Tally:
     """Count this edition's readers, each once however many batches name them; erased ones not at all."""
     counts = Counter(Digest.objects.filter(edition=edition).count_outcomes())
-    batches = Batch.objects.filter(slot__edition=edition)
-    counts[Outcome.PENDING] += len(readers_without_digest(edition, batches))
+    counts[Outcome.PENDING] += count_waiting(edition)
     return Tally(
         recipients=counts.total(),
         accepted=counts[Outcome.ACCEPTED],
@@ -77,7 +75,7 @@ def reconciliation_error(
         return ""
     batches = Batch.objects.filter(slot__edition=edition)
     due = batches if is_over(edition, now) else batches.filter(state=Batch.State.DONE)
-    if not (number := count_without_outcome(edition, due)):
+    if not (number := count_without_outcome(due)):
         return ""
     unfinished = due.unfinished().count()
     cause = (
@@ -88,9 +86,9 @@ def reconciliation_error(
     return f"{number} of {tally.recipients} readers have no outcome: {cause}"
 
 
-def count_without_outcome(edition: Edition, batches: QuerySet[Batch]) -> int:
+def count_without_outcome(batches: QuerySet[Batch]) -> int:
     pending = Digest.objects.pending().filter(batch__in=batches)
-    return pending.count() + len(readers_without_digest(edition, batches))
+    return pending.count() + bulk.count_without_digest(batches)
 
 
 def is_over(edition: Edition, now: datetime) -> bool:
@@ -101,12 +99,12 @@ def is_over(edition: Edition, now: datetime) -> bool:
     return bool(now > last + EXPIRES_AFTER)
 
 
-def readers_without_digest(edition: Edition, batches: QuerySet[Batch]) -> set[int]:
-    planned: set[int] = set()
-    for readers in batches.values_list("readers", flat=True).iterator():
-        planned.update(readers)
-    planned.difference_update(edition.digests.values_list("subscriber_id", flat=True))
-    if not planned:
-        return planned
-    span = Subscriber.objects.filter(pk__gte=min(planned), pk__lte=max(planned))
-    return planned.intersection(span.values_list("pk", flat=True))
+def count_waiting(edition: Edition) -> int:
+    """Count the readers of this edition's batches who have no digest of it yet."""
+    batches = Batch.objects.filter(slot__edition=edition)
+    planned = batches.aggregate(number=Sum(bulk.JsonArrayLength("readers")))["number"]
+    # Every digest is of a reader of a batch. So if batches name as many readers as there
+    # are digests, no reader is missing, and none is named twice.
+    if (planned or 0) == Digest.objects.filter(edition=edition).count():
+        return 0
+    return bulk.count_without_digest(batches)

@@ -10,9 +10,10 @@ from typing import Any
 
 from django.db import IntegrityError, connection, transaction
 from django.db.backends.utils import CursorWrapper
-from django.db.models import Case, Field, Value, When
+from django.db.models import Case, F, Field, Func, IntegerField, QuerySet, Value, When
 
-from digest.models import Digest, Paper
+from accounts.models import Subscriber
+from digest.models import Batch, Digest, Paper
 from digest.models.digests import DatabaseNow
 
 # Values of a paper by field name.
@@ -96,6 +97,46 @@ _RECORD_ACCEPTED = f"""
         message_id = result.message_id, outcome_at = statement_timestamp()
     FROM unnest(%s::bigint[], %s::text[]) AS result (id, message_id)
     WHERE digest.id = result.id AND digest.outcome <> 'failed'
+"""
+
+
+class JsonArrayLength(Func):
+    """The number of elements of a JSON array."""
+
+    function = "json_array_length"
+    output_field = IntegerField()
+
+    def as_postgresql(self, compiler: Any, connection: Any) -> Any:
+        return super().as_sql(compiler, connection, function="jsonb_array_length")
+
+
+def count_without_digest(batches: QuerySet[Batch]) -> int:
+    """Count the readers that these batches name who exist and have no digest of the edition.
+
+    In the database, because an edition may have millions of readers.
+    """
+    elements = "json_each(batch.readers) AS reader"
+    if connection.vendor == "postgresql":
+        elements = "jsonb_array_elements(batch.readers) AS reader (value)"
+    rows = batches.order_by().annotate(edition=F("slot__edition_id"))
+    named = rows.values("edition", "readers")
+    sql, parameters = named.query.sql_with_params()
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNT_WITHOUT_DIGEST.format(sql, elements), parameters)
+        return int(cursor.fetchone()[0])
+
+
+# DISTINCT, because a reader may be in two batches of an edition.
+_COUNT_WITHOUT_DIGEST = f"""
+    SELECT count(*) FROM (
+        SELECT DISTINCT batch.edition AS edition, CAST(reader.value AS bigint) AS id
+        FROM ({{}}) AS batch, {{}}
+    ) AS planned
+    JOIN {Subscriber._meta.db_table} AS subscriber ON subscriber.id = planned.id
+    WHERE NOT EXISTS (
+        SELECT 1 FROM {Digest._meta.db_table} AS digest
+        WHERE digest.subscriber_id = planned.id AND digest.edition_id = planned.edition
+    )
 """
 
 
