@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 from sklearn.preprocessing import normalize
 
+from digest.ranking.mapped_arrays import Arrays, PackedTexts
 from digest.text.tokens import content_words
 
 Scores = npt.NDArray[np.float64]
@@ -39,10 +40,36 @@ class TermIndex:
         self.columns, counts = _count_terms(texts)
         frequencies = np.bincount(counts.indices, minlength=counts.shape[1])
         self.idf = np.log(1 + (self.size - frequencies + 0.5) / (frequencies + 0.5))
-        self._unseen_idf = float(np.log(1 + (self.size + 0.5) / 0.5))
         self.saturated = _saturate(counts)
         self.tfidf = self._weigh(counts)
         self.mean = np.asarray(self.tfidf.mean(axis=0)).ravel()
+        self._complete()
+
+    def to_arrays(self) -> Arrays:
+        hashes, hashed = self.hashed_columns
+        words = PackedTexts.pack([list(self.columns)])
+        arrays: Arrays = {"words": words.text, "hashes": hashes, "hashed": hashed}
+        for name, matrix in (("saturated", self.saturated), ("tfidf", self.tfidf)):
+            arrays |= matrix_arrays(name, matrix)
+        return arrays | {"idf": self.idf, "mean": self.mean}
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> "TermIndex":
+        index = cls.__new__(cls)
+        text = arrays["words"]
+        (words,) = PackedTexts(text, np.array([0, text.size]))
+        index.columns = {word: column for column, word in enumerate(words)}
+        index.idf, index.mean = arrays["idf"], arrays["mean"]
+        index.saturated = load_matrix(arrays, "saturated", index.idf.size)
+        index.tfidf = load_matrix(arrays, "tfidf", index.idf.size)
+        index.hashed_columns = arrays["hashes"], arrays["hashed"]
+        index._complete()
+        return index
+
+    def _complete(self) -> None:
+        """Set what is quickly computed from the arrays."""
+        self.size = self.tfidf.shape[0]
+        self._unseen_idf = float(np.log(1 + (self.size + 0.5) / 0.5))
         self._cached_row = lru_cache(MAX_CACHED_TEXTS)(self._tfidf_row)
 
     def bm25_scores(self, query: str, saturation: float = 0.0) -> Scores:
@@ -187,6 +214,17 @@ class WordIndex:
         starts = np.searchsorted(flat[order], np.arange(len(numbers) + 1))
         return cls(dict(numbers), starts, owners[order])
 
+    def to_arrays(self) -> Arrays:
+        words = PackedTexts.pack([list(self.numbers)])
+        return {"words": words.text, "starts": self.starts, "texts": self.texts}
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> "WordIndex":
+        text = arrays["words"]
+        (words,) = PackedTexts(text, np.array([0, text.size]))
+        numbers = {word: number for number, word in enumerate(words)}
+        return cls(numbers, arrays["starts"], arrays["texts"])
+
     def words_in(self, least: int) -> Iterator[tuple[str, int]]:
         """Yield the words that at least so many texts have, and their number of texts."""
         counts = np.diff(self.starts).tolist()
@@ -206,6 +244,19 @@ class WordIndex:
             places = np.minimum(np.searchsorted(texts, result), texts.size - 1)
             result = result[texts[places] == result]
         return result
+
+
+def matrix_arrays(name: str, matrix: csr_matrix) -> Arrays:
+    parts = ("data", "indices", "indptr")
+    return {f"{name}_{part}": getattr(matrix, part) for part in parts}
+
+
+def load_matrix(arrays: Arrays, name: str, columns: int) -> csr_matrix:
+    """The matrix of `matrix_arrays`, on the same memory."""
+    parts = tuple(arrays[f"{name}_{part}"] for part in ("data", "indices", "indptr"))
+    matrix = csr_matrix(parts, shape=(len(parts[2]) - 1, columns), copy=False)
+    matrix.has_canonical_format = True  # else scipy tries to sort it in place
+    return matrix
 
 
 def pack_terms(text: str) -> bytes:

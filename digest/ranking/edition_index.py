@@ -1,16 +1,28 @@
 """Prepare an edition: rows become the arrays that relevance and selection compute with."""
 
 import itertools
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
+from hashlib import sha256
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
+import structlog
+from django.conf import settings
 
 from digest.models import Candidate, Edition, Interest, Paper, Recall, Topic
 from digest.ranking import embeddings, trend
 from digest.ranking.interest_blocks import InterestBlocks, PersonalQuery
+from digest.ranking.lsa import LsaModel
+from digest.ranking.mapped_arrays import (
+    Arrays,
+    delete_old_folders,
+    load_arrays,
+    save_arrays,
+)
 from digest.ranking.relevance import (
     EditionScorer,
     InterestQuery,
@@ -20,7 +32,13 @@ from digest.ranking.relevance import (
     mute_thresholds,
 )
 from digest.ranking.selection import Matches, Slate, Whole
+from digest.text import tokens
 
+log = structlog.get_logger(__name__)
+
+# Prepared editions in VAR_DIR: 60 MB each at 7,000 candidates. The last ones are the open
+# edition and the frozen one, each perhaps ranked again a moment ago.
+PREPARED_FOLDER, MAX_PREPARED_EDITIONS = "prepared", 4
 Value = TypeVar("Value")
 
 # Relevance of queries that is cached while their edition is in use: 5 bytes a candidate.
@@ -161,27 +179,59 @@ class TextIndex:
 
 @lru_cache(maxsize=2)
 def _text_index(edition: int, state: object, versions: object) -> TextIndex:
+    """Prepare an edition, or map what another process of this machine prepared."""
+    state_hash = sha256(repr((state, versions, _code_hash())).encode()).hexdigest()[:16]
+    folder = settings.VAR / PREPARED_FOLDER / f"{edition}-{state_hash}"
+    model = embeddings.current_model()
+    arrays = load_arrays(folder)
+    if arrays is None:
+        arrays = _prepare_arrays(edition, model)
+        try:
+            save_arrays(folder, arrays)
+            delete_old_folders(folder.parent, MAX_PREPARED_EDITIONS, time.time())
+        except OSError as error:  # a full disk: this process keeps its own arrays
+            log.warning("prepared edition cannot be stored", error=str(error))
+        arrays = load_arrays(folder) or arrays
+    scorer = EditionScorer.from_arrays(arrays, model)
+    cached_queries = MAX_CACHE_BYTES // (5 * max(len(scorer.papers), 1))
+    return TextIndex(
+        lru_cache(maxsize=cached_queries)(scorer.evaluate),
+        InterestBlocks(scorer, arrays),
+        scorer.correct_spelling,
+        arrays["vectors"],
+        arrays["near_duplicate"],
+        arrays["author_group"],
+    )
+
+
+@cache
+def _code_hash() -> str:
+    """Hash the code that prepares editions: another release must not map its arrays."""
+    code = sha256()
+    for package in (Path(__file__).parent, Path(tokens.__file__).parent):
+        for path in sorted(package.glob("*.py")):
+            code.update(path.read_bytes())
+    return code.hexdigest()
+
+
+def _prepare_arrays(edition: int, model: LsaModel | None) -> Arrays:
     rows = (
         Candidate.objects.filter(edition=edition).select_related("paper").order_by("pk")
     )
     rows = rows.defer("breakdown", "paper__title_raw", "paper__abstract_raw")
     papers = [row.paper for row in rows]
-    model = embeddings.current_model()
     vectors = np.zeros((len(papers), 0), np.float32)
     if model:
         vectors = embeddings.rows(papers, model)
     texts = [_paper_text(row) for row in rows]
     scorer = EditionScorer(texts, vectors, model, embeddings.dense_rows(papers))
-    cached_queries = MAX_CACHE_BYTES // (5 * max(len(rows), 1))
-    evaluate = lru_cache(maxsize=cached_queries)(scorer.evaluate)
-    return TextIndex(
-        evaluate,
-        InterestBlocks(scorer),
-        scorer.correct_spelling,
-        model.center(vectors) if model else vectors,
-        scorer.near_duplicates(),
-        scorer.author_groups(),
-    )
+    return {
+        **scorer.to_arrays(),
+        **InterestBlocks(scorer).to_arrays(),
+        "vectors": model.center(vectors) if model else vectors,
+        "near_duplicate": scorer.near_duplicates(),
+        "author_group": scorer.author_groups(),
+    }
 
 
 def _paper_text(candidate: Candidate) -> PaperText:

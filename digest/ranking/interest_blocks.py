@@ -31,7 +31,14 @@ from scipy.sparse import csr_matrix
 from sklearn.preprocessing import normalize
 
 from digest.ranking import relevance
-from digest.ranking.bm25 import MIN_DIRECTION_LENGTH, Scores, pack_terms
+from digest.ranking.bm25 import (
+    MIN_DIRECTION_LENGTH,
+    Scores,
+    load_matrix,
+    matrix_arrays,
+    pack_terms,
+)
+from digest.ranking.mapped_arrays import Arrays
 from digest.ranking.relevance import (
     EditionScorer,
     Flags,
@@ -72,17 +79,26 @@ class PersonalQuery:
 class InterestBlocks:
     """Evaluates blocks of personal interests against the candidates of one edition."""
 
-    def __init__(self, scorer: EditionScorer) -> None:
+    def __init__(self, scorer: EditionScorer, arrays: Arrays | None = None) -> None:
+        """`arrays` are those of `to_arrays`, where another process has prepared them."""
         self.scorer, self.n = scorer, len(scorer.papers)
         terms = scorer.terms
-        self._tfidf = terms.tfidf.astype(np.float32)
-        self._by_word = csr_matrix(terms.saturated.T, dtype=np.float32)
+        if arrays is None:
+            self._tfidf = terms.tfidf.astype(np.float32)
+            self._by_word = csr_matrix(terms.saturated.T, dtype=np.float32)
+        else:
+            self._tfidf = load_matrix(arrays, "blocks_tfidf", terms.idf.size)
+            self._by_word = load_matrix(arrays, "blocks_by_word", terms.size)
         self._has_word = self._by_word.copy()
         self._has_word.data[:] = 1
         # The mean row of all papers is removed from centroids c without a dense array:
         # tfidf @ (c - mean) = tfidf @ c - tfidf @ mean.
         self._mean_cosines = np.asarray(terms.tfidf @ terms.mean, np.float32)
         self._mean_square = float(terms.mean @ terms.mean)
+
+    def to_arrays(self) -> Arrays:
+        tfidf = matrix_arrays("blocks_tfidf", self._tfidf)
+        return tfidf | matrix_arrays("blocks_by_word", self._by_word)
 
     def evaluate(self, queries: Sequence[PersonalQuery]) -> Match:
         """Relevance and claims of each query: arrays [queries, n]."""

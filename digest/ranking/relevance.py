@@ -7,11 +7,10 @@ change the order.
 
 import math
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +20,7 @@ from sklearn.preprocessing import normalize
 
 from digest.ranking.bm25 import MAX_CACHED_TEXTS, Scores, TermIndex, WordIndex
 from digest.ranking.lsa import LsaModel
+from digest.ranking.mapped_arrays import Arrays, PackedTexts
 from digest.text.arxiv_categories import category_matcher
 from digest.text.authors import NameMatch, match_names, name_parts
 from digest.text.tokens import (
@@ -208,16 +208,76 @@ class EditionScorer:
         self.dense_mean = np.zeros(0, np.float32)
         if dense is not None and dense.any():
             _, self.dense, self.dense_mean = _center(dense)
-        self._titles = [spelling_variants(paper.title) for paper in papers]
-        self._abstracts = [spelling_variants(paper.abstract) for paper in papers]
+        self._titles: Sequence[tuple[str, ...]] = [
+            spelling_variants(paper.title) for paper in papers
+        ]
+        self._abstracts: Sequence[tuple[str, ...]] = [
+            spelling_variants(paper.abstract) for paper in papers
+        ]
         texts = zip(self._titles, self._abstracts, strict=True)
         # The first variant has the words as `content_words` reads them: none is cut twice.
         words = [keep_content(f"{t[0]} {a[0]}".split()) for t, a in texts]
         self.terms = TermIndex(words or [[]])
         texts = zip(self._titles, self._abstracts, strict=True)
         self._word_index = WordIndex.build(" ".join([*t, *a]).split() for t, a in texts)
-        self._papers_by_name = _index_names(papers)
+        self._name_index = NameIndex.build(papers)
         self.embed = lru_cache(MAX_CACHED_TEXTS)(self._embed)
+
+    def to_arrays(self) -> Arrays:
+        """All that evaluating needs but the model, to be mapped by other processes."""
+        texts = {
+            "titles": self._titles,
+            "abstracts": self._abstracts,
+            "authors": [paper.authors for paper in self.papers],
+            "categories": [paper.categories for paper in self.papers],
+            "names": self._name_index.names,
+        }
+        arrays: Arrays = {
+            "rows": self.rows,
+            "centered": self.centered,
+            "mean": self.mean,
+            "name_papers": self._name_index.papers,
+        }
+        for name, rows in texts.items():
+            packed = PackedTexts.pack(rows)
+            arrays |= {f"{name}_text": packed.text, f"{name}_starts": packed.starts}
+        if self.dense is not None:
+            arrays |= {"dense": self.dense, "dense_mean": self.dense_mean}
+        for prefix, index in (
+            ("terms", self.terms),
+            ("word_index", self._word_index),
+            ("name_index", self._name_index.parts),
+        ):
+            arrays |= {f"{prefix}.{k}": row for k, row in index.to_arrays().items()}
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays, model: LsaModel | None) -> "EditionScorer":
+        """Use what `to_arrays` returned, without copies."""
+
+        def texts(name: str) -> PackedTexts:
+            return PackedTexts(arrays[f"{name}_text"], arrays[f"{name}_starts"])
+
+        def part(prefix: str) -> Arrays:
+            start = f"{prefix}."
+            names = [name for name in arrays if name.startswith(start)]
+            return {name.removeprefix(start): arrays[name] for name in names}
+
+        scorer = cls.__new__(cls)
+        scorer.papers, scorer.model = (
+            PackedPapers(texts("authors"), texts("categories")),
+            model,
+        )
+        scorer.rows, scorer.centered = arrays["rows"], arrays["centered"]
+        scorer.mean, scorer.dense = arrays["mean"], arrays.get("dense")
+        scorer.dense_mean = arrays.get("dense_mean", np.zeros(0, np.float32))
+        scorer._titles, scorer._abstracts = texts("titles"), texts("abstracts")
+        scorer.terms = TermIndex.from_arrays(part("terms"))
+        scorer._word_index = WordIndex.from_arrays(part("word_index"))
+        names = WordIndex.from_arrays(part("name_index"))
+        scorer._name_index = NameIndex(names, texts("names"), arrays["name_papers"])
+        scorer.embed = lru_cache(MAX_CACHED_TEXTS)(scorer._embed)
+        return scorer
 
     def evaluate(self, query: InterestQuery) -> Match:
         if not self.papers:
@@ -313,7 +373,7 @@ class EditionScorer:
         relevance = np.zeros(len(self.papers))
         wanted = name_parts(query.value)
         for part in wanted:
-            for i, name in self._papers_by_name.get(part, ()):
+            for i, name in self._name_index.papers_with(part):
                 relevance[i] = max(relevance[i], NAME_SCORES[match_names(wanted, name)])
         is_named = relevance >= SAME_NAME
         papers = np.flatnonzero(is_named).tolist()
@@ -568,13 +628,35 @@ def _phrase_level(
     return 0.0
 
 
-def _index_names(
-    papers: Sequence[PaperText],
-) -> dict[str, list[tuple[int, tuple[str, ...]]]]:
-    """The papers in which each part of a name occurs, with the whole name."""
-    index = defaultdict(list)
-    for i, paper in enumerate(papers):
-        for name in map(name_parts, paper.authors):
-            for part in set(name):
-                index[part].append((i, name))
-    return dict(index)
+@dataclass(frozen=True)
+class NameIndex:
+    """The papers in which each part of an author's name occurs."""
+
+    parts: WordIndex  # of the names
+    names: Sequence[tuple[str, ...]]  # of all authors of all papers, in parts
+    papers: npt.NDArray[np.int32]  # of each name
+
+    @classmethod
+    def build(cls, papers: Sequence[PaperText]) -> "NameIndex":
+        names = [[name_parts(author) for author in paper.authors] for paper in papers]
+        flat = [name for row in names for name in row]
+        owners = np.repeat(np.arange(len(papers), dtype=np.int32), [*map(len, names)])
+        return cls(WordIndex.build(flat), flat, owners)
+
+    def papers_with(self, part: str) -> list[tuple[int, tuple[str, ...]]]:
+        """Each paper and whole name that has this part."""
+        numbers = self.parts.texts_with_all([part]).tolist()
+        return [(int(self.papers[n]), self.names[n]) for n in numbers]
+
+
+class PackedPapers(Sequence[PaperText]):
+    """Authors and categories of papers whose texts are not needed any more."""
+
+    def __init__(self, authors: PackedTexts, categories: PackedTexts) -> None:
+        self._authors, self._categories = authors, categories
+
+    def __len__(self) -> int:
+        return len(self._authors)
+
+    def __getitem__(self, index: Any) -> Any:
+        return PaperText("", "", self._authors[index], self._categories[index])
