@@ -165,6 +165,9 @@ app.conf.beat_schedule |= {
 
 @beat_init.connect
 def watch_beat(**_: Any) -> None:
+    from digest import beat_lock
+
+    beat_lock.wait_for_lock()
     after_task_publish.connect(record_beat_heartbeat)
 
 
@@ -175,11 +178,12 @@ def record_beat_heartbeat(sender: str, **_: Any) -> None:
     from django.db import DatabaseError, connection
     from django.utils import timezone
 
-    from digest import alarms
+    from digest import alarms, beat_lock
     from digest.models import Heartbeat
     from digest.models.operations import BEAT
 
     try:
+        beat_lock.keep_lock()
         Heartbeat.objects.record(BEAT, timezone.now())
         for alarm in alarms.find_dead_processes(timezone.now()):
             alarms.log.error("alarm", kind=alarm.kind, text=alarm.text)

@@ -5,7 +5,7 @@ from celery.signals import after_task_publish
 from django.db import OperationalError, connection
 from django.urls import reverse
 
-from digest import alarms, tasks
+from digest import alarms, beat_lock, tasks
 from digest.celery import HEARTBEAT_TASK, app, record_beat_heartbeat, watch_beat
 from digest.models import Edition, Heartbeat, SendingPause
 from digest.models.operations import BEAT
@@ -19,6 +19,13 @@ def clock(time_machine):
     """The clock stands at make.NOW."""
     time_machine.move_to(make.NOW, tick=False)
     return time_machine
+
+
+@pytest.fixture(autouse=True)
+def release_beat_lock():
+    yield
+    while beat_lock._held:
+        beat_lock._held.pop().close()
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 from accounts.addresses import canonical_address
 from accounts.admin_base import ModelAdmin, ReadOnlyAdmin, count_related
 from digest import tasks
+from digest.admin.checks_page import checks_view
 from digest.mailer import resend
 from digest.models import (
     Batch,
@@ -215,6 +216,7 @@ class SendingPauseAdmin(ModelAdmin):
         view = self.admin_site.admin_view(self.resume_view)
         return [
             path("<int:pk>/resume/", view, name="digest_sendingpause_resume"),
+            path("checks/", self.admin_site.admin_view(checks_view), name="checks"),
             *super().get_urls(),
         ]
 

@@ -27,6 +27,7 @@ SECTIONS: dict[str, list[Entry]] = {
         ("Suppressions", "unsubscribe", "accounts_suppression", "suppression"),
     ],
     "Operations": [
+        ("Checks", "fact_check", "checks", None),
         ("Ingest runs", "download", "digest_ingestrun", "ingestrun"),
         ("Digests", "mail", "digest_digest", "digest"),
         ("Sending pauses", "pause_circle", "digest_sendingpause", "sendingpause"),
@@ -60,6 +61,8 @@ def sidebar_navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 def _may_view(request: HttpRequest, entry: Entry) -> bool:
     _, _, url_name, model = entry
+    if url_name == "checks":
+        return request.user.has_perm("digest.change_sendingpause")
     app = url_name.partition("_")[0]
     return model is None or request.user.has_perm(f"{app}.view_{model}")
 

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_safe
 from digest.alarms import log_alarms
 from digest.ingest import monitoring
 from digest.ingest.sources import arxiv_calendar
+from digest.installation import INSTALLATION_HEADER, installation_id
 from digest.models import IngestRun, SendingPause
 
 # A missing Friday still counts on Monday.
@@ -84,7 +85,10 @@ class AliveMiddleware:
             return HttpResponse(
                 "alive\n",
                 content_type="text/plain; charset=utf-8",
-                headers={"Cache-Control": "no-store"},
+                headers={
+                    "Cache-Control": "no-store",
+                    INSTALLATION_HEADER: installation_id(),
+                },
             )
         return self.get_response(request)
 
