@@ -95,8 +95,7 @@ def check_events() -> Iterator[Finding]:
 def check_transport() -> Iterator[Finding]:
     """Log in at the mail server or provider, without sending a mail."""
     try:
-        with transports.get_transport().connect():
-            pass
+        transports.get_transport().check_settings()
     except transports.ConfigurationError as error:
         yield failed("mail transport", str(error), "Correct the setting.")
         return
