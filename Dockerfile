@@ -1,9 +1,16 @@
 # One image for setup, web, worker and beat: only their commands differ.
-FROM python:3.11-slim
+FROM python:3.11-slim-trixie
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 OMP_NUM_THREADS=1
+# pg_dump and pg_restore for `manage.py backup`: version 17 also reads older servers.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends postgresql-client \
+    && rm -rf /var/lib/apt/lists/*
 WORKDIR /app
-COPY requirements.lock .
+COPY requirements.lock requirements-dev.lock ./
 RUN pip install --require-hashes -r requirements.lock
+# For EMBEDDING_FOLDER, in the versions that the tests use.
+ARG TRANSFORMER=""
+RUN test -z "$TRANSFORMER" || pip install $(grep -oE "^(onnxruntime|tokenizers)==[^ ]+" requirements-dev.lock)
 COPY . .
 RUN useradd --system --home-dir /app round && mkdir -p -m 0700 var && chown round var
 USER round

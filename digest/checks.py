@@ -150,7 +150,7 @@ def check_production(**_: Any) -> list[CheckMessage]:
         hint = "Set BOUNCE_ADDRESS, and read its mail (docs/operating.md): bounces and complaints need it."
         warn("W009", "BOUNCE_ADDRESS is empty.", hint)
     for name in ("SECRET_KEY", "SUPPRESSION_KEY"):
-        if not os.environ.get(name):
+        if not (os.environ.get(name) or os.environ.get(f"{name}_FILE")):
             hint = f"Set the same {name} on all machines, and back it up."
             warn("W004", f"{name} is generated on this machine.", hint)
     if len(settings.SUPPRESSION_KEY) < MIN_KEY_LENGTH:

@@ -30,6 +30,11 @@ T = TypeVar("T")
 TRUE_WORDS, FALSE_WORDS = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 MAX_TEXT_LENGTH = 500
 DATABASE_SCHEMES = ("postgres", "postgresql", "sqlite")
+# Secrets, which may be given by a file: SECRET_KEY_FILE=/run/secrets/secret_key.
+FILE_SETTINGS = (
+    *("SECRET_KEY", "SUPPRESSION_KEY", "DATABASE_URL", "REDIS_URL", "SMTP_URL"),
+    *("SENDGRID_API_KEY", "SENDGRID_WEBHOOK_KEY", "BOUNCE_IMAP_URL", "EDITOR_PASSWORD"),
+)
 # A local part has at most 64 characters (RFC 5321), of which a tag takes 31.
 MAX_BOUNCE_LOCAL_CHARS = 32
 EC_KEY_HEADER = b"0Y0\x13"  # DER of a P-256 public key
@@ -45,8 +50,25 @@ class Environment:
     """Typed access to environment variables; an empty variable counts as not set."""
 
     def __init__(self, variables: Mapping[str, str] = os.environ) -> None:
-        self.variables = variables
         self.problems: list[Problem] = []
+        self.variables = {**variables, **self.read_secret_files(variables)}
+
+    def read_secret_files(self, variables: Mapping[str, str]) -> dict[str, str]:
+        """Read the settings that are given as NAME_FILE, as Docker and systemd provide secrets."""
+        contents = {}
+        for name in FILE_SETTINGS:
+            path = variables.get(f"{name}_FILE", "").strip()
+            if not path:
+                continue
+            if variables.get(name, "").strip():
+                self.add_problem(name, f"and {name}_FILE are both set.", "Set one.")
+            try:
+                contents[name] = Path(path).read_text()
+            except (OSError, ValueError) as error:
+                reason = getattr(error, "strerror", None) or "it is not text"
+                hint = f"Let {name}_FILE name a file that this user may read."
+                self.add_problem(f"{name}_FILE", f"cannot be read: {reason}.", hint)
+        return contents
 
     def add_problem(self, setting: str, message: str, hint: str) -> None:
         self.problems.append(Problem(setting, f"{setting} {message}", hint))

@@ -1,11 +1,12 @@
 """Redact secrets from log records, including tracebacks and chained exceptions."""
 
 import logging
-import os
 import re
 from urllib.parse import quote, unquote, urlsplit
 
 from django.conf import settings
+
+from digest.env import Environment
 
 # Django logs the path of every page that fails, and these paths hold readers' keys.
 READER_KEYS = re.compile(
@@ -28,7 +29,7 @@ def configured_secrets() -> list[str]:
         urlsplit(getattr(settings, name)).password or "" for name in URL_SETTINGS
     ]
     values += [str(settings.DATABASES["default"].get("PASSWORD") or "")]
-    values += [os.environ.get("EDITOR_PASSWORD", "")]
+    values += [Environment().variables.get("EDITOR_PASSWORD", "").strip()]
     spellings = {
         text
         for value in values

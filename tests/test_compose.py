@@ -61,6 +61,81 @@ def test_the_compose_file_is_valid():
     jsonschema.validate(COMPOSE, json.loads(vendored.read_text()))
 
 
+OVERRIDES = sorted((ROOT / "deploy").glob("compose.*.yml"))
+
+
+@pytest.mark.parametrize("path", OVERRIDES, ids=lambda path: path.stem)
+def test_overrides_are_valid_and_change_services_that_exist(path):
+    override = yaml.safe_load(path.read_text())
+    vendored = files("check_jsonschema") / "builtin_schemas/vendor/compose-spec.json"
+
+    jsonschema.validate(override, json.loads(vendored.read_text()))
+    assert set(override["services"]) <= {*COMPOSE["services"], "bounces"}
+
+
+def test_sendgrid_override_concerns_every_process():
+    override = yaml.safe_load((ROOT / "deploy/compose.sendgrid.yml").read_text())
+
+    for name in ("setup", "web", "worker", "worker-urgent", "beat"):
+        assert override["services"][name]["environment"]["MAIL_TRANSPORT"] == "sendgrid"
+
+
+@pytest.mark.parametrize("name", ["setup", "web", "worker", "worker-urgent", "beat"])
+def test_processes_run_without_privileges(name):
+    service = COMPOSE["services"][name]
+
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["mem_limit"]
+    assert service["pids_limit"]
+
+
+UNITS = ROOT / "deploy" / "systemd"
+
+
+def exec_start(unit):
+    line = next(x for x in unit.read_text().splitlines() if x.startswith("ExecStart="))
+    return line.removeprefix("ExecStart=").split()
+
+
+@pytest.mark.parametrize("name", ["setup", "web", "worker", "worker-urgent", "beat"])
+def test_units_of_systemd_run_the_commands_of_the_image(name):
+    unit = UNITS / f"paper-round-{name}.service"
+    command = COMPOSE["services"][name].get("command") or DOCKER_COMMAND
+
+    program, *arguments = exec_start(unit)
+
+    assert program.rpartition("/")[2] == command[0]
+    own_arguments = {"--bind", "127.0.0.1:8000", "--hostname", "--schedule"}
+    unit_only = {a for a in arguments if a in own_arguments or "@%%h" in a or "/" in a}
+    assert set(arguments) - unit_only <= set(command)
+    assert "EnvironmentFile=/etc/paper-round/env" in unit.read_text()
+    assert "User=paper-round" in unit.read_text()
+
+
+DOCKER_COMMAND = json.loads(
+    (ROOT / "Dockerfile").read_text().rpartition("CMD ")[2].strip()
+)
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
+def test_units_are_valid_for_systemd():
+    checked = subprocess.run(
+        ["systemd-analyze", "verify", *map(str, sorted(UNITS.iterdir()))],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    complaints = [
+        line
+        for line in checked.stderr.splitlines()
+        if "paper-round" in line and "is not executable" not in line
+    ]
+
+    assert complaints == []
+
+
 def test_every_service_has_a_health_check():
     services = {n: s for n, s in COMPOSE["services"].items() if n != "setup"}
 
@@ -249,7 +324,8 @@ def test_only_setup_gets_the_editors_password():
     assert names == {"setup"}
 
 
-ALLOWED_IN_IMAGE = {"requirements.lock", "manage.py", "pyproject.toml", "LICENSE"}
+ALLOWED_IN_IMAGE = {"requirements.lock", "requirements-dev.lock", "manage.py"}
+ALLOWED_IN_IMAGE |= {"pyproject.toml", "LICENSE"}
 ALLOWED_IN_IMAGE |= {"accounts", "digest", "templates"}
 
 

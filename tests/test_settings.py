@@ -9,6 +9,7 @@ import pytest
 from django.core.checks import WARNING, run_checks
 from django.test import override_settings
 
+from digest.env import FILE_SETTINGS
 from tests import processes
 from tests.conftest import ROOT
 
@@ -166,6 +167,49 @@ def test_wrong_value_is_reported_with_a_hint(monkeypatch, name, value):
     about_setting = [message for message in messages if message.msg.startswith(name)]
     assert about_setting
     assert all(message.hint for message in about_setting)
+
+
+def read_settings(monkeypatch, **variables):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return runpy.run_path(str(ROOT / "digest" / "settings.py"))
+
+
+def test_secrets_are_read_from_files(monkeypatch, tmp_path):
+    key, url = tmp_path / "key", tmp_path / "url"
+    key.write_text("SG.from-a-file\n")
+    url.write_text("smtps://u:p@mail.example\n")
+    monkeypatch.setenv("SMTP_URL", "")
+
+    values = read_settings(
+        monkeypatch,
+        SENDGRID_API_KEY="",
+        SENDGRID_API_KEY_FILE=str(key),
+        SMTP_URL_FILE=str(url),
+    )
+
+    assert values["SENDGRID_API_KEY"] == "SG.from-a-file"
+    assert values["SMTP_URL"] == "smtps://u:p@mail.example"
+    assert values["SETTING_PROBLEMS"] == []
+
+
+@pytest.mark.parametrize("name", FILE_SETTINGS)
+def test_unreadable_file_of_a_secret_is_reported(monkeypatch, name):
+    values = read_settings(monkeypatch, **{name: "", f"{name}_FILE": "/nonexistent"})
+
+    messages = [problem.message for problem in values["SETTING_PROBLEMS"]]
+    assert f"{name}_FILE cannot be read: No such file or directory." in messages
+
+
+def test_secret_that_is_given_twice_is_reported(monkeypatch, tmp_path):
+    (tmp_path / "key").write_text("k")
+
+    values = read_settings(
+        monkeypatch, SENDGRID_API_KEY="k", SENDGRID_API_KEY_FILE=str(tmp_path / "key")
+    )
+
+    (problem,) = values["SETTING_PROBLEMS"]
+    assert problem.message == "SENDGRID_API_KEY and SENDGRID_API_KEY_FILE are both set."
 
 
 @pytest.mark.parametrize("name", ["SECRET_KEY", "SUPPRESSION_KEY"])

@@ -55,3 +55,43 @@ def test_setup_refuses_an_invalid_address(run_setup):
 
 def test_readme_shows_the_refused_sample_password():
     assert f"EDITOR_PASSWORD={README_PASSWORD}" in (ROOT / "README.md").read_text()
+
+
+def test_setup_asks_for_the_administrator_on_a_terminal(run_setup, monkeypatch, capsys):
+    passwords = iter(
+        [
+            "short",
+            "a long enough password",
+            "another password",
+            *["a long enough password"] * 2,
+        ]
+    )
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda _: "asked@example.org")
+    monkeypatch.setattr("getpass.getpass", lambda _: next(passwords))
+
+    run_setup(email="", password="")
+
+    assert User.objects.get().check_password("a long enough password")
+    output = capsys.readouterr().out
+    assert "too short" in output
+    assert "The passwords differ." in output
+
+
+def test_setup_without_terminal_says_what_to_set(run_setup, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+
+    run_setup(email="", password="")
+
+    assert "set EDITOR_EMAIL and EDITOR_PASSWORD" in capsys.readouterr().out
+    assert not User.objects.exists()
+
+
+def test_setup_reads_the_password_from_a_file(run_setup, monkeypatch, tmp_path):
+    path = tmp_path / "password"
+    path.write_text("a password of a file\n")
+    monkeypatch.setenv("EDITOR_PASSWORD_FILE", str(path))
+
+    run_setup(password="")
+
+    assert User.objects.get().check_password("a password of a file")

@@ -1,8 +1,10 @@
 """`manage.py setup`: prepare a new database, or migrate it to this release."""
 
-import os
+import getpass
+import sys
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
@@ -10,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.core.validators import validate_email
 
 from accounts.models import User
+from digest.env import Environment
 from digest.management import online_migration
 from digest.management.roles import create_groups
 from digest.models import Topic
@@ -30,31 +33,50 @@ class Command(BaseCommand):
         self.stdout.write(f"Tables are up to date; {Topic.objects.count()} topics.")
         for name in create_groups():
             self.stdout.write(f"Created the group {name}.")
-        self.create_first_editor(
-            os.environ.get("EDITOR_EMAIL", ""), os.environ.get("EDITOR_PASSWORD", "")
-        )
+        if not User.objects.filter(is_superuser=True).exists():
+            self.create_first_editor()
 
-    def create_first_editor(self, email: str, password: str) -> None:
-        if User.objects.filter(is_superuser=True).exists():
-            return
-        if not email:
+    def create_first_editor(self) -> None:
+        variables = Environment().variables
+        email = variables.get("EDITOR_EMAIL", "").strip()
+        password = variables.get("EDITOR_PASSWORD", "").strip()
+        if email:
+            if problem := find_problem(email, password):
+                raise CommandError(problem)
+        elif sys.stdin.isatty():
+            email, password = self.ask_editor()
+        else:
             self.stdout.write(
-                "No editor yet: set EDITOR_EMAIL and EDITOR_PASSWORD, or run createsuperuser."
+                "No administrator yet: set EDITOR_EMAIL and EDITOR_PASSWORD, or run this on a terminal."
             )
             return
-        try:
-            validate_email(email)
-        except ValidationError:
-            raise CommandError(
-                f"EDITOR_EMAIL is not an email address: {email!r}."
-            ) from None
-        if password == README_PASSWORD:
-            raise CommandError(
-                "EDITOR_PASSWORD is the sample of the README. Choose another one."
-            )
-        try:
-            validate_password(password, User(email=email))
-        except ValidationError as error:
-            raise CommandError(f"EDITOR_PASSWORD: {' '.join(error.messages)}") from None
         User.objects.create_superuser(email, password)
-        self.stdout.write(f"{email} can now log in at /admin/.")
+        self.stdout.write(f"{email} can now log in at {settings.SITE_URL}/admin/.")
+
+    def ask_editor(self) -> tuple[str, str]:
+        """Ask for address and password of the first administrator until both can be used."""
+        self.stdout.write("There is no administrator yet.")
+        while True:
+            email = input("Email address: ").strip()
+            password = getpass.getpass("Password, at least ten characters: ")
+            problem = find_problem(email, password)
+            if not problem and password != getpass.getpass("Password again: "):
+                problem = "The passwords differ."
+            if not problem:
+                return email, password
+            self.stdout.write(self.style.ERROR(problem))
+
+
+def find_problem(email: str, password: str) -> str:
+    """Return why no account can be created with these, or ""."""
+    try:
+        validate_email(email)
+    except ValidationError:
+        return f"EDITOR_EMAIL is not an email address: {email!r}."
+    if password == README_PASSWORD:
+        return "EDITOR_PASSWORD is the sample of the README. Choose another one."
+    try:
+        validate_password(password, User(email=email))
+    except ValidationError as error:
+        return f"EDITOR_PASSWORD: {' '.join(error.messages)}"
+    return ""
