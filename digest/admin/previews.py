@@ -69,6 +69,16 @@ class MadeUpProfile:
             else Subscriber.FillMode.FOLLOWED_FIRST,
         )
 
+    @property
+    def lines(self) -> dict[str, str]:
+        """The typed fields, as the form shows them again."""
+        fields = {
+            "keywords": self.keywords,
+            "authors": self.authors,
+            "mutes": self.mutes,
+        }
+        return {name: "\n".join(values) for name, values in fields.items()}
+
     def create_reader(self, now: datetime) -> Subscriber:
         """Store the reader; the caller rolls this back."""
         reader = Subscriber(

@@ -90,6 +90,7 @@ def test_editors_preview_made_up_profiles_and_mail_tests_to_themselves(editor):
 
     assert "Sparse attention for speech" in page
     assert "Matches your keyword" in page
+    assert ">sparse attention</textarea>" in page
     (test,) = mail.outbox
     assert test.to == ["editor@example.org"]
     assert test.subject.startswith("[Test] ")
