@@ -14,8 +14,8 @@ from accounts.admin_base import (
     LargeTableAdmin,
     ModelAdmin,
     ReadOnlyAdmin,
+    confirm_action,
     filter_by_address,
-    render_page,
 )
 from accounts.models import AccountMail, Subscriber, Suppression
 
@@ -32,9 +32,6 @@ UNSUBSCRIBE_WARNING = (
     "They get no more mail, effective immediately. Only they can subscribe again."
 )
 SUPPRESS_WARNING = "These addresses get no mail from this site, even if someone signs them up again, until you delete the suppression."
-# The POST fields of an action that its confirmation page repeats.
-ACTION_FIELDS = ("action", "select_across", "_selected_action")
-MAX_LISTED_READERS = 20  # on a confirmation page
 
 
 @admin.register(Subscriber)
@@ -57,7 +54,7 @@ class SubscriberAdmin(LargeTableAdmin):
     )
     list_filter = ("state", "frequency", "fill_mode")
     search_fields = ("email",)
-    search_help_text = "Start of an email address"
+    search_help_text = "Start of an email address, or @ and a domain"
     ordering = ("-pk",)
     actions = ("unsubscribe", "suppress")
     readonly_fields = (
@@ -143,8 +140,8 @@ class SubscriberAdmin(LargeTableAdmin):
         self, request: HttpRequest, queryset: QuerySet[Subscriber]
     ) -> HttpResponse | None:
         if "sure" not in request.POST:
-            return self.confirm_action(
-                request, queryset, "Unsubscribe", UNSUBSCRIBE_WARNING
+            return confirm_action(
+                self, request, queryset, "Unsubscribe", UNSUBSCRIBE_WARNING
             )
         now = timezone.now()
         for subscriber in queryset:
@@ -158,37 +155,12 @@ class SubscriberAdmin(LargeTableAdmin):
         self, request: HttpRequest, queryset: QuerySet[Subscriber]
     ) -> HttpResponse | None:
         if "sure" not in request.POST:
-            return self.confirm_action(request, queryset, "Suppress", SUPPRESS_WARNING)
+            return confirm_action(self, request, queryset, "Suppress", SUPPRESS_WARNING)
         for subscriber in queryset:
             Suppression.add(subscriber.email, Suppression.Reason.MANUAL)
             self.log_change(request, subscriber, "Suppressed by an operator.")
         messages.success(request, f"Suppressed {len(queryset)} addresses.")
         return None
-
-    def confirm_action(
-        self,
-        request: HttpRequest,
-        chosen: QuerySet[Subscriber],
-        verb: str,
-        warning: str,
-    ) -> HttpResponse:
-        number = chosen.count()
-        readers = "this reader" if number == 1 else f"these {number} readers"
-        return render_page(
-            self,
-            request,
-            "admin/confirm_action.html",
-            title=f"{verb} {readers}?",
-            button=f"{verb} {readers}",
-            warning=warning,
-            rows=chosen[:MAX_LISTED_READERS],
-            other_count=max(number - MAX_LISTED_READERS, 0),
-            form_fields=[
-                (name, value)
-                for name in ACTION_FIELDS
-                for value in request.POST.getlist(name)
-            ],
-        )
 
 
 @admin.register(AccountMail)

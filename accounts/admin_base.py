@@ -5,10 +5,13 @@ import operator
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.core.paginator import Paginator
 from django.db.models import Count, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
+from django.utils.functional import cached_property
 
 from accounts.addresses import canonical_address
 
@@ -57,11 +60,34 @@ class SingleCountChangeList(ChangeList):
         self.full_result_count = self.result_count
 
 
+# Rows that a list counts and pages through; more are found by search and filters.
+MAX_COUNTED_ROWS = 10_000
+
+
+class CappedCount(int):
+    """A number of rows, shown as "10,000+" where counting stopped."""
+
+    def __str__(self) -> str:
+        text = f"{int(self):,}"
+        return f"{text}+" if self >= MAX_COUNTED_ROWS else text
+
+
+class CappedPaginator(Paginator):  # type: ignore[type-arg]  # not generic at run time
+    """A paginator that counts at most MAX_COUNTED_ROWS: counting millions takes a second."""
+
+    @cached_property
+    def count(self) -> int:
+        # In the order of the list, so that an index finds the first rows.
+        rows = self.object_list.values_list("pk")[:MAX_COUNTED_ROWS]  # type: ignore[attr-defined]
+        return CappedCount(rows.count())
+
+
 class LargeTableAdmin(ModelAdmin):
-    """Admin of a table that may hold a million rows."""
+    """Admin of a table that may hold millions of rows."""
 
     show_full_result_count = False
     list_per_page = 50
+    paginator = CappedPaginator
 
     def get_changelist(self, request: HttpRequest, **_: Any) -> type[ChangeList]:
         return SingleCountChangeList
@@ -89,7 +115,12 @@ def count_related(rows: QuerySet[Any], foreign_key: str) -> Coalesce:
 def filter_by_address(
     queryset: QuerySet[Any], typed: str, field: str = "email"
 ) -> QuerySet[Any]:
-    """Rows whose address begins with `typed`, which the index on the address answers."""
+    """Rows whose address begins with `typed`, which the index on the address answers.
+
+    "@example.org" finds the addresses of a domain.
+    """
+    if typed.strip().startswith("@"):
+        return queryset.filter(**{f"{field}__endswith": typed.strip().lower()})
     # The canonical form of an incomplete domain may differ from what was typed.
     spellings = {typed.strip().lower(), canonical_address(typed)}
     conditions = [Q(**{f"{field}__startswith": text}) for text in spellings]
@@ -106,3 +137,45 @@ def render_page(
         "title": context["title"],
     }
     return TemplateResponse(request, template, context)
+
+
+# The POST fields of an action that its confirmation page repeats.
+ACTION_FIELDS = ("action", "select_across", "_selected_action")
+MAX_LISTED_ROWS = 20  # on a confirmation page
+
+
+def confirm_action(
+    model_admin: ModelAdmin,
+    request: HttpRequest,
+    chosen: QuerySet[Any],
+    verb: str,
+    warning: str,
+) -> TemplateResponse:
+    """Ask before an action changes these rows; its form posts the action again with `sure`."""
+    number, opts = chosen.count(), chosen.model._meta
+    rows = (
+        f"this {opts.verbose_name}"
+        if number == 1
+        else f"these {number:,} {opts.verbose_name_plural}"
+    )
+    return render_page(
+        model_admin,
+        request,
+        "admin/confirm_action.html",
+        title=f"{verb} {rows}?",
+        button=f"{verb} {rows}",
+        warning=warning,
+        rows=chosen[:MAX_LISTED_ROWS],
+        other_count=max(number - MAX_LISTED_ROWS, 0),
+        form_fields=[
+            (name, value)
+            for name in ACTION_FIELDS
+            for value in request.POST.getlist(name)
+        ],
+    )
+
+
+def log_action(request: HttpRequest, rows: QuerySet[Any], message: str) -> None:
+    """Write one entry of the history for each row."""
+    assert request.user.pk  # the admin requires staff
+    LogEntry.objects.log_actions(request.user.pk, rows, CHANGE, message)

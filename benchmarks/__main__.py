@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import ingest, search, selection, sending, site
+from benchmarks import admin, ingest, search, selection, sending, site
 
 LATEST = Path(__file__).with_name("latest.json")
 
@@ -20,6 +20,7 @@ PARTS = {
     "sending": sending.measure,
     "search": search.measure,
     "site": site.measure,
+    "admin": admin.measure,
 }
 
 

@@ -213,8 +213,8 @@ def describe_votes(now: datetime) -> SourceState:
 
 def _last_success(subject: str, at: datetime | None) -> str:
     if at is None:
-        return f"No {subject} yet."
-    return f"Last {subject} {date_format(timezone.localtime(at), 'j M, H:i')}"
+        return f"no {subject} yet"
+    return f"last {subject} {date_format(timezone.localtime(at), 'j M, H:i')}"
 
 
 def describe_heartbeats(now: datetime) -> list[dict[str, Any]]:
@@ -285,10 +285,7 @@ def funnel_steps(row: DailyFigures) -> list[tuple[str, int, float | None]]:
 
 def count_wrong_outcomes(now: datetime) -> dict[str, int]:
     """Count the failed and unknown digests that may still need a decision."""
-    wrong = (Digest.Outcome.FAILED, Digest.Outcome.UNKNOWN)
-    rows = Digest.objects.filter(
-        outcome__in=wrong, outcome_at__gt=now - WRONG_OUTCOME_AGE
-    )
+    rows = Digest.objects.went_wrong(now - WRONG_OUTCOME_AGE)
     return rows.count_outcomes()
 
 

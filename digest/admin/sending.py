@@ -7,13 +7,22 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from accounts.addresses import canonical_address
-from accounts.admin_base import ModelAdmin, ReadOnlyAdmin, count_related
+from accounts.admin_base import (
+    ModelAdmin,
+    ReadOnlyAdmin,
+    confirm_action,
+    count_related,
+    filter_by_address,
+    log_action,
+)
+from accounts.models import Subscriber
 from digest import tasks
 from digest.admin.checks_page import checks_view
 from digest.mailer import resend
@@ -26,7 +35,10 @@ from digest.models import (
     SendingPause,
     Slot,
 )
+from digest.models.digests import MAYBE_WRONG
 from digest.reasons import explain_picks
+
+MAX_SEARCHED_READERS = 200  # whose digests a search lists
 
 
 @admin.register(Slot)
@@ -74,6 +86,60 @@ class BatchAdmin(ReadOnlyAdmin):
         return len(batch.readers)
 
 
+class OutcomeFilter(admin.SimpleListFilter):
+    """Filters by outcome, each by the index that finds its rows."""
+
+    title = parameter_name = "outcome"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return Digest.Outcome.choices
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        outcome = self.value()
+        if outcome == Digest.Outcome.PENDING:  # few batches have pending digests
+            unfinished = Batch.objects.unfinished().values("pk")
+            return queryset.filter(outcome=outcome, batch__in=unfinished)
+        if outcome in (Digest.Outcome.FAILED, Digest.Outcome.UNKNOWN):
+            return queryset.filter(MAYBE_WRONG, outcome=outcome)
+        if outcome == Digest.Outcome.SKIPPED:  # each with a reason
+            return queryset.filter(outcome=outcome).exclude(reason="")
+        return queryset.filter(outcome=outcome) if outcome else queryset
+
+
+class ReasonFilter(admin.SimpleListFilter):
+    """Reasons for an outcome other than accepted."""
+
+    title = parameter_name = "reason"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return [choice for choice in Digest.Reason.choices if choice[0]]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if not self.value():
+            return queryset
+        return queryset.filter(reason=self.value()).exclude(reason="")
+
+
+class DigestEditionFilter(admin.SimpleListFilter):
+    """The latest editions."""
+
+    title = parameter_name = "edition"
+    listed_editions = 14
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        latest = Edition.objects.frozen()[: self.listed_editions]
+        return [(str(row.pk), f"{row.day:%a} {date_format(row.day)}") for row in latest]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        pk = self.value() or ""
+        is_pk = pk.isascii() and pk.isdecimal() and len(pk) < 19
+        return queryset.filter(edition=pk) if is_pk else queryset
+
+
+MARK_WARNING = "They count as delivered and are never sent again. Look one up at the provider first."
+RESEND_WARNING = "Readers whose unknown digest had arrived after all get it twice."
+
+
 @admin.register(Digest)
 class DigestAdmin(ReadOnlyAdmin):
     list_display = (
@@ -85,10 +151,11 @@ class DigestAdmin(ReadOnlyAdmin):
         "created_at",
         "provider_detail",
     )
-    list_filter = ("outcome", "reason", "batch__state", "created_at")
+    list_filter = (OutcomeFilter, ReasonFilter, DigestEditionFilter)
     list_select_related = ("subscriber", "edition")
+    sortable_by = ()  # sorting millions of rows takes a minute
     search_fields = ("subscriber__email",)
-    search_help_text = "The beginning of an address"
+    search_help_text = "The beginning of an address, or @ and a domain"
     ordering = ("-pk",)
     actions = ("mark_accepted", "send_again")
     fields = (
@@ -110,20 +177,34 @@ class DigestAdmin(ReadOnlyAdmin):
         return request.user.has_perm("digest.change_digest")
 
     @admin.action(description="Mark unknown as accepted", permissions=["decide"])
-    def mark_accepted(self, request: HttpRequest, selected: QuerySet[Digest]) -> None:
+    def mark_accepted(
+        self, request: HttpRequest, selected: QuerySet[Digest]
+    ) -> TemplateResponse | None:
+        if "sure" not in request.POST:
+            verb = "Mark as accepted:"
+            return confirm_action(self, request, selected, verb, MARK_WARNING)
         ids = list(selected.values_list("pk", flat=True))
+        log_action(request, selected, "Marked as accepted.")
         number = resend.mark_accepted(ids, timezone.now())
         self.report_action(request, number, len(ids), "marked as accepted")
+        return None
 
     @admin.action(description="Send unknown and failed again", permissions=["decide"])
-    def send_again(self, request: HttpRequest, selected: QuerySet[Digest]) -> None:
+    def send_again(
+        self, request: HttpRequest, selected: QuerySet[Digest]
+    ) -> TemplateResponse | None:
+        if "sure" not in request.POST:
+            verb = "Send again:"
+            return confirm_action(self, request, selected, verb, RESEND_WARNING)
         ids, now = list(selected.values_list("pk", flat=True)), timezone.now()
+        log_action(request, selected, "Sent again.")
         number = sum(
             resend.resend_digests(edition, ids, now, Slot.Kind.MANUAL)
             for edition in Edition.objects.filter(digests__in=ids).distinct()
         )
         tasks.enqueue_best_effort(tasks.send_batches)
         self.report_action(request, number, len(ids), "will be sent again")
+        return None
 
     def report_action(
         self, request: HttpRequest, number: int, selected: int, effect: str
@@ -138,9 +219,10 @@ class DigestAdmin(ReadOnlyAdmin):
     ) -> tuple[QuerySet[Any], bool]:
         if not search_term:
             return queryset, False
-        """Search by address; keys and message ids have no index for it."""
-        address = canonical_address(search_term)
-        return queryset.filter(subscriber__email__startswith=address), False
+        # Keys and message ids have no index.
+        readers = filter_by_address(Subscriber.objects.all(), search_term)
+        ids = list(readers.values_list("pk", flat=True)[:MAX_SEARCHED_READERS])
+        return queryset.filter(subscriber__in=ids), False
 
     @admin.display(description="papers")
     def paper_count(self, digest: Digest) -> int | str:

@@ -386,6 +386,13 @@ class Digest(models.Model):
                 condition=Q(reason="expired"),
                 name="digests_that_expired",
             ),
+            # For the admin's lists of skipped and failed digests, newest first. An
+            # acceptance does not change the reason.
+            models.Index(
+                fields=["-id"],
+                condition=~Q(reason=""),
+                name="digests_with_a_reason",
+            ),
         ]
 
     def __str__(self) -> str:

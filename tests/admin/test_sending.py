@@ -4,9 +4,11 @@ import re
 from html import unescape
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.urls import reverse
 
+from accounts import admin_base
 from accounts.models import User
 from digest.models import Batch, Digest, SendingPause, Slot
 from tests import make
@@ -47,12 +49,16 @@ def unknown_digest():
     readers = [make.subscriber(), make.subscriber()]
     batch = make.batch(edition, readers, state="done")
     make.digest(batch, readers[0], [pick], outcome="accepted")
-    return make.digest(batch, readers[1], [pick], outcome="unknown")
+    return make.digest(
+        batch, readers[1], [pick], outcome="unknown", provider_detail="timed out"
+    )
 
 
-def run_action(client, name, rows, model="digest"):
+def run_action(client, name, rows, model="digest", **fields):
+    """Run an action whose confirmation was given."""
     url = reverse(f"admin:digest_{model}_changelist")
-    form = {"action": name, "_selected_action": [row.pk for row in rows]}
+    form = {"action": name, "_selected_action": [row.pk for row in rows], "sure": "1"}
+    form |= fields
     return client.post(url, form, follow=True).content.decode()
 
 
@@ -121,8 +127,11 @@ def test_view_permission_allows_no_action(clerk, unknown_digest):
 def test_dashboard_links_unknown_digests(staff, unknown_digest):
     page = staff.get(reverse("admin:index")).content.decode()
 
-    (link,) = re.findall(r'href="([^"]+)">1 unknown<', page)
-    assert list(staff.get(unescape(link)).context["cl"].queryset) == [unknown_digest]
+    links = re.findall(r'href="([^"]+)">1 unknown<', page)
+    assert len(links) == 2  # of the edition, and of the last two weeks
+    for link in links:
+        rows = staff.get(unescape(link)).context["cl"].queryset
+        assert list(rows) == [unknown_digest]
 
 
 def test_unknown_digest_can_be_marked_accepted(staff, unknown_digest):
@@ -143,6 +152,73 @@ def test_only_unknown_digests_are_sent_again(staff, unknown_digest, mail_dir):
     unknown_digest.refresh_from_db()
     assert unknown_digest.message_id
     assert unknown_digest.resent_at
+
+
+@pytest.mark.parametrize("action", ["mark_accepted", "send_again"])
+def test_deciding_an_outcome_is_confirmed_and_recorded(staff, unknown_digest, action):
+    url = reverse("admin:digest_digest_changelist")
+    form = {"action": action, "_selected_action": [unknown_digest.pk]}
+
+    page = staff.post(url, form).content.decode()
+    entries_before = LogEntry.objects.count()
+    staff.post(url, form | {"sure": "1"})
+
+    assert 'name="sure"' in page
+    assert str(unknown_digest.subscriber) in page
+    assert LogEntry.objects.count() == entries_before + 1
+
+
+@pytest.mark.parametrize(
+    ("query", "outcomes"),
+    [
+        ({"outcome": "pending"}, ["pending"]),
+        ({"outcome": "failed"}, ["failed"]),
+        ({"outcome": "unknown"}, ["unknown"]),
+        ({"outcome": "skipped"}, ["skipped"]),
+        ({"outcome": "accepted"}, ["accepted"]),
+        ({"reason": "nothing"}, ["skipped"]),
+        ({"edition": "0"}, []),
+        ({"q": "@nowhere.example"}, []),
+    ],
+)
+def test_digests_are_listed_by_outcome(staff, query, outcomes):
+    edition = make.frozen(make.edition())
+    details = {
+        "pending": {},
+        "accepted": {},
+        "failed": {"reason": "refused", "provider_detail": "550 no such user"},
+        "unknown": {"provider_detail": "timed out"},
+        "skipped": {"reason": "nothing"},
+    }
+    for outcome, fields in details.items():
+        reader = make.subscriber()
+        batch = make.batch(edition, [reader], state="planned")
+        make.digest(batch, reader, outcome=outcome, **fields)
+
+    page = staff.get(reverse("admin:digest_digest_changelist"), query)
+
+    assert [row.outcome for row in page.context["cl"].result_list] == outcomes
+
+
+def test_counting_stops_at_a_limit(staff, monkeypatch):
+    monkeypatch.setattr(admin_base, "MAX_COUNTED_ROWS", 2)
+    for _ in range(3):
+        make.subscriber()
+
+    page = staff.get(reverse("admin:accounts_subscriber_changelist"))
+
+    assert "2+ readers" in " ".join(page.content.decode().split())
+
+
+def test_readers_are_found_by_domain(staff):
+    make.subscriber("ada@uni.example")
+    make.subscriber("bob@other.example")
+
+    page = staff.get(
+        reverse("admin:accounts_subscriber_changelist"), {"q": "@uni.example"}
+    )
+
+    assert [r.email for r in page.context["cl"].result_list] == ["ada@uni.example"]
 
 
 def test_failed_digests_are_sent_again(staff, unknown_digest, mail_dir):
