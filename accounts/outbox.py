@@ -2,7 +2,7 @@
 
 import re
 from datetime import datetime, timedelta
-from smtplib import SMTPRecipientsRefused
+from smtplib import SMTPDataError, SMTPRecipientsRefused
 
 import structlog
 from django.db import transaction
@@ -31,11 +31,14 @@ def deliver(mail_id: int, now: datetime) -> None:
         if is_sendable(mail, now):
             send(mail)
     except Exception as error:
-        if is_permanent(error):
-            log.info("account mail refused", kind=mail.kind, error=describe(error))
-        else:
-            schedule_retry(mail, error, now)
+        if not is_recipient_refused(error):
+            postpone(mail, error, now)
             return
+        log.warning(
+            "recipient of an account mail refused",
+            kind=mail.kind,
+            error=describe(error),
+        )
     mail.delete()
 
 
@@ -78,26 +81,39 @@ def send(mail: AccountMail) -> None:
         emails.send_move_notice(mail.email)
 
 
-def schedule_retry(mail: AccountMail, error: Exception, now: datetime) -> None:
-    """Store and log the error, and try again after twice the previous wait."""
-    mail.next_attempt_at = now + min(FIRST_RETRY * 2**mail.attempts, LONGEST_RETRY)
+def postpone(mail: AccountMail, error: Exception, now: datetime) -> None:
+    """Store and log the error, and try again after twice the previous wait.
+
+    A mail that is refused for good is not tried again. It stays in the admin's list of
+    waiting mails until its link expires, because an operator has to correct the cause.
+    """
+    is_refused = is_mail_refused(error)
+    wait = min(FIRST_RETRY * 2**mail.attempts, LONGEST_RETRY)
+    mail.next_attempt_at = mail.expires_at if is_refused else now + wait
     mail.attempts += 1
     mail.last_error = describe(error)[:300]
     mail.save(update_fields=["next_attempt_at", "attempts", "last_error"])
-    log_failure = log.warning if isinstance(error, OSError) else log.exception
-    log_failure(
-        "account mail failed",
-        kind=mail.kind,
-        attempts=mail.attempts,
-        error=mail.last_error,
-    )
+    if is_refused:
+        log_failure, event = log.error, "account mail refused"
+    elif isinstance(error, OSError):
+        log_failure, event = log.warning, "account mail failed"
+    else:
+        log_failure, event = log.exception, "account mail failed"
+    log_failure(event, kind=mail.kind, attempts=mail.attempts, error=mail.last_error)
 
 
-def is_permanent(error: Exception) -> bool:
-    """Whether the mail server refuses this recipient for good (RFC 5321: 5yz)."""
-    return isinstance(error, SMTPRecipientsRefused) and all(
-        code >= 500 for code, _ in error.recipients.values()
-    )
+def is_recipient_refused(error: Exception) -> bool:
+    """Whether the provider refuses this recipient for good (RFC 5321: 5yz)."""
+    if isinstance(error, SMTPRecipientsRefused):
+        return all(code >= 500 for code, _ in error.recipients.values())
+    return isinstance(error, emails.RecipientRefusedError)
+
+
+def is_mail_refused(error: Exception) -> bool:
+    """Whether the provider refuses this mail for good, whoever receives it."""
+    if isinstance(error, SMTPDataError):
+        return error.smtp_code >= 500
+    return isinstance(error, emails.MailRefusedError)
 
 
 def describe(error: Exception) -> str:

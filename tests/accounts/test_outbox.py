@@ -1,7 +1,7 @@
 """The outbox: account mails are rows until they are sent, and retried while their link is valid."""
 
 from datetime import timedelta
-from smtplib import SMTPRecipientsRefused, SMTPServerDisconnected
+from smtplib import SMTPDataError, SMTPRecipientsRefused, SMTPServerDisconnected
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts import outbox, tasks
+from accounts.emails import MailRefusedError, RecipientRefusedError
 from accounts.models import AccountMail, Link, Subscriber, Suppression
 from tests import make
 from tests.accounts.conftest import last_link_path
@@ -108,6 +109,42 @@ def test_permanently_refused_recipient_is_not_retried(visitor, mail_server):
     sign_up(visitor)
 
     assert not AccountMail.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "error", [RecipientRefusedError("SendGrid: 400 The to email is not valid")]
+)
+def test_recipient_that_sendgrid_refuses_is_not_retried(visitor, mail_server, error):
+    mail_server.error = error
+
+    sign_up(visitor)
+
+    assert not AccountMail.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MailRefusedError("SendGrid: 400 Bad content"), SMTPDataError(554, b"refused")],
+)
+def test_mail_that_is_refused_for_good_is_shown_and_not_retried(
+    visitor, mail_server, time_machine, caplog, error
+):
+    time_machine.move_to(make.NOW, tick=False)
+    mail_server.error = error
+    sign_up(visitor)
+
+    for day in range(1, 5):
+        row = AccountMail.objects.first()
+        if day <= 2:
+            assert row.last_error.startswith(type(error).__name__)
+            assert row.attempts == mail_server.attempts == 1
+        time_machine.move_to(make.NOW + timedelta(days=day), tick=False)
+        tasks.send_due_mails()
+
+    assert not AccountMail.objects.exists()  # its link has expired
+    assert mail_server.attempts == 1
+    assert "account mail refused" in caplog.text
+    assert "new@example.org" not in caplog.text
 
 
 def test_temporarily_refused_recipient_is_retried(visitor, mail_server):

@@ -14,6 +14,7 @@ import pytest
 from django.core.mail import EmailMultiAlternatives
 from werkzeug import Response
 
+from accounts.emails import MailRefusedError, RecipientRefusedError
 from digest.mailer import transports
 from digest.mailer.transports import (
     EncodedMail,
@@ -561,6 +562,26 @@ def test_sendgrid_backend_raises_unless_fail_silently(api, settings):
     with pytest.raises(OSError, match="429"):
         confirmation().send()
     assert confirmation().send(fail_silently=True) == 0
+
+
+@pytest.mark.parametrize(
+    ("field", "error"),
+    [
+        ("personalizations.0.to.0.email", RecipientRefusedError),
+        ("content.0.value", MailRefusedError),
+        ("from.email", OSError),  # an operator may verify the sender
+    ],
+)
+def test_sendgrid_backend_tells_permanent_refusals_apart(api, settings, field, error):
+    settings.EMAIL_BACKEND = "digest.mailer.transports.sendgrid.EmailBackend"
+    api.expect_request("/v3/mail/send").respond_with_json(
+        {"errors": [{"message": "no", "field": field}]}, status=400
+    )
+
+    with pytest.raises(OSError, match="SendGrid: 400 no") as raised:
+        confirmation().send()
+
+    assert raised.type is error
 
 
 def test_only_files_can_tell_whether_a_mail_was_sent():
