@@ -36,6 +36,10 @@ class ConcurrentInsert(Exception):
     """Another process has inserted one of the new papers; the transaction is unusable."""
 
 
+def is_postgresql() -> bool:
+    return connection.vendor == "postgresql"
+
+
 def insert_papers(rows: Sequence[Row]) -> dict[str, int]:
     """Insert new papers and return their primary keys by identifier.
 
@@ -50,7 +54,7 @@ def insert_papers(rows: Sequence[Row]) -> dict[str, int]:
 
 
 def update_papers(papers: Sequence[Paper], names: Collection[str]) -> None:
-    if connection.vendor != "postgresql":
+    if not is_postgresql():
         Paper.objects.bulk_update(papers, names, batch_size=500)
     elif papers:
         with connection.cursor() as cursor:
@@ -59,7 +63,7 @@ def update_papers(papers: Sequence[Paper], names: Collection[str]) -> None:
 
 def insert_digests(digests: Sequence[Digest]) -> None:
     """Insert the digests of a batch; those of readers who have one of this edition are left out."""
-    if connection.vendor == "postgresql" and _copy_digests(digests):
+    if is_postgresql() and _copy_digests(digests):
         return
     with transaction.atomic():
         Digest.objects.bulk_create(digests, ignore_conflicts=True)
@@ -73,7 +77,7 @@ def record_accepted(message_ids: Sequence[tuple[int, str]]) -> None:
     """
     if not message_ids:
         return
-    if connection.vendor == "postgresql":
+    if is_postgresql():
         with connection.cursor() as cursor:
             cursor.execute(
                 _RECORD_ACCEPTED, list(map(list, zip(*message_ids, strict=True)))
@@ -153,7 +157,7 @@ def _copy_digests(digests: Sequence[Digest]) -> bool:
 
 
 def _insert(rows: Sequence[Row]) -> dict[str, int]:
-    if connection.vendor == "postgresql":
+    if is_postgresql():
         with connection.cursor() as cursor:
             return _insert_by_copy(rows, cursor)
     papers = Paper.objects.bulk_create([Paper(**row) for row in rows])

@@ -185,6 +185,9 @@ def handler_of(api):
     """Create the request handler."""
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"  # keeps connections
+        disable_nagle_algorithm = True
+
         def log_message(self, *_):
             pass
 
@@ -242,6 +245,10 @@ class Mailbox:
 
     def settings(self):
         return {"MAIL_TRANSPORT": "smtp", "SMTP_URL": self.server.url}
+
+    async def handle_EHLO(self, server, session, envelope, hostname, responses):
+        session.host_name = hostname
+        return [*responses[:-1], "250-PIPELINING", *responses[-1:]]
 
     async def handle_RCPT(self, server, session, envelope, address, options):
         fault = self.faults[address] = self.log.next_fault(address)

@@ -82,10 +82,27 @@ def test_silence_is_no_evidence_until_events_of_later_mails_arrive(sink):
     assert resend_at(LATER) == 1
 
 
-def test_a_digest_that_is_unknown_twice_is_not_resent(sink):
-    resend_at(LATER)
+def test_a_digest_that_stays_unknown_is_resent_a_few_times(sink):
+    sink.answers["r1@example.org"] = unknown("500")
+    now = NOW
+    numbers = []
+    for _ in range(resend.MAX_RESENDS + 1):
+        now += timedelta(minutes=20)
+        last = Digest.objects.filter(subscriber__email="r2@example.org")
+        last.update(outcome_at=now - timedelta(minutes=1))  # a later mail has events
+        numbers.append(resend_at(now))
+        run_worker(now)
+
+    assert numbers == [1] * resend.MAX_RESENDS + [0]
+    assert outcomes().count("unknown") == 1
+    assert sink.attempts.count("r1@example.org") == 1 + resend.MAX_RESENDS
+
+
+def test_each_resend_needs_new_evidence(sink):
+    assert resend_at(LATER) == 1
     run_worker(LATER)
 
+    # No event of a mail that was sent after the second attempt has arrived.
     assert resend_at(LATER + timedelta(hours=1)) == 0
     assert outcomes().count("unknown") == 1
 

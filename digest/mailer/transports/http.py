@@ -115,7 +115,7 @@ class HttpConnection:
             except (OSError, HTTPException, ValueError) as error:
                 connection.close()
                 raise NotSentError(describe_error(error)) from error
-            self.connection = connection
+            self.connection, self.idle_since = connection, time.monotonic()
             self.raw_reader = DeadlineReader(connection.sock)
             self.reader = io.BufferedReader(self.raw_reader)
         sock: socket.socket = self.connection.sock

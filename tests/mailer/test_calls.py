@@ -1,0 +1,351 @@
+"""Many calls in flight: one says nothing of its neighbours, and a window bounds what is in doubt."""
+
+import threading
+import time
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from digest.mailer import calls, claims, deliver, rate, shutdown, transports
+from digest.mailer.calls import Call, CallPool
+from digest.mailer.transports import EncodedMail, accepted, refused, unknown
+from digest.models import Batch, Digest, SendingPause, bulk
+from digest.models.digests import format_ids, parse_ids
+from tests import make
+from tests.mailer.sending import (
+    FakeTransport,
+    Killed,
+    outcomes,
+    planned_batch,
+)
+
+CONNECTIONS = 4
+OK = accepted("id")
+
+
+class Answers(FakeTransport):
+    """Answers by address; records who was asked, and how many were at once."""
+
+    def __init__(self, answers=(), seconds=0.0):
+        self.answers, self.seconds = dict(answers), seconds
+        self.attempts, self.lock = [], threading.Lock()
+        self.in_flight = self.most_in_flight = 0
+
+    def send(self, mail):
+        with self.lock:
+            self.attempts.append(mail.to)
+            self.in_flight += 1
+            self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        time.sleep(self.seconds)
+        with self.lock:
+            self.in_flight -= 1
+        answer = self.answers.get(mail.to, OK)
+        if callable(answer):
+            answer = answer()
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+
+@contextmanager
+def opened_pool(transport, concurrency=CONNECTIONS):
+    pool = CallPool(transport, concurrency)
+    yield pool
+    pool.close()
+
+
+def send_batch(transport, batch, concurrency=CONNECTIONS):
+    claimed = claims.claim_next()
+    assert claimed == batch
+    with opened_pool(transport, concurrency) as pool:
+        return deliver.deliver_batch(claimed, list(batch.digests.order_by("pk")), pool)
+
+
+@pytest.fixture
+def batch(db):
+    return planned_batch(12, kind="manual")  # never too late
+
+
+def test_as_many_calls_are_in_flight_as_there_are_connections(batch):
+    transport = Answers(seconds=0.05)
+
+    counts = send_batch(transport, batch)
+
+    assert transport.most_in_flight == CONNECTIONS
+    assert counts.accepted == 12
+    assert outcomes() == ["accepted"] * 12
+    batch.refresh_from_db()
+    assert (batch.state, batch.last_position, batch.in_flight) == ("done", 12, "")
+
+
+def test_one_call_says_nothing_of_its_neighbours(batch):
+    transport = Answers(
+        {
+            "r1@example.org": refused("550 no such user", is_recipient=True),
+            "r3@example.org": unknown("connection lost"),
+            "r5@example.org": RuntimeError("a defect"),
+            "r7@example.org": refused("450 later", retry=True, is_recipient=True),
+            "r9@example.org": refused("not reached", retry=True),
+        }
+    )
+
+    send_batch(transport, batch)
+
+    assert outcomes() == [
+        *("accepted", "failed", "accepted", "unknown", "accepted", "unknown"),
+        *("accepted", "pending", "accepted", "pending", "accepted", "accepted"),
+    ]
+    assert sorted(transport.attempts) == sorted(f"r{n}@example.org" for n in range(12))
+    batch.refresh_from_db()
+    assert (batch.state, batch.in_flight) == ("planned", "")
+
+
+def test_refusals_of_all_connections_in_a_row_stop_the_batch(batch):
+    down = refused("not reached", retry=True)
+    transport = Answers({f"r{n}@example.org": down for n in range(12)})
+
+    send_batch(transport, batch)
+
+    assert CONNECTIONS <= len(transport.attempts) <= 2 * CONNECTIONS
+    assert outcomes() == ["pending"] * 12
+    batch.refresh_from_db()
+    assert (batch.state, batch.attempts) == ("planned", 1)
+
+
+def test_a_rate_limit_returns_the_calls_that_did_not_begin(batch, settings, tmp_path):
+    settings.VAR, settings.REDIS_URL = tmp_path, ""
+    transport = Answers(
+        {"r0@example.org": refused("429", retry=True, wait=30)}, seconds=0.05
+    )
+
+    send_batch(transport, batch)
+
+    assert len(transport.attempts) < 12
+    assert outcomes().count("accepted") == len(transport.attempts) - 1
+    assert outcomes().count("pending") == 12 - len(transport.attempts) + 1
+    batch.refresh_from_db()
+    assert batch.last_position == len(transport.attempts) - 1
+    assert 20 < (batch.lease_until - timezone.now()).total_seconds() <= 30
+    assert rate.acquire() > 20
+
+
+def test_calls_in_flight_end_at_a_shutdown_and_none_starts(batch):
+    def shut_down():
+        shutdown.request_shutdown()
+        return OK
+
+    transport = Answers({"r0@example.org": shut_down}, seconds=0.1)
+    try:
+        send_batch(transport, batch)
+    finally:
+        shutdown.FLAG[0] = 0
+
+    assert CONNECTIONS <= len(transport.attempts) <= 2 * CONNECTIONS
+    assert outcomes().count("accepted") == len(transport.attempts)
+    batch.refresh_from_db()
+    assert (batch.state, batch.error) == ("planned", "the worker is shutting down")
+
+
+def test_a_pause_stops_the_next_window(batch):
+    def pause():
+        SendingPause.objects.trigger("an operator", timezone.now())
+        return OK
+
+    batch_sizes = []
+    transport = Answers(seconds=0.01)
+    mark_sending = deliver.mark_sending
+
+    def mark_and_pause(batch, ids, position):
+        mark_sending(batch, ids, position)
+        batch_sizes.append(position)
+        pause()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deliver, "mark_sending", mark_and_pause)
+        send_batch(transport, batch)
+
+    assert len(transport.attempts) == batch_sizes[0] == outcomes().count("accepted")
+    batch.refresh_from_db()
+    assert (batch.state, batch.error) == ("planned", "paused: an operator")
+
+
+@pytest.mark.parametrize("window", [1, 3, 12])
+def test_a_killed_worker_leaves_at_most_a_window_unknown(batch, monkeypatch, window):
+    monkeypatch.setattr(deliver.BatchSending, "window_size", lambda self: window)
+    transport = Answers({"r5@example.org": Killed()})
+    monkeypatch.setattr(transports, "get_transport", lambda: transport)
+    with pytest.raises(Killed):
+        send_batch(transport, batch)
+    Batch.objects.update(lease_until=make.NOW)
+
+    (resolved,) = claims.resolve_abandoned_batches()
+    transport.answers.clear()
+    send_batch(transport, resolved)
+
+    assert 1 <= outcomes().count("unknown") <= window
+    assert outcomes().count("accepted") == 12 - outcomes().count("unknown")
+    assert max(map(transport.attempts.count, transport.attempts)) == 1
+
+
+def test_an_old_call_is_not_begun(batch):
+    class Slow(Answers):
+        def send_mail(self, mail, check_age, next_mail=None):
+            check_age()
+            return super().send(mail)
+
+    transport = Slow()
+    old = time.clock_gettime(time.CLOCK_BOOTTIME) - calls.MAX_CALL_DELAY_S - 1
+    mail = EncodedMail("k", make.DAY, "r@example.org", "<id>", b"")
+    digest = batch.digests.first()
+
+    late = calls.make_call(Call(digest, mail, old), transport, None)
+    in_time = calls.make_call(
+        Call(digest, mail, calls.seconds_since_boot()), transport, None
+    )
+
+    assert (late[1], in_time[1]) == (None, OK)
+    assert transport.attempts == ["r@example.org"]
+
+
+def test_a_batch_is_released_if_every_call_is_too_late(batch, monkeypatch):
+    monkeypatch.setattr(calls, "MAX_CALL_DELAY_S", -1)
+    transport = Answers()
+
+    send_batch(transport, batch)
+
+    assert (transport.attempts, outcomes()) == ([], ["pending"] * 12)
+    batch.refresh_from_db()
+    assert (batch.state, batch.error) == ("planned", "connecting takes too long")
+
+
+def test_outcomes_wait_for_a_database_that_is_restarted(batch, monkeypatch):
+    from django.db import OperationalError, connection
+
+    class Connection:
+        in_atomic_block = False
+
+        def close(self):
+            pass
+
+    attempts = []
+    record = bulk.record_accepted
+
+    def fail_twice(message_ids):
+        attempts.append(1)
+        if len(attempts) <= 2:
+            raise OperationalError("the database system is starting up")
+        record(message_ids)
+
+    assert connection.in_atomic_block  # of this test
+    monkeypatch.setattr(deliver, "connection", Connection())
+    monkeypatch.setattr(deliver, "RECORD_RETRY_PAUSE_S", 0)
+    monkeypatch.setattr(bulk, "record_accepted", fail_twice)
+
+    send_batch(Answers(), batch)
+
+    assert outcomes() == ["accepted"] * 12
+
+
+def test_the_pace_is_kept_with_windows(batch, settings, tmp_path):
+    settings.VAR, settings.REDIS_URL, settings.MAIL_RATE = tmp_path, "", 20
+    rate.block_for(0)
+    for _ in range(20):  # what may be sent at once
+        rate.acquire()
+    begin = time.monotonic()
+
+    send_batch(Answers(), batch)
+
+    assert time.monotonic() - begin >= 8 / 20
+    assert outcomes() == ["accepted"] * 12
+
+
+@pytest.mark.parametrize(
+    ("ids", "text"),
+    [([], ""), ([7], "7"), ([12, 9, 10, 11, 7], "7,9-12"), ([1, 2], "1-2")],
+)
+def test_ids_in_flight_are_stored_as_ranges(ids, text):
+    assert format_ids(ids) == text
+    assert parse_ids(text) == set(ids)
+
+
+# The fast forms of PostgreSQL and the portable ones
+
+
+@pytest.fixture(params=["vendor", "portable"])
+def form(request, monkeypatch):
+    if request.param == "portable":
+        monkeypatch.setattr(bulk, "is_postgresql", lambda: False)
+    return request.param
+
+
+def rows_without_keys():
+    hidden = ("id", "key", "outcome_at", "subscriber_id", "batch_id", "edition_id")
+    return [
+        {name: value for name, value in row.items() if name not in hidden}
+        for row in Digest.objects.order_by("subscriber__email").values()
+    ]
+
+
+@pytest.mark.both
+@pytest.mark.django_db
+def test_digests_are_inserted_once_for_a_reader(form):
+    batch = planned_batch(2)
+    kept = batch.digests.first()
+    new_reader = make.subscriber("r2@example.org")
+    new = [
+        Digest(
+            subscriber=reader,
+            edition=batch.slot.edition,
+            batch=batch,
+            created_at=make.NOW,
+            packed_picks=b"\x00\x01\\\n\t",
+            reason=reason,
+            outcome=outcome,
+        )
+        for reader, outcome, reason in [
+            (kept.subscriber, Digest.Outcome.PENDING, ""),
+            (new_reader, Digest.Outcome.SKIPPED, Digest.Reason.LEFT),
+        ]
+    ]
+
+    bulk.insert_digests(new)
+    bulk.insert_digests(new[1:])
+    bulk.insert_digests([])
+
+    assert Digest.objects.count() == 3
+    assert Digest.objects.get(subscriber=kept.subscriber) == kept
+    row = Digest.objects.get(subscriber=new_reader)
+    assert (row.key, bytes(row.packed_picks)) == (new[1].key, b"\x00\x01\\\n\t")
+    assert (row.outcome, row.reason, row.resends) == ("skipped", "left", 0)
+    assert (row.created_at, row.outcome_at) == (make.NOW, None)
+
+
+@pytest.mark.both
+@pytest.mark.django_db
+def test_acceptances_are_recorded_unless_an_event_reported_a_failure(form):
+    planned_batch(4)
+    rows = list(Digest.objects.order_by("pk"))
+    Digest.objects.filter(pk=rows[1].pk).update(outcome="failed", reason="refused")
+    Digest.objects.filter(pk=rows[2].pk).update(
+        outcome="unknown", provider_detail="500", reason="nothing"
+    )
+
+    bulk.record_accepted([(row.pk, f"id{n}'%s") for n, row in enumerate(rows[:3])])
+    bulk.record_accepted([])
+
+    assert list(
+        Digest.objects.order_by("pk").values_list(
+            "outcome", "reason", "provider_detail", "message_id"
+        )
+    ) == [
+        ("accepted", "", "", "id0'%s"),
+        ("failed", "refused", "", ""),
+        ("accepted", "", "", "id2'%s"),
+        ("pending", "", "", ""),
+    ]
+    times = [row.outcome_at for row in Digest.objects.order_by("pk")]
+    assert times[0] == times[2] is not None
+    assert abs(timezone.now() - times[0]) < timedelta(minutes=1)
+    assert times[1] is times[3] is None
