@@ -23,16 +23,12 @@ from digest.ranking import edition_index, reader_profiles
 from digest.ranking.edition_index import EditionIndex
 from digest.ranking.interest_blocks import PersonalQuery
 from digest.ranking.reader_profiles import Key, ReaderProfiles
-from digest.ranking.relevance import InterestQuery
+from digest.ranking.relevance import InterestQuery, near_thresholds
 from digest.ranking.selection import TRENDING, Block, Choice, Matches, select
 
 FillMode = Subscriber.FillMode
 
 PREVIEW_LENGTH = 10  # a reader's own default
-# Relevance from which a mail calls a paper near an interest. Below it, down to the match
-# threshold, the paper still comes before trending ones but is only called new or trending:
-# of 32 recorded picks for topics and searches 11 were on topic there, from it on 54 of 77.
-MIN_NAMED_RELEVANCE = 0.35
 FILLER_TIER = 2  # of the order in a mail, after pins and claims, and near papers
 # At 7,000 candidates each interest of a block takes 35 KB, and these readers have some
 # hundred shared ones and one or two of their own each: 20 to 40 MB.
@@ -106,36 +102,43 @@ def _choose_block(
         _trending_bounds(readers),
         [key.role for key in keys],
     )
-    matches = index.match([queries[key] for key in keys])
+    rows = [queries[key] for key in keys]
+    matches, near_from = index.match(rows), near_thresholds(rows)
     chosen = select(index.slate, matches, block)
     return {
         reader.pk: [
             _pick(choice, reader.pk, index, profiles, keys)
-            for choice in in_mail_order(index, matches, row, fills=most > 0)
+            for choice in in_mail_order(index, matches, near_from, row, most > 0)
         ]
         for reader, row, (_, most) in zip(readers, chosen, block.trending, strict=True)
     }
 
 
 def in_mail_order(
-    index: EditionIndex, matches: Matches, choices: Sequence[Choice], fills: bool = True
+    index: EditionIndex,
+    matches: Matches,
+    near_from: Sequence[float],
+    choices: Sequence[Choice],
+    fills: bool = True,
 ) -> list[Choice]:
     """Put pins and claimed papers before near ones, and these before what fills the mail.
 
-    The first paper names the mail in the inbox, so it must not be a guess. Without `fills`,
-    what is neither pinned, claimed nor near is left out.
+    The first paper names the mail in the inbox, so it must not be a guess. A paper below
+    `near_from` of its interest only fills the mail; without `fills` it is left out.
     """
-    named = [_drop_far_interest(choice, matches) for choice in choices]
+    named = [_drop_far_interest(choice, matches, near_from) for choice in choices]
     tiers = [_tier(choice, index) for choice in named]
     order = sorted(range(len(named)), key=tiers.__getitem__)
     return [named[i] for i in order if fills or tiers[i] < FILLER_TIER]
 
 
-def _drop_far_interest(choice: Choice, matches: Matches) -> Choice:
+def _drop_far_interest(
+    choice: Choice, matches: Matches, near_from: Sequence[float]
+) -> Choice:
     if choice.interest < 0 or choice.is_claimed:
         return choice
     relevance = matches.relevance[choice.interest, choice.candidate]
-    is_near = relevance >= MIN_NAMED_RELEVANCE
+    is_near = relevance >= near_from[choice.interest]
     return choice if is_near else choice._replace(interest=TRENDING)
 
 
@@ -177,7 +180,7 @@ def preview(
             columns[choice.interest] if choice.interest >= 0 else None,
             choice.interest >= 0 and not choice.is_claimed,
         )
-        for choice in in_mail_order(index, matches, choices)
+        for choice in in_mail_order(index, matches, near_thresholds(queries), choices)
     ]
 
 

@@ -294,7 +294,7 @@ class InterestBlocks:
         trust = [
             t / max(float(w.sum()), 1e-30) for t, w in zip(totals, weights, strict=True)
         ]
-        feedback = _likeness_relevance(likeness)
+        feedback = _likeness_relevance(likeness, relevance.HALF_FEEDBACK)
         feedback *= np.where(is_any, trust, 0).astype(np.float32)[:, None]
         scores += (1 - scores) * feedback
 
@@ -364,6 +364,6 @@ def _background_line(values: Row) -> Row:
     return ordered[:, :1] + (ordered[:, -1:] - ordered[:, :1]) * step
 
 
-def _likeness_relevance(likeness: Row) -> Row:
-    x = (likeness - relevance.HALF_LIKENESS) / relevance.LIKENESS_WIDTH
+def _likeness_relevance(likeness: Row, half: float = relevance.HALF_LIKENESS) -> Row:
+    x = (likeness - half) / relevance.LIKENESS_WIDTH
     return np.asarray((1 + x / np.sqrt(1 + x**2)) / 2)

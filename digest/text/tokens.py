@@ -194,7 +194,7 @@ def is_one_edit_apart(first: str, second: str) -> bool:
 def is_quotable(phrase: str, text: str) -> bool:
     """Decide whether the words of a phrase stand in the text, one right after the other.
 
-    Stricter than `contains_phrase`: only spaces and hyphens may stand between them.
+    Stricter than `phrase_pattern`: only spaces and hyphens may stand between them.
     """
     folded = fold_text(text)
     words = [strip_plural(word) for word in _WORD.findall(fold_text(phrase))]

@@ -210,8 +210,8 @@ def test_far_match_fills_the_mail_without_naming_its_interest(pinned):
     matches = Matches(relevance, relevance > 1, [1.0])
     picks = [Choice(i, 0, is_claimed=i == 2) for i in range(4)]
 
-    filled = choose.in_mail_order(index, matches, picks)
-    followed_only = choose.in_mail_order(index, matches, picks, fills=False)
+    filled = choose.in_mail_order(index, matches, [0.35], picks)
+    followed_only = choose.in_mail_order(index, matches, [0.35], picks, False)
 
     pins = [Choice(3, TRENDING)] * pinned
     fills = [Choice(0, TRENDING), *[Choice(3, TRENDING)] * (1 - pinned)]

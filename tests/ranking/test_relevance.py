@@ -262,7 +262,8 @@ def test_topic_matches_more_by_its_examples(scorer):
     within = relevance(scorer, "topic", "Compression", **words, examples=(QUANTIZED,))
 
     assert without[1] == 0
-    assert within[1] > MATCH_THRESHOLD > max(within[2:])
+    assert within[1] > MATCH_THRESHOLD
+    assert within[1] > max(within[2:]) + 0.1
 
 
 def test_verbatim_keyword_of_a_topic_scores_higher(scorer):
