@@ -112,14 +112,13 @@ def measure_latency(edition: Any, transport: str) -> Result:
     """Compare one worker's pace with its calls in flight, each answered after LATENCY_S."""
     from benchmarks.sinks import run_sink
 
-    in_flight = calls_in_flight(transport)
-    readers = min(READERS, in_flight * LATENCY_ROUNDS)
     delete_digests()
     with (
         run_sink(transport, LATENCY_S) as sink,
         start_workers(1, sink, transport) as (worker,),
     ):
-        read_figures(worker)
+        in_flight = read_figures(worker)["in_flight"]
+        readers = min(READERS, int(in_flight) * LATENCY_ROUNDS)
         plan_readers(edition, readers)
         write_line(worker, "send")
         seconds = read_figures(worker)["seconds"]
@@ -129,13 +128,6 @@ def measure_latency(edition: Any, transport: str) -> Result:
         "in_flight": in_flight,
         "in_flight_efficiency": pace / (in_flight / LATENCY_S),
     }
-
-
-def calls_in_flight(transport: str) -> int:
-    """Return how many calls one worker makes at once over this transport."""
-    from digest.mailer import calls
-
-    return int(os.environ.get("MAIL_CONCURRENCY") or calls.CONCURRENCY[transport])
 
 
 # The run
@@ -272,12 +264,18 @@ def work(day: str) -> None:
     import django
 
     django.setup()
+    from django.conf import settings
+
     from digest import tasks
     from digest.models import Edition
 
     edition = Edition.objects.get(day=day)
     prepare_edition(edition)
-    prepared = {"cpu_s": own_cpu(), "seconds": time.monotonic() - STARTED}
+    prepared = {
+        "cpu_s": own_cpu(),
+        "seconds": time.monotonic() - STARTED,
+        "in_flight": settings.MAIL_CONCURRENCY,
+    }
     print(json.dumps(prepared), flush=True)
     sys.stdin.readline()
     start, start_cpu = time.monotonic(), own_cpu()
@@ -292,9 +290,12 @@ def work(day: str) -> None:
 
 
 def prepare_edition(edition: Any) -> None:
-    """Do what the first batch of a worker does once for an edition."""
+    """Do what the first batch of a worker does once: import, read the URLs, prepare the edition."""
+    from digest.mailer import compose, transports
     from digest.ranking import choose, edition_index  # noqa: F401
 
+    transports.get_transport()
+    compose.edition_context(edition)
     edition_index.load_index(edition)
 
 

@@ -48,7 +48,8 @@ def assemble(batch: Batch, now: datetime) -> list[Digest]:
     readers = list(waiting.exclude(pk__in=served.values("subscriber")))
     digests = _build_digests(batch, edition, readers, now) if readers else []
     bulk.insert_digests(digests)
-    return list(batch.digests.select_related("subscriber", "edition").order_by("pk"))
+    # The last check before sending reads their readers again.
+    return list(batch.digests.order_by("pk"))
 
 
 def choose(

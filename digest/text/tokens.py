@@ -200,8 +200,14 @@ def is_quotable(phrase: str, text: str) -> bool:
     words = [strip_plural(word) for word in _WORD.findall(fold_text(phrase))]
     if not words or not _may_contain(folded, words):
         return False
+    return bool(_adjacent_words(tuple(words)).search(folded))
+
+
+# Compiling takes as long as searching a hundred abstracts.
+@lru_cache(maxsize=5_000)
+def _adjacent_words(words: tuple[str, ...]) -> re.Pattern[str]:
     pattern = r"[\s\u2010\u2011-]*".join(map(_with_plural, words))
-    return bool(re.search(rf"(?<![^\W_]){pattern}(?![^\W_])", folded))
+    return re.compile(rf"(?<![^\W_]){pattern}(?![^\W_])")
 
 
 def _may_contain(folded: str, words: Iterable[str]) -> bool:
