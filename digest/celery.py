@@ -14,6 +14,7 @@ from celery.signals import (
 from django.conf import settings
 from kombu import Queue
 
+from digest import log_context  # noqa: F401  (connects signals)
 from digest.checks import exit_on_wrong_settings
 from digest.mailer import shutdown
 

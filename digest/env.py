@@ -34,6 +34,7 @@ DATABASE_SCHEMES = ("postgres", "postgresql", "sqlite")
 FILE_SETTINGS = (
     *("SECRET_KEY", "SUPPRESSION_KEY", "DATABASE_URL", "REDIS_URL", "SMTP_URL"),
     *("SENDGRID_API_KEY", "SENDGRID_WEBHOOK_KEY", "BOUNCE_IMAP_URL", "EDITOR_PASSWORD"),
+    "METRICS_TOKEN",
 )
 # A local part has at most 64 characters (RFC 5321), of which a tag takes 31.
 MAX_BOUNCE_LOCAL_CHARS = 32

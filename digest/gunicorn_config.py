@@ -1,5 +1,14 @@
 """gunicorn's settings, for the image, the demo and tests: `gunicorn --config python:digest.gunicorn_config`."""
 
+import os
+import tempfile
+from typing import Any
+
+# Before prometheus_client is imported: the workers count requests in files of this folder.
+os.environ.setdefault(
+    "PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="paper-round-metrics-")
+)
+
 bind = "0.0.0.0:8000"
 workers = 2
 worker_class = "gthread"
@@ -7,3 +16,9 @@ worker_class = "gthread"
 # no deadline for that. An idle thread costs little, so there are many more than requests
 # that are served at once; the proxy in front (deploy/) receives requests whole.
 threads = 32
+
+
+def child_exit(_: Any, worker: Any) -> None:
+    from prometheus_client import multiprocess
+
+    multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]

@@ -2,8 +2,11 @@
 
 import logging
 import re
+from collections.abc import Callable
+from functools import cache
 from urllib.parse import quote, unquote, urlsplit
 
+import structlog
 from django.conf import settings
 
 from digest.env import Environment
@@ -16,7 +19,7 @@ READER_KEYS = re.compile(
 EMAIL_ADDRESSES = re.compile(r"[\w.+=~-]+@(?=[\w-]+(\.[\w-]+)+)")
 # The password of user:password@ in any URL.
 URL_PASSWORDS = re.compile(r"(\w://[^\s/:@]*:)[^\s/@]+(?=@)")
-SECRET_SETTINGS = ("SECRET_KEY", "SUPPRESSION_KEY", "SENDGRID_API_KEY")
+SECRET_SETTINGS = ("SECRET_KEY", "SUPPRESSION_KEY", "SENDGRID_API_KEY", "METRICS_TOKEN")
 URL_SETTINGS = ("SMTP_URL", "REDIS_URL", "BOUNCE_IMAP_URL")
 # A shorter secret may be part of any word; it is redacted in URLs only.
 MIN_SECRET_LENGTH = 6
@@ -39,15 +42,58 @@ def configured_secrets() -> list[str]:
     return sorted(long_enough, key=len, reverse=True)
 
 
+@cache
+def redactor() -> Callable[[str], str]:
+    """Return the function that redacts a text, with the secrets of this installation."""
+    alternatives = "|".join(map(re.escape, configured_secrets()))
+    secrets = re.compile(alternatives or r"(?!)")
+
+    def redact(text: str) -> str:
+        text = secrets.sub("…", text)
+        text = EMAIL_ADDRESSES.sub("…@", URL_PASSWORDS.sub(r"\1…", text))
+        return READER_KEYS.sub(r"\1…", text)
+
+    return redact
+
+
 class RedactingFormatter(logging.Formatter):
     """Format a record with its traceback, then redact secrets from the whole text."""
 
+    def format(self, record: logging.LogRecord) -> str:
+        return redactor()(super().format(record))
+
+
+class JsonFormatter(structlog.stdlib.ProcessorFormatter):
+    """One JSON object a line, for our log lines and those of every library alike."""
+
     def __init__(self) -> None:
-        super().__init__()
-        alternatives = "|".join(map(re.escape, configured_secrets()))
-        self.secrets = re.compile(alternatives or r"(?!)")
+        super().__init__(
+            foreign_pre_chain=[
+                structlog.contextvars.merge_contextvars,
+                structlog.stdlib.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso"),
+            ],
+            processors=[
+                structlog.stdlib.add_logger_name,
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                structlog.processors.JSONRenderer(ensure_ascii=False),
+            ],
+        )
 
     def format(self, record: logging.LogRecord) -> str:
-        text = self.secrets.sub("…", super().format(record))
-        text = EMAIL_ADDRESSES.sub("…@", URL_PASSWORDS.sub(r"\1…", text))
-        return READER_KEYS.sub(r"\1…", text)
+        return redactor()(super().format(record))
+
+
+def create_formatter() -> logging.Formatter:
+    return JsonFormatter() if settings.LOG_FORMAT == "json" else RedactingFormatter()
+
+
+class ExpectedErrorFilter(logging.Filter):
+    """Drop the traceback of requests that were refused (4xx): nothing is broken."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        status = getattr(record, "status_code", None)
+        if isinstance(status, int) and status < 500:
+            record.exc_info = record.exc_text = None
+        return True

@@ -62,6 +62,8 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "digest.site.health.AliveMiddleware",
+    "digest.log_context.RequestLogMiddleware",
+    "digest.site.metrics.MetricsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "digest.site.static_files.HashedFilesMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -364,14 +366,31 @@ OTP_TOTP_ISSUER = SITE_NAME
 # The page that accounts links to from its mails, with a link's key as argument.
 PREFERENCES_URL_NAME = "preferences"
 
-# Logs: one line per event, with keys and values.
+# Metrics for Prometheus at /metrics, with this token; none without.
+METRICS_TOKEN = env.key("METRICS_TOKEN")
+# Error reports to a Sentry server, redacted; needs the extra `sentry`.
+SENTRY_DSN = env.url("SENTRY_DSN", "")
+if SENTRY_DSN:
+    from digest.error_reports import start_sentry
+
+    start_sentry(SENTRY_DSN)
+
+# Logs: one line per event, with keys and values or as JSON.
+LOG_FORMAT = env.choice("LOG_FORMAT", "text", ("text", "json"))
 structlog.configure(
     processors=[
+        structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso"),
-        structlog.processors.format_exc_info,
-        structlog.processors.KeyValueRenderer(
-            key_order=["timestamp", "level", "event"]
+        *(
+            [structlog.stdlib.ProcessorFormatter.wrap_for_formatter]
+            if LOG_FORMAT == "json"
+            else [
+                structlog.processors.format_exc_info,
+                structlog.processors.KeyValueRenderer(
+                    key_order=["timestamp", "level", "event"]
+                ),
+            ]
         ),
     ],
     logger_factory=structlog.stdlib.LoggerFactory(),
@@ -384,13 +403,20 @@ LOG_LEVEL = env.parse(
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"redacting": {"()": "digest.log_redaction.RedactingFormatter"}},
+    "filters": {"expected": {"()": "digest.log_redaction.ExpectedErrorFilter"}},
+    "formatters": {"redacting": {"()": "digest.log_redaction.create_formatter"}},
     "handlers": {
-        "console": {"class": "logging.StreamHandler", "formatter": "redacting"}
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": "redacting",
+            "filters": ["expected"],
+        }
     },
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
         "httpx": {"level": "WARNING"},
+        "flufl.bounce": {"level": "WARNING"},
+        "mail.log": {"level": "WARNING"},  # aiosmtpd: peers and commands
         # At DEBUG it logs the API key and the payload with the reader's address.
         "python_http_client": {"level": "WARNING"},
         "django.security.DisallowedHost": {"level": "CRITICAL"},

@@ -162,7 +162,8 @@ def freeze_and_plan() -> None:
 
     now = timezone.now()
     for edition in freeze.freeze_due(now):
-        log.info("edition frozen", day=edition.day.isoformat())
+        number = edition.candidates.count()
+        log.info("edition frozen", edition=str(edition.day), candidates=number)
     plan.plan_due(now)
     plan.plan_missed(now)
     plan.plan_welcomes(now)
@@ -213,11 +214,20 @@ def send_planned_batches(
             if batch is None:
                 return True
             digests = choose.assemble(batch, timezone.now())
-            deliver.deliver_batch(batch, digests, pool)
+            with structlog.contextvars.bound_contextvars(
+                batch=batch.pk, edition=str(batch.slot.edition.day)
+            ):
+                counts = deliver.deliver_batch(batch, digests, pool)
+                log.info("batch sent", readers=len(batch.readers), **describe(counts))
             circuit_breaker.check_failure_rates(timezone.now())
             if report:
                 report()
     return False
+
+
+def describe(counts: deliver.DeliveryCounts) -> dict[str, int]:
+    names = ("accepted", "failed", "unknown", "skipped", "waiting")
+    return {name: number for name in names if (number := getattr(counts, name))}
 
 
 def send_edition(

@@ -3,18 +3,21 @@
 import importlib
 import inspect
 import io
+import json
 import logging
 import re
 import subprocess
 import sys
 
 import pytest
+import structlog
 from django.conf import settings
 from django.db import OperationalError, connection
+from django.http import HttpResponse
 
 import accounts.urls
 import digest.site.urls
-from digest import log_redaction
+from digest import error_reports, log_context, log_redaction
 from digest.celery import app
 from tests import processes
 from tests.conftest import ROOT
@@ -230,3 +233,133 @@ def test_root_logger_uses_the_redacting_formatter():
     assert formatters == {
         "redacting": {"()": "digest.log_redaction.RedactingFormatter"}
     }
+
+
+# JSON lines, request and task ids
+
+
+@pytest.fixture
+def json_lines(settings):
+    """Log lines of a process with LOG_FORMAT=json, as objects."""
+
+    def run(script):
+        program = subprocess.run(
+            [sys.executable, "-c", f"import django; django.setup()\n{script}"],
+            cwd=ROOT,
+            env=processes.child_environment(
+                LOG_FORMAT="json",
+                LOG_LEVEL="INFO",
+                DJANGO_SETTINGS_MODULE="digest.settings",
+            ),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return [json.loads(line) for line in program.stderr.splitlines()]
+
+    return run
+
+
+def test_every_logger_writes_json_with_the_ids_of_its_context(json_lines):
+    lines = json_lines(
+        """
+import logging, structlog
+from digest.tasks import app
+with structlog.contextvars.bound_contextvars(request="r-1", edition="2026-11-20"):
+    structlog.get_logger("digest").info("batch sent", accepted=3)
+    logging.getLogger("django.request").warning("Not Found: %s", "/preferences/AbCdEfGhIjKlMnOpQrStUv")
+    try:
+        raise ValueError("ada@example.org")
+    except ValueError:
+        structlog.get_logger("digest").exception("failed")
+"""
+    )
+
+    ours, library, failed = lines
+    assert ours["event"] == "batch sent"
+    assert ours["accepted"] == 3
+    assert library["event"] == "Not Found: /preferences/…"
+    assert library["logger"] == "django.request"
+    assert "ValueError: …@example.org" in failed["exception"]
+    for line in lines:
+        assert line["request"] == "r-1"
+        assert line["edition"] == "2026-11-20"
+        assert {"timestamp", "level", "logger"} <= set(line)
+
+
+def test_task_ids_are_bound_while_a_task_runs(json_lines):
+    lines = json_lines(
+        """
+import structlog
+from digest.celery import app
+app.conf.task_always_eager = True
+log = structlog.get_logger("digest")
+@app.task(name="digest.tasks.example")
+def example():
+    log.info("inside")
+example.delay()
+log.info("outside")
+"""
+    )
+
+    assert [line.get("task") for line in lines if line["logger"] == "digest"] == [
+        "example",
+        None,
+    ]
+
+
+def test_refused_requests_have_no_traceback():
+    record = logging.LogRecord(
+        "django.request", logging.WARNING, "x", 1, "Forbidden", (), None
+    )
+    record.exc_info, record.status_code = (ValueError, ValueError("x"), None), 403
+
+    assert log_redaction.ExpectedErrorFilter().filter(record)
+
+    assert record.exc_info is None
+    record.exc_info, record.status_code = (ValueError, ValueError("x"), None), 500
+    log_redaction.ExpectedErrorFilter().filter(record)
+    assert record.exc_info
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("header", "bound"),
+    [
+        ("proxy-id-0001", "proxy-id-0001"),
+        ("a\nb", None),
+        ("short", None),
+        ("x" * 65, None),
+    ],
+)
+def test_request_id_of_the_proxy_is_bound_if_it_is_harmless(client, rf, header, bound):
+    seen = []
+
+    def respond(request):
+        seen.append(structlog.contextvars.get_contextvars()["request"])
+        return HttpResponse()
+
+    log_context.RequestLogMiddleware(respond)(
+        rf.get("/", headers={"X-Request-ID": header})
+    )
+
+    assert (seen[0] == header) is (bound is not None)
+    assert "request" not in structlog.contextvars.get_contextvars()
+
+
+def test_error_reports_hold_no_address_key_or_cookie():
+    event = {
+        "request": {
+            "url": f"/preferences/{KEY}",
+            "cookies": {"s": 1},
+            "headers": {"X": 1},
+        },
+        "exception": {"values": [{"value": LEAK}]},
+        "user": {"email": "ada.l+x@example.org"},
+    }
+
+    report = json.dumps(error_reports.redact_event(event, None))
+
+    assert KEY not in report
+    assert "ada.l" not in report
+    assert "cookies" not in report

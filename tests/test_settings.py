@@ -84,6 +84,9 @@ WRONG_VALUES = {
     "EMBEDDING_FOLDER": ["/nonexistent", "/etc/passwd", LONG],
     "FREEZE_AT": ["9am", "9:00", "25:00", "09:00:00"],
     "HUGGINGFACE_URL": URLS,
+    "LOG_FORMAT": ["xml", "yes", "JSON lines"],
+    "METRICS_TOKEN": ["a b", "'quoted'", "two\nlines"],
+    "SENTRY_DSN": URLS,
     "LOG_LEVEL": ["loud", "3.5", "INFO,DEBUG"],
     "MAIL_DIR": FOLDERS,
     "MAIL_FROM": [

@@ -10,6 +10,7 @@ from digest.site import (
     health,
     home,
     mailbox,
+    metrics,
     paper_lists,
     papers,
     personal_data,
@@ -24,6 +25,7 @@ from digest.site.periods import DAY, MONTH, WEEK
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", home.home, name="home"),
+    path("metrics", metrics.metrics, name="metrics"),
     path("papers", search.search_page, name="papers"),
     path("papers/", search.search_page),
     path("papers/trending", paper_lists.trending_page, name="trending"),
