@@ -21,7 +21,7 @@ _ATTENTION_COLUMNS = {"upvotes": "votes", "comments": "comments", "stars": "star
 # Columns that any source may fill while they are empty.
 _FILLABLE_COLUMNS = (
     *("organization", "code_url", "project_url", "doi", "license", "published_at"),
-    *("ai_summary", "ai_keywords"),
+    *("ai_summary", "ai_keywords", "thumbnail_url"),
 )
 WITHDRAWN = "withdrawn on arXiv"
 # The columns that decide whether a listing changes a paper. The texts are not needed for
@@ -178,7 +178,7 @@ def _fact_columns(listing: Listing) -> Row:
         "ai_keywords": [to_plain_text(word) for word in listing.ai_keywords],
         **{
             name: _fit_column(name, getattr(listing, name))
-            for name in ("code_url", "project_url", "doi", "license")
+            for name in ("code_url", "project_url", "thumbnail_url", "doi", "license")
         },
     }
 

@@ -88,7 +88,7 @@ class PaperItem(Schema):
     summary: str
     publishedAt: datetime | None
     numComments: int
-    thumbnail: str | None = None
+    thumbnail: str | None = Field(None, description="Its preview image at the source.")
     organization: Organization | None = None
     isAuthorParticipating: bool = False
 
@@ -342,6 +342,7 @@ def without_vectors(papers: PaperQuerySet) -> PaperQuerySet:
 
 
 def paper_items(papers: Iterable[Paper]) -> list[PaperItem]:
+    rows = list(papers)
     return [
         PaperItem(
             paper=data,
@@ -349,9 +350,10 @@ def paper_items(papers: Iterable[Paper]) -> list[PaperItem]:
             summary=data.summary,
             publishedAt=data.publishedAt,
             numComments=data.numComments,
+            thumbnail=paper.thumbnail_url or None,
             organization=data.organization,
         )
-        for data in paper_data(papers)
+        for paper, data in zip(rows, paper_data(rows), strict=True)
     ]
 
 

@@ -29,6 +29,7 @@ def papers(db):
         "Maps of tides",
         identifier="2611.00001",
         organization="Northern Lab",
+        thumbnail_url="https://thumbnails.example.org/1.png",
         ai_summary="A model maps tides.",
         ai_keywords=["tides"],
         code_url="https://github.com/example/tides",
@@ -66,6 +67,7 @@ def test_client_of_hugging_face_lists_days(hub, papers):
     assert [author.name for author in full.authors] == ["Ada Okafor", "Bruno Lindqvist"]
     assert full.organization.fullname == "Northern Lab"
     assert full.published_at == make.NOW
+    assert full.thumbnail == "https://thumbnails.example.org/1.png"
 
 
 @leaves_connections

@@ -124,6 +124,7 @@ def _parse_row(row: Mapping[str, Any], newest: datetime, read_at: datetime) -> L
         published_at=parse_moment(str(published)) if published else None,
         code_url=_url_at(paper, "githubRepo"),
         project_url=_url_at(paper, "projectPage"),
+        thumbnail_url=_url_at(row, "thumbnail"),
         ai_summary=_text_at(paper, "ai_summary"),
         ai_keywords=tuple(_parse_keywords(paper)),
         is_withdrawn=bool(paper.get("withdrawnAt")),
@@ -151,9 +152,9 @@ def _text_at(mapping: Mapping[str, Any], key: str) -> str:
     return value.strip() if isinstance(value, str) else ""
 
 
-def _url_at(paper: Mapping[str, Any], key: str) -> str:
+def _url_at(mapping: Mapping[str, Any], key: str) -> str:
     """Return a web address or an empty string: readers follow these links."""
-    value = _text_at(paper, key)
+    value = _text_at(mapping, key)
     return value if value.startswith(("https://", "http://")) else ""
 
 

@@ -60,6 +60,7 @@ class Listing:
     license: str = ""
     code_url: str = ""
     project_url: str = ""
+    thumbnail_url: str = ""
     ai_summary: str = ""
     ai_keywords: tuple[str, ...] = ()
     is_withdrawn: bool = False
@@ -125,6 +126,7 @@ def bound_listing(listing: Listing) -> Listing:
         license=_one_word(listing.license),
         code_url=_one_word(listing.code_url),
         project_url=_one_word(listing.project_url),
+        thumbnail_url=_one_word(listing.thumbnail_url),
     )
 
 

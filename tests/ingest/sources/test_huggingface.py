@@ -45,6 +45,7 @@ def test_parse_reads_the_fields_of_a_row():
     assert first.organization == "Quist Laboratory"
     assert first.code_url == "https://git.example.org/quist/bridges"
     assert first.project_url == "https://bridges.example.org/"
+    assert first.thumbnail_url == "https://cdn.example.org/invented-thumbnail.png"
     assert first.published_at == datetime(2026, 11, 18, 17, 8, 18, tzinfo=UTC)
 
 
