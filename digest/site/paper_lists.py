@@ -227,11 +227,19 @@ def category_choices(papers: PaperQuerySet) -> list[tuple[str, str]]:
     return [(primary, f"{primary} ({count:,})") for primary, count in rows]
 
 
-def announce_type_counts(period: Period) -> dict[str, int]:
+def announce_type_counts(period: Period) -> str:
+    """Count the papers by how they were announced: "3 new, 1 cross-listed"."""
     papers = Paper.objects.announced_between(period.first, period.last).order_by()
     rows = papers.values("announce_type").annotate(papers=Count("pk"))
     counts = dict(rows.values_list("announce_type", "papers"))
-    return {kind: counts.get(kind, 0) for kind in Paper.FIRST_ANNOUNCEMENTS}
+    labels = {
+        Paper.Announced.NEW: "new",
+        Paper.Announced.CROSS: "cross-listed",
+        Paper.Announced.LISTED: "from Hugging Face",
+    }
+    return ", ".join(
+        f"{counts[kind]:,} {label}" for kind, label in labels.items() if kind in counts
+    )
 
 
 def calendar_rows(day: date) -> list[list[tuple[date, int] | None]]:

@@ -232,6 +232,7 @@ def test_day_counts_new_and_cross_listed_papers(client, mixed_day):
     page = body(client.get(f"/papers/date/{DAY}"))
 
     assert "4 papers: 3 new, 1 cross-listed." in page
+    assert '<details class="filters-fold">' in page
     assert "<li>cross-listed</li>" in page
 
 
