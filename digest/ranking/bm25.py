@@ -9,8 +9,8 @@ from hashlib import blake2b
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
-from sklearn.preprocessing import normalize
 
+from digest.ranking.lsa import normalize_matrix
 from digest.ranking.mapped_arrays import Arrays, PackedTexts
 from digest.text.tokens import content_words
 
@@ -189,7 +189,7 @@ class TermIndex:
         """Sublinear TF-IDF with unit rows."""
         weights = counts.copy()
         weights.data = (np.log(weights.data) + 1) * self.idf[weights.indices]
-        return csr_matrix(normalize(weights))
+        return normalize_matrix(weights)
 
 
 @dataclass(frozen=True)

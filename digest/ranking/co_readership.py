@@ -10,10 +10,9 @@ from collections.abc import Collection
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
-from sklearn.preprocessing import normalize
 
 from digest.ranking import clustering
-from digest.ranking.lsa import Rows
+from digest.ranking.lsa import Rows, normalize_rows
 
 Ids = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float64]
@@ -67,7 +66,7 @@ def score_related(rows: Rows, followed: Rows, co_readership: Scores) -> Scores:
     """
     groups = clustering.group_examples(followed)
     centroids = np.array([followed[group].mean(axis=0) for group in groups])
-    cosines: Rows = rows @ normalize(centroids).T
+    cosines: Rows = rows @ normalize_rows(centroids).T
     likeness = cosines.max(axis=1)
     # Texts that have nothing in common take nothing from what shared readers say.
     scores: Scores = np.where(co_readership > 0, likeness.clip(0), likeness)

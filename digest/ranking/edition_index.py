@@ -1,7 +1,6 @@
 """Prepare an edition: rows become the arrays that relevance and selection compute with."""
 
 import itertools
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
-import structlog
 from django.conf import settings
 
 from digest.models import Candidate, Edition, Interest, Paper, Recall, Topic
@@ -19,9 +17,8 @@ from digest.ranking.interest_blocks import InterestBlocks, PersonalQuery
 from digest.ranking.lsa import LsaModel
 from digest.ranking.mapped_arrays import (
     Arrays,
-    delete_old_folders,
     load_arrays,
-    save_arrays,
+    store_arrays,
 )
 from digest.ranking.relevance import (
     EditionScorer,
@@ -33,8 +30,6 @@ from digest.ranking.relevance import (
 )
 from digest.ranking.selection import Matches, Slate, Whole
 from digest.text import tokens
-
-log = structlog.get_logger(__name__)
 
 # Prepared editions in VAR_DIR: 60 MB each at 7,000 candidates. The last ones are the open
 # edition and the frozen one, each perhaps ranked again a moment ago.
@@ -186,11 +181,7 @@ def _text_index(edition: int, state: object, versions: object) -> TextIndex:
     arrays = load_arrays(folder)
     if arrays is None:
         arrays = _prepare_arrays(edition, model)
-        try:
-            save_arrays(folder, arrays)
-            delete_old_folders(folder.parent, MAX_PREPARED_EDITIONS, time.time())
-        except OSError as error:  # a full disk: this process keeps its own arrays
-            log.warning("prepared edition cannot be stored", error=str(error))
+        store_arrays(folder, arrays, MAX_PREPARED_EDITIONS)
         arrays = load_arrays(folder) or arrays
     scorer = EditionScorer.from_arrays(arrays, model)
     cached_queries = MAX_CACHE_BYTES // (5 * max(len(scorer.papers), 1))

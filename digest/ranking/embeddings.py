@@ -17,6 +17,7 @@ from django.utils import timezone
 from digest.models import EmbeddingModel, Interest, Paper
 from digest.ranking import bm25, lsa, onnx_model, search_index
 from digest.ranking.lsa import LsaModel, Rows
+from digest.ranking.mapped_arrays import load_arrays, store_arrays
 from digest.ranking.onnx_model import SentenceTransformer, UnusableModel
 
 log = structlog.get_logger()
@@ -26,6 +27,8 @@ MAX_FIT_PAPERS = 10_000
 # Refit when the corpus has grown by this factor: a new fit needs new vectors for all papers.
 REFIT_GROWTH = 4
 WRITE_CHUNK = 500
+# Models in VAR_DIR, 25 MB each, that all processes of a machine map.
+MODELS_FOLDER, MAX_MAPPED_MODELS = "prepared-models", 2
 # A sentence-transformer embeds about 20 papers a second: five minutes' worth, the newest
 # papers first, and the others when editions are next ranked.
 MAX_DENSE_PAPERS_PER_RUN = 5_000
@@ -108,7 +111,13 @@ def text_of(paper: Paper) -> str:
 @lru_cache(maxsize=2)
 def _load_model(version: str) -> LsaModel:
     # A version is a digest of the content, so a cached model never goes stale.
-    return lsa.from_bytes(bytes(EmbeddingModel.objects.get(version=version).content))
+    folder = settings.VAR / MODELS_FOLDER / version
+    arrays = load_arrays(folder)
+    if arrays is None:
+        row = EmbeddingModel.objects.get(version=version)
+        arrays = lsa.from_bytes(bytes(row.content)).to_arrays()
+        store_arrays(folder, arrays, MAX_MAPPED_MODELS)
+    return lsa.from_arrays(load_arrays(folder) or arrays)
 
 
 def _fit_model() -> LsaModel:

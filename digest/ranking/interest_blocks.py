@@ -28,7 +28,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
-from sklearn.preprocessing import normalize
 
 from digest.ranking import relevance
 from digest.ranking.bm25 import (
@@ -38,6 +37,7 @@ from digest.ranking.bm25 import (
     matrix_arrays,
     pack_terms,
 )
+from digest.ranking.lsa import normalize_rows
 from digest.ranking.mapped_arrays import Arrays
 from digest.ranking.relevance import (
     EditionScorer,
@@ -148,7 +148,7 @@ class InterestBlocks:
         cosines = None
         if self.scorer.model is not None:
             vectors = _stack(example.vector for example in examples)
-            meaning = self._cosines(shares @ normalize(vectors - self.scorer.mean))
+            meaning = self._cosines(shares @ normalize_rows(vectors - self.scorer.mean))
             is_near = meaning >= relevance.MIN_CLAIM_COSINE
             likeness += _standardize(meaning, *relevance.CENTROID_SPREAD)
             cosines = vectors @ self.scorer.rows.T  # of each example: [K, n]
@@ -180,7 +180,7 @@ class InterestBlocks:
 
     def _cosines(self, centroids: Row) -> Row:
         """LSA cosines of all candidates to centroids [B, d] of any length: [B, n]."""
-        rows = np.asarray(normalize(centroids), np.float32)
+        rows = normalize_rows(centroids)
         return np.asarray(rows @ self.scorer.centered.T)
 
     def _add_dense(
@@ -191,8 +191,8 @@ class InterestBlocks:
         for i, query in enumerate(queries):
             present = [e.dense_vector for e in query.examples if e.dense_vector]
             if present:
-                rows = normalize(_stack(present) - self.scorer.dense_mean)
-                centroid = normalize(rows.mean(axis=0, keepdims=True))
+                rows = normalize_rows(_stack(present) - self.scorer.dense_mean)
+                centroid = normalize_rows(rows.mean(axis=0, keepdims=True))
                 cosines = centroid @ self.scorer.dense.T
                 z = _standardize(cosines, *relevance.DENSE_SPREAD)
                 likeness[i] += relevance.DENSE_WEIGHT * z[0]

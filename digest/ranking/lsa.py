@@ -16,10 +16,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
-from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.preprocessing import normalize
-from sklearn.utils.extmath import randomized_svd
 
+from digest.ranking.mapped_arrays import Arrays
 from digest.text.tokens import unigrams_and_bigrams
 
 Rows = npt.NDArray[np.float32]
@@ -38,6 +36,26 @@ TINY_CORPUS_DOCUMENTS = 20
 MEAN_SHRINKAGE_DOCUMENTS = 50
 
 
+# scikit-learn is imported only where a model is fitted: it takes 50 MB and half a second
+# of every process, and workers need no more of it than these two functions.
+
+
+def normalize_rows(rows: npt.NDArray[np.floating]) -> Rows:
+    """Unit rows [n, d], float32; rows of zeros stay."""
+    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]
+    return np.asarray(rows / np.where(lengths > 0, lengths, 1), np.float32)
+
+
+def normalize_matrix(matrix: csr_matrix) -> csr_matrix:
+    """The same for a sparse matrix, of the type that it has."""
+    counts = np.diff(matrix.indptr)
+    owners = np.repeat(np.arange(counts.size), counts)
+    lengths = np.sqrt(np.bincount(owners, np.square(matrix.data), counts.size))
+    data = matrix.data / np.where(lengths > 0, lengths, 1)[owners]
+    parts = data.astype(matrix.dtype), matrix.indices, matrix.indptr
+    return csr_matrix(parts, shape=matrix.shape)
+
+
 @dataclass(frozen=True, eq=False)
 class LsaModel:
     """`terms`, their idf [t], components [d, t] and the mean of the corpus [d]."""
@@ -53,8 +71,8 @@ class LsaModel:
         return int(self.components.shape[0])
 
     @cached_property
-    def _vectorizer(self) -> CountVectorizer:
-        return CountVectorizer(analyzer=unigrams_and_bigrams, vocabulary=self.terms)
+    def _columns(self) -> dict[str, int]:
+        return {term: column for column, term in enumerate(self.terms)}
 
     @cached_property
     def version(self) -> str:
@@ -68,15 +86,27 @@ class LsaModel:
         """Unit rows, float32 [n, d]; a row of zeros where no term is known."""
         if not texts:
             return np.zeros((0, self.dimensions), np.float32)
-        counts = csr_matrix(self._vectorizer.transform(texts))
+        counts = self._count_known_terms(texts)
         return _project(_weigh(counts, self.idf), self.components)
+
+    def _count_known_terms(self, texts: Sequence[str]) -> csr_matrix:
+        columns = [
+            [self._columns[term] for term in terms if term in self._columns]
+            for terms in map(unigrams_and_bigrams, texts)
+        ]
+        ends = np.cumsum([0, *map(len, columns)])
+        flat = np.array([column for row in columns for column in row], np.int64)
+        shape = len(texts), len(self.terms)
+        counts = csr_matrix((np.ones(flat.size), flat, ends), shape)
+        counts.sum_duplicates()
+        return counts
 
     def center(self, rows: Rows) -> Rows:
         """Remove the corpus mean from unit rows, so that a cosine of 0 is chance."""
         if not rows.size:
             return rows
         centered = rows - np.any(rows, axis=1)[:, None] * self.mean
-        return np.asarray(normalize(centered), np.float32)
+        return normalize_rows(centered)
 
     def to_bytes(self) -> bytes:
         """The model as an .npz without pickled objects."""
@@ -91,6 +121,26 @@ class LsaModel:
             documents=np.int64(self.documents),
         )
         return file.getvalue()
+
+    def to_arrays(self) -> Arrays:
+        """The model for other processes to map."""
+        return {
+            "terms": np.frombuffer(json.dumps(self.terms).encode(), np.uint8),
+            "idf": self.idf,
+            "components": self.components,
+            "mean": self.mean,
+            "documents": np.array(self.documents),
+        }
+
+
+def from_arrays(arrays: Arrays) -> LsaModel:
+    return LsaModel(
+        tuple(json.loads(arrays["terms"].tobytes())),
+        arrays["idf"],
+        arrays["components"],
+        arrays["mean"],
+        int(arrays["documents"]),
+    )
 
 
 def from_bytes(data: bytes) -> LsaModel:
@@ -119,6 +169,8 @@ def fit_lsa(texts: Sequence[str]) -> LsaModel:
 
 
 def _count_terms(texts: Sequence[str]) -> tuple[tuple[str, ...], csr_matrix]:
+    from sklearn.feature_extraction.text import CountVectorizer
+
     is_tiny = len(texts) < TINY_CORPUS_DOCUMENTS
     vectorizer = CountVectorizer(
         analyzer=unigrams_and_bigrams,
@@ -144,7 +196,7 @@ def _weigh(counts: csr_matrix, idf: Rows) -> csr_matrix:
     weights = counts.astype(np.float32)
     weights.data = np.log(weights.data) + 1
     weights.data *= idf[weights.indices]
-    return csr_matrix(normalize(weights))
+    return normalize_matrix(weights)
 
 
 def _project(weights: csr_matrix, components: Rows) -> Rows:
@@ -153,11 +205,13 @@ def _project(weights: csr_matrix, components: Rows) -> Rows:
     Of unit length before a mean is removed: the projection of a text of rare words is
     short, and minus the mean all such texts would be alike.
     """
-    return np.asarray(normalize(weights @ components.T), np.float32)
+    return normalize_rows(np.asarray(weights @ components.T))
 
 
 def _fit_components(weights: csr_matrix) -> Rows:
     """The leading right singular vectors [d, t], rounded to what `to_bytes` stores."""
+    from sklearn.utils.extmath import randomized_svd
+
     size = min(DIMENSIONS, math.ceil(weights.shape[0] / 2), weights.shape[1])
     _, _, components = randomized_svd(weights, size, random_state=0)
     return np.asarray(components, np.float16).astype(np.float32)

@@ -12,6 +12,7 @@ complete or absent, also after a power cut. The first of several writers wins.
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,9 @@ from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
+import structlog
+
+log = structlog.get_logger(__name__)
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -62,6 +66,15 @@ def save_arrays(folder: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         _sync_folder(folder.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def store_arrays(folder: Path, arrays: Arrays, newest: int) -> None:
+    """Save arrays and keep only the newest folders; a full disk is logged, not raised."""
+    try:
+        save_arrays(folder, arrays)
+        delete_old_folders(folder.parent, newest, time.time())
+    except OSError as error:
+        log.warning("prepared arrays cannot be stored", error=str(error))
 
 
 def delete_old_folders(parent: Path, number: int, now: float) -> None:

@@ -16,10 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
-from sklearn.preprocessing import normalize
 
 from digest.ranking.bm25 import MAX_CACHED_TEXTS, Scores, TermIndex, WordIndex
-from digest.ranking.lsa import LsaModel
+from digest.ranking.lsa import LsaModel, normalize_rows
 from digest.ranking.mapped_arrays import Arrays, PackedTexts
 from digest.text.arxiv_categories import category_matcher
 from digest.text.authors import NameMatch, match_names, name_parts
@@ -439,7 +438,7 @@ class EditionScorer:
         parts = [(1.0, _standardize(words, *WORDS_SPREAD))]
         if self.model is not None:
             rows = np.stack([self.embed(example) for example in examples])
-            centroid = normalize(rows - self.mean).mean(axis=0)
+            centroid = normalize_rows(rows - self.mean).mean(axis=0)
             nearest = (self.rows @ rows.T).max(axis=1)
             parts += [
                 (1.0, _standardize(self._centroid_cosine(centroid), *CENTROID_SPREAD)),
@@ -448,7 +447,9 @@ class EditionScorer:
         if self.dense is not None:
             vectors = [np.frombuffer(e.dense_vector, np.float32) for e in examples]
             if present := [vector for vector in vectors if vector.size]:
-                centroid = normalize(np.stack(present) - self.dense_mean).mean(axis=0)
+                centroid = normalize_rows(np.stack(present) - self.dense_mean).mean(
+                    axis=0
+                )
                 cosines = _cosine_to(self.dense, centroid)
                 parts.append((DENSE_WEIGHT, _standardize(cosines, *DENSE_SPREAD)))
         return parts
@@ -458,7 +459,7 @@ class EditionScorer:
         if self.model is None:
             return np.zeros(len(self.papers), bool)
         rows = np.stack([self.embed(example) for example in examples])
-        cosines = self._centroid_cosine(normalize(rows - self.mean).mean(axis=0))
+        cosines = self._centroid_cosine(normalize_rows(rows - self.mean).mean(axis=0))
         return (likeness >= MIN_CLAIM_LIKENESS) & (cosines >= MIN_CLAIM_COSINE)
 
     def _answers(self, query: str) -> Flags:
@@ -579,7 +580,7 @@ def _center(rows: Row) -> tuple[Row, Row, Row]:
     present = np.any(rows, axis=1)
     count = int(present.sum())
     mean = rows.sum(axis=0) / (count + MEAN_SHRINKAGE)
-    centered = normalize(rows - present[:, None] * mean) if rows.size else rows
+    centered = normalize_rows(rows - present[:, None] * mean) if rows.size else rows
     return rows, np.asarray(centered, np.float32), np.asarray(mean, np.float32)
 
 

@@ -5,8 +5,11 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
+from sklearn.preprocessing import normalize
 
 from digest.ranking import lsa
+from digest.ranking.mapped_arrays import load_arrays, save_arrays
 
 FIELDS = [
     "birds migration feathers wetland autumn storks nests counting",
@@ -111,3 +114,25 @@ def test_texts_of_rare_words_are_not_alike_for_being_rare():
 
     cosines = rows @ rows.T
     assert abs(np.median(cosines[np.triu_indices(100, 1)])) < 0.1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_normalization_is_that_of_scikit_learn(dtype):
+    rows = np.random.default_rng(0).standard_normal((9, 5)).astype(dtype)
+    rows[3] = 0
+
+    np.testing.assert_allclose(lsa.normalize_rows(rows), normalize(rows), atol=1e-6)
+    matrix = lsa.normalize_matrix(csr_matrix(rows))
+    np.testing.assert_allclose(matrix.toarray(), normalize(rows), atol=1e-6)
+    assert matrix.dtype == dtype
+
+
+def test_mapped_model_embeds_as_the_stored_one(tmp_path):
+    model = lsa.fit_lsa(["graph neural network", "protein folding by graphs"])
+    save_arrays(tmp_path / "model", model.to_arrays())
+
+    mapped = lsa.from_arrays(load_arrays(tmp_path / "model"))
+
+    assert mapped.version == model.version
+    texts = ["graph folding", "", "unknown"]
+    assert (mapped.embed(texts) == model.embed(texts)).all()

@@ -31,3 +31,23 @@ def test_start_imports_no_numerical_library(start):
     )
 
     assert run.stderr.splitlines()[-1] == "set()"
+
+
+def test_worker_imports_no_scikit_learn_before_it_fits_a_model():
+    """It takes 50 MB and half a second in each process."""
+    code = (
+        "import os; os.environ['DJANGO_SETTINGS_MODULE'] = 'digest.settings';"
+        " import django; django.setup(); import digest.ranking.choose, sys;"
+        " print('sklearn' in sys.modules, file=sys.stderr)"
+    )
+
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+
+    assert run.stderr.splitlines()[-1] == "False"
