@@ -10,13 +10,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import admin, ingest, search, selection, sending, site
+from benchmarks import admin, ingest, planning, search, selection, sending, site
 
 LATEST = Path(__file__).with_name("latest.json")
 
 PARTS = {
     "selection": selection.measure,
     "ingest": ingest.measure,
+    "planning": planning.measure,
     "sending": sending.measure,
     "search": search.measure,
     "site": site.measure,

@@ -1,5 +1,8 @@
 """Several workers at once: each reader is planned once, each digest sent once."""
 
+import email
+import subprocess
+import sys
 import threading
 from collections import Counter
 from datetime import timedelta
@@ -7,12 +10,15 @@ from datetime import timedelta
 import pytest
 import time_machine
 from django.db import connection
+from django.utils import timezone
 
 from digest.mailer import claims, deliver, plan
 from digest.mailer.tally import count_outcomes
 from digest.mailer.transports import files
 from digest.models import Batch, Digest
 from tests import make
+from tests.conftest import ROOT
+from tests.processes import child_environment
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db(transaction=True)]
 
@@ -88,3 +94,34 @@ def test_concurrent_workers_send_each_mail_once(tmp_path, settings, monkeypatch)
 
     assert len(written) == len(set(written)) == Digest.objects.count() == 24
     assert count_outcomes(edition).accepted == 24
+
+
+def test_four_processes_share_an_audience_and_mail_each_reader_once(tmp_path):
+    """Without a coordinator: each plans what it finds unserved and claims what is free."""
+    edition = make.frozen(make.edition(papers=3), at=timezone.now())
+    readers = [make.subscriber() for _ in range(24)]
+    for start in range(0, len(readers), 2):
+        make.batch(edition, readers[start : start + 2])
+    environment = child_environment(MAIL_DIR=tmp_path / "mail", MAIL_TRANSPORT="files")
+    command = [sys.executable, "manage.py", "send", "--day", edition.day.isoformat()]
+
+    workers = [
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        for _ in range(4)
+    ]
+    output = [worker.communicate(timeout=120)[0].decode() for worker in workers]
+
+    assert [worker.returncode for worker in workers] == [0] * 4, output
+    mails = [
+        email.message_from_bytes(path.read_bytes())
+        for path in (tmp_path / "mail").rglob("*.eml")
+    ]
+    assert Counter(mail["To"] for mail in mails) == Counter(r.email for r in readers)
+    tally = count_outcomes(edition)
+    assert (tally.accepted, tally.recipients, tally.waiting) == (24, 24, 0)
