@@ -228,6 +228,8 @@ MAIL_FROM = env.parse(
     parsers.parse_mail_from,
     "Use the form: Paper Round <papers@example.org>.",
 )
+# Whether someone reads what readers answer to MAIL_FROM; the first digest says so.
+REPLIES_ARE_READ = env.flag("REPLIES_ARE_READ", False)
 POSTAL_ADDRESS = env.text("POSTAL_ADDRESS")
 # Who answers for the site; the imprint and /.well-known/security.txt name them.
 OPERATOR = env.text("OPERATOR")

@@ -36,6 +36,7 @@ ENVIRONMENT = {
     "MAIL_FROM": "Paper Round <round@paper-round.example>",
     "OPERATOR": "",
     "CONTACT_EMAIL": "",
+    "REPLIES_ARE_READ": "false",
     "POSTAL_ADDRESS": "1 Press Lane, Example Town",
     "SMTP_URL": "smtp://127.0.0.1:9",
     "SENDGRID_API_KEY": "",

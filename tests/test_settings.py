@@ -73,6 +73,7 @@ WRONG_VALUES = {
         "imaps://u:p@mail.example/INBOX",  # without BOUNCE_ADDRESS
     ],
     "CLICK_REDIRECT": FLAGS,
+    "REPLIES_ARE_READ": FLAGS,
     "DATABASE_URL": [
         "localhost/db",
         "mysql://db/round",

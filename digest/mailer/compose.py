@@ -4,13 +4,14 @@ import hashlib
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import urlsplit
 
 import css_inline
 from django.conf import settings
+from django.db.models import Min
 from django.template.loader import get_template
 
 from accounts.addresses import ascii_domain
@@ -31,6 +32,10 @@ from digest.reasons import (
 # Mail programs on phones show about 40 characters of a subject, on desktops about 110.
 MAX_SUBJECT_CHARS = 110
 MAX_PREHEADER_CHARS = 120
+# " (20 Nov)" stands at the end of a subject, whatever its length.
+SUBJECT_DATE_CHARS = 9
+# A weekly reader waits up to a week, and longer around holidays.
+MAX_WAIT_FOR_FIRST_DIGEST = timedelta(days=14)
 # A digest of so few papers is seen at a glance and needs no table of contents.
 MAX_PAPERS_WITHOUT_CONTENTS = 4
 # The contents of more papers have no links, and their full mail only the authors' own
@@ -52,10 +57,14 @@ INLINER = css_inline.CSSInliner(keep_at_rules=True, load_remote_stylesheets=Fals
 
 @dataclass(frozen=True)
 class RenderData:
-    """The rows that the mails of some digests show; notes about days without matches by reader."""
+    """The rows that the mails of some digests show; notes about days without matches by reader.
+
+    `new_readers` are those whose first digest is among them.
+    """
 
     pick_rows: PickRows
     empty_digests: dict[int, EmptyDigest]
+    new_readers: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -87,6 +96,7 @@ class PaperContext:
     links: tuple[tuple[str, str], ...]
     more_url: str
     less_url: str
+    save_url: str
 
     @property
     def label(self) -> str:
@@ -169,6 +179,26 @@ def load_render_data(
     return RenderData(
         pick_rows,
         load_empty_digests([digest for digest in digests if not digest.packed_picks]),
+        load_new_readers(digests),
+    )
+
+
+def load_new_readers(digests: Sequence[Digest]) -> frozenset[int]:
+    """Return the readers whose first digest is among these; no query where none is new."""
+    recent = {
+        digest.subscriber_id: digest.pk
+        for digest in digests
+        if (confirmed_at := digest.subscriber.confirmed_at) and digest.pk
+        if digest.created_at - confirmed_at < MAX_WAIT_FOR_FIRST_DIGEST
+    }
+    if not recent:
+        return frozenset()
+    own = Digest.objects.filter(subscriber__in=recent).order_by()
+    firsts = own.values("subscriber").annotate(first=Min("pk"))
+    return frozenset(
+        reader
+        for reader, first in firsts.values_list("subscriber", "first")
+        if recent[reader] == first
     )
 
 
@@ -218,6 +248,8 @@ def edition_context(edition: Edition) -> dict[str, Any]:
         **site(),
         "day": edition.day,
         "editors_note": sanitize(edition.note),
+        "subscribe_url": absolute(url("home")),
+        "replies_are_read": settings.REPLIES_ARE_READ,
         "day_url": absolute(url("day", edition.day.isoformat())),
         "wrap": wrap_text,
     }
@@ -237,6 +269,7 @@ def reader_context(
     return {
         "empty_digest": render_data.empty_digests.get(digest.subscriber_id),
         "subject_text": subject_text(papers),
+        "is_first": digest.subscriber_id in render_data.new_readers,
         "is_short": is_short,
         "has_generated_lines": number <= MAX_PAPERS_WITH_CONTENTS_LINKS,
         "has_contents": number > MAX_PAPERS_WITHOUT_CONTENTS and not is_short,
@@ -302,6 +335,7 @@ def paper_context(
         ),
         more_url=links.action_url(number, "more"),
         less_url=links.action_url(number, "less"),
+        save_url=links.action_url(number, "save"),
     )
 
 
@@ -330,13 +364,14 @@ def subject_text(papers: Sequence[ExplainedPaper]) -> str:
     match papers[0].kind:
         case "near":
             noun = "paper" if len(papers) == 1 else "papers"
-            return f"{len(papers)} {noun} close to what you follow"
+            text = f"{len(papers)} {noun} close to what you follow"
         case "trend":
-            return f"Trending: {papers[0].title}"
+            text = f"Trending: {papers[0].title}"
         case "new":
-            return f"New: {papers[0].title}"
+            text = f"New: {papers[0].title}"
         case _:
-            return papers[0].title
+            text = papers[0].title
+    return truncate(text, MAX_SUBJECT_CHARS - SUBJECT_DATE_CHARS)
 
 
 EXTERNAL_LINKS = [
