@@ -16,7 +16,7 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
 from accounts.addresses import ascii_domain
-from accounts.models import Link, User
+from accounts.models import Link, Subscriber, User
 
 
 class MailRefusedError(OSError):
@@ -66,6 +66,21 @@ def send_staff_password_link(user: User) -> None:
     )
 
 
+def send_saved_papers(reader: Subscriber, payload: dict[str, Any]) -> None:
+    """Mail what a reader saved this week; unsubscribing stops it as it stops digests."""
+    papers = [
+        {"title": title, "url": settings.SITE_URL + path, "note": note}
+        for title, path, note in payload["papers"]
+    ]
+    context = {
+        "papers": papers,
+        "number": payload["number"],
+        "unsubscribe_url": settings.SITE_URL
+        + reverse("unsubscribe", args=[reader.unsubscribe_key]),
+    }
+    send("saved_papers", reader.email, payload["path"], **context)
+
+
 def preferences_path(key: str) -> str:
     return resolve_url(settings.PREFERENCES_URL_NAME, key)
 
@@ -87,8 +102,9 @@ def render_message(
         "Auto-Submitted": "auto-generated",  # RFC 3834: no vacation replies
         "Message-ID": make_msgid(domain=mail_domain()),  # not this machine's name
     }
-    if "block_url" in context:
-        headers["List-Unsubscribe"] = f"<{context['block_url']}>"  # RFC 8058
+    one_click_url = context.get("block_url") or context.get("unsubscribe_url")
+    if one_click_url:
+        headers["List-Unsubscribe"] = f"<{one_click_url}>"  # RFC 8058
         headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     subject = render_to_string(f"emails/{name}.subject.txt", context)
     message = EmailMultiAlternatives(

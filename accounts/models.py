@@ -217,6 +217,7 @@ class Subscriber(models.Model):
         db_default=False,
         help_text="Email the papers that the reader saved that week, on Fridays.",
     )
+    saved_sent_on = models.DateField(null=True, editable=False)
     learns_from_clicks = models.BooleanField(
         "learns from clicks",
         default=True,
@@ -436,6 +437,7 @@ class AccountMail(models.Model):
         ADDRESS = "address", "change of address"
         MOVE_NOTICE = "move_notice", "notice to the previous address"
         STAFF_PASSWORD = "staff_password", "link to set a staff password"
+        SAVED_PAPERS = "saved_papers", "papers saved this week"
 
     LIFETIME = timedelta(days=3)
 

@@ -53,6 +53,9 @@ def is_sendable(mail: AccountMail, now: datetime) -> bool:
         return False
     if mail.kind == AccountMail.Kind.MOVE_NOTICE:
         return True
+    if mail.kind == AccountMail.Kind.SAVED_PAPERS:
+        reader = mail.subscriber
+        return reader is not None and reader.may_be_mailed(now)
     if mail.link:
         return mail.link.used_at is None
     with transaction.atomic():
@@ -77,6 +80,8 @@ def send(mail: AccountMail) -> None:
         emails.send_link(mail.link)
     elif mail.kind == AccountMail.Kind.STAFF_PASSWORD:
         emails.send_staff_password_link(User.objects.get(email=mail.email))
+    elif mail.kind == AccountMail.Kind.SAVED_PAPERS and mail.subscriber:
+        emails.send_saved_papers(mail.subscriber, mail.payload)
     else:
         emails.send_move_notice(mail.email)
 

@@ -24,6 +24,7 @@ from digest.mailer import (
     plan,
     resend,
     retention,
+    saved_papers,
     shutdown,
 )
 from digest.mailer.tally import Tally, count_outcomes, reconciliation_error
@@ -167,6 +168,7 @@ def freeze_and_plan() -> None:
     plan.plan_due(now)
     plan.plan_missed(now)
     plan.plan_welcomes(now)
+    saved_papers.queue_friday_mails(now)
     log_reconciliation_errors(now)
     alarms.log_alarms(now)
     send_batches.delay()
