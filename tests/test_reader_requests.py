@@ -96,8 +96,7 @@ def test_reader_pastes_a_library_and_submits_a_paper_that_is_approved(
 def paste_library(page, preferences, old):
     papers = Paper.objects.filter(title__contains="robot control")
     identifiers = papers.values_list("identifier", flat=True)[:2]
-    page.goto(preferences)
-    page.get_by_text("Add papers from a list, BibTeX or Zotero").click()
+    page.goto(f"{preferences}/papers")
     page.get_by_label("Paste arXiv IDs or links").fill(
         f"{identifiers[0]}\nhttps://arxiv.org/abs/{identifiers[1]}v2\n{old.identifier}\nno paper"
     )
@@ -112,15 +111,15 @@ def paste_library(page, preferences, old):
     page.get_by_role("link", name=old.title_raw).wait_for()
     page.get_by_role("button", name=f"Remove {old.title_raw}").click()
     page.get_by_text("Removed. Changes apply from your next digest.").wait_for()
-    page.get_by_role("link", name="Preferences", exact=True).first.click()
-    page.get_by_text("You have 2 papers").wait_for()
+    page.get_by_role("heading", name="2 papers").wait_for()
+    page.get_by_role("link", name="When and how").click()
     assert page.locator(
         ".reason", has_text="Similar to a paper you liked: Study"
     ).count()
 
 
 def submit(page, preferences, new):
-    page.goto(preferences)
+    page.goto(f"{preferences}/papers")
     page.get_by_role("link", name="Submit a paper to the editors").click()
     page.get_by_label("arXiv ID or link").fill("the paper on floods")
     page.get_by_role("button", name="Submit").click()
