@@ -266,7 +266,6 @@ def work(day: str) -> None:
     django.setup()
     from django.conf import settings
 
-    from digest import tasks
     from digest.models import Edition
 
     edition = Edition.objects.get(day=day)
@@ -279,7 +278,7 @@ def work(day: str) -> None:
     print(json.dumps(prepared), flush=True)
     sys.stdin.readline()
     start, start_cpu = time.monotonic(), own_cpu()
-    run_profiled(lambda: tasks.send_planned_batches(edition))
+    run_profiled(lambda: send_all(edition))
     figures = {
         "cpu_s": own_cpu() - start_cpu,
         "seconds": time.monotonic() - start,
@@ -297,6 +296,20 @@ def prepare_edition(edition: Any) -> None:
     transports.get_transport()
     compose.edition_context(edition)
     edition_index.load_index(edition)
+
+
+def send_all(edition: Any) -> None:
+    """Send until no batch is left; one that another worker released is tried again later."""
+    from digest import tasks
+    from digest.models import Batch
+
+    tasks.send_planned_batches(edition)
+    unfinished = Batch.objects.filter(slot__edition=edition).unfinished()
+    while unfinished.exists():
+        for error in unfinished.exclude(error="").values_list("error", flat=True):
+            print(f"a batch waits: {error}", file=sys.stderr)
+        time.sleep(1)
+        tasks.send_planned_batches(edition)
 
 
 def run_profiled(send: Callable[[], object]) -> None:

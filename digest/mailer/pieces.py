@@ -207,9 +207,10 @@ class Piece:
 class Card:
     """A paper as each loop writes it, those of the text first: with numbers of one and of two digits."""
 
-    stretches: tuple["Stretch", ...]
     narrow: tuple[Piece, ...]
     wide: tuple[Piece, ...] = ()
+    # What `wide` is made from; as bytes, because marks double the size of a str.
+    sources: tuple[tuple[bytes, Stretch], ...] = ()
 
 
 # A candidate's id, the kind of its reason, and the heading of its section.
@@ -544,25 +545,26 @@ class EditionPieces:
         return self.papers[key]
 
     def make_card(self, bodies: Sequence[MarkedBody], position: int) -> Card:
-        stretches = tuple(
+        stretches = [
             Stretch(text, body.wrapped, body.is_html)
             for body in bodies
             for text in body.texts_of(position)
-        )
+        ]
         for stretch in stretches:
             self.check(stretch)
-        return Card(stretches, tuple(map(self.make_piece, stretches)))
+        narrow = tuple(map(self.make_piece, stretches))
+        if not self.encoding.has_lines:
+            return Card(narrow, wide=narrow)
+        sources = [(each.text.encode(), replace(each, text="")) for each in stretches]
+        return Card(narrow, sources=tuple(sources))
 
     def widen(self, card: Card) -> tuple[Piece, ...]:
         """Make the pieces of a card for numbers of two digits, where lines may break elsewhere."""
-        if not self.encoding.has_lines:
-            card.wide = card.narrow
-        else:
-            wide = [
-                replace(each, text=each.text.replace(marks.NUMBER, marks.WIDE_NUMBER))
-                for each in card.stretches
-            ]
-            card.wide = tuple(map(self.make_piece, wide))
+        wide = [
+            replace(each, text=text.decode().replace(marks.NUMBER, marks.WIDE_NUMBER))
+            for text, each in card.sources
+        ]
+        card.wide, card.sources = tuple(map(self.make_piece, wide)), ()
         return card.wide
 
     def make_piece(self, stretch: Stretch) -> Piece:
