@@ -18,7 +18,7 @@ PRODUCTION = DEBUG=false SITE_URL=https://paper-round.example BEHIND_PROXY=true 
 	POSTAL_ADDRESS="1 Press Lane, Example Town"
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test explore check bench chaos lock clean
+.PHONY: help .venv demo test explore check audit bench chaos lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z.]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 10
@@ -59,6 +59,10 @@ check: .venv/.dev ## format, lint, types, templates, migrations, deployment
 	@$(PRODUCTION) DATABASE_URL=sqlite://:memory: $(MANAGE) makemigrations --check --dry-run
 	@$(PRODUCTION) $(MANAGE) check --deploy --fail-level WARNING
 	$(PYTEST) --quiet tests/test_upgrade.py -k linted
+
+audit: .venv/.dev ## look for known vulnerabilities of the dependencies, where a service that knows them answers
+	@command -v pip-audit >/dev/null || { echo "pip-audit is not installed: dependencies are not audited"; exit 0; }; \
+	pip-audit --require-hashes --disable-pip --requirement requirements.lock
 
 bench: .venv/.dev ## measure speed; writes benchmarks/latest.json; PART=sending READERS=1000000 measures one part
 	OMP_NUM_THREADS=1 READERS=$(READERS) $(BIN)/python -m benchmarks $(PART)

@@ -18,7 +18,8 @@ TOP_LEVEL = {
     *("manage.py", "pyproject.toml", "README.md", "digest", "accounts", "templates"),
     *("tests", "docker-compose.yml", "Makefile", "Dockerfile", "LICENSE", "docs"),
     *("requirements.lock", "requirements-dev.lock", ".ci", "benchmarks", "deploy"),
-    *(".gitignore", ".dockerignore"),
+    *(".gitignore", ".dockerignore", ".github", ".pre-commit-config.yaml"),
+    *("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"),
 }
 SENDGRID_MODULES = {
     "digest/mailer/transports/sendgrid.py",

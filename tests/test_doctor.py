@@ -113,6 +113,16 @@ def test_full_disk_is_found(monkeypatch):
     assert set(states(services.check_disk)) == {State.WARNING}
 
 
+@pytest.mark.parametrize(
+    ("days", "state"), [(None, State.WARNING), (3, State.WARNING), (1, State.OK)]
+)
+def test_missing_backup_is_found(days, state):
+    if days is not None:
+        Heartbeat.objects.record("backup", timezone.now() - timedelta(days=days))
+
+    assert only(services.check_backup).state == state
+
+
 def test_wrong_clock_is_found(monkeypatch):
     wrong = timezone.now() + timedelta(minutes=3)
     monkeypatch.setattr(services.timezone, "now", lambda: wrong)

@@ -17,7 +17,8 @@ from digest.celery import app
 from digest.doctor import Check, Finding, failed, ok, unknown, warning
 from digest.ingest import monitoring
 from digest.ingest.sources import arxiv_calendar
-from digest.models import Paper, SendingPause
+from digest.models import Heartbeat, Paper, SendingPause
+from digest.models.operations import BACKUP
 from digest.text.arxiv_categories import is_selected
 
 OLDEST_POSTGRES = 15
@@ -27,6 +28,8 @@ MAX_CLOCK_DIFFERENCE = timedelta(seconds=5)
 MIN_FREE_BYTES, MIN_FREE_SHARE = 1_000_000_000, 0.1
 # arXiv publishes its holidays in December.
 HOLIDAY_NOTICE = timedelta(days=30)
+MAX_BACKUP_AGE = timedelta(days=2)
+BACKUP_FIX = "Run `manage.py backup` daily, and copy the file to another machine."
 # Small categories have days without a paper.
 MAX_CATEGORY_SILENCE = timedelta(days=14)
 # What Django reports one by one where SITE_URL is http.
@@ -155,6 +158,17 @@ def check_disk() -> Iterator[Finding]:
             yield ok(f"disk of {name}", text)
 
 
+def check_backup() -> Iterator[Finding]:
+    heartbeat = Heartbeat.objects.filter(name=BACKUP).first()
+    if heartbeat is None:
+        yield warning("backup", "There is no backup by `manage.py backup`.", BACKUP_FIX)
+    elif timezone.now() - heartbeat.at > MAX_BACKUP_AGE:
+        text = f"The last backup is of {heartbeat.at:%d %b %Y}."
+        yield warning("backup", text, BACKUP_FIX)
+    else:
+        yield ok("backup", f"The last one is of {heartbeat.at:%d %b, %H:%M} UTC.")
+
+
 def check_clock() -> Iterator[Finding]:
     if connection.vendor == "sqlite":
         yield ok("clock", "The database has this machine's clock.")
@@ -221,6 +235,7 @@ CHECKS: tuple[Check, ...] = (
     check_broker,
     check_processes,
     check_disk,
+    check_backup,
     check_clock,
     check_ingest,
     check_categories,

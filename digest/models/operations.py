@@ -19,6 +19,7 @@ ALREADY_PAUSED = "Sending is already paused here. Resume it before you pause it 
 # Names of heartbeats.
 BEAT = "beat"
 BOUNCE_MAILBOX = "bounce mailbox"  # the last time it was read
+BACKUP = "backup"
 
 
 class SendingPauseQuerySet(models.QuerySet["SendingPause"]):
