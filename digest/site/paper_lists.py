@@ -99,10 +99,11 @@ class Filters:
 
 
 def papers_of_period(period: Period, announce_type: str) -> PaperQuerySet:
-    """Return the papers announced in a period; replacements only where requested."""
+    """Return the papers announced in a period, without duplicates that editors merged; replacements only where requested."""
+    papers = Paper.objects.filter(duplicate_of=None)
     if not announce_type:
-        return Paper.objects.announced_between(period.first, period.last)
-    return Paper.objects.filter(
+        return papers.announced_between(period.first, period.last)
+    return papers.filter(
         announced_on__range=(period.first, period.last),
         announce_type__in=ANNOUNCE_TYPES[announce_type][1],
     )

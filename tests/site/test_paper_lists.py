@@ -220,6 +220,17 @@ def test_categories_are_offered_with_their_numbers_of_papers(client, mixed_day):
     assert '<option value="math.GT">math.GT (1)</option>' in page
 
 
+def test_merged_duplicates_are_listed_once(client, mixed_day):
+    kept = Paper.objects.get(title="Voted")
+    Paper.objects.filter(title="Trending").update(duplicate_of=kept)
+
+    assert titles(client.get(f"/papers/date/{DAY}")) == [
+        "Discussed",
+        "Voted",
+        "Crossed",
+    ]
+
+
 def test_week_and_month_are_sorted_by_votes_and_not_by_trend(client, mixed_day):
     for path in ("week/2026-W47", "month/2026-11"):
         response = client.get(f"/papers/{path}?sort=trend")
