@@ -1,5 +1,6 @@
 """Sending by several processes: two at once, and one that is killed."""
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from digest.models import Batch, Digest
 from tests import make, processes
 from tests.conftest import ROOT
+from tests.smtp_server import SmtpServer
 
 pytestmark = [
     pytest.mark.both,
@@ -80,6 +82,45 @@ def test_second_send_finishes_a_killed_one(readers, tmp_path):
     assert f"recipients {READERS} = accepted {READERS}" in output
     assert count_mails(tmp_path) == one_mail_each(readers)
     assert Digest.objects.count() == READERS
+
+
+class CountingServer:
+    """A mail server that is slow enough to be caught in the middle of mails."""
+
+    def __init__(self):
+        self.taken = []
+
+    async def handle_DATA(self, server, session, envelope):
+        await asyncio.sleep(0.05)
+        self.taken += envelope.rcpt_tos
+        return "250 taken"
+
+
+def test_a_sender_that_was_stopped_beyond_its_lease_doubles_no_mail(readers, tmp_path):
+    handler = CountingServer()
+    server = SmtpServer(handler)
+    server.start()
+    over_smtp = {"MAIL_TRANSPORT": "smtp", "SMTP_URL": server.url}
+    window = 4  # of MAIL_RATE
+    try:
+        with start_send(tmp_path, **over_smtp, MAIL_RATE=20) as stopped:
+            processes.wait_until(lambda: len(handler.taken) >= 5)
+            stopped.send_signal(signal.SIGSTOP)
+            expire_leases()
+            with start_send(tmp_path, **over_smtp) as other:
+                output = other.communicate(timeout=120)[0]
+            taken_before = len(handler.taken)
+            in_doubt = Digest.objects.filter(outcome="unknown").count()
+            stopped.send_signal(signal.SIGCONT)
+            stopped.communicate(timeout=120)
+    finally:
+        server.stop()
+
+    assert in_doubt <= window, output
+    assert max(Counter(handler.taken).values()) == 1
+    assert len(handler.taken) - taken_before <= in_doubt
+    accepted = Digest.objects.filter(outcome="accepted").count()
+    assert READERS - window <= accepted <= len(handler.taken)
 
 
 def expire_leases():

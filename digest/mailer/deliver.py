@@ -265,6 +265,7 @@ class BatchSending:
             not self.in_flight
             or len(self.finished) >= self.window_size() // 2
             or time.monotonic() - self.recorded_at >= RECORD_INTERVAL_S
+            or any(result.wait or result.halt for _, result in self.finished)
         ):
             self.record_finished()
 

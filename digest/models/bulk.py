@@ -62,11 +62,15 @@ def update_papers(papers: Sequence[Paper], names: Collection[str]) -> None:
 
 
 def insert_digests(digests: Sequence[Digest]) -> None:
-    """Insert the digests of a batch; those of readers who have one of this edition are left out."""
+    """Insert the digests of a batch, unless their reader has one of this edition or was erased meanwhile."""
     if is_postgresql() and _copy_digests(digests):
         return
     with transaction.atomic():
-        Digest.objects.bulk_create(digests, ignore_conflicts=True)
+        readers = Subscriber.objects.filter(pk__in=[d.subscriber_id for d in digests])
+        locked = readers.select_for_update(no_key=True).order_by("pk")
+        existing = set(locked.values_list("pk", flat=True))
+        remaining = [digest for digest in digests if digest.subscriber_id in existing]
+        Digest.objects.bulk_create(remaining, ignore_conflicts=True)
 
 
 def record_accepted(message_ids: Sequence[tuple[int, str]]) -> None:
@@ -95,6 +99,8 @@ def record_accepted(message_ids: Sequence[tuple[int, str]]) -> None:
     )
 
 
+# Foreign keys are checked at the end of a transaction, unless one asks before.
+_CHECK_REFERENCES = "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED"
 _RECORD_ACCEPTED = f"""
     UPDATE {Digest._meta.db_table} AS digest
     SET outcome = 'accepted', reason = '', provider_detail = '',
@@ -145,12 +151,13 @@ _COUNT_WITHOUT_DIGEST = f"""
 
 
 def _copy_digests(digests: Sequence[Digest]) -> bool:
-    """Insert with COPY; False, without any row, if another worker inserted one of them."""
+    """Insert with COPY; False, without any row, if one of them exists or its reader does not."""
     fields = [field for field in Digest._meta.concrete_fields if not field.primary_key]
     rows = ([getattr(digest, field.attname) for field in fields] for digest in digests)
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             _copy_rows(Digest._meta.db_table, rows, fields, cursor)
+            cursor.execute(_CHECK_REFERENCES)
     except IntegrityError:
         return False
     return True

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from accounts.models import Subscriber
 from digest.mailer import calls, claims, deliver, rate, shutdown, transports
 from digest.mailer.calls import Call, CallPool
 from digest.mailer.transports import EncodedMail, accepted, refused, unknown
@@ -64,7 +65,11 @@ def send_batch(transport, batch, concurrency=CONNECTIONS):
 
 
 @pytest.fixture
-def batch(db):
+def batch(db, monkeypatch):
+    """Twelve digests, sent in windows of eight."""
+    monkeypatch.setattr(
+        deliver.BatchSending, "window_size", lambda self: 2 * CONNECTIONS
+    )
     return planned_batch(12, kind="manual")  # never too late
 
 
@@ -129,6 +134,45 @@ def test_a_rate_limit_returns_the_calls_that_did_not_begin(batch, settings, tmp_
     assert batch.last_position == len(transport.attempts) - 1
     assert 20 < (batch.lease_until - timezone.now()).total_seconds() <= 30
     assert rate.acquire() > 20
+
+
+def test_calls_that_did_not_begin_are_not_made_after_the_last_one_of_a_limit(
+    batch, settings, tmp_path, monkeypatch
+):
+    """SendGrid announces with an acceptance that no further mail is accepted."""
+    monkeypatch.setattr(deliver.BatchSending, "window_size", lambda self: 12)
+    settings.VAR, settings.REDIS_URL = tmp_path, ""
+    transport = Answers({"r0@example.org": accepted("id", wait=30)}, seconds=0.1)
+
+    send_batch(transport, batch)
+
+    assert len(transport.attempts) <= 2 * CONNECTIONS
+    assert outcomes().count("accepted") == len(transport.attempts)
+    batch.refresh_from_db()
+    assert (batch.state, batch.in_flight) == ("planned", "")
+
+
+def test_a_mark_names_the_digests_that_are_still_in_flight(batch, monkeypatch):
+    monkeypatch.setattr(deliver.BatchSending, "window_size", lambda self: 4)
+    marked = []
+    mark_sending = deliver.mark_sending
+
+    def record_mark(batch, ids, position):
+        marked.append(set(ids))
+        mark_sending(batch, ids, position)
+
+    monkeypatch.setattr(deliver, "mark_sending", record_mark)
+    slow = batch.digests.order_by("pk").first()
+
+    def answer_slowly():
+        time.sleep(0.4)
+        return OK
+
+    send_batch(Answers({"r0@example.org": answer_slowly}), batch)
+
+    assert slow.pk in marked[0] & marked[1]
+    assert max(map(len, marked)) <= 4
+    assert outcomes() == ["accepted"] * 12
 
 
 def test_calls_in_flight_end_at_a_shutdown_and_none_starts(batch):
@@ -320,6 +364,30 @@ def test_digests_are_inserted_once_for_a_reader(form):
     assert (row.key, bytes(row.packed_picks)) == (new[1].key, b"\x00\x01\\\n\t")
     assert (row.outcome, row.reason, row.resends) == ("skipped", "left", 0)
     assert (row.created_at, row.outcome_at) == (make.NOW, None)
+
+
+@pytest.mark.both
+@pytest.mark.django_db
+def test_the_digest_of_a_reader_who_was_erased_meanwhile_is_left_out(form):
+    batch = planned_batch(1)
+    reader, erased = make.subscriber("r1@example.org"), make.subscriber()
+    new = [
+        Digest(
+            subscriber=each,
+            edition=batch.slot.edition,
+            batch=batch,
+            created_at=make.NOW,
+        )
+        for each in (reader, erased)
+    ]
+    Subscriber.objects.filter(pk=erased.pk).delete()
+
+    bulk.insert_digests(new)
+
+    assert set(Digest.objects.values_list("subscriber__email", flat=True)) == {
+        "r0@example.org",
+        "r1@example.org",
+    }
 
 
 @pytest.mark.both
