@@ -291,7 +291,7 @@ class EditionPieces:
         self.load_interests({pick.interest for pick in picks if pick.interest})
         rows = PickRows(self.candidates, self.interests, self.names)
         for chunk in chunks:  # at once, so that their cards are rendered together
-            with suppress(NotJoinable):
+            with suppress(Exception):  # a damaged card fails its digests alone, later
                 self.find_line(chunk, rows)
         return rows
 
