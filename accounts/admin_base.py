@@ -77,8 +77,8 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]  # not generic at ru
 
     @cached_property
     def count(self) -> int:
-        # In the order of the list, so that an index finds the first rows.
-        rows = self.object_list.values_list("pk")[:MAX_COUNTED_ROWS]  # type: ignore[attr-defined]
+        # In any order: counting stops at the first rows that match.
+        rows = self.object_list.order_by().values_list("pk")[:MAX_COUNTED_ROWS]  # type: ignore[attr-defined]
         return CappedCount(rows.count())
 
 

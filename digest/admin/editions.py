@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, OuterRef, Q, QuerySet
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
@@ -18,7 +18,7 @@ from accounts.models import Subscriber, User
 from digest.admin import curation, previews
 from digest.mailer import retention
 from digest.mailer.tally import count_outcomes
-from digest.models import Candidate, Digest, Edition, Frozen, Paper, Recall
+from digest.models import Candidate, DailyFigures, Edition, Frozen, Paper, Recall
 from digest.ranking import freeze
 
 
@@ -47,7 +47,7 @@ class EditionAdmin(ReadOnlyAdmin):
         "hidden",
         "ranked_at",
         "frozen_at",
-        "digests",
+        "accepted",
     )
     list_display_links = None
     list_filter = ("state",)
@@ -69,8 +69,8 @@ class EditionAdmin(ReadOnlyAdmin):
                 hidden_count=count_related(
                     candidates.filter(is_hidden=True), "edition"
                 ),
-                digest_count=count_related(
-                    Digest.objects.filter(edition=OuterRef("pk")), "edition"
+                accepted_count=Subquery(
+                    DailyFigures.objects.filter(day=OuterRef("day")).values("accepted")
                 ),
             )
         )
@@ -125,9 +125,10 @@ class EditionAdmin(ReadOnlyAdmin):
     def hidden(self, edition: Any) -> int:
         return int(edition.hidden_count)
 
-    @admin.display(description="digests", ordering="digest_count")
-    def digests(self, edition: Any) -> int:
-        return int(edition.digest_count)
+    @admin.display(description="accepted", ordering="accepted_count", empty_value="-")
+    def accepted(self, edition: Any) -> int | None:
+        """From the daily figures: counting the digests of all editions takes seconds."""
+        return None if edition.is_open else edition.accepted_count
 
     @admin.display(description="sent")
     def sent(self, edition: Edition) -> str:

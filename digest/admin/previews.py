@@ -33,7 +33,6 @@ LENGTHS = range(1, 31)
 PREVIEW_TABS = [
     ("desktop", "Desktop"),
     ("phone", "Phone"),
-    ("dark", "Dark"),
     ("text", "Plain text"),
     ("headers", "Headers"),
     ("why", "Reasons"),

@@ -111,6 +111,7 @@ class Command(BaseCommand):
                 "These documents announce no paper. Use others: FROM=PATH."
             )
         editions = [load_edition(day) for day in days]
+        keep_open(editions[-1])
         return editions[0]
 
     def serve(self, password: str) -> None:
@@ -252,6 +253,12 @@ def load_edition(day: date) -> Edition:
     assert edition is not None  # the day has papers
     paper_topics.store_paper_topics(edition)
     return edition
+
+
+def keep_open(edition: Edition) -> None:
+    """Let an edition of recorded documents, whose freeze time has passed, be curated for a day."""
+    tomorrow = timezone.now() + timedelta(days=1)
+    Edition.objects.open().filter(pk=edition.pk).update(freeze_at=tomorrow)
 
 
 def worker_command(queue: str) -> list[str]:
