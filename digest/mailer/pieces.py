@@ -321,8 +321,11 @@ class EditionPieces:
         (pick,) = decode_picks(chunk)
         if pick.candidate not in rows.candidates:
             raise NotJoinable
-        explained = explain_pick(1, pick, rows)
-        paper = compose.explain_paper(explained.candidate, explained.reason)
+        try:
+            explained = explain_pick(1, pick, rows)
+            paper = compose.explain_paper(explained.candidate, explained.reason)
+        except Exception as error:  # a broken card: the plain path reports it
+            raise NotJoinable from error
         if not paper.reason:
             raise NotJoinable
         line = self.lines[chunk] = Line(
