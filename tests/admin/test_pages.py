@@ -323,7 +323,7 @@ def test_sidebar_links_every_registered_model(staff, rf, editor):
         item for section in sidebar_navigation(request) for item in section["items"]
     ]
 
-    assert len(items) == len(MODELS) + 1
+    assert len(items) == len(MODELS) + 2  # Today and Checks
     assert all(staff.get(item["link"]).status_code == 200 for item in items)
 
 
