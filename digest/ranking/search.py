@@ -62,7 +62,11 @@ _DOI = re.compile(r"10\.\d{4,9}/[^\s\"<>]+")
 
 @dataclass(frozen=True)
 class SearchResult:
-    """Ids of papers, best first; `corrected` is the text that was searched instead, `suggestion` one to try."""
+    """Ids of papers, best first.
+
+    `query` is what was searched: `corrected`, where that replaced a misspelt text. `suggestion`
+    is a text to try. Both keep the operators.
+    """
 
     query: SearchQuery
     paper_ids: tuple[int, ...] = ()
@@ -92,12 +96,12 @@ def find_papers(
         return SearchResult(query, tuple(named))
     if not query.text and not query.has_filters:
         return SearchResult(query)
-    corrected = "" if keep_spelling else _correct(query)
-    searched = _with_text(query, corrected) if corrected else query
-    paper_ids = _verify(searched, _rank(searched), limit)
-    suggestion = ""
-    if not corrected and not keep_spelling:
-        suggestion = _suggest(query)
+    corrected = "" if keep_spelling else _correct(query, text)
+    suggestion = "" if keep_spelling or corrected else _suggest(query, text)
+    if corrected:
+        words = parse_search_query(corrected)
+        query = replace(query, text=words.text, words=words.words)
+    paper_ids = _verify(query, _rank(query), limit)
     return SearchResult(query, tuple(paper_ids[:limit]), corrected, suggestion)
 
 
@@ -332,29 +336,30 @@ def _has_author(name: tuple[str, ...], authors: Iterable[str]) -> bool:
 # Spelling
 
 
-def _correct(query: SearchQuery) -> str:
+def _correct(query: SearchQuery, text: str) -> str:
     """Return the text with misspelt words replaced; "" where all words are known."""
-    unknown = search_index.find_unknown(_spelled_words(query))
-    return _replace_words(query, unknown, spelling.MIN_PAPERS) if unknown else ""
+    unknown = search_index.find_unknown(query.words)
+    return _replace_words(query, text, unknown, spelling.MIN_PAPERS) if unknown else ""
 
 
-def _suggest(query: SearchQuery) -> str:
+def _suggest(query: SearchQuery, text: str) -> str:
     """Return the text with rare words replaced by similar ones that are far more frequent."""
-    words = _spelled_words(query)
-    counts = search_index.count_papers([f for w in words for f in (w, f"a:{w}")])
+    names = {f"a:{part}" for word in query.words for part in name_parts(word)}
+    tokens = [token for word in query.words for token in content_words(word)]
+    counts = search_index.count_papers([*tokens, *names])
     rare = [
-        word
-        for word in words
-        if 0 < counts.get(word, 0) <= spelling.MIN_PAPERS and f"a:{word}" not in counts
+        token
+        for token in tokens
+        if 0 < counts.get(token, 0) <= spelling.MIN_PAPERS
+        and f"a:{token}" not in counts
     ]
-    return _replace_words(query, rare, spelling.RARER_FACTOR) if rare else ""
+    return _replace_words(query, text, rare, spelling.RARER_FACTOR) if rare else ""
 
 
-def _spelled_words(query: SearchQuery) -> list[str]:
-    return [word for text in query.words for word in content_words(text)]
-
-
-def _replace_words(query: SearchQuery, words: list[str], min_papers: int) -> str:
+def _replace_words(
+    query: SearchQuery, text: str, words: list[str], min_papers: int
+) -> str:
+    """Replace these words of the text by near ones; "" where none is near."""
     corrections = {}
     for word in words:
         correction = spelling.load_vocabulary().correct(word, min_papers)
@@ -364,21 +369,13 @@ def _replace_words(query: SearchQuery, words: list[str], min_papers: int) -> str
             corrections[word] = correction
     if not corrections:
         return ""
-    parts = [_replace_in(word, corrections) for word in query.words]
-    parts += [f'"{phrase}"' for phrase in query.phrases]
-    return " ".join(parts)
-
-
-def _replace_in(text: str, corrections: dict[str, str]) -> str:
-    words = content_words(text)
-    if not any(word in corrections for word in words):
-        return text
-    return " ".join(corrections.get(word, word) for word in words)
-
-
-def _with_text(query: SearchQuery, text: str) -> SearchQuery:
-    corrected = parse_search_query(text)
-    return replace(query, text=corrected.text, words=corrected.words)
+    for word in query.words:
+        tokens = content_words(word)
+        if any(token in corrections for token in tokens):
+            corrected = " ".join(corrections.get(token, token) for token in tokens)
+            pattern = rf"(?<!\S){re.escape(word)}(?!\S)"
+            text = re.sub(pattern, corrected.replace("\\", r"\\"), text)
+    return " ".join(text.split())
 
 
 # Related papers

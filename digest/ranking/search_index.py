@@ -3,12 +3,15 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 from django.db import connection, transaction
 from django.db.models import F, QuerySet
 
 from digest.models import Paper, SearchEntry, SearchWord
+from digest.text.authors import name_parts
 from digest.text.search_query import document_lexemes, title_key
+from digest.text.tokens import content_words
 
 WRITE_CHUNK = 500
 MAX_WORD_LENGTH = 48
@@ -110,10 +113,18 @@ def count_papers(words: Iterable[str]) -> dict[str, int]:
 
 
 def find_unknown(words: Sequence[str]) -> list[str]:
-    """Return those of the words that no indexed paper has, as text or as a name."""
-    stored = count_papers(form for word in words for form in (word, f"a:{word}"))
+    """Return the tokens of these words that no indexed paper has, as text or as a name.
+
+    Names are not normalized: "Ibias" is no plural.
+    """
+    tokens = {word: content_words(word) for word in words}
+    names = {word: [f"a:{part}" for part in name_parts(word)] for word in words}
+    forms = chain(*tokens.values(), *names.values())
+    stored = count_papers(forms)
     return [
-        word
+        token
         for word in words
-        if word.isalpha() and word not in stored and f"a:{word}" not in stored
+        if not any(name in stored for name in names[word])
+        for token in tokens[word]
+        if token.isalpha() and token not in stored
     ]

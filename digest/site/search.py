@@ -62,14 +62,14 @@ def search_context(request: HttpRequest, q: str) -> dict[str, Any]:
     pages = Paginator(result.paper_ids, RESULTS_PER_PAGE)
     page = pages.get_page(request.GET.get("page"))
     papers = result.load_papers(page.start_index() - 1, page.end_index()) if q else []
-    wanted = requested_interests(result.query, result.corrected)
+    wanted = requested_interests(result.query)
     return {
         "q": q,
         "result": result,
         "is_limited": len(result.paper_ids) >= search.MAX_RESULTS,
         "page": page,
         "cards": paper_cards(papers),
-        "highlighted": highlighted_words(result.query, result.corrected),
+        "highlighted": highlighted_words(result.query),
         "highlight": highlight,
         "withdrawn": Recall.objects.withdrawn_among(p.identifier for p in papers),
         "filters": filters,
@@ -98,15 +98,14 @@ def query_string(q: str, filters: dict[str, str], changes: dict[str, object]) ->
     return "?" + urlencode({name: value for name, value in values.items() if value})
 
 
-def requested_interests(query: SearchQuery, corrected: str) -> list[str]:
+def requested_interests(query: SearchQuery) -> list[str]:
     """Return what a sign-up from this page follows: the words, and the authors of operators."""
-    text = corrected.replace('"', "") or query.text
     wanted = [f"author:{name}" for name in query.authors]
-    return ([f"search:{text}"] if text else []) + wanted
+    return ([f"search:{query.text}"] if query.text else []) + wanted
 
 
-def highlighted_words(query: SearchQuery, corrected: str) -> frozenset[str]:
-    texts = [corrected or query.text, *query.authors]
+def highlighted_words(query: SearchQuery) -> frozenset[str]:
+    texts = [query.text, *query.authors]
     return frozenset(
         word
         for text in texts

@@ -193,8 +193,10 @@ def word_clauses(
             joined = prefix + joined_form(word)
             clauses[(alternatives, (joined,))] = None
         else:
+            # Names are not normalized: "Ibias" is no plural.
+            parts = () if prefix or len(spaced) > 1 else name_parts(word)
+            names = tuple((f"a:{part}",) for part in parts)
             for token in spaced:
-                names = () if prefix else ((f"a:{token}",),)
                 clauses[((prefix + token,), *names)] = None
     return tuple(clauses)[:MAX_WORDS]
 

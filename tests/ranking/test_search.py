@@ -214,6 +214,32 @@ def test_unknown_words_are_corrected_by_the_vocabulary(papers, query, corrected)
     assert search.find_papers(query, keep_spelling=True).corrected == ""
 
 
+@pytest.mark.parametrize("query", ["Alfredo Ibias", "Ibias", "nests Ibias"])
+def test_a_name_that_looks_like_a_plural_is_not_corrected(papers, query):
+    paper = make.paper("Nests", authors=["Alfredo Ibias"])
+    for number in range(2):
+        make.paper(f"Biased nests {number}", abstract="Bias. Ibis. Alfred.")
+    embeddings.refresh()
+
+    result = search.find_papers(query)
+
+    assert result.corrected == ""
+    assert result.paper_ids[0] == paper.pk
+
+
+@pytest.mark.both
+def test_a_correction_keeps_operators_and_filters(papers):
+    make.paper("Quantization of storks", categories=["cs.CV"])
+    make.paper("Quantization of welds")
+    embeddings.refresh()
+
+    result = search.find_papers('quantizaton cat:cs.CV author:"Ada Okafor" -welds')
+
+    assert result.corrected == 'quantization cat:cs.CV author:"Ada Okafor" -welds'
+    assert [p.title for p in result.load_papers()] == ["Quantization of storks"]
+    assert result.query.text == "quantization"
+
+
 def test_a_rare_word_is_searched_and_a_frequent_one_suggested(papers, monkeypatch):
     monkeypatch.setattr("digest.ranking.spelling.RARER_FACTOR", 3)
     for number in range(4):
