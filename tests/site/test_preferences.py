@@ -382,6 +382,7 @@ def test_turning_off_learning_deletes_what_was_learned(client, url, ada):
 def test_time_zones_are_places_and_the_reader_s_own(client, url, ada):
     page = body(client.get(f"{url}/delivery"))
 
+    assert ">Every day with new papers</option>" in page
     for zone in ("UTC", "Asia/Kolkata", "America/Argentina/Ushuaia"):
         assert f'<option value="{zone}">' in page
     for zone in ("localtime", "Factory", "Zulu", "US/Pacific", "Etc/GMT+3"):
