@@ -131,10 +131,10 @@ def sitemap(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @cached_page(TEXT_SECONDS)
-def sitemap_part(request: HttpRequest, name: str) -> HttpResponse:
-    if name == "pages":
+def sitemap_part(request: HttpRequest, part: str) -> HttpResponse:
+    if part == "pages":
         paths = page_paths()
-    elif period := parse_period(MONTH, name):
+    elif period := parse_period(MONTH, part):
         papers = Paper.objects.announced_between(period.first, period.last)
         identifiers = papers.order_by("identifier").values_list("identifier", flat=True)
         days = papers.order_by("announced_on").values_list("announced_on", flat=True)

@@ -34,21 +34,21 @@ def has_page(name: str) -> bool:
 
 @require_safe
 @cached_page()
-def author_page(request: HttpRequest, name: str) -> HttpResponse:
-    if not has_page(name):
+def author_page(request: HttpRequest, author: str) -> HttpResponse:
+    if not has_page(author):
         return not_found(request)
-    papers = author_papers(name).defer("vector", "dense_vector")
+    papers = author_papers(author).defer("vector", "dense_vector")
     pages = Paginator(papers, PAPERS_PER_PAGE)
     if not pages.count:
         return not_found(request)
     page = pages.get_page(request.GET.get("page"))
     newest = papers.values_list("authors", flat=True)[:PAPERS_WITH_COAUTHORS]
     context = {
-        "name": name,
+        "name": author,
         "page": page,
         "cards": paper_cards(page),
         "withdrawn": Recall.objects.withdrawn_among(p.identifier for p in page),
-        "coauthors": count_coauthors(name, newest),
+        "coauthors": count_coauthors(author, newest),
     }
     return render(request, "pages/author.html", context)
 

@@ -48,7 +48,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
         "papers/<path:identifier>/save", saved_papers.save_from_site, name="save_paper"
     ),
     path("papers/<path:identifier>", papers.paper_page, name="paper"),
-    path("authors/<path:name>", authors.author_page, name="author"),
+    path("authors/<path:author>", authors.author_page, name="author"),
     path("api/", api.api.urls),
     path("feeds/", include("digest.site.feeds")),
     path("topics", paper_lists.topic_list, name="topics"),
@@ -92,5 +92,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(".well-known/security.txt", about.security_txt),
     path("favicon.ico", about.favicon),
     path("sitemap.xml", about.sitemap, name="sitemap"),
-    path("sitemaps/<str:name>.xml", about.sitemap_part, name="sitemap_part"),
+    path("sitemaps/<str:part>.xml", about.sitemap_part, name="sitemap_part"),
 ]
