@@ -382,6 +382,21 @@ def test_a_digest_refused_before_a_kill_is_not_unknown(
     assert outcomes() == ["accepted", "unknown", last]
 
 
+def test_a_refusal_in_the_window_of_a_kill_is_certain(provider, monkeypatch):
+    monkeypatch.setattr(deliver.BatchSending, "window_size", lambda self: 2)
+    planned_batch(2)
+    greylisted = refused("450 come back later", retry=True, is_recipient=True)
+    sink = provider({"r0@example.org": greylisted, "r1@example.org": Killed()})
+    with pytest.raises(Killed):
+        run_worker()
+
+    resolve_at(LATER)
+    sink.answers.clear()
+    run_worker(LATER)
+
+    assert outcomes() == ["accepted", "unknown"]
+
+
 def test_a_refused_digest_in_flight_at_a_kill_is_unknown(provider):
     planned_batch(1)
     greylisted = refused("450 come back later", retry=True, is_recipient=True)
