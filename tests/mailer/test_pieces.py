@@ -53,6 +53,8 @@ def candidates(draw):
             "organization": draw(st.sampled_from(["", "An <Institute>"])),
             "date": draw(st.sampled_from(["2026-11-20", "2025-12-31"])),
             "summary": summary,
+            "one_line": draw(ODD_TEXTS),
+            "one_line_is_generated": draw(st.booleans()),
             "abstract": f"{summary} {title}",
             "primary": draw(st.sampled_from(["", "cs.LG"])),
             "announce_type": draw(st.sampled_from(["new", "cross"])),
@@ -102,6 +104,7 @@ def mailings(draw):
             email=draw(st.sampled_from(["ada@example.org", f"{'a' * 64}@example.org"])),
             unsubscribe_key=new_key(),
             confirmed_at=draw(st.sampled_from([None, make.NOW])),
+            short_mails=draw(st.booleans()),
         )
         digest = Digest(
             pk=next(ids), subscriber=reader, edition=edition, created_at=make.NOW
