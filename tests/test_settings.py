@@ -166,6 +166,9 @@ def test_wrong_values_cover_every_setting():
     [(name, value) for name, values in WRONG_VALUES.items() for value in values],
 )
 def test_wrong_value_is_reported_with_a_hint(monkeypatch, name, value):
+    # Without it, https alone is reported under the same setting's name.
+    monkeypatch.setenv("BEHIND_PROXY", "true")
+
     messages = problems_with(monkeypatch, **{name: value})
 
     about_setting = [message for message in messages if message.msg.startswith(name)]
