@@ -28,13 +28,23 @@ MAX_WORDS_PER_STATEMENT = 10_000
 def index_papers() -> int:
     """Index papers that are new or changed, the newest first; return their number.
 
-    Runs after papers are embedded: a paper with an entry has a vector.
+    Runs after papers are embedded: a paper with an entry has a vector. Papers that another
+    process is writing or indexing are left to it, or to the next call.
     """
     count = 0
-    while papers := list(stale_papers()[:WRITE_CHUNK]):
-        _write_entries(papers)
-        count += len(papers)
+    while chunk := index_chunk():
+        count += chunk
     return count
+
+
+@transaction.atomic
+def index_chunk() -> int:
+    """Lock and index stale papers; return their number, 0 if none is free."""
+    free = stale_papers().select_for_update(of=("self",), no_key=True, skip_locked=True)
+    papers = list(free[:WRITE_CHUNK])
+    if papers:
+        _write_entries(papers)
+    return len(papers)
 
 
 def stale_papers() -> QuerySet[Paper]:
@@ -44,12 +54,9 @@ def stale_papers() -> QuerySet[Paper]:
     return stale.only(*columns, "announced_on", "updated_at").order_by("-pk")
 
 
-@transaction.atomic
 def _write_entries(papers: Sequence[Paper]) -> None:
-    existing = {
-        entry.paper_id: entry
-        for entry in SearchEntry.objects.filter(paper__in=papers).select_for_update()
-    }
+    entries = SearchEntry.objects.filter(paper__in=papers)
+    existing = {entry.paper_id: entry for entry in entries}
     new, unchanged, replaced = list[SearchEntry](), list[SearchEntry](), list[int]()
     for paper in papers:
         entry, old = build_entry(paper), existing.get(paper.pk)

@@ -1,8 +1,10 @@
 """Search finds papers by meaning over all days."""
 
+import threading
 from datetime import timedelta
 
 import pytest
+from django.db import connection, transaction
 
 from digest import follows
 from digest.models import Paper, SearchEntry, SearchWord
@@ -468,3 +470,29 @@ def test_excluded_papers_are_not_related(papers):
 
 def test_nothing_is_related_to_no_paper(papers):
     assert search.related([], NOW) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_papers_that_another_process_indexes_are_left_to_it():
+    make.paper("Storks of the wetland")
+    is_locked, is_released = threading.Event(), threading.Event()
+    make.paper("Counting storks")
+    Paper.objects.update(vector=b"0")
+
+    def lock_paper():
+        with transaction.atomic():
+            Paper.objects.select_for_update().get(title="Counting storks")
+            is_locked.set()
+            is_released.wait(30)
+        connection.close()
+
+    other = threading.Thread(target=lock_paper)
+    other.start()
+    is_locked.wait(30)
+    while_locked = search_index.index_papers()
+    is_released.set()
+    other.join()
+
+    assert while_locked == 1
+    assert search_index.index_papers() == 1
+    assert SearchEntry.objects.count() == 2
