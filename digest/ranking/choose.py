@@ -29,7 +29,9 @@ from digest.ranking.selection import TRENDING, Block, Choice, Matches, select
 FillMode = Subscriber.FillMode
 
 PREVIEW_LENGTH = 10  # a reader's own default
-FILLER_TIER = 2  # of the order in a mail, after pins and claims, and near papers
+# Tiers of the order in a mail, after pins and claims (0) and near papers (1).
+TRENDING_TIER = 2
+FAR_MATCH_TIER = 3  # chosen for a weak match, so its trend may be low
 # At 7,000 candidates each interest of a block takes 35 KB, and these readers have some
 # hundred shared ones and one or two of their own each: 20 to 40 MB.
 READERS_PER_BLOCK = 250
@@ -125,12 +127,16 @@ def in_mail_order(
     """Put pins and claimed papers before near ones, and these before what fills the mail.
 
     The first paper names the mail in the inbox, so it must not be a guess. A paper below
-    `near_from` of its interest only fills the mail; without `fills` it is left out.
+    `near_from` of its interest only fills the mail, after the trending papers; without
+    `fills` it is left out.
     """
     named = [_drop_far_interest(choice, matches, near_from) for choice in choices]
-    tiers = [_tier(choice, index) for choice in named]
+    tiers = [
+        _tier(choice, index, is_far_match=choice.interest != original.interest)
+        for choice, original in zip(named, choices, strict=True)
+    ]
     order = sorted(range(len(named)), key=tiers.__getitem__)
-    return [named[i] for i in order if fills or tiers[i] < FILLER_TIER]
+    return [named[i] for i in order if fills or tiers[i] < TRENDING_TIER]
 
 
 def _drop_far_interest(
@@ -143,10 +149,12 @@ def _drop_far_interest(
     return choice if is_near else choice._replace(interest=TRENDING)
 
 
-def _tier(choice: Choice, index: EditionIndex) -> int:
+def _tier(choice: Choice, index: EditionIndex, is_far_match: bool) -> int:
     if choice.is_claimed or index.slate.pin[choice.candidate]:
         return 0
-    return FILLER_TIER if choice.interest < 0 else 1
+    if is_far_match and index.slate.boost[choice.candidate] <= 0:
+        return FAR_MATCH_TIER
+    return TRENDING_TIER if choice.interest < 0 else 1
 
 
 def is_weekly(reader: Subscriber) -> bool:

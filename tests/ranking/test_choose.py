@@ -203,9 +203,15 @@ def test_fill_mode_bounds_trending_picks(edition, ada, fill_mode, claimed, trend
     assert balanced(edition, ada, fill_mode) == (claimed, trending)
 
 
+def slate_of(pins, boost=(0, 0, 0, 0)):
+    return SimpleNamespace(
+        slate=SimpleNamespace(pin=np.array(pins), boost=np.array(boost))
+    )
+
+
 @pytest.mark.parametrize("pinned", [0, 1])
 def test_far_match_fills_the_mail_without_naming_its_interest(pinned):
-    index = SimpleNamespace(slate=SimpleNamespace(pin=np.array([0, 0, 0, pinned])))
+    index = slate_of([0, 0, 0, pinned])
     relevance = np.array([[0.3, 0.4, 0.3, 0.3]], np.float32)
     matches = Matches(relevance, relevance > 1, [1.0])
     picks = [Choice(i, 0, is_claimed=i == 2) for i in range(4)]
@@ -217,6 +223,18 @@ def test_far_match_fills_the_mail_without_naming_its_interest(pinned):
     fills = [Choice(0, TRENDING), *[Choice(3, TRENDING)] * (1 - pinned)]
     assert filled == [Choice(2, 0, True), *pins, Choice(1, 0), *fills]
     assert followed_only == [Choice(2, 0, True), *pins, Choice(1, 0)]
+
+
+def test_far_match_comes_after_trending_papers():
+    relevance = np.array([[0.3, 0.3, 0.0]], np.float32)
+    matches = Matches(relevance, relevance > 1, [1.0])
+    picks = [Choice(0, 0), Choice(1, 0), Choice(2, TRENDING)]
+
+    ordered = choose.in_mail_order(
+        slate_of([0, 0, 0], boost=[0, 1, 0]), matches, [0.35], picks
+    )
+
+    assert ordered == [Choice(i, TRENDING) for i in (1, 2, 0)]
 
 
 def test_fill_mode_half_reserves_half_for_trending(ada):
