@@ -138,7 +138,7 @@ class Command(BaseCommand):
         digest = (
             Digest.objects.filter(subscriber__email__in=READERS)
             .exclude(packed_picks=b"")
-            .order_by("pk")
+            .order_by("-edition__day", "pk")
             .first()
         )
         url = f"{settings.SITE_URL}/d/{digest.key}" if digest else "none"
