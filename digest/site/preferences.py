@@ -55,7 +55,7 @@ MESSAGES = {
     "key_created": "New address created. The previous one no longer works.",
     "key_revoked": "Revoked. The address no longer works.",
     "not_saved": "Some entries were not saved. An entry may be empty, too long or unsupported, or you already have 60 interests.",
-    "category": "Some entries were not saved. Write categories like cs.LG or stat.ML. You can have up to 60 interests.",
+    "category": "Some entries were not saved. Enter arXiv categories, such as cs.LG or stat.ML. If you already have 60 interests, remove one first.",
     "invalid": "Nothing was changed, because the form was incomplete. Reload the page and try again.",
     "zone": "Nothing was changed: choose a time zone from the list, such as Europe/Berlin.",
     "suppressed": "We can't send email to this address: earlier email bounced, was reported as spam, or was blocked on request.",

@@ -146,7 +146,7 @@ def test_invalid_category_message_shows_the_format(client, url, ada):
 
     page = body(client.post(url, form, follow=True))
 
-    assert "Write categories like cs.LG or stat.ML" in page
+    assert "Enter arXiv categories, such as cs.LG or stat.ML" in page
     assert stored(ada) == {("category", "cs.LG", 1.0)}
 
 
@@ -190,7 +190,7 @@ def test_unknown_category_is_not_followed(client, url, ada):
 
     page = body(client.post(url, form, follow=True))
 
-    assert "Write categories like cs.LG" in page
+    assert "Enter arXiv categories, such as cs.LG" in page
     assert stored(ada) == set()
 
 
@@ -484,7 +484,7 @@ def test_pause_is_one_to_four_weeks(client, url, ada, weeks):
 def test_resubscribing_needs_an_address_without_complaint(client, cleo):
     key = Link.issue(cleo, Link.Purpose.PREFERENCES, timezone.now()).key
     Suppression.add(cleo.email, "complaint")
-    assert "You are not subscribed: you unsubscribed." in (
+    assert "You unsubscribed, so you get no digests." in (
         body(client.get(f"/preferences/{key}"))
     )
 
