@@ -107,6 +107,11 @@ def test_send_reports_a_missing_edition_or_reader(mails):
         send("--to", "x@example.org")
 
 
+def test_wrong_day_names_the_format():
+    with pytest.raises(CommandError, match="'20 Nov' is not a date: write YYYY-MM-DD"):
+        run_command("send", "--day", "20 Nov")
+
+
 @pytest.mark.parametrize(
     ("format", "begins", "holds"),
     [

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from digest.ingest import oai_harvest
 from digest.ingest.sources import arxiv_calendar
+from digest.management.arguments import parse_day
 from digest.models import IngestRun
 
 
@@ -19,7 +20,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--since", type=date.fromisoformat, required=True, metavar="YYYY-MM-DD"
+            "--since", type=parse_day, required=True, metavar="YYYY-MM-DD"
         )
         parser.add_argument(
             "--again",

@@ -1,13 +1,14 @@
 """`manage.py figures`: count the daily figures again, after an outage or a restored backup."""
 
 from argparse import ArgumentParser
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from digest import figures
+from digest.management.arguments import parse_day
 
 
 class Command(BaseCommand):
@@ -16,7 +17,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "--since",
-            type=date.fromisoformat,
+            type=parse_day,
             help="The first day, such as 2026-11-01; without it, the last seven days.",
         )
 

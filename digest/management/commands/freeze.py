@@ -1,12 +1,12 @@
 """Freeze editions, so that they can be mailed."""
 
 from argparse import ArgumentParser
-from datetime import date
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
+from digest.management.arguments import parse_day
 from digest.models import Edition
 from digest.ranking.freeze import freeze, freeze_due
 
@@ -17,7 +17,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "--day",
-            type=date.fromisoformat,
+            type=parse_day,
             help="The edition's day, such as 2026-11-20. It is frozen at once.",
         )
 

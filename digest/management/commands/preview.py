@@ -1,7 +1,6 @@
 """`manage.py preview`: print the mail that a reader would get."""
 
 from argparse import ArgumentParser
-from datetime import date
 from typing import Any
 
 from django.core.management.base import BaseCommand
@@ -9,6 +8,7 @@ from django.utils import timezone
 
 from digest.mailer.compose import compose_preview
 from digest.mailer.transports import as_message
+from digest.management.arguments import parse_day
 from digest.management.commands.send import get_edition, get_reader
 
 
@@ -17,9 +17,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("email")
-        parser.add_argument(
-            "--day", type=date.fromisoformat, required=True, help="YYYY-MM-DD"
-        )
+        parser.add_argument("--day", type=parse_day, required=True, help="YYYY-MM-DD")
         parser.add_argument("--format", choices=["html", "text", "eml"], default="text")
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
+from digest.management.arguments import parse_day
 from digest.models import Frozen, Paper
 from digest.ranking.paper_topics import store_paper_topics
 from digest.ranking.rank_edition import rank_edition
@@ -18,7 +19,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "--day",
-            type=date.fromisoformat,
+            type=parse_day,
             help="The announcement day, such as 2026-11-20. Default: the newest day with papers.",
         )
 

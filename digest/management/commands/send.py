@@ -14,6 +14,7 @@ from digest import tasks
 from digest.mailer import plan, shutdown
 from digest.mailer.claims import LEASE
 from digest.mailer.progress import Progress, ProgressReporter
+from digest.management.arguments import parse_day
 from digest.models import Edition, SendingPause
 
 POLL_SECONDS = 2
@@ -27,9 +28,7 @@ class Command(BaseCommand):
     has_waited = is_on_progress_line = False
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--day", type=date.fromisoformat, required=True, help="YYYY-MM-DD"
-        )
+        parser.add_argument("--day", type=parse_day, required=True, help="YYYY-MM-DD")
         parser.add_argument("--to", metavar="EMAIL", help="Only to this reader.")
         parser.add_argument(
             "--dry-run",
