@@ -582,7 +582,7 @@ def test_only_the_first_digest_welcomes_the_reader(ada, settings):
     read = compose.compose_digest(first)
 
     for body in (first_mail.text, first_mail.html):
-        assert "Welcome. These are the new papers that fit" in body
+        assert "Welcome. These are the new papers picked for you" in body
         assert "Replies to this email are not read." in " ".join(body.split())
     assert "we read every reply" in read.text
     assert "Welcome" not in second_mail.text + second_mail.html
