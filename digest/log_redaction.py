@@ -1,5 +1,6 @@
 """Redact secrets from log records, including tracebacks and chained exceptions."""
 
+import json
 import logging
 import re
 from collections.abc import Callable
@@ -26,7 +27,7 @@ MIN_SECRET_LENGTH = 6
 
 
 def configured_secrets() -> list[str]:
-    """Secrets of this installation, plain and percent-encoded, longest first."""
+    """Secrets of this installation, plain, percent-encoded and escaped, longest first."""
     values = [getattr(settings, name) for name in SECRET_SETTINGS]
     values += [
         urlsplit(getattr(settings, name)).password or "" for name in URL_SETTINGS
@@ -36,7 +37,13 @@ def configured_secrets() -> list[str]:
     spellings = {
         text
         for value in values
-        for text in (value, unquote(value), quote(value, safe=""))
+        for plain in (value, unquote(value))
+        for text in (
+            plain,
+            quote(plain, safe=""),
+            json.dumps(plain)[1:-1],
+            repr(plain)[1:-1],
+        )
     }
     long_enough = (text for text in spellings if len(text) >= MIN_SECRET_LENGTH)
     return sorted(long_enough, key=len, reverse=True)

@@ -176,7 +176,8 @@ ENVIRONMENT = {
     "SMTP_URL": "smtp://round:the%2Fpassword%40mail@mail.example:587",
     "REDIS_URL": "redis://:the-password-of-redis@127.0.0.1:9/0",
     "DATABASE_URL": "postgres://round:the-password-of-rows@127.0.0.1:9/round",
-    "EDITOR_PASSWORD": "the-password-of-edith",
+    "EDITOR_PASSWORD": 'the-"password"\\of-edith',
+    "METRICS_TOKEN": "the-token-of-metrics",
     "LOG_LEVEL": "INFO",
 }
 SCRIPT = """
@@ -202,24 +203,31 @@ for secret in (*os.environ["SECRETS_TO_LOG"].split(), "/d/AbCdEfGhIjKlMnOpQrStUv
 """
 
 
-def test_secrets_in_chained_exceptions_are_redacted():
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_secrets_in_chained_exceptions_are_redacted(log_format):
     secrets = [
         *(ENVIRONMENT[name] for name in log_redaction.SECRET_SETTINGS),
         *("the/password@mail", "the%2Fpassword%40mail", "the-password-of-redis"),
-        *("the-password-of-rows", "the-password-of-edith", ENVIRONMENT["REDIS_URL"]),
+        *(
+            "the-password-of-rows",
+            ENVIRONMENT["EDITOR_PASSWORD"],
+            ENVIRONMENT["REDIS_URL"],
+        ),
     ]
     output = subprocess.run(
         [sys.executable, "-c", SCRIPT],
         cwd=ROOT,
         env=processes.child_environment(
-            **ENVIRONMENT, SECRETS_TO_LOG=" ".join(secrets)
+            **ENVIRONMENT, LOG_FORMAT=log_format, SECRETS_TO_LOG=" ".join(secrets)
         ),
         capture_output=True,
         text=True,
         check=True,
     ).stderr
 
-    assert [secret for secret in (*secrets, "AbCdEf") if secret in output] == []
+    escaped = [json.dumps(secret)[1:-1] for secret in secrets]
+    leaked = [text for text in (*secrets, *escaped, "AbCdEf") if text in output]
+    assert leaked == []
     assert output.count("inside: ") * 2 == output.count("Traceback") > 20
     assert output.count("outside: ") > output.count("inside: ")
     assert "redis://:…@127.0.0.1:9/0" in output
@@ -230,9 +238,17 @@ def test_root_logger_uses_the_redacting_formatter():
 
     assert settings.LOGGING["root"]["handlers"] == ["console"] == list(handlers)
     assert handlers["console"]["formatter"] == "redacting"
-    assert formatters == {
-        "redacting": {"()": "digest.log_redaction.RedactingFormatter"}
-    }
+    assert formatters == {"redacting": {"()": "digest.log_redaction.create_formatter"}}
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_each_log_format_redacts_addresses(settings, log_format):
+    settings.LOG_FORMAT = log_format
+    record = logging.makeLogRecord({"msg": "refused: ada@mail.example"})
+
+    line = log_redaction.create_formatter().format(record)
+
+    assert "refused: …@mail.example" in line
 
 
 # JSON lines, request and task ids
