@@ -60,7 +60,7 @@ def log_alarms(now: datetime) -> list[Alarm]:
 def find_dead_processes(now: datetime) -> list[Alarm]:
     """Beat, or the queues without a worker; without beat no worker has a heartbeat."""
     if Heartbeat.objects.is_late(BEAT, now, MAX_BEAT_AGE):
-        return [Alarm("beat", f"beat has enqueued nothing since {_last(BEAT)}.")]
+        return [Alarm("beat", f"Beat has enqueued nothing since {_last(BEAT)}.")]
     return [
         Alarm(
             name, f"No worker of the queue {queue} has run a task since {_last(name)}."

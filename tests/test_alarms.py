@@ -149,10 +149,10 @@ def test_health_today_and_log_report_alarms(heartbeats, admin_client, caplog):
 
     assert response.status_code == 503
     assert response.json()["alarms"] == [
-        "beat has enqueued nothing since 20 Nov, 08:54 UTC."
+        "Beat has enqueued nothing since 20 Nov, 08:54 UTC."
     ]
-    assert "beat has enqueued nothing since 20 Nov, 08:54 UTC." in today
-    assert "beat has enqueued nothing" in caplog.text
+    assert "Beat has enqueued nothing since 20 Nov, 08:54 UTC." in today
+    assert "Beat has enqueued nothing" in caplog.text
 
 
 def test_freeze_and_plan_logs_alarms(heartbeats, eager, caplog, settings, tmp_path):
@@ -161,7 +161,7 @@ def test_freeze_and_plan_logs_alarms(heartbeats, eager, caplog, settings, tmp_pa
 
     tasks.freeze_and_plan()
 
-    assert "beat has enqueued nothing" in caplog.text
+    assert "Beat has enqueued nothing" in caplog.text
     assert not Edition.objects.exists()
 
 

@@ -343,7 +343,7 @@ def test_command_fails_if_a_check_failed(mailoutbox):
         call_command("doctor", mail_to="you@example.org", stdout=output)
 
     assert stop.value.code == 1
-    assert "beat has enqueued nothing" in output.getvalue()
+    assert "Beat has enqueued nothing" in output.getvalue()
     assert "→ Start it" in output.getvalue()
     assert mailoutbox[0].to == ["you@example.org"]
 
@@ -356,11 +356,11 @@ def test_command_succeeds_if_nothing_failed(monkeypatch):
 
 def test_page_shows_the_findings_to_operators(admin_client, client, django_user_model):
     url = reverse("admin:checks")
-    assert "beat has enqueued" not in admin_client.get(url).content.decode()
+    assert "Beat has enqueued" not in admin_client.get(url).content.decode()
 
     page = admin_client.post(url).content.decode()
 
-    assert "beat has enqueued nothing since the installation." in page
+    assert "Beat has enqueued nothing since the installation." in page
     assert installation_id() not in page
     editor = django_user_model.objects.create_user("e@example.org", "x", is_staff=True)
     client.force_login(editor)

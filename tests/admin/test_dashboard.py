@@ -27,11 +27,11 @@ def staff(client):
 def test_alarms_of_one_kind_are_one_line_with_what_to_do():
     alarms = [("Missing", f"No papers of day {n}.") for n in range(10)]
 
-    groups = dashboard.group_alarms([*alarms, ("beat", "beat has enqueued nothing.")])
+    groups = dashboard.group_alarms([*alarms, ("beat", "Beat has enqueued nothing.")])
 
     assert [group.text for group in groups] == [
         "No papers of day 0. And 9 more like this.",
-        "beat has enqueued nothing.",
+        "Beat has enqueued nothing.",
     ]
     assert len(groups[0].details) == 9
     assert all(group.action for group in groups)
