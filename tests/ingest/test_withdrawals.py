@@ -102,7 +102,7 @@ def test_pages_mark_withdrawn_papers(client):
     paper = client.get("/papers/2611.95001").content.decode()
     day = client.get(f"/papers/date/{DAY}").content.decode()
 
-    assert "This paper has been withdrawn on arXiv." in paper
+    assert "This paper was withdrawn on arXiv (noticed on" in paper
     assert "<strong>Withdrawn</strong>" in day
 
 
