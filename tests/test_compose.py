@@ -24,6 +24,17 @@ from tests import processes
 from tests.conftest import ROOT
 from tests.smtp_server import SmtpServer
 
+
+class UniqueKeyLoader(yaml.SafeLoader):
+    """Refuses a key that a mapping has twice, as Docker Compose does and PyYAML does not."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [key.value for key, _ in node.value if key.value != "<<"]
+        duplicates = {key for key in keys if keys.count(key) > 1}
+        assert not duplicates, f"{node.start_mark}: duplicate keys {duplicates}"
+        return super().construct_mapping(node, deep)
+
+
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SECRETS = {
     "SECRET_KEY": "x" * 50,
@@ -62,6 +73,13 @@ def test_the_compose_file_is_valid():
 
 
 OVERRIDES = sorted((ROOT / "deploy").glob("compose.*.yml"))
+
+
+@pytest.mark.parametrize(
+    "path", [ROOT / "docker-compose.yml", *OVERRIDES], ids=lambda path: path.stem
+)
+def test_compose_files_have_no_key_twice(path):
+    yaml.load(path.read_text(), UniqueKeyLoader)
 
 
 @pytest.mark.parametrize("path", OVERRIDES, ids=lambda path: path.stem)
