@@ -218,6 +218,11 @@ class Subscriber(models.Model):
         help_text="Email the papers that the reader saved that week, on Fridays.",
     )
     saved_sent_on = models.DateField(null=True, editable=False)
+    interests_asked_on = models.DateField(
+        null=True,
+        editable=False,
+        help_text="The day of the digest that asked for better interests, once.",
+    )
     learns_from_clicks = models.BooleanField(
         "learns from clicks",
         default=True,

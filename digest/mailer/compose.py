@@ -276,6 +276,8 @@ def reader_context(
         "has_contents_links": number <= MAX_PAPERS_WITH_CONTENTS_LINKS,
         "preheader": preheader_text(papers),
         "recipient_reason": recipient_reason(digest, picks, papers),
+        "asks_for_interests": digest.suggested_topics is not None,
+        "suggested_topics": suggested_topics_text(digest),
     }
 
 
@@ -429,6 +431,11 @@ def recipient_reason(
 ) -> str:
     consent = consent_phrase(settings.SITE_NAME, digest.subscriber.confirmed_at)
     return f"{consent} {why_these_papers(picks, papers)}"
+
+
+def suggested_topics_text(digest: Digest) -> str:
+    names = map(sanitize, digest.suggested_topics or [])
+    return ", ".join(filter(None, names))
 
 
 @lru_cache(maxsize=4096)

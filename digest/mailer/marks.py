@@ -33,7 +33,11 @@ PADDED_NUMBER = "\ue002\ue003"
 REASON, SUBJECT = "\ue010", "\ue011"
 # Texts of `compose.reader_context` that differ from mail to mail; every other value there
 # is a variant, for which the templates are rendered anew.
-TEXTS = {"preheader": "\ue012", "recipient_reason": "\ue013"}
+TEXTS = {
+    "preheader": "\ue012",
+    "recipient_reason": "\ue013",
+    "suggested_topics": "\ue014",
+}
 FIRST_NUMBERS = [chr(0xE020 + i) for i in range(8)]  # of each section
 WRAPPED = [chr(0xE400 + i) for i in range(5_000)]  # results of wrap()
 TEXT_MARK = re.compile("[\ue010-\ue0ff\ue400-\uf8ff]")

@@ -330,6 +330,11 @@ class Digest(models.Model):
     batch = models.ForeignKey(Batch, models.PROTECT, related_name="digests")
     key = models.CharField(max_length=22, unique=True, default=new_key, editable=False)
     packed_picks = models.BinaryField(default=b"", editable=False)
+    suggested_topics = models.JSONField(
+        null=True,
+        editable=False,
+        help_text="Names of topics, where the mail asks for better interests; else null.",
+    )
     created_at = models.DateTimeField()
     outcome = models.CharField(
         max_length=8, choices=Outcome.choices, default=Outcome.PENDING

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from django.db import transaction
 from scipy.sparse import csr_matrix
 
 from accounts.models import Subscriber
@@ -19,7 +20,7 @@ from digest.models import (
 )
 from digest.models.digests import PICK
 from digest.models.papers import CANDIDATE_DAYS
-from digest.ranking import edition_index, reader_profiles
+from digest.ranking import edition_index, interest_question, reader_profiles
 from digest.ranking.edition_index import EditionIndex
 from digest.ranking.interest_blocks import PersonalQuery
 from digest.ranking.reader_profiles import Key, ReaderProfiles
@@ -49,7 +50,9 @@ def assemble(batch: Batch, now: datetime) -> list[Digest]:
     waiting = Subscriber.objects.filter(pk__in=batch.readers).order_by("pk")
     readers = list(waiting.exclude(pk__in=served.values("subscriber")))
     digests = _build_digests(batch, edition, readers, now) if readers else []
-    bulk.insert_digests(digests)
+    with transaction.atomic():
+        bulk.insert_digests(digests)
+        interest_question.record_questions(digests, now)
     # The last check before sending reads their readers again.
     return list(batch.digests.order_by("pk"))
 
@@ -216,6 +219,7 @@ def _build_digests(
         if digest.reason:
             digest.outcome = Digest.Outcome.SKIPPED
         digests.append(digest)
+    interest_question.add_questions(digests, now)
     return digests
 
 

@@ -13,7 +13,7 @@ from digest.site.link_access import preferences_link_required
 READER_FIELDS = [
     *("email", "state", "zone", "hour", "frequency", "weekday", "length"),
     *("fill_mode", "note_when_empty", "learns_from_clicks", "short_mails"),
-    "saved_on_friday",
+    *("saved_on_friday", "interests_asked_on"),
     *("paused_until", "created_at", "confirmed_at", "left_at"),
     *("consent_text", "consent_how"),
 ]
@@ -92,6 +92,7 @@ def digest_data(
             "edition__day": digest.edition.day,
             "created_at": digest.created_at,
             "outcome": digest.outcome,
+            "suggested_topics": digest.suggested_topics,
             "papers": [
                 {
                     "identifier": pick.candidate.card["identifier"],

@@ -110,6 +110,9 @@ def mailings(draw):
             pk=next(ids), subscriber=reader, edition=edition, created_at=make.NOW
         )
         digest.key = new_key()
+        digest.suggested_topics = draw(
+            st.one_of(st.none(), st.lists(ODD_TEXTS, max_size=3))
+        )
         digest.picks = draw(st.lists(pick, min_size=length, max_size=length))
         digests.append(digest)
         if not length:
@@ -269,6 +272,21 @@ def test_values_of_readers_that_templates_test_make_variants(transport):
         digest.created_at = make.NOW + timedelta(seconds=n)
 
     assert composed_mails(digests, transport) == plain_mails(digests, transport)
+    assert are_pieces_used() == [True]
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_questions_for_better_interests_are_joined_from_pieces(transport):
+    digests, _ = stored_digests()
+    for digest, names in zip(
+        digests, [None, [], ["Rounding"], ["Rounding & more", "Graphs"]], strict=True
+    ):
+        digest.suggested_topics = names
+
+    mails = composed_mails(digests, transport)
+
+    assert mails == plain_mails(digests, transport)
+    assert [b"Topics to consider" in mail for mail in mails] == [0, 0, 1, 1]
     assert are_pieces_used() == [True]
 
 
