@@ -16,6 +16,8 @@ worker_class = "gthread"
 # no deadline for that. An idle thread costs little, so there are many more than requests
 # that are served at once; the proxy in front (deploy/) receives requests whole.
 threads = 32
+# Its control socket is a file in the home folder, which no service may write to.
+control_socket_disable = True
 
 
 def child_exit(_: Any, worker: Any) -> None:
