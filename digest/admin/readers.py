@@ -1,4 +1,4 @@
-"""Readers with their follows, digests, a preview of the next digest, and explanations."""
+"""Readers with their follows, digests, a preview of the next digest, and why a paper has its place in a digest."""
 
 from typing import Any
 
@@ -92,7 +92,7 @@ def reader_context(pk: str) -> dict[str, Any]:
 
 
 def explain_paper(reader: Subscriber, query: QueryDict) -> dict[str, Any]:
-    from digest.ranking.explain import explain
+    from digest.ranking.placement import explain_placement
 
     editions = list(Edition.objects.all()[:LISTED_EDITIONS])
     by_pk = {str(edition.pk): edition for edition in editions}
@@ -112,16 +112,16 @@ def explain_paper(reader: Subscriber, query: QueryDict) -> dict[str, Any]:
     candidate = edition.candidates.select_related("paper").filter(paper=paper).first()
     if candidate is None:
         return {**page, "paper": paper, "absent": explain_absence(edition, paper)}
-    explanation = explain(edition, reader, candidate, timezone.now())
-    names = load_names(score_lines.all_interests(explanation))
-    pick = explanation.pick
+    placement = explain_placement(edition, reader, candidate, timezone.now())
+    names = load_names(score_lines.all_interests(placement))
+    pick = placement.pick
     why = next(iter(explain_picks([pick])), None) if pick else None
-    breakdown = score_lines.explanation_context(explanation, reader, names)
+    breakdown = score_lines.placement_context(placement, reader, names)
     return {**page, "paper": paper, "why": why, **breakdown}
 
 
 def explain_absence(edition: Edition, paper: Paper) -> str:
-    from digest.ranking.explain import absence
+    from digest.ranking.placement import absence
 
     if retention.is_past_retention(edition, timezone.now()):
         return (

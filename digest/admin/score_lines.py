@@ -19,7 +19,7 @@ from digest.ranking.trend import (
 from digest.reasons import display_name
 
 if TYPE_CHECKING:  # imports numpy, which the web process does not need at start
-    from digest.ranking.explain import Explanation, Part
+    from digest.ranking.placement import Part, Placement
 
 MAX_NAMED_PAPERS = 3  # of a group
 MAX_TITLE_CHARS = 60
@@ -98,12 +98,10 @@ def _days(days: float) -> str:
     return f"{days:.0f} day{'' if days == 1 else 's'}"
 
 
-def score_lines(explanation: "Explanation", names: Names) -> list[Line]:
-    score = explanation.score
+def score_lines(placement: "Placement", names: Names) -> list[Line]:
+    score = placement.score
     lines = list(
-        _match_lines(explanation, names)
-        if score.is_match
-        else _trending_lines(explanation)
+        _match_lines(placement, names) if score.is_match else _trending_lines(placement)
     )
     if score.penalty:
         words = "half of its relevance to a muted interest"
@@ -111,32 +109,32 @@ def score_lines(explanation: "Explanation", names: Names) -> list[Line]:
     return [*lines, Line("score", score.total / SCALE, is_sum=True)]
 
 
-def _match_lines(explanation: "Explanation", names: Names) -> Iterator[Line]:
-    score = explanation.score
-    ordering = [part for part in explanation.parts if part.orders]
+def _match_lines(placement: "Placement", names: Names) -> Iterator[Line]:
+    score = placement.score
+    ordering = [part for part in placement.parts if part.orders]
     best = max(ordering, key=lambda part: part.score.match)
     words = f"weight · relevance of {interest_name(best, names)}"
     yield Line("best match", score.match / SCALE, words)
-    words = f"{TREND_BONUS:g} · {score.trend / SCALE:.4f}{_weekly_note(explanation)}"
+    words = f"{TREND_BONUS:g} · {score.trend / SCALE:.4f}{_weekly_note(placement)}"
     yield Line("trend", score.trend_bonus / SCALE, words)
 
 
-def _weekly_note(explanation: "Explanation") -> str:
+def _weekly_note(placement: "Placement") -> str:
     """Say where a weekly reader's trend differs from everybody's."""
-    differs = explanation.score.trend != round(explanation.candidate.trend * SCALE)
+    differs = placement.score.trend != round(placement.candidate.trend * SCALE)
     return ", compared within the week" if differs else ""
 
 
-def _trending_lines(explanation: "Explanation") -> Iterator[Line]:
-    score = explanation.score
-    words = f"no interest matches{_weekly_note(explanation)}"
+def _trending_lines(placement: "Placement") -> Iterator[Line]:
+    score = placement.score
+    words = f"no interest matches{_weekly_note(placement)}"
     yield Line("trend", score.trend / SCALE, words)
     if score.hint:
         words = f"half of its best relevance, below {MATCH_THRESHOLD:g}"
         yield Line("nearness", score.hint / SCALE, words)
 
 
-def interest_lines(explanation: "Explanation", names: Names) -> list[InterestLine]:
+def interest_lines(placement: "Placement", names: Names) -> list[InterestLine]:
     return [
         InterestLine(
             interest_name(part, names),
@@ -147,7 +145,7 @@ def interest_lines(explanation: "Explanation", names: Names) -> list[InterestLin
             _effect(part),
             part.weight < 0,
         )
-        for part in explanation.parts
+        for part in placement.parts
         if part.relevance
     ]
 
@@ -181,24 +179,24 @@ def _effect(part: "Part") -> str:
     return f"{opened}{places}below {MATCH_THRESHOLD:g}: orders trending papers only"
 
 
-def verdict(explanation: "Explanation", reader: Subscriber, names: Names) -> list[str]:
+def verdict(placement: "Placement", reader: Subscriber, names: Names) -> list[str]:
     """Say why the paper is in the reader's next digest or not; every reason that holds."""
-    if explanation.place:
-        return [f"Number {explanation.place} of the digest as it would be chosen now."]
-    return list(_exclusions(explanation, names)) or [_crowded_out(explanation, reader)]
+    if placement.place:
+        return [f"Number {placement.place} of the digest as it would be chosen now."]
+    return list(_exclusions(placement, names)) or [_crowded_out(placement, reader)]
 
 
-def _exclusions(explanation: "Explanation", names: Names) -> Iterator[str]:
-    if explanation.was_sent:
+def _exclusions(placement: "Placement", names: Names) -> Iterator[str]:
+    if placement.was_sent:
         yield "Already sent: a digest of the last 14 editions holds it."
-    if explanation.own_follow:
-        yield _own_follow_text(explanation.own_follow)
-    for part in explanation.parts:
+    if placement.own_follow:
+        yield _own_follow_text(placement.own_follow)
+    for part in placement.parts:
         if part.mutes:
             yield f"The reader mutes {interest_name(part, names)}."
-    if explanation.candidate.is_hidden:
+    if placement.candidate.is_hidden:
         yield "An editor hid it."
-    if explanation.is_recalled:
+    if placement.is_recalled:
         yield "It was recalled."
 
 
@@ -210,33 +208,35 @@ def _own_follow_text(follow: Follow) -> str:
     return "It is one of the reader's own example papers."
 
 
-def _crowded_out(explanation: "Explanation", reader: Subscriber) -> str:
-    if explanation.duplicate_place:
-        return f"Nearly the same text as number {explanation.duplicate_place} of the digest."
-    if explanation.author_group_is_full:
-        return f"The digest already has {explanation.author_group_size} papers of the same author group."
+def _crowded_out(placement: "Placement", reader: Subscriber) -> str:
+    if placement.duplicate_place:
+        return (
+            f"Nearly the same text as number {placement.duplicate_place} of the digest."
+        )
+    if placement.author_group_is_full:
+        return f"The digest already has {placement.author_group_size} papers of the same author group."
     followed_only = (
         reader.fill_mode == Subscriber.FillMode.FOLLOWED_ONLY
-        and explanation.only_followed
+        and placement.only_followed
     )
-    if followed_only and not explanation.score.is_match:
+    if followed_only and not placement.score.is_match:
         return "No interest matches, and the reader wants only what they follow."
-    return f"{explanation.before} of {explanation.open} available papers score better, and the digest holds {explanation.length}."
+    return f"{placement.before} of {placement.open} available papers score better, and the digest holds {placement.length}."
 
 
-def explanation_context(
-    explanation: "Explanation", reader: Subscriber, names: Names
+def placement_context(
+    placement: "Placement", reader: Subscriber, names: Names
 ) -> dict[str, Any]:
-    lines = interest_lines(explanation, names)
+    lines = interest_lines(placement, names)
     return {
-        "explanation": explanation,
-        "verdict": verdict(explanation, reader, names),
-        "sum": score_lines(explanation, names),
+        "placement": placement,
+        "verdict": verdict(placement, reader, names),
+        "sum": score_lines(placement, names),
         "interests": lines,
-        "silent": len(explanation.parts) - len(lines),
-        "trend": trend_lines(explanation.candidate),
+        "silent": len(placement.parts) - len(lines),
+        "trend": trend_lines(placement.candidate),
     }
 
 
-def all_interests(explanation: "Explanation") -> list[Interest]:
-    return [interest for part in explanation.parts for interest in part.interests]
+def all_interests(placement: "Placement") -> list[Interest]:
+    return [interest for part in placement.parts for interest in part.interests]

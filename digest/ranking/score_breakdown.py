@@ -1,6 +1,6 @@
 """Score one paper for one reader in plain numbers.
 
-`selection` computes the same for a whole block with arrays; the explanation in the admin
+`selection` computes the same for a whole block with arrays; a placement in the admin
 and the tests that check the fast path use these functions. All scores but the boost are
 whole steps of SCALE, so that both agree exactly. A digest's order differs from `order` only
 by pins, by the places that each interest has, and by near-duplicates and author groups.

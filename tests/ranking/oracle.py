@@ -1,6 +1,6 @@
 """The selection written out reader by reader in plain Python: slow, and plainly right.
 
-Scores come from `score_breakdown`, which the explanation in the admin shares.
+Scores come from `score_breakdown`, which the placement in the admin shares.
 """
 
 import math

@@ -1,4 +1,7 @@
-"""Explain why a reader does or does not get a paper, in the numbers that decided it."""
+"""Explain why a paper stands where it stands for a reader, or is left out, in numbers.
+
+The words under a paper in a mail are those of `digest.reasons`.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -51,7 +54,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Explanation:
+class Placement:
     """`place` is the paper's place in the digest as it would be chosen now, from 1, and `pick` why.
 
     `before`: how many of the `open` papers that the reader may get have a better score.
@@ -115,9 +118,9 @@ class ReaderMatches:
         return muted
 
 
-def explain(
+def explain_placement(
     edition: Edition, subscriber: Subscriber, candidate: Candidate, now: datetime
-) -> Explanation:
+) -> Placement:
     """Collect all that bears on this candidate for this reader, the strongest interest first."""
     index = edition_index.load_index(edition, is_weekly(subscriber))
     column = index.candidates.index(candidate.pk)
@@ -132,7 +135,7 @@ def explain(
         bool(slate.near_duplicate[c] == slate.near_duplicate[column]) for c in columns
     ]
     before, free = _count_before(index, matches, excluded, column)
-    return Explanation(
+    return Placement(
         candidate,
         _parts(profiles, matches, profiles.opened.get(subscriber.pk, set()), column),
         matches.score_paper(index, column),

@@ -1,4 +1,4 @@
-"""Explanations give the numbers of a choice, and every reason why a paper is not picked."""
+"""A placement gives the numbers of a choice, and every reason why a paper is not picked."""
 
 from datetime import timedelta
 
@@ -6,7 +6,7 @@ import pytest
 
 from digest.models import Follow, Interest, Recall
 from digest.ranking import choose, rank_edition
-from digest.ranking.explain import absence, explain
+from digest.ranking.placement import absence, explain_placement
 from tests import make
 from tests.make import DAY, NOW
 
@@ -43,19 +43,19 @@ def follow(reader, kind, value, weight=1.0, source="chosen"):
     return interest
 
 
-def test_explanation_names_the_winning_interest_and_numbers(edition, storks, ada):
+def test_placement_names_the_winning_interest_and_numbers(edition, storks, ada):
     word = follow(ada, "keyword", "storks")
 
-    explanation = explain(edition, ada, storks[0], NOW)
+    placement = explain_placement(edition, ada, storks[0], NOW)
 
-    (part,) = explanation.parts
+    (part,) = placement.parts
     assert part.interests == [word]
     assert (part.weight, part.relevance, part.score.match) == (1.0, 1.0, 1_000_000)
-    assert explanation.place == 1 + explanation.before
-    assert explanation.pick.interest == word.pk
-    assert explanation.score.is_match
-    assert explanation.score.total == 1_000_000 + explanation.score.trend_bonus
-    assert explanation.breakdown == storks[0].breakdown
+    assert placement.place == 1 + placement.before
+    assert placement.pick.interest == word.pk
+    assert placement.score.is_match
+    assert placement.score.total == 1_000_000 + placement.score.trend_bonus
+    assert placement.breakdown == storks[0].breakdown
 
 
 def test_the_place_is_the_one_in_the_digest(edition, ada):
@@ -63,7 +63,7 @@ def test_the_place_is_the_one_in_the_digest(edition, ada):
     picks = choose.preview_for(edition, ada, NOW)
 
     places = {
-        candidate.pk: explain(edition, ada, candidate, NOW).place
+        candidate.pk: explain_placement(edition, ada, candidate, NOW).place
         for candidate in edition.candidates.all()
     }
 
@@ -71,38 +71,38 @@ def test_the_place_is_the_one_in_the_digest(edition, ada):
     assert sum(place is None for place in places.values()) == 10
 
 
-def test_explanation_counts_open_papers_with_better_scores(edition, storks, ada):
+def test_placement_counts_open_papers_with_better_scores(edition, storks, ada):
     follow(ada, "keyword", "storks")
     follow(ada, "keyword", "subject9", -1.0)
     last = edition.candidates.order_by("trend", "-paper_id").first()
 
-    explanation = explain(edition, ada, last, NOW)
+    placement = explain_placement(edition, ada, last, NOW)
 
-    assert (explanation.before, explanation.open) == (18, 19)
-    assert explanation.place is None
+    assert (placement.before, placement.open) == (18, 19)
+    assert placement.place is None
 
 
-def test_explanation_distinguishes_mute_from_penalty(edition, storks, ada):
+def test_placement_distinguishes_mute_from_penalty(edition, storks, ada):
     ada_mutes = follow(ada, "keyword", "wetlands", -1.0)
     initial = storks[1].paper.authors[0].replace("Author", "A.")
     follow(ada, "author", initial, -0.5)
 
-    explanation = explain(edition, ada, storks[1], NOW)
+    placement = explain_placement(edition, ada, storks[1], NOW)
 
-    reaches, pushes = explanation.parts
+    reaches, pushes = placement.parts
     assert reaches.interests == [ada_mutes]
     assert (reaches.mutes, pushes.mutes) == (True, False)
-    assert 0 < pushes.score.penalty < reaches.score.penalty == explanation.score.penalty
-    assert explanation.place is None
+    assert 0 < pushes.score.penalty < reaches.score.penalty == placement.score.penalty
+    assert placement.place is None
 
 
-def test_explanation_distinguishes_sent_from_own_follow(edition, storks, ada):
+def test_placement_distinguishes_sent_from_own_follow(edition, storks, ada):
     bea = make.subscriber()
     follow(bea, "paper", storks[0].paper.identifier, -1.0, "feedback")
     make.digest(make.batch(edition, [ada]), ada, [(storks[0].pk, 0)])
 
-    hers = explain(edition, ada, storks[0], NOW)
-    theirs = explain(edition, bea, storks[0], NOW)
+    hers = explain_placement(edition, ada, storks[0], NOW)
+    theirs = explain_placement(edition, bea, storks[0], NOW)
 
     assert (hers.was_sent, hers.own_follow, hers.place) == (True, None, None)
     assert (theirs.was_sent, theirs.own_follow.weight, theirs.place) == (
@@ -117,14 +117,16 @@ def test_recalled_is_not_hidden_by_an_editor(edition, storks, ada):
     edition.candidates.filter(pk=storks[1].pk).update(is_hidden=True)
     storks[1].refresh_from_db()
 
-    recalled, hidden = (explain(edition, ada, paper, NOW) for paper in storks[:2])
+    recalled, hidden = (
+        explain_placement(edition, ada, paper, NOW) for paper in storks[:2]
+    )
 
     assert (recalled.is_recalled, hidden.is_recalled) == (True, False)
     assert hidden.candidate.is_hidden
     assert (recalled.place, hidden.place) == (None, None)
 
 
-def test_explanation_names_the_duplicate_pick(papers, ada):
+def test_placement_names_the_duplicate_pick(papers, ada):
     text = "Herons fish in shallow water at dusk while egrets stand and wait for frogs"
     for number in range(2):
         make.paper(f"Herons {number}", abstract=text, authors=[f"H {number}"])
@@ -132,15 +134,17 @@ def test_explanation_names_the_duplicate_pick(papers, ada):
     follow(ada, "keyword", "herons")
     herons = edition.candidates.filter(paper__title__startswith="Herons")
 
-    by_place = {explain(edition, ada, paper, NOW).place: paper for paper in herons}
-    other = explain(edition, ada, by_place[None], NOW)
+    by_place = {
+        explain_placement(edition, ada, paper, NOW).place: paper for paper in herons
+    }
+    other = explain_placement(edition, ada, by_place[None], NOW)
 
     assert set(by_place) == {1, None}
     assert other.duplicate_place == 1
     assert not other.author_group_is_full
 
 
-def test_explanation_reports_a_full_author_group(papers, ada):
+def test_placement_reports_a_full_author_group(papers, ada):
     for number in range(5):
         words = " ".join(f"own{number}{letter}" for letter in "abcdefgh")
         make.paper(f"Herons {number}", abstract=words, authors=[f"H{number}", "Prof"])
@@ -148,16 +152,16 @@ def test_explanation_reports_a_full_author_group(papers, ada):
     follow(ada, "keyword", "herons")
     herons = edition.candidates.filter(paper__title__startswith="Herons")
 
-    explanations = [explain(edition, ada, paper, NOW) for paper in herons]
+    placements = [explain_placement(edition, ada, paper, NOW) for paper in herons]
 
     assert (
-        sorted(each.author_group_is_full for each in explanations)
+        sorted(each.author_group_is_full for each in placements)
         == [False] * 3 + [True] * 2
     )
-    assert all(each.place is None for each in explanations if each.author_group_is_full)
+    assert all(each.place is None for each in placements if each.author_group_is_full)
 
 
-def test_explanation_distinguishes_opened_from_chosen(edition, storks, ada):
+def test_placement_distinguishes_opened_from_chosen(edition, storks, ada):
     chosen = follow(ada, "keyword", "storks")
     for number in range(3):
         old = make.paper(
@@ -169,9 +173,9 @@ def test_explanation_distinguishes_opened_from_chosen(edition, storks, ada):
     Follow.objects.filter(source="opened").update(created_at=NOW)
     rank_edition.embeddings.refresh()
 
-    explanation = explain(edition, ada, storks[0], NOW)
+    placement = explain_placement(edition, ada, storks[0], NOW)
 
-    kinds = {part.opened: part for part in explanation.parts}
+    kinds = {part.opened: part for part in placement.parts}
     assert kinds[False].interests == [chosen]
     assert [interest.kind for interest in kinds[True].interests] == [
         Interest.Kind.PAPER
