@@ -156,7 +156,7 @@ def test_sign_up_read_and_curate(demo, folder, page, context):
     first = confirm(page, demo, folder)
     choose(page)
     say_less(page, first)
-    pinned = curate(context.new_page(), demo)
+    pinned = curate(context.new_page(), demo, already_sent=titles(first))
 
     second = next_morning(folder)
 
@@ -225,7 +225,7 @@ def say_less(page, digest):
     page.get_by_role("button", name=re.compile("undo", re.I)).wait_for()
 
 
-def curate(page, demo):
+def curate(page, demo, already_sent):
     """Eight o'clock: one paper pinned with a note, one hidden, then frozen."""
     page.goto(demo["admin"])
     page.get_by_label("Email").fill(demo["login"])
@@ -233,18 +233,19 @@ def curate(page, demo):
     page.keyboard.press("Enter")
     page.wait_for_url(demo["admin"])
     page.goto(f"{demo['admin']}digest/candidate/")
-    row = page.locator(".pr-row").nth(4)
-    title = row.locator(".pr-title a").inner_text()
-    row.get_by_title("Pin at place 1").click()
+    listed = page.locator(".pr-row .pr-title a").all_inner_texts()
+    title = [text for text in listed if text not in already_sent][4]
     row = page.locator(".pr-row", has_text=title)
+    row.get_by_title("Pin at place 1").click()
     row.get_by_text("Add a note").click()
-    row.get_by_label("Editor's note").fill("Read this one first.")
-    row.get_by_role("button", name="Save").click()
+    row.get_by_label("Note, shown under the title").fill("Read this one first.")
+    row.get_by_role("button", name="Save", exact=True).click()
     page.locator(".pr-row").nth(7).get_by_role("button", name="Hide").click()
-    page.get_by_text("1 of 3 pins, 1 hidden").wait_for()
-    page.get_by_role("link", name="Freeze now").click()
-    page.get_by_role("button", name=re.compile("freeze", re.I)).first.click()
-    page.get_by_text("Frozen").first.wait_for()
+    page.get_by_text("1 hidden").wait_for()
+    page.get_by_role("link", name="Freeze…").click()
+    page.get_by_role("button", name="Freeze and send").click()
+    page.get_by_text("Edition frozen").wait_for()
+    page.goto(f"{demo['admin']}digest/candidate/")
     assert page.get_by_title("Pin at place 2").count() == 0
     return title
 
