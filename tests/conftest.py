@@ -12,6 +12,7 @@ import tests.environment  # noqa: F401  (sets up Django, so that models can be i
 
 # isort: split
 
+from django.contrib.staticfiles.handlers import StaticFilesHandler
 from django.core.cache import cache, caches
 from django.db import connection
 from django.db.models import DateTimeField, Value
@@ -122,6 +123,15 @@ CLOSE_CONNECTIONS = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_static_files():
+    """Let the product's middleware serve the static files of live_server, not Django's handler."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(StaticFilesHandler, "_should_handle", lambda self, path: False)
+    yield
+    patch.undo()
 
 
 @pytest.fixture(autouse=True)

@@ -14,9 +14,7 @@ NARROWEST_PX = 320
 
 @pytest.fixture
 def paths(digest, key, settings):
-    """Every kind of page. The test server finds static files by their plain names only."""
-    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-    settings.STORAGES = settings.STORAGES | {"staticfiles": plain}
+    """Every kind of page."""
     settings.OPERATOR = "A Lab"
     paper = Paper.objects.order_by("pk").first()
     Paper.objects.filter(pk=paper.pk).update(

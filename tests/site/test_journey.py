@@ -19,12 +19,7 @@ READER = "researcher@example.edu"
 
 @pytest.fixture
 def site(live_server, settings, eager, edition):
-    """A running site with a frozen edition, whose mails link to it.
-
-    The test server finds static files by their plain names only.
-    """
-    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-    settings.STORAGES = settings.STORAGES | {"staticfiles": plain}
+    """A running site with a frozen edition, whose mails link to it."""
     settings.SITE_URL = live_server.url
     settings.CSRF_TRUSTED_ORIGINS = [live_server.url]
     make.frozen(edition, timezone.now())
