@@ -144,6 +144,11 @@ def test_trending_lists_the_newest_edition_by_trend(client, db):
     assert "<h1>Trending papers</h1>" in body(response)
 
 
+def test_lists_without_a_calendar_have_no_column_for_it(client, november):
+    assert 'class="with-aside"' in body(client.get("/papers"))
+    assert 'class="with-aside"' not in body(client.get("/papers/trending"))
+
+
 def test_trending_of_an_empty_site_is_empty(client, db):
     assert "No papers yet" in body(client.get("/papers/trending"))
 
