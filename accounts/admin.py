@@ -56,7 +56,7 @@ class SubscriberAdmin(LargeTableAdmin):
     search_fields = ("email",)
     search_help_text = "Start of an email address, or @ and a domain"
     ordering = ("-pk",)
-    actions = ("unsubscribe", "suppress")
+    actions: tuple[str, ...] = ("unsubscribe", "suppress")
     readonly_fields = (
         "email",
         "state",

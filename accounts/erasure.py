@@ -22,7 +22,7 @@ from django.db.models import QuerySet
 from django.db.models.signals import post_delete, pre_delete
 from django.utils import timezone
 
-from accounts.models import AccountMail, Subscriber
+from accounts.models import AccountMail, ReaderImport, Subscriber
 from accounts.signals import erased, erasing
 
 log = structlog.get_logger(__name__)
@@ -50,6 +50,8 @@ def finish_erasure(instance: Subscriber, **_: Any) -> None:
     pattern = re.compile("|".join(map(re.escape, secrets)), re.IGNORECASE)
     AccountMail.objects.filter(email=instance.email).delete()
     redact(AccountMail.objects.all(), ["last_error", "payload"], pattern)
+    columns = ["content", "file_name", "consent_source"]
+    redact(ReaderImport.objects.all(), columns, pattern)
     content_type = ContentType.objects.get_for_model(Subscriber)
     entries = LogEntry.objects.filter(content_type=content_type)
     entries.filter(object_id=str(instance.pk)).update(object_repr="an erased reader")

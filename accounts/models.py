@@ -1,4 +1,4 @@
-"""Staff accounts (User), readers (Subscriber), mailed links (Link) and suppressed addresses (Suppression)."""
+"""Staff accounts (User), readers (Subscriber), mailed links (Link), suppressed addresses and imports of readers."""
 
 import secrets
 import zoneinfo
@@ -546,3 +546,94 @@ class Suppression(models.Model):
         cls.objects.get_or_create(address_hash=hashed, defaults={"reason": reason})
         if reason == cls.Reason.COMPLAINT:
             cls.objects.filter(address_hash=hashed).update(reason=reason)
+
+
+class ReaderImportQuerySet(models.QuerySet["ReaderImport"]):
+    def unfinished(self) -> Self:
+        State = ReaderImport.State
+        return self.filter(state__in=[*State.running(), State.CHECKED])
+
+    def stalled(self, before: datetime) -> Self:
+        """Select running jobs without progress since `before`."""
+        running = ReaderImport.State.running()
+        return self.filter(state__in=running, progress_at__lte=before)
+
+    def touch(self) -> None:
+        self.update(progress_at=timezone.now())
+
+
+class ReaderImport(models.Model):
+    """A file of addresses to import as readers; the file is erased when the import ends."""
+
+    class State(models.TextChoices):
+        CHECKING = "checking", "checking"
+        CHECKED = "checked", "checked, not imported"
+        IMPORTING = "importing", "importing"
+        DONE = "done", "imported"
+        CANCELLED = "cancelled", "cancelled"
+
+        @classmethod
+        def running(cls) -> list["ReaderImport.State"]:
+            return [cls.CHECKING, cls.IMPORTING]
+
+    file_name = models.CharField(max_length=100)
+    content = models.TextField(
+        blank=True, help_text="The text of the file; empty when the import ended."
+    )
+    consent_source = models.CharField(
+        max_length=200,
+        help_text="Where and when these readers agreed to be mailed. Stored with each of them.",
+    )
+    sends_confirmation = models.BooleanField("send confirmation mails", default=True)
+    state = models.CharField(
+        max_length=9, choices=State.choices, default=State.CHECKING
+    )
+    position = models.PositiveIntegerField("lines done", default=0)
+    total = models.PositiveIntegerField("lines", default=0)
+    created_by = models.ForeignKey(User, models.SET_NULL, null=True)
+    created_at = models.DateTimeField("uploaded", default=timezone.now)
+    progress_at = models.DateTimeField("last progress", default=timezone.now)
+
+    objects = ReaderImportQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "import of readers"
+        verbose_name_plural = "imports of readers"
+
+    def __str__(self) -> str:
+        return f"Import {self.pk}"
+
+    @property
+    def is_running(self) -> bool:
+        return self.state in self.State.running()
+
+
+class ReaderImportChunk(models.Model):
+    """The results of consecutive lines of an import, by line number, without addresses."""
+
+    class Outcome(models.TextChoices):
+        NEW = "new", "new"
+        UNCONFIRMED = "unconfirmed", "signed up, not confirmed"
+        READER = "reader", "already a reader"
+        LEFT = "left", "unsubscribed before"
+        SUPPRESSED = "suppressed", "suppressed"
+        INVALID = "invalid", "invalid"
+        DUPLICATE = "duplicate", "duplicate line"
+
+    reader_import = models.ForeignKey(
+        ReaderImport, models.CASCADE, related_name="chunks"
+    )
+    first_line = models.PositiveIntegerField()
+    results = models.JSONField(help_text="[line, outcome, reason] of each line.")
+    counts = models.JSONField(help_text="The number of lines of each outcome.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["reader_import", "first_line"],
+                name="a_line_is_imported_once",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.reader_import}, from line {self.first_line}"

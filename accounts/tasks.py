@@ -1,4 +1,4 @@
-"""Account mails, sent asynchronously so that response times do not reveal whether an address is registered."""
+"""Account mails, sent asynchronously so that response times do not reveal whether an address is registered; imports of readers."""
 
 import time
 from functools import partial
@@ -10,8 +10,8 @@ from celery import shared_task
 from django.db import connection, transaction
 from django.utils import timezone
 
-from accounts import outbox
-from accounts.models import AccountMail, Link, Subscriber
+from accounts import outbox, reader_import
+from accounts.models import AccountMail, Link, ReaderImport, Subscriber
 
 log = structlog.get_logger(__name__)
 
@@ -77,3 +77,21 @@ def purge_expired() -> None:
     for reader in Subscriber.objects.purgeable(now).order_by("pk")[:MAX_PURGED_READERS]:
         reader.delete()
     Link.objects.purgeable(now).delete()
+    for job in ReaderImport.objects.unfinished().filter(
+        progress_at__lte=now - reader_import.UNFINISHED_RETENTION
+    ):
+        reader_import.cancel_import(job)
+
+
+@shared_task
+def import_readers(job_id: int) -> None:
+    reader_import.run_import(job_id, timezone.now())
+
+
+@shared_task
+def continue_imports() -> None:
+    """Continue imports whose worker died or whose task was lost."""
+    stalled_before = timezone.now() - reader_import.STALLED_AFTER
+    jobs = ReaderImport.objects.stalled(stalled_before)
+    for job_id in jobs.values_list("pk", flat=True):
+        reader_import.run_import(job_id, timezone.now())

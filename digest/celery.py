@@ -147,6 +147,11 @@ app.conf.beat_schedule = {
         "schedule": 60.0,
         "options": {"expires": 50},
     },
+    "continue imports of readers": {
+        "task": "accounts.tasks.continue_imports",
+        "schedule": 120.0,
+        "options": {"expires": 110},
+    },
     "prune unconfirmed sign-ups": {
         "task": "accounts.tasks.purge_expired",
         "schedule": crontab(minute="50", hour="3"),

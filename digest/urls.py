@@ -9,6 +9,7 @@ from digest.admin import (  # noqa: F401
     candidates,
     editions,
     papers,
+    reader_imports,
     readers,
     runs,
     sending,

@@ -21,6 +21,7 @@ SECTIONS: dict[str, list[Entry]] = {
     ],
     "Readers": [
         ("Readers", "group", "accounts_subscriber", "subscriber"),
+        ("Imports", "upload_file", "accounts_readerimport", "readerimport"),
         ("Follows", "bookmark", "digest_follow", "follow"),
         ("Interests", "interests", "digest_interest", "interest"),
         ("Account mails", "outbox", "accounts_accountmail", "accountmail"),

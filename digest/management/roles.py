@@ -28,6 +28,7 @@ ROLE_PERMISSIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "accounts.subscriber": ("view", "change", "delete"),
         "accounts.suppression": ("view", "add", "delete"),
         "accounts.accountmail": ("view", "change"),
+        "accounts.readerimport": ("view", "add", "change"),
         "admin.logentry": ("view",),
         "digest.edition": ("view", "change"),
         "digest.candidate": ("view",),

@@ -9,10 +9,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from accounts import rate_limits
+from accounts.reader_import import MAX_FILE_BYTES
 
 MAX_FORM_BYTES = 100_000
 # Reading lists, webhooks and the admin may send up to DATA_UPLOAD_MAX_MEMORY_SIZE.
 LARGE_BODY_PATHS = re.compile(r"/(preferences/[^/]+/papers|webhooks/|admin/)")
+READER_IMPORT_PATH = "/admin/accounts/readerimport/add/"
 # A search takes tens of milliseconds of a core. Two a second allow for a class of
 # students behind one gateway.
 SEARCHES_PER_NETWORK = "120/m"
@@ -32,10 +34,11 @@ class BodyLimitMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        is_large_allowed = LARGE_BODY_PATHS.match(request.path)
-        limit: int = (
-            settings.DATA_UPLOAD_MAX_MEMORY_SIZE if is_large_allowed else MAX_FORM_BYTES
-        )
+        limit: int = MAX_FORM_BYTES
+        if request.path == READER_IMPORT_PATH:
+            limit += MAX_FILE_BYTES
+        elif LARGE_BODY_PATHS.match(request.path):
+            limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         stated = request.META.get("CONTENT_LENGTH") or "0"
         if stated.isdecimal() and int(stated) <= limit:
             return self.get_response(request)

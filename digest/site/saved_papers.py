@@ -27,6 +27,7 @@ from django.views.decorators.http import (
 )
 
 from accounts.models import AccessKey, Link, Subscriber
+from accounts.reader_import import neutralise_formula
 from digest.models import Digest, Paper, SavedPaper
 from digest.site.citations import (
     citation_key,
@@ -45,8 +46,6 @@ PAPERS_PER_PAGE = 50
 COOKIE = "reading_list"
 COOKIE_SECONDS = 365 * 86_400
 SHOWN = {"open": {"is_done": False}, "done": {"is_done": True}, "all": {}}
-# Spreadsheets run cells that begin with one of these.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 CSV_COLUMNS = [
     *("identifier", "title", "authors", "year", "doi", "url"),
     *("note", "done", "saved"),
@@ -285,13 +284,8 @@ def write_csv(rows: list[SavedPaper]) -> str:
                 row.saved_at.date().isoformat(),
             ),
         ]
-        writer.writerow([safe_cell(cell) for cell in cells])
+        writer.writerow([neutralise_formula(cell) for cell in cells])
     return "\ufeff" + file.getvalue()  # Excel reads UTF-8 by its byte order mark
-
-
-def safe_cell(text: str) -> str:
-    """Keep a spreadsheet from running a cell as a formula."""
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 
 
 EXPORTS = {

@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 import digest.urls  # noqa: F401  (registers the admin)
-from accounts.models import AccountMail, Subscriber, Suppression, User
+from accounts.models import AccountMail, ReaderImport, Subscriber, Suppression, User
 from digest.admin.unfold import sidebar_navigation
 from digest.models import (
     Batch,
@@ -107,6 +107,11 @@ def create_rows(rows=1):
         AccountMail.objects.create(
             kind="sign_up", email=f"new{number}@example.org", last_error=HOSTILE
         )
+        job = ReaderImport.objects.create(
+            file_name=HOSTILE, content=HOSTILE, consent_source=HOSTILE, state="checked"
+        )
+        result = (1, "invalid", HOSTILE)
+        job.chunks.create(first_line=1, results=[result], counts={"invalid": 1})
         SendingPause.objects.trigger(HOSTILE, make.NOW, old)
         EmbeddingModel.objects.create(
             version=f"v{number}", content=small_model(), papers=1
@@ -162,6 +167,7 @@ def test_every_change_page_opens(staff, editor, model):
 def test_add_pages_open_only_for_models_created_by_hand(staff, model):
     name = f"{model._meta.app_label}_{model._meta.model_name}"
     addable = {
+        "accounts_readerimport",
         "accounts_suppression",
         "accounts_user",
         "auth_group",
