@@ -47,7 +47,11 @@ def queue_mail_of(reader: Subscriber, now: datetime) -> bool:
         "path": reverse("saved_papers", args=[access.key]),
         "number": rows.count(),
         "papers": [
-            [row.paper.title, reverse("paper", args=[row.paper.identifier]), row.note]
+            [
+                row.paper.display_title,
+                reverse("paper", args=[row.paper.identifier]),
+                row.note,
+            ]
             for row in shown
         ],
     }

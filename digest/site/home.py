@@ -143,7 +143,7 @@ def home_context(topics: list[Topic], tuning: Tuning) -> dict[str, Any]:
 
 def load_marked(tuning: Tuning) -> list[tuple[Paper, bool]]:
     """Return the marked papers that exist, with whether the visitor would read them."""
-    papers = Paper.objects.only("identifier", "title").in_bulk(
+    papers = Paper.objects.only("identifier", "title", "corrected_title").in_bulk(
         [*tuning.liked, *tuning.disliked], field_name="identifier"
     )
     return [
@@ -160,7 +160,7 @@ def find_own_papers(tuning: Tuning) -> list[Paper]:
     from digest.ranking import search
 
     ids = search.papers_by_author(tuning.name, MAX_OWN_PAPERS)
-    papers = Paper.objects.only("identifier", "title").in_bulk(ids)
+    papers = Paper.objects.only("identifier", "title", "corrected_title").in_bulk(ids)
     marked = {*tuning.liked, *tuning.disliked}
     own = [papers[pk] for pk in ids if pk in papers]
     return [paper for paper in own if paper.identifier not in marked]

@@ -44,6 +44,7 @@ def paper_page(request: HttpRequest, identifier: str) -> HttpResponse:
     context = {
         "paper": paper,
         "card": paper_cards([paper])[0],
+        "kept_paper": find_kept_paper(paper),
         "has_author_page": authors.has_page,
         "bibtex": format_bibtex(paper),
         "citation_tags": citation_tags(paper),
@@ -64,6 +65,14 @@ def find_paper(identifier: str) -> Paper | None:
         return None
     papers = Paper.objects.defer("vector", "dense_vector")
     return papers.filter(identifier=identifier).first()
+
+
+def find_kept_paper(paper: Paper) -> Paper | None:
+    """Return the paper that editors merged this one into; None if it stands for itself."""
+    if paper.duplicate_of_id is None:
+        return None
+    papers = Paper.objects.only("identifier", "title", "corrected_title")
+    return papers.get(pk=paper.duplicate_of_id)
 
 
 def count_followers(paper: Paper) -> int:

@@ -112,7 +112,9 @@ def list_context(reader: Subscriber) -> dict[str, Any]:
     pending = list(requests.values_list("identifier", "not_found"))
     identifiers, papers = followed_papers(reader)
     return {
-        "papers": [(i, papers[i].title if i in papers else i) for i in identifiers],
+        "papers": [
+            (i, papers[i].display_title if i in papers else i) for i in identifiers
+        ],
         "related": related_papers(reader, list(papers.values())),
         "unfolded": UNFOLDED_PAPERS,
         "fetching": [identifier for identifier, not_found in pending if not not_found],
@@ -126,8 +128,9 @@ def followed_papers(reader: Subscriber) -> tuple[list[str], dict[str, Paper]]:
     chosen = papers.exclude(source=Follow.Source.OPENED).order_by("-pk")
     identifiers = list(chosen.values_list("interest__value", flat=True))
     stored = Paper.objects.filter(identifier__in=identifiers).order_by("pk")
-    columns = ("identifier", "title", "abstract", "vector", "vector_version")
-    return identifiers, {paper.identifier: paper for paper in stored.only(*columns)}
+    columns = ("identifier", "title", "corrected_title", "abstract")
+    stored = stored.only(*columns, "vector", "vector_version")
+    return identifiers, {paper.identifier: paper for paper in stored}
 
 
 def related_papers(reader: Subscriber, papers: list[Paper]) -> list[tuple[Paper, str]]:

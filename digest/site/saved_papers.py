@@ -256,7 +256,7 @@ def csl_item(row: SavedPaper) -> dict[str, Any]:
     item = {
         "id": paper.identifier,
         "type": "article",
-        "title": paper.title,
+        "title": paper.display_title,
         "author": authors,
         "issued": {"date-parts": [[published.year, published.month, published.day]]},
         "abstract": paper.abstract,
@@ -276,7 +276,7 @@ def write_csv(rows: list[SavedPaper]) -> str:
     for row in rows:
         paper = row.paper
         cells = [
-            *(paper.identifier, paper.title, "; ".join(paper.authors)),
+            *(paper.identifier, paper.display_title, "; ".join(paper.authors)),
             *(str(publication_year(paper)), paper.doi, paper.arxiv_url),
             *(
                 row.note,

@@ -167,7 +167,7 @@ def test_paper_page_links_versions_and_dates_the_withdrawal(client, db):
         *(True, True, True),
         False,
     ]
-    assert "withdrawn on arXiv; we noticed on" in page
+    assert "withdrawn on arXiv (noticed on" in page
 
 
 @pytest.mark.parametrize(
@@ -259,3 +259,16 @@ def test_paper_page_marks_papers_with_enough_co_readers(client, edition):
     assert [followed_by_many.title in row for row in related] == marked
     assert sum(marked) == 1
     assert followed_by_few.title not in page
+
+
+def test_page_of_a_merged_duplicate_links_to_the_kept_paper(client, db):
+    kept = make.paper("First <title>", corrected_title="Corrected & kept")
+    duplicate = make.paper("The same work", duplicate_of=kept)
+    kept_path = kept.get_absolute_url()
+
+    page = client.get(duplicate.get_absolute_url()).content.decode()
+
+    assert f'<a href="{kept_path}">Corrected &amp; kept</a>' in page
+    canonical = re.search('<link rel="canonical" href="([^"]+)"', page)[1]
+    assert canonical.endswith(kept_path)
+    assert "This is the same work" not in client.get(kept_path).content.decode()

@@ -289,3 +289,13 @@ def test_suggestions_need_twenty_queries_for_many_papers(
         page = body(client.get(url))
 
     assert "Also followed by readers" in suggestions(page)
+
+
+def test_titles_that_an_editor_corrected_are_shown(client, url, ada):
+    paper = make.paper("Tilte of the source", corrected_title="Title of the editor")
+    follows.follow(ada, "paper", paper.identifier)
+
+    page = client.get(url).content.decode()
+
+    assert "Title of the editor" in page
+    assert "Tilte of the source" not in page

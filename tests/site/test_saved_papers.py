@@ -10,7 +10,7 @@ from django.utils import timezone
 from pybtex.database import parse_string
 
 from accounts.models import AccessKey
-from digest.models import SavedPaper
+from digest.models import Paper, SavedPaper
 from digest.site import saved_papers
 from tests import make
 from tests.site.conftest import HOSTILE, body
@@ -181,6 +181,15 @@ def test_csl_json_has_names_dates_and_notes(client, saved, list_key):
     assert items[0]["issued"] == {"date-parts": [[2026, 11, 20]]}
     assert items[0]["note"] == "=1+1"
     assert items[2]["author"][0]["suffix"] == "Jr."
+
+
+@pytest.mark.parametrize("style", ["json", "csv", "bib", "ris"])
+def test_exports_have_the_titles_that_editors_corrected(client, saved, list_key, style):
+    Paper.objects.update(corrected_title="Title of the editor")
+
+    response = client.get(f"/saved/{list_key}/export.{style}")
+
+    assert "Title of the editor" in body(response)
 
 
 def test_csv_runs_no_formula(client, saved, list_key):
