@@ -193,7 +193,12 @@ ARXIV_OAI_URL = (
 CATEGORIES_HINT = "Use categories and archives of arXiv: cs.LG,stat.ML,math."
 ARXIV_CATEGORIES = env.parse(
     "ARXIV_CATEGORIES",
-    ["cs.AI", "cs.CL", "cs.CR", "cs.CV", "cs.IR", "cs.LG", "cs.RO", "cs.SD", "stat.ML"],
+    # One or more of each listed topic.
+    [
+        *("cs.AI", "cs.CL", "cs.CR", "cs.CV", "cs.IR", "cs.LG", "cs.RO", "cs.SD"),
+        *("stat.ML", "q-bio.BM", "q-bio.QM"),
+        *("cond-mat.mtrl-sci", "physics.chem-ph", "quant-ph"),
+    ],
     parsers.parse_categories,
     CATEGORIES_HINT,
 )
