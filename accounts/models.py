@@ -582,7 +582,7 @@ class ReaderImport(models.Model):
     )
     consent_source = models.CharField(
         max_length=200,
-        help_text="Where and when these readers agreed to be mailed. Stored with each of them.",
+        help_text="Where and when these readers agreed to be mailed.",
     )
     sends_confirmation = models.BooleanField("send confirmation mails", default=True)
     state = models.CharField(

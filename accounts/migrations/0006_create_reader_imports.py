@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('file_name', models.CharField(max_length=100)),
                 ('content', models.TextField(blank=True, help_text='The text of the file; empty when the import ended.')),
-                ('consent_source', models.CharField(help_text='Where and when these readers agreed to be mailed. Stored with each of them.', max_length=200)),
+                ('consent_source', models.CharField(help_text='Where and when these readers agreed to be mailed.', max_length=200)),
                 ('sends_confirmation', models.BooleanField(default=True, verbose_name='send confirmation mails')),
                 ('state', models.CharField(choices=[('checking', 'checking'), ('checked', 'checked, not imported'), ('importing', 'importing'), ('done', 'imported'), ('cancelled', 'cancelled')], default='checking', max_length=9)),
                 ('position', models.PositiveIntegerField(default=0, verbose_name='lines done')),

@@ -77,7 +77,7 @@ class ReaderImportForm(ModelForm):
     consent_source = forms.CharField(
         max_length=200,
         widget=TextWidget(),
-        help_text="Where and when these readers agreed to be mailed, such as “Paper list at the workshop in Oslo, 14 May 2026”. Stored with each reader as the proof of consent.",
+        help_text="Where and when these readers agreed to be mailed, such as “Paper list at the workshop in Oslo, 14 May 2026”. Stored as the proof of consent of readers who do not confirm.",
     )
     sends_confirmation = forms.BooleanField(
         label="Send confirmation mails",
