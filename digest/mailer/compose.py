@@ -173,7 +173,7 @@ def compose_preview(
 def load_render_data(
     digests: Sequence[Digest], pick_rows: PickRows | None = None
 ) -> RenderData:
-    """Read the rows that these digests of one edition name; seven queries however many they are."""
+    """Read the rows that these digests of one edition name; eight queries however many they are."""
     if pick_rows is None:
         pick_rows = load_pick_rows([pick for each in digests for pick in each.picks])
     return RenderData(
@@ -184,12 +184,18 @@ def load_render_data(
 
 
 def load_new_readers(digests: Sequence[Digest]) -> frozenset[int]:
-    """Return the readers whose first digest is among these; no query where none is new."""
+    """Return the readers whose first digest is among these; two queries however many they are."""
+    stored = {digest.subscriber_id: digest for digest in digests if digest.pk}
+    if not stored:
+        return frozenset()
+    since = min(d.created_at for d in stored.values()) - MAX_WAIT_FOR_FIRST_DIGEST
+    # A query of its own, because the digests of a batch have no reader attached yet.
+    confirmed = Subscriber.objects.filter(pk__in=stored, confirmed_at__gt=since)
     recent = {
-        digest.subscriber_id: digest.pk
-        for digest in digests
-        if (confirmed_at := digest.subscriber.confirmed_at) and digest.pk
-        if digest.created_at - confirmed_at < MAX_WAIT_FOR_FIRST_DIGEST
+        reader: stored[reader].pk
+        for reader, confirmed_at in confirmed.values_list("pk", "confirmed_at")
+        if confirmed_at
+        and stored[reader].created_at - confirmed_at < MAX_WAIT_FOR_FIRST_DIGEST
     }
     if not recent:
         return frozenset()

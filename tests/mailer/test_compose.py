@@ -554,7 +554,7 @@ def test_composing_costs_the_same_queries_for_one_and_for_many(
     digest = digest_of(ada, [make.paper() for _ in range(5)], topic)
     ready = Digest.objects.select_related("edition", "subscriber").get(pk=digest.pk)
 
-    with django_assert_num_queries(4):  # one more where papers are followed
+    with django_assert_num_queries(5):  # one more where papers are followed
         render_data = compose.load_render_data([ready])
     with django_assert_num_queries(0):
         compose.compose_digest(ready, render_data)
@@ -588,16 +588,27 @@ def test_only_the_first_digest_welcomes_the_reader(ada, settings):
     assert "Welcome" not in second_mail.text + second_mail.html
 
 
-def test_a_reader_of_long_ago_is_not_welcomed_and_costs_no_query(
+def test_welcoming_costs_the_same_queries_for_one_and_for_many(
     ada, django_assert_num_queries
 ):
-    digest = digest_of(ada, [make.paper()])
-    digest.subscriber.confirmed_at = digest.created_at - timedelta(days=15)
+    new = [make.subscriber(f"{name}@example.org") for name in ("grace", "mary")]
+    edition = make.frozen(make.edition(papers=[]))
+    batch = make.batch(edition, [ada, *new])
+    ada_digest = make.digest(batch, ada, [])
+    for reader in new:
+        make.digest(batch, reader, [])
+    for reader, age in ((ada, timedelta(days=15)), *((r, timedelta()) for r in new)):
+        Subscriber.objects.filter(pk=reader.pk).update(
+            confirmed_at=ada_digest.created_at - age
+        )
+    digests = list(Digest.objects.all())  # without their readers, as a batch has them
 
-    with django_assert_num_queries(0):
-        new = compose.load_new_readers([digest])
+    with django_assert_num_queries(1):
+        assert compose.load_new_readers([ada_digest]) == frozenset()
+    with django_assert_num_queries(2):
+        welcomed = compose.load_new_readers(digests)
 
-    assert new == frozenset()
+    assert welcomed == {reader.pk for reader in new}
 
 
 def test_every_digest_offers_saving_and_a_subscription(ada):
