@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -359,7 +359,7 @@ class EditionScorer:
         """The category itself, or with `cs` or `cs.*` everything of the archive."""
         wanted = query.value.removesuffix(".*")
         relevance = np.array(
-            [_category_level(p.categories, wanted) for p in self.papers]
+            [_category_level(categories, wanted) for categories in self._categories]
         )
         return relevance, relevance > 0
 
@@ -546,8 +546,13 @@ class EditionScorer:
         if not categories:
             return np.ones(len(self.papers))
         matches = category_matcher(categories)
-        inside = [matches(paper.categories) for paper in self.papers]
+        inside = [matches(categories) for categories in self._categories]
         return np.where(inside, 1.0, OUTSIDE_CATEGORIES)
+
+    @cached_property
+    def _categories(self) -> list[Sequence[str]]:
+        """The categories of each candidate, unpacked once for all topics and categories."""
+        return [paper.categories for paper in self.papers]
 
 
 _EVALUATORS = {
