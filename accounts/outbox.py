@@ -115,7 +115,7 @@ def is_recipient_refused(error: Exception) -> bool:
 
 
 def is_mail_refused(error: Exception) -> bool:
-    """Whether the provider refuses this mail for good, whoever receives it."""
+    """Whether the provider refuses this mail permanently, for any recipient."""
     if isinstance(error, SMTPDataError):
         return error.smtp_code >= 500
     return isinstance(error, emails.MailRefusedError)

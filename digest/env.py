@@ -36,7 +36,7 @@ FILE_SETTINGS = (
     *("SENDGRID_API_KEY", "SENDGRID_WEBHOOK_KEY", "BOUNCE_IMAP_URL", "EDITOR_PASSWORD"),
     "METRICS_TOKEN",
 )
-# A local part has at most 64 characters (RFC 5321), of which a tag takes 31.
+# A local part has at most 64 characters (RFC 5321), and a tag takes 31.
 MAX_BOUNCE_LOCAL_CHARS = 32
 EC_KEY_HEADER = b"0Y0\x13"  # DER of a P-256 public key
 

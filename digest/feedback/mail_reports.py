@@ -39,7 +39,7 @@ KIND_OF_ACTION = {
     "relayed": "processed",
     "expanded": "processed",
 }
-# RFC 5965, 7.3. Other types report no wish of the recipient.
+# RFC 5965, 7.3. Other types are not requests of the recipient.
 COMPLAINT_TYPES = ("abuse", "fraud", "opt-out", "opt-out-list")
 
 

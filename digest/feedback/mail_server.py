@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 # Reports return the mail that they are about.
 MAX_MAIL_BYTES = 5_000_000
 IDLE_TIMEOUT_S = 60
-MAX_SESSIONS = 50  # further ones are told to try again
+MAX_SESSIONS = 50  # further ones get a temporary refusal
 MAX_CALLS_PER_COMMAND = 200  # in a session
 
 TRY_LATER = "451 4.3.0 Try again later"

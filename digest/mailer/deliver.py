@@ -48,7 +48,7 @@ MAX_RECIPIENT_REFUSALS = 5
 # A temporary refusal is retried after 1, 2, 4 and 8 minutes: a restart takes one, a
 # rate limit a few.
 RETRY_BACKOFF, MAX_RETRY_BACKOFF = timedelta(minutes=1), timedelta(minutes=8)
-# The calls of so many seconds are one window, and at most so many digests: what a killed
+# The calls of this time are one window, of at most MAX_WINDOW_DIGESTS: what a killed
 # worker leaves in doubt.
 WINDOW_S, MAX_WINDOW_DIGESTS = 0.5, 500
 # Under MAIL_RATE a window is shorter, so that the pace is even.
@@ -57,10 +57,10 @@ LIMITED_WINDOW_S = 0.2
 RECORD_INTERVAL_S = 0.25
 # How long the main thread waits for results before it looks at the clock again.
 COLLECT_TIMEOUT_S = 0.1
-# So many digests at least are checked at once before they are sent, so that small windows
-# cost few queries; a check is repeated when it is older.
+# Check at least this many digests at once before they are sent, so that small windows cost
+# few queries; a check is repeated when it is older.
 MIN_CHECKED_DIGESTS, RECHECK_INTERVAL_S = 50, 1.0
-# A connection whose calls are too late so often in a row takes too long to open.
+# A connection with this many late calls in a row takes too long to open.
 MAX_LATE_CALLS = 3
 # A restart of PostgreSQL takes a few seconds; outcomes wait for it, well below the lease.
 RECORD_RETRY_S, RECORD_RETRY_PAUSE_S = 20.0, 0.5

@@ -40,7 +40,7 @@ Whole = npt.NDArray[np.int64]
 # mention a keyword, whatever their trend, and among themselves by trend.
 PRIMARY_CATEGORY, CROSS_LISTED_CATEGORY = 0.25, 0.22
 
-# A word of a keyword that no candidate has is read as one that so many have.
+# A word of a keyword that no candidate has is read as a similar one that several have.
 MIN_CORRECTED_LETTERS, MIN_CORRECTION_PAPERS = 7, 3
 
 # A phrase: in the title, several times in the abstract, or mentioned once.

@@ -17,7 +17,7 @@ from digest.models import SearchWord
 
 # Rarer words may be misspelt themselves.
 MIN_PAPERS = 2
-# A word that stands in so many times fewer papers than a similar one may be misspelt.
+# A word may be misspelt if a similar one stands in this many times more papers.
 RARER_FACTOR = 50
 MIN_LETTERS = 4
 # Shorter words have too many others within two edits.

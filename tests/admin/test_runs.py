@@ -18,7 +18,7 @@ SUBMIT = "admin:digest_ingestrun_submit"
 
 
 @pytest.fixture
-def room(client, edith):
+def editor(client, edith):
     client.force_login(edith)
     return client
 
@@ -35,23 +35,23 @@ def guest(client, db):
     return client
 
 
-def test_a_day_without_papers_is_said_first_thing(room, time_machine):
+def test_a_day_without_papers_is_shown_first(editor, time_machine):
     time_machine.move_to(datetime(2026, 11, 20, 16, 0, tzinfo=UTC))
     make.paper(announced_on=date(2026, 11, 19))
 
-    page = room.get(reverse("admin:index")).content.decode()
+    page = editor.get(reverse("admin:index")).content.decode()
 
     assert "No papers of Friday, 20 November" in page
 
 
-def test_no_alarm_is_shown_where_there_is_none(room, time_machine):
+def test_no_alarm_is_shown_where_there_is_none(editor, time_machine):
     time_machine.move_to(datetime(2026, 11, 20, 16, 0, tzinfo=UTC))
     make.paper()
 
-    assert "No papers of" not in room.get(reverse("admin:index")).content.decode()
+    assert "No papers of" not in editor.get(reverse("admin:index")).content.decode()
 
 
-def test_run_again_repeats_a_feed_whose_address_has_changed(room, sources, eager):
+def test_run_again_repeats_a_feed_whose_address_has_changed(editor, sources, eager):
     sources.announced = batch(DAY)
     failed = IngestRun.objects.create(
         kind="feed",
@@ -61,12 +61,14 @@ def test_run_again_repeats_a_feed_whose_address_has_changed(room, sources, eager
         started_at=NOW,
     )
 
-    room.post(reverse(RUN_LIST), {"action": "run_again", "_selected_action": failed.pk})
+    editor.post(
+        reverse(RUN_LIST), {"action": "run_again", "_selected_action": failed.pk}
+    )
 
     assert IngestRun.objects.exclude(pk=failed.pk).get().new == 8
 
 
-def test_a_harvest_says_its_window_in_the_ledger(room):
+def test_run_list_shows_the_window_of_a_harvest(editor):
     IngestRun.objects.create(
         kind="harvest",
         source="arxiv",
@@ -78,7 +80,7 @@ def test_a_harvest_says_its_window_in_the_ledger(room):
         started_at=NOW,
     )
 
-    page = room.get(reverse(RUN_LIST)).content.decode()
+    page = editor.get(reverse(RUN_LIST)).content.decode()
 
     assert "Harvest of cs from 9 Nov to 15 Nov" in page
     assert "as expected" in page
@@ -159,29 +161,29 @@ def test_an_old_failure_does_not_stand_first_for_ever():
     ]
 
 
-def test_the_first_page_says_what_the_checks_found(room, time_machine):
+def test_first_page_reports_what_the_checks_found(editor, time_machine):
     time_machine.move_to(NOW)
     check = {"kind": "daily_check", "set_spec": "cs", "window_from": DAY}
     reading(60 * 24, **check, missed=2, corrected=1)
     reading(10, **check, missed=1, unconfirmed=4)
     reading(60 * 24 * 8, **check, missed=70)
 
-    page = room.get(reverse("admin:index")).content.decode()
+    page = editor.get(reverse("admin:index")).content.decode()
 
     assert "Last 7 days: 3 missed and 1 corrected paper." in page
     assert "4 papers not yet in OAI-PMH" in page
 
 
-def test_where_nothing_differed_the_first_page_says_that(room, time_machine):
+def test_first_page_reports_checks_without_differences(editor, time_machine):
     time_machine.move_to(NOW)
     reading(10, kind="daily_check", set_spec="cs", window_from=DAY)
 
-    page = room.get(reverse("admin:index")).content.decode()
+    page = editor.get(reverse("admin:index")).content.decode()
 
     assert "Last 7 days: feeds and OAI-PMH agree." in page
 
 
-def test_a_run_that_failed_says_what_happens_next(room):
+def test_failed_run_states_what_happens_next(editor):
     failed = IngestRun.objects.create(
         kind="harvest",
         source="arxiv",
@@ -193,33 +195,33 @@ def test_a_run_that_failed_says_what_happens_next(room):
         started_at=NOW,
     )
 
-    row = room.get(reverse(RUN_LIST)).content.decode()
-    page = room.get(reverse("admin:digest_ingestrun_change", args=[failed.pk]))
+    row = editor.get(reverse(RUN_LIST)).content.decode()
+    page = editor.get(reverse("admin:digest_ingestrun_change", args=[failed.pk]))
 
     for html in (row, page.content.decode()):
         assert "answered 503" in html
         assert "Resumed three times a day while days are missing" in html
 
 
-def test_a_submitted_paper_is_fetched(room, sources, eager):
+def test_a_submitted_paper_is_fetched(editor, sources, eager):
     sources.papers = [paper(7, DAY)]
 
-    answer = room.post(reverse(SUBMIT), {"paper": "arXiv:2611.20007"}, follow=True)
+    answer = editor.post(reverse(SUBMIT), {"paper": "arXiv:2611.20007"}, follow=True)
 
     assert "Fetching 2611.20007" in answer.content.decode()
     assert Paper.objects.get().identifier == "2611.20007"
 
 
-def test_words_are_sent_back_with_a_reason(room):
-    page = room.post(reverse(SUBMIT), {"paper": "<b>floods</b>"}).content.decode()
+def test_words_are_sent_back_with_a_reason(editor):
+    page = editor.post(reverse(SUBMIT), {"paper": "<b>floods</b>"}).content.decode()
 
     assert "is not an arXiv identifier" in page
     assert "<b>floods" not in page
     assert not IngestRun.objects.exists()
 
 
-def test_the_form_opens(room):
-    assert "Fetch paper" in room.get(reverse(SUBMIT)).content.decode()
+def test_the_form_opens(editor):
+    assert "Fetch paper" in editor.get(reverse(SUBMIT)).content.decode()
 
 
 def test_whoever_may_not_add_runs_may_not_have_sources_read(guest):

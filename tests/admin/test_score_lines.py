@@ -22,9 +22,9 @@ HOSTILE = '<img src=x onerror=alert(1)> & "A'
 
 
 @pytest.fixture
-def room(client, db):
-    editor = User.objects.create_superuser("editor@example.org", "a long passphrase")
-    client.force_login(editor)
+def editor(client, db):
+    user = User.objects.create_superuser("editor@example.org", "a long passphrase")
+    client.force_login(user)
     return client
 
 
@@ -52,9 +52,9 @@ def edition(db):
     return rank_edition.rank_edition(DAY, NOW)
 
 
-def page(room, reader, **asked):
+def page(editor, reader, **asked):
     address = reverse("admin:accounts_subscriber_explain", args=[reader.pk])
-    response = room.get(address, asked)
+    response = editor.get(address, asked)
     assert response.status_code == 200
     return response.content.decode()
 
@@ -73,26 +73,26 @@ def follow(reader, kind, value, weight=1.0):
     return reader.follows.create(interest=make.interest(kind, value), weight=weight)
 
 
-def test_every_pick_of_a_preview_leads_to_its_numbers(room, edition, ada):
+def test_every_pick_of_a_preview_leads_to_its_numbers(editor, edition, ada):
     follow(ada, "keyword", "storks")
     preview = reverse("admin:accounts_subscriber_preview", args=[ada.pk])
 
-    html = room.get(preview).content.decode()
+    html = editor.get(preview).content.decode()
 
     links = re.findall(r'href="([^"]*/explain/[^"]*)"', html)
     assert len(links) == 10
     for place, link in enumerate(links, 1):
-        page_text = words(room.get(unescape(link)).content.decode())
+        page_text = words(editor.get(unescape(link)).content.decode())
         assert f"Number {place} of the digest" in page_text
 
 
-def test_a_paper_that_an_interest_claims_adds_up(room, edition, ada):
+def test_a_paper_that_an_interest_claims_adds_up(editor, edition, ada):
     follow(ada, "keyword", "storks", 0.5)
     follow(ada, "author", "Nobody Of Them")
     paper = named(edition, "Storks over wetlands, part 0").paper
 
     page_text = words(
-        page(room, ada, paper=f"https://arxiv.org/abs/{paper.identifier}v2")
+        page(editor, ada, paper=f"https://arxiv.org/abs/{paper.identifier}v2")
     )
 
     assert "Reason in the mail: Matches your keyword “storks”" in page_text
@@ -155,10 +155,10 @@ def test_a_trend_without_parts_is_shown_as_it_is(db):
     assert [line.number for line in score_lines.trend_lines(candidate)] == [0.25]
 
 
-def test_the_page_of_a_candidate_shows_its_trend_in_words(room, edition):
+def test_the_page_of_a_candidate_shows_its_trend_in_words(editor, edition):
     candidate = named(edition, "Storks over wetlands, part 0")
 
-    html = room.get(reverse("admin:digest_candidate_change", args=[candidate.pk]))
+    html = editor.get(reverse("admin:digest_candidate_change", args=[candidate.pk]))
 
     assert "1 · ln(1 + 12)" in words(html.content.decode())
     assert "announced 0 days before" in words(html.content.decode())
@@ -201,67 +201,69 @@ def test_the_page_of_a_candidate_shows_its_trend_in_words(room, edition):
         ),
     ],
 )
-def test_a_paper_that_does_not_come_says_why(room, edition, ada, change, sentence):
+def test_absent_paper_is_explained(editor, edition, ada, change, sentence):
     candidate = named(edition, "Storks over wetlands, part 0")
     change(ada, candidate)
 
-    page_text = words(page(room, ada, paper=candidate.paper.identifier))
+    page_text = words(page(editor, ada, paper=candidate.paper.identifier))
 
     assert sentence in page_text
     assert "of the digest as it would be chosen" not in page_text
 
 
-def test_who_wants_only_their_own_is_told_that_nothing_claims_it(room, edition, ada):
+def test_unclaimed_paper_is_explained_to_readers_of_follows_only(editor, edition, ada):
     type(ada).objects.filter(pk=ada.pk).update(fill_mode="followed_only")
     follow(ada, "keyword", "storks")
     candidate = named(edition, "Subject3 alone")
 
-    page_text = words(page(room, ada, paper=candidate.paper.identifier))
+    page_text = words(page(editor, ada, paper=candidate.paper.identifier))
 
     assert (
         "No interest matches, and the reader wants only what they follow." in page_text
     )
 
 
-def test_a_paper_that_others_keep_out_says_how_many(room, edition, ada):
+def test_a_paper_that_others_keep_out_says_how_many(editor, edition, ada):
     picks = {pick.candidate for pick in choose.preview_for(edition, ada, NOW)}
     candidate = edition.candidates.exclude(pk__in=picks).first()
 
-    page_text = words(page(room, ada, paper=candidate.paper.identifier))
+    page_text = words(page(editor, ada, paper=candidate.paper.identifier))
 
     assert re.search(r"\d+ of 16 available papers score better", page_text)
 
 
-def test_a_weekly_readers_trend_is_that_of_their_week(room, edition, ada):
+def test_a_weekly_readers_trend_is_that_of_their_week(editor, edition, ada):
     follow(ada, "keyword", "subject1")
     old = named(edition, "Subject11 alone")
-    daily = words(page(room, ada, paper=old.paper.identifier))
+    daily = words(page(editor, ada, paper=old.paper.identifier))
     type(ada).objects.filter(pk=ada.pk).update(frequency="weekly")
 
-    weekly = words(page(room, ada, paper=old.paper.identifier))
+    weekly = words(page(editor, ada, paper=old.paper.identifier))
 
     assert "compared within the week" in weekly
     assert "compared within the week" not in daily
 
 
-def test_papers_that_are_no_candidates_and_unknown_ones_say_so(room, edition, ada):
+def test_papers_that_are_no_candidates_and_unknown_ones_say_so(editor, edition, ada):
     old = make.paper("Storks of old", announced_on=DAY - timedelta(days=40))
 
-    assert "holds papers from" in words(page(room, ada, paper=old.identifier))
+    assert "holds papers from" in words(page(editor, ada, paper=old.identifier))
     assert "No paper found for “2401.99999”." in words(
-        page(room, ada, paper="2401.99999")
+        page(editor, ada, paper="2401.99999")
     )
-    assert "No paper found" in words(page(room, ada, paper=HOSTILE))
-    assert HOSTILE not in page(room, ada, paper=HOSTILE)
+    assert "No paper found" in words(page(editor, ada, paper=HOSTILE))
+    assert HOSTILE not in page(editor, ada, paper=HOSTILE)
 
 
-def test_another_edition_can_be_asked_about(room, edition, ada):
+def test_another_edition_can_be_asked_about(editor, edition, ada):
     later = make.edition(DAY + timedelta(days=3), papers=1)
     candidate = named(edition, "Subject3 alone")
 
-    newest = words(page(room, ada, paper=candidate.paper.identifier))
-    older = words(page(room, ada, paper=candidate.paper.identifier, edition=edition.pk))
-    odd = words(page(room, ada, paper=candidate.paper.identifier, edition="9" * 30))
+    newest = words(page(editor, ada, paper=candidate.paper.identifier))
+    older = words(
+        page(editor, ada, paper=candidate.paper.identifier, edition=edition.pk)
+    )
+    odd = words(page(editor, ada, paper=candidate.paper.identifier, edition="9" * 30))
 
     assert "arrived after the last ranking" in newest
     assert "Trend" in older
@@ -269,15 +271,15 @@ def test_another_edition_can_be_asked_about(room, edition, ada):
     assert Edition.objects.first() == later
 
 
-def test_before_the_first_edition_there_is_nothing_to_explain(room, ada):
-    assert "No edition yet" in words(page(room, ada, paper="2401.00001"))
+def test_before_the_first_edition_there_is_nothing_to_explain(editor, ada):
+    assert "No edition yet" in words(page(editor, ada, paper="2401.00001"))
 
 
-def test_an_interest_with_a_hostile_name_is_shown_as_text(room, edition, ada):
+def test_an_interest_with_a_hostile_name_is_shown_as_text(editor, edition, ada):
     follow(ada, "search", f"storks {HOSTILE}")
     candidate = named(edition, "Storks over wetlands, part 0")
 
-    html = page(room, ada, paper=candidate.paper.identifier)
+    html = page(editor, ada, paper=candidate.paper.identifier)
 
     assert HOSTILE not in html
     assert HOSTILE in words(html)
@@ -296,11 +298,11 @@ def test_who_may_not_see_readers_may_not_ask(client, edition, ada):
     assert client.get(address).status_code == 302
 
 
-def test_of_an_edition_that_is_forgotten_nobody_claims_to_know(room, ada, settings):
+def test_of_an_edition_that_is_forgotten_nobody_claims_to_know(editor, ada, settings):
     settings.DIGESTS_KEPT = 100
     old = timezone.now() - timedelta(days=101)
     edition = make.frozen(make.edition(papers=1), at=old)
 
-    html = page(room, ada, edition=edition.pk, paper=make.paper().identifier)
+    html = page(editor, ada, edition=edition.pk, paper=make.paper().identifier)
 
     assert "This edition is older than 100 days" in words(html)
