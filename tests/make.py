@@ -33,6 +33,13 @@ def subscriber(email: str = "", **fields: Any) -> Subscriber:
     )
 
 
+def arxiv_id(number: int) -> str:
+    """Return the valid arXiv ID of a number: 5,000 a month, back from November 2026."""
+    months, rest = divmod(number, 5_000)
+    year, month = divmod(26 * 12 + 10 - months, 12)
+    return f"{year:02}{month + 1:02}.{90000 + rest}"
+
+
 def paper(title: str = "", **fields: Any) -> Paper:
     number = next(numbers)
     title = title or f"Invented paper number {number}"
@@ -40,7 +47,7 @@ def paper(title: str = "", **fields: Any) -> Paper:
         "abstract", f"We study {title}. It works well. Code is released."
     )
     defaults = {
-        "identifier": f"2611.{90000 + number}",
+        "identifier": arxiv_id(number),
         "announced_on": DAY,
         "announce_type": "new",
         "title_raw": title,

@@ -237,6 +237,7 @@ def curate(page, demo, already_sent):
     title = [text for text in listed if text not in already_sent][4]
     row = page.locator(".pr-row", has_text=title)
     row.get_by_title("Pin at place 1").click()
+    row.get_by_title("Unpin").wait_for()
     row.get_by_text("Add a note").click()
     row.get_by_label("Note, shown under the title").fill("Read this one first.")
     row.get_by_role("button", name="Save", exact=True).click()
