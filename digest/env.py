@@ -114,8 +114,13 @@ class Environment:
             name, default, parse_number, "Use a number such as 0 or 12.5."
         )
 
-    def integer(self, name: str, default: int, minimum: int = 0) -> int:
-        """A whole number that is 0 or at least `minimum`."""
+    def integer(
+        self, name: str, default: int, minimum: int = 0, maximum: int | None = None
+    ) -> int:
+        """A whole number that is 0 or at least `minimum`, and at most `maximum`."""
+        hint = f"Use 0, or {max(minimum, 1)} or more."
+        if maximum is not None:
+            hint = f"Use 0, or {max(minimum, 1)} to {maximum}."
 
         def parser(text: str) -> int:
             if not (text.isascii() and text.isdecimal()):
@@ -123,11 +128,11 @@ class Environment:
             number = int(text[:20])
             if 0 < number < minimum:
                 raise ValueError(f"is below {minimum}.")
+            if maximum is not None and number > maximum:
+                raise ValueError(f"is above {maximum}.")
             return number
 
-        return self.parse(
-            name, default, parser, f"Use 0, or {max(minimum, 1)} or more."
-        )
+        return self.parse(name, default, parser, hint)
 
     def url(
         self, name: str, default: str, schemes: Sequence[str] = ("https", "http")

@@ -277,7 +277,8 @@ SMTP_SUCCESS_REPORTS = env.flag("SMTP_SUCCESS_REPORTS", False)
 # Calls in flight of one worker process, each over a connection of its own; 0 is the
 # transport's default. Mail servers often allow few connections of one client.
 MAIL_CONCURRENCY = (
-    env.integer("MAIL_CONCURRENCY", 0)
+    # Each call has a thread and a connection.
+    env.integer("MAIL_CONCURRENCY", 0, maximum=256)
     or {"files": 1, "smtp": 4, "sendgrid": 32}[MAIL_TRANSPORT]
 )
 # Mails per second of all workers together; 0 is unlimited.

@@ -97,7 +97,7 @@ WRONG_VALUES = {
         "a@b@c d",
         "x@é.org\nBcc: y@z",
     ],
-    "MAIL_CONCURRENCY": ["many", "-1", "1.5"],
+    "MAIL_CONCURRENCY": ["many", "-1", "1.5", "257"],
     "MAIL_RATE": ["fast", "-1", "inf", "nan"],
     "MAIL_TRANSPORT": ["mailgun", "smtp://host", "true"],
     "OPERATOR": ["A\nLab", LONG, "\x07"],
