@@ -1,5 +1,6 @@
 """An editor curates in Chromium by keyboard alone; the mail shows what they curated."""
 
+import re
 import time
 
 import pytest
@@ -157,3 +158,22 @@ def test_typed_text_survives_a_reload_and_a_change_by_another_editor(
     press(page, "u")
     candidate.refresh_from_db()
     assert candidate.note == "Other words"
+
+
+def test_open_note_survives_the_answer_to_an_earlier_step(editor, live_server):
+    make.edition(papers=[make.paper("Paper A")])
+    page, steps = editor, []
+    page.goto(live_server.url + reverse("admin:digest_candidate_changelist"))
+    page.route(re.compile(r"/curate"), lambda route: steps.append(route))
+
+    page.keyboard.press("j")
+    page.keyboard.press("p")
+    page.wait_for_timeout(200)
+    page.keyboard.press("n")
+    page.keyboard.type("Read ")
+    steps[0].continue_()
+    page.wait_for_selector(".pr-row.pinned")
+    page.wait_for_timeout(100)
+    page.keyboard.type("this")
+
+    assert page.get_by_label("Note, shown under the title").input_value() == "Read this"

@@ -99,16 +99,28 @@ function lastStep() {
   byId("help-button").hidden = false;
   byId("help-button").addEventListener("click", () => byId("help").showModal());
 
-  // Focus returns to the same control of a row that was replaced, else to the row.
+  // In rows that were replaced, panels stay open and focus returns to the same control, else
+  // to the row. Only the form that was saved closes.
 
   let focused = null;
-  document.body.addEventListener("htmx:beforeSwap", () => {
-    focused = { control: document.activeElement.id, row: currentRow()?.id };
+  let openPanels = [];
+  document.body.addEventListener("htmx:beforeSwap", (event) => {
+    const sender = event.detail.requestConfig?.elt;
+    const isSaved = Boolean(sender?.closest("form")?.contains(document.activeElement));
+    focused = { control: document.activeElement.id, row: currentRow()?.id, isSaved };
+    openPanels = [...document.querySelectorAll(".pr-row details[open]")]
+      .filter((panel) => panel !== sender?.closest("details"))
+      .map((panel) => [panel.closest(".pr-row").id, panel.dataset.panel]);
   });
   document.body.addEventListener("htmx:afterSettle", () => {
+    for (const [row, name] of openPanels) {
+      byId(row)?.querySelector(`[data-panel=${name}]`)?.setAttribute("open", "");
+    }
     if (!focused?.row || currentRow()) return;
     const control = byId(focused.control);
-    if (control && !control.disabled && control.tagName === "BUTTON" && !control.id.startsWith("save-")) control.focus();
+    const isButton = control?.tagName === "BUTTON" && !control.id.startsWith("save-");
+    const isTyping = control?.matches("input[type=text], textarea") && !focused.isSaved;
+    if ((isButton || isTyping) && !control.disabled) control.focus();
     else focusRow(byId(focused.row));
   });
 
