@@ -11,8 +11,17 @@ from accounts.models import Subscriber
 from digest.management import backups
 from digest.models import Digest, Heartbeat, SendingPause
 from tests import make
+from tests.conftest import CLOSE_CONNECTIONS
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def no_other_connections(transactional_db):
+    """Close what threads of earlier tests left open."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(CLOSE_CONNECTIONS)
 
 
 @pytest.fixture(autouse=True)
@@ -86,18 +95,28 @@ def test_damaged_backup_changes_nothing(sent, var, content):
     assert Digest.objects.get().key == sent.key
 
 
-def test_restore_is_refused_while_others_are_connected(sent, var):
+def test_restore_is_refused_while_others_are_connected(sent, var, monkeypatch):
     if connection.vendor != "postgresql":
         pytest.skip("SQLite does not know its connections")
     back_up("--to", str(var / "a.backup"))
     other = connections.create_connection("default")
     other.ensure_connection()
+    monkeypatch.setattr(backups, "MAX_CLOSING_S", 0.2)
 
     with pytest.raises(CommandError, match="stop web, workers and beat first"):
         restore(var / "a.backup")
 
     other.close()
     assert Digest.objects.exists()
+
+
+def test_restore_waits_for_connections_that_are_closing(sent, monkeypatch):
+    counts = [1, 1, 0]
+    monkeypatch.setattr(backups, "count_other_connections", lambda: counts.pop(0))
+
+    backups.refuse_other_connections()
+
+    assert counts == []
 
 
 def test_restore_needs_a_confirmation(sent):

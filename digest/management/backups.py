@@ -4,6 +4,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import time
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +20,8 @@ from digest.models import Heartbeat, SendingPause
 from digest.models.operations import BACKUP
 
 SQLITE_HEADER = b"SQLite format 3\0"
+# PostgreSQL closes the connections of processes that were stopped a moment later.
+MAX_CLOSING_S = 5.0
 
 
 class BackupError(Exception):
@@ -104,7 +107,7 @@ def check_file(path: Path) -> None:
         run_program("pg_restore", "--list", str(path))
 
 
-def refuse_other_connections() -> None:
+def count_other_connections() -> int:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM pg_stat_activity"
@@ -112,6 +115,14 @@ def refuse_other_connections() -> None:
             " AND backend_type = 'client backend'"
         )
         (number,) = cursor.fetchone()
+    return int(number)
+
+
+def refuse_other_connections() -> None:
+    """Wait a moment for connections that are closing; raise BackupError if any stays open."""
+    deadline = time.monotonic() + MAX_CLOSING_S
+    while (number := count_other_connections()) and time.monotonic() < deadline:
+        time.sleep(0.1)
     if number:
         raise BackupError(
             f"{number} other connections are open: stop web, workers and beat first."
