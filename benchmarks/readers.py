@@ -282,8 +282,8 @@ def write_sheet(
     (folder / "sheet.txt").write_text("\n".join(lines) + "\n")
     key = [asdict(p) | {"number": numbers[p.reader, p.paper]} for p in picks]
     (folder / "key.json").write_text(json.dumps(key, indent=1) + "\n")
-    known = [f"{n} {graded[pair]}\n" for pair, n in numbers.items() if pair in graded]
-    (folder / "grades.txt").write_text("".join(known))
+    grades = [f"{n} {graded[pair]}\n" for pair, n in numbers.items() if pair in graded]
+    (folder / "grades.txt").write_text("".join(grades))
 
 
 def describe_paper(number: int, paper: Paper, authors: set[str]) -> Iterator[str]:

@@ -35,7 +35,7 @@ def nice_ceiling(value: float) -> float:
 
 def bar_chart(title: str, days: Sequence[date], series: Sequence[Series]) -> SafeString:
     """Draw bars side by side, on both sides of zero."""
-    values = [value for one in series for value in one.values]
+    values = [value for row in series for value in row.values]
     top = nice_ceiling(max([*values, 1]))
     bottom = -nice_ceiling(-min(values)) if min([*values, 0]) < 0 else 0.0
     scale = (HEIGHT - TOP - BOTTOM) / (top - bottom)
@@ -43,12 +43,12 @@ def bar_chart(title: str, days: Sequence[date], series: Sequence[Series]) -> Saf
     day_width = (WIDTH - LEFT) / max(len(days), 1)
     bar_width = day_width * (1 - GAP_SHARE) / len(series)
     bars = []
-    for number, one in enumerate(series):
-        for i, (day, value) in enumerate(zip(days, one.values, strict=True)):
+    for number, row in enumerate(series):
+        for i, (day, value) in enumerate(zip(days, row.values, strict=True)):
             x = LEFT + i * day_width + number * bar_width + day_width * GAP_SHARE / 2
             y = zero - max(value, 0) * scale
-            text = f"{date_format(day)}: {abs(value):,.0f} {one.label}"
-            shape = (one.css, f"{x:.1f}", f"{y:.1f}", f"{bar_width:.1f}")
+            text = f"{date_format(day)}: {abs(value):,.0f} {row.label}"
+            shape = (row.css, f"{x:.1f}", f"{y:.1f}", f"{bar_width:.1f}")
             bars.append((*shape, f"{abs(value) * scale:.1f}", text))
     return format_html(
         '<svg class="pr-chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}{}{}</svg>',

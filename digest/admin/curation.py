@@ -257,9 +257,9 @@ def merge(request: Request) -> Draft:
         rows = [target, *(row for row in rows if row.pk != target.pk)]
     if len(rows) < 2:
         raise ValueError("Select at least two papers to merge.")
-    kept, *others = rows
-    if kept.paper.duplicate_of_id:
-        raise ValueError(f"{quote_title(kept)} is itself merged into another paper.")
+    target, *others = rows
+    if target.paper.duplicate_of_id:
+        raise ValueError(f"{quote_title(target)} is itself merged into another paper.")
     pins = load_pins(request.edition.pk)
     other_ids = {row.pk for row in others}
     remaining = [None if pk in other_ids else pk for pk in pins]
@@ -267,11 +267,11 @@ def merge(request: Request) -> Draft:
     for row in others:
         before = row.paper.duplicate_of_id
         changes += [
-            Change("paper", row.paper_id, "duplicate_of_id", before, kept.paper_id),
+            Change("paper", row.paper_id, "duplicate_of_id", before, target.paper_id),
             Change("candidate", row.pk, "is_hidden", row.is_hidden, True),
         ]
     merged = quote_title(others[0]) if len(others) == 1 else f"{len(others)} papers"
-    return Draft(f"Merged {merged} into {quote_title(kept)}", changes)
+    return Draft(f"Merged {merged} into {quote_title(target)}", changes)
 
 
 def unmerge(request: Request) -> Draft:

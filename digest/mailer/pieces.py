@@ -298,14 +298,16 @@ class EditionPieces:
     def load_interests(self, ids: set[int]) -> None:
         if len(self.interests) > MAX_INTERESTS:
             self.interests, self.names = {}, {}
-        known = ids & self.interests.keys()
-        stored = set(Interest.objects.filter(pk__in=known).values_list("pk", flat=True))
-        new = Interest.objects.in_bulk(ids - known)
+        cached_ids = ids & self.interests.keys()
+        stored = set(
+            Interest.objects.filter(pk__in=cached_ids).values_list("pk", flat=True)
+        )
+        new = Interest.objects.in_bulk(ids - cached_ids)
         rows = [self.interests[pk] for pk in stored]
         topics = [row for row in rows if row.kind == Interest.Kind.TOPIC]
         names = load_names([*new.values(), *topics])
         renamed = any(self.names.get(key, name) != name for key, name in names.items())
-        deleted = known - stored
+        deleted = cached_ids - stored
         if renamed or deleted or len(self.lines) > MAX_LINES:
             self.lines = {}
             for variant in self.variants.values():
@@ -787,7 +789,7 @@ class BatchComposer:
 def first_difference(first: bytes, second: bytes) -> int:
     pairs = enumerate(zip(first, second, strict=False))
     shorter = min(len(first), len(second))
-    return next((i for i, (one, other) in pairs if one != other), shorter)
+    return next((i for i, (byte, other) in pairs if byte != other), shorter)
 
 
 def find_pieces(edition: Edition, transport: Transport) -> EditionPieces | None:

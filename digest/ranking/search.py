@@ -235,8 +235,8 @@ def _keep_matching(
     elif excluded:
         for alternative in excluded:
             rows = rows.exclude(lexemes__matches=LexemeQuery(((alternative,),)))
-    kept = set(rows.values_list("paper_id", flat=True))
-    return [pk for pk in paper_ids if pk in kept]
+    matching_ids = set(rows.values_list("paper_id", flat=True))
+    return [pk for pk in paper_ids if pk in matching_ids]
 
 
 def _fuse(rankings: Iterable[list[int]]) -> list[int]:

@@ -35,7 +35,7 @@ class Vocabulary:
     letters: npt.NDArray[np.int8]
 
     def correct(self, word: str, min_papers: int = MIN_PAPERS) -> str:
-        """Return the nearest word of at least so many papers; "" where none is near."""
+        """Return the nearest word that enough papers have; "" where none is near."""
         max_edits = 2 if len(word) >= MIN_LETTERS_OF_TWO_EDITS else 1
         if len(word) < MIN_LETTERS or not self.words:
             return ""

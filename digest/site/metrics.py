@@ -74,7 +74,7 @@ class MetricsMiddleware:
 @require_safe
 @never_cache
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Answer those who know METRICS_TOKEN, as `Authorization: Bearer …`; 404 for everybody else."""
+    """Serve the metrics for `Authorization: Bearer METRICS_TOKEN`; 404 without it."""
     token = settings.METRICS_TOKEN
     given = request.headers.get("Authorization", "").removeprefix("Bearer ")
     if not token or not constant_time_compare(given, token):
@@ -209,10 +209,10 @@ def service_gauges(now: datetime) -> Iterator[Gauge]:
         ["name"],
         {(name,): (now - at).total_seconds() for name, at in rows},
     )
-    found: dict[tuple[str, ...], float] = {}
+    alarm_counts: dict[tuple[str, ...], float] = {}
     for alarm in alarms.find_alarms(now):
-        found[alarm.kind,] = found.get((alarm.kind,), 0) + 1
-    yield "alarms", "Alarms of /health.", ["kind"], found
+        alarm_counts[alarm.kind,] = alarm_counts.get((alarm.kind,), 0) + 1
+    yield "alarms", "Alarms of /health.", ["kind"], alarm_counts
     readers = Subscriber.objects.values_list("state").annotate(Count("pk")).order_by()
     yield "readers", "Readers.", ["state"], {(s,): n for s, n in readers}
     mails = AccountMail.objects.count()

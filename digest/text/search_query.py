@@ -124,7 +124,7 @@ def parse_search_query(text: str) -> SearchQuery:
     words, phrases, excluded = list[str](), list[str](), list[str]()
     authors, categories, without = list[str](), list[str](), list[str]()
     days: dict[str, date] = {}
-    kept, problems = list[str](), list[str]()
+    search_words, problems = list[str](), list[str]()
     for match in _ITEM.finditer(text):
         quoted = match["quoted"]
         value = (quoted if quoted is not None else match["word"]).strip()
@@ -147,12 +147,12 @@ def parse_search_query(text: str) -> SearchQuery:
             excluded.append(value)
         elif quoted is not None:
             phrases.append(value)
-            kept.append(value)
+            search_words.append(value)
         else:
             words.append(value)
-            kept.append(value)
+            search_words.append(value)
     return SearchQuery(
-        text=" ".join(kept),
+        text=" ".join(search_words),
         words=tuple(words),
         phrases=tuple(phrases[:MAX_FILTERS]),
         excluded=tuple(excluded[:MAX_FILTERS]),
