@@ -58,7 +58,7 @@ def test_the_key_of_every_page_is_redacted():
 
 
 KEY = "AbCdEfGhIjKlMnOpQrStUv"
-LEAK = f"{{'ada.l+x@example.org': (550, b'no such user')}} at /preferences/{KEY}/papers"
+LEAK = f"{{'ottilie.l+x@example.org': (550, b'no such user')}} at /preferences/{KEY}/papers"
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def fail_with_secrets(*_):
 
 def assert_redacted(text):
     assert "OperationalError" in text
-    assert "ada" not in text
+    assert "ottilie" not in text  # task ids are hexadecimal, so no name of a to f
     assert KEY not in text
 
 

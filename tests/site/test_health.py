@@ -84,7 +84,7 @@ def test_health_is_bad_while_sending_is_paused_automatically(
     response = client.get("/health")
 
     assert (response.status_code, response.json()["sending"]) == (status, sending)
-    assert "401" not in body(response)
+    assert "secret detail" not in body(response)
     SendingPause.objects.all().release(timezone.now())
     assert client.get("/health").json()["sending"] == "ok"
 
