@@ -100,3 +100,17 @@ def test_consent_is_read_again_before_sending(reader):
 
     assert mail.outbox == []
     assert not AccountMail.objects.exists()
+
+
+def test_mail_counts_one_paper_beyond_its_list(reader, monkeypatch):
+    monkeypatch.setattr("digest.mailer.saved_papers.MAX_PAPERS", 1)
+    saved_at = FRIDAY - timedelta(days=1)
+    reader.saved_papers.create(paper=make.paper("Herons"), saved_at=saved_at)
+    queue_friday_mails(FRIDAY)
+
+    row = AccountMail.objects.get()
+    outbox.deliver(row.pk, row.next_attempt_at)
+
+    (message,) = mail.outbox
+    assert "1 more is on your reading list." in message.body
+    assert "1 more is on your reading list." in message.alternatives[0][0]
