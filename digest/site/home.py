@@ -6,7 +6,6 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
-from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
@@ -131,7 +130,6 @@ def home_context(topics: list[Topic], tuning: Tuning) -> dict[str, Any]:
         ],
         "requested_names": requested_names(named),
         "edition": edition,
-        "today": timezone.localdate(),
         "matches": matches,
         "near": near,
         "fillers": fillers,
