@@ -16,7 +16,7 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
 from accounts import links
 from accounts.models import AccessKey, Link, Subscriber, Suppression
@@ -119,10 +119,12 @@ def my_data(request: HttpRequest, link: Link) -> HttpResponse:
     return render(request, "pages/preferences_data.html", context)
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @preferences_link_required
 def preview(request: HttpRequest, link: Link) -> HttpResponse:
     """Show the next digest for the values of a form that is not saved yet."""
+    if request.method != "POST":
+        return redirect("delivery", link.key)  # the page of the form
     reader, now = link.subscriber, timezone.now()
     form = changed_form(reader, request.POST)
     if form is not None:

@@ -22,7 +22,6 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import (
     require_http_methods,
-    require_POST,
     require_safe,
 )
 
@@ -195,10 +194,12 @@ def save_from_digest(
     return render(request, "pages/save_paper.html", context)
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 @preferences_link_required
 def open_list(request: HttpRequest, link: Link) -> HttpResponse:
-    """Lead from the preferences to the reading list; its key is created at the first time."""
+    """Redirect from the preferences to the reading list; the first time creates its key."""
+    if request.method != "POST":
+        return redirect("reading_list", link.key)  # the page of the button
     reader = link.subscriber
     kind = AccessKey.Kind.READING_LIST
     access = reader.access_keys.filter(kind=kind).first()

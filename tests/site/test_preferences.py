@@ -350,6 +350,10 @@ def test_a_form_changes_only_fields_of_its_page(client, url, ada):
     assert (ada.email, ada.state) == ("ada@example.org", "active")
 
 
+def test_address_of_the_preview_leads_to_its_form(client, url):
+    assert client.get(f"{url}/preview")["Location"] == f"{url}/delivery"
+
+
 def test_preview_answers_to_a_form_that_is_not_saved(client, url, ada, edition):
     follows.follow(ada, "keyword", "quantization")
     form = {"fill_mode": "followed_only", "was_fill_mode": "followed_first"}

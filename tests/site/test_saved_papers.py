@@ -134,7 +134,9 @@ def test_other_keys_open_no_list(client, ada, key, digest, list_key, path):
 
 
 def test_preferences_lead_to_the_list_and_create_its_key_once(client, ada, key):
-    assert client.get(f"/preferences/{key}/saved").status_code == 405
+    form_page = client.get(f"/preferences/{key}/saved")
+    assert form_page["Location"] == f"/preferences/{key}/papers"
+    assert not ada.access_keys.exists()
 
     targets = {client.post(f"/preferences/{key}/saved")["Location"] for _ in range(2)}
 
