@@ -1,6 +1,7 @@
 """The Celery application and its schedule."""
 
 import os
+from contextlib import suppress
 from typing import Any
 
 from celery import Celery
@@ -13,6 +14,7 @@ from celery.signals import (
 )
 from django.conf import settings
 from kombu import Queue
+from kombu.exceptions import OperationalError
 
 from digest import log_context  # noqa: F401  (connects signals)
 from digest.checks import exit_on_wrong_settings
@@ -175,6 +177,18 @@ def watch_beat(**_: Any) -> None:
 
     beat_lock.wait_for_lock()
     after_task_publish.connect(record_beat_heartbeat)
+    enqueue_heartbeats()
+
+
+def enqueue_heartbeats() -> None:
+    """Enqueue the first heartbeats at once, so that a new installation does not look dead."""
+    for entry in app.conf.beat_schedule.values():
+        if entry["task"] != HEARTBEAT_TASK:
+            continue
+        with suppress(
+            OperationalError
+        ):  # the broker is down: beat tries again in a minute
+            app.send_task(HEARTBEAT_TASK, entry["args"], **entry["options"])
 
 
 def record_beat_heartbeat(sender: str, **_: Any) -> None:

@@ -4,6 +4,7 @@ import pytest
 from celery.signals import after_task_publish
 from django.db import OperationalError, connection
 from django.urls import reverse
+from kombu.exceptions import OperationalError as BrokerError
 
 from digest import alarms, beat_lock, tasks
 from digest.celery import HEARTBEAT_TASK, app, record_beat_heartbeat, watch_beat
@@ -90,13 +91,23 @@ def test_beat_survives_an_unreachable_database(caplog):
     assert "database is unavailable" in caplog.text
 
 
-def test_beat_enqueues_a_heartbeat_for_every_queue(settings):
+def test_beat_enqueues_a_heartbeat_for_every_queue_when_it_starts(
+    settings, monkeypatch
+):
+    sent = []
+
+    def send(name, arguments, **options):
+        sent.append((name, *arguments, options["queue"]))
+        raise BrokerError("down")
+
+    monkeypatch.setattr(app, "send_task", send)
     entries = app.conf.beat_schedule.values()
     watch_beat()
 
     queues = {e["args"][0] for e in entries if e["task"] == HEARTBEAT_TASK}
 
     assert queues == set(settings.WORKER_QUEUES)
+    assert set(sent) == {(HEARTBEAT_TASK, queue, queue) for queue in queues}
     assert after_task_publish.disconnect(record_beat_heartbeat)
 
 
