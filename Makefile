@@ -59,10 +59,10 @@ check: .venv/.dev ## format, lint, types, templates, migrations, deployment
 	@$(PRODUCTION) DATABASE_URL=sqlite://:memory: $(MANAGE) makemigrations --check --dry-run
 	@$(PRODUCTION) $(MANAGE) check --deploy --fail-level WARNING
 	$(PYTEST) --quiet tests/test_upgrade.py -k linted
+	@$(BIN)/python .ci/audit.py
 
-audit: .venv/.dev ## look for known vulnerabilities of the dependencies, where a service that knows them answers
-	@command -v pip-audit >/dev/null || { echo "pip-audit is not installed: dependencies are not audited"; exit 0; }; \
-	pip-audit --require-hashes --disable-pip --requirement requirements.lock
+audit: .venv/.dev ## look for known vulnerabilities of the dependencies; fails if there is one
+	@$(BIN)/python .ci/audit.py --strict
 
 bench: .venv/.dev ## measure speed; writes benchmarks/latest.json; PART=sending READERS=1000000 measures one part
 	OMP_NUM_THREADS=1 READERS=$(READERS) $(BIN)/python -m benchmarks $(PART)

@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
+from pathlib import Path
 
 from django.db import connection
 
@@ -15,6 +16,10 @@ from tests.conftest import ROOT
 
 WAIT_SECONDS = 60  # starting a worker on a busy machine takes ten
 END_SECONDS = 15
+# Programs of the virtual environment come first.
+PROGRAM_PATH = os.pathsep.join(
+    [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+)
 
 
 def database_url():
