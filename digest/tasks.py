@@ -1,7 +1,9 @@
 """The Celery tasks of the pipeline, in its order. `digest.celery` schedules them."""
 
+import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -210,7 +212,7 @@ def send_planned_batches(
 
     end = time.monotonic() + seconds
     claims.resolve_abandoned_batches()
-    with calls.open_pool() as pool:
+    with calls.open_pool() as pool, defer_garbage_collection():
         while time.monotonic() < end and not shutdown.is_requested():
             batch = claims.claim_next(edition, slot)
             if batch is None:
@@ -222,9 +224,24 @@ def send_planned_batches(
                 counts = deliver.deliver_batch(batch, digests, pool)
                 log.info("batch sent", readers=len(batch.readers), **describe(counts))
             circuit_breaker.check_failure_rates(timezone.now())
+            gc.collect(0)  # what this batch left, and nothing older
             if report:
                 report()
     return False
+
+
+@contextmanager
+def defer_garbage_collection() -> Iterator[None]:
+    """Leave reference cycles to explicit calls of gc.collect.
+
+    Python would search all rows of a prepared edition for cycles again and again, a fifth
+    of the time of sending.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def describe(counts: deliver.DeliveryCounts) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """The schedule, enqueuing without a broker, and the tasks of sending."""
 
+import gc
 from datetime import timedelta
 
 import pytest
@@ -78,6 +79,23 @@ def test_send_planned_batches_reports_whether_batches_are_left(
     assert not Digest.objects.exists()
     assert tasks.send_planned_batches()
     assert Digest.objects.count() == 3
+
+
+@pytest.mark.django_db
+def test_garbage_collection_is_deferred_while_batches_are_sent_and_resumed_after_an_error(
+    three_batches,
+):
+    states = []
+
+    def stop_sending():
+        states.append(gc.isenabled())
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tasks.send_planned_batches(report=stop_sending)
+
+    assert states == [False]
+    assert gc.isenabled()
 
 
 @pytest.mark.django_db
