@@ -25,7 +25,7 @@ from accounts.admin_base import (
 from accounts.models import Subscriber
 from digest import tasks
 from digest.admin.checks_page import checks_view
-from digest.mailer import resend
+from digest.mailer import compose, resend
 from digest.models import (
     Batch,
     Digest,
@@ -97,8 +97,12 @@ class OutcomeFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         outcome = self.value()
         if outcome == Digest.Outcome.PENDING:  # few batches have pending digests
-            unfinished = Batch.objects.unfinished().values("pk")
-            return queryset.filter(outcome=outcome, batch__in=unfinished)
+            unfinished = Batch.objects.unfinished()
+            return queryset.filter(
+                outcome=outcome,
+                batch__in=unfinished.values("pk"),
+                edition__in=unfinished.values("slot__edition"),
+            )
         if outcome in (Digest.Outcome.FAILED, Digest.Outcome.UNKNOWN):
             return queryset.filter(MAYBE_WRONG, outcome=outcome)
         if outcome == Digest.Outcome.SKIPPED:  # each with a reason
@@ -165,6 +169,7 @@ class DigestAdmin(ReadOnlyAdmin):
         "reason",
         "provider_detail",
         "message_id",
+        "message_id_header",
         "batch",
         "created_at",
         "outcome_at",
@@ -227,6 +232,11 @@ class DigestAdmin(ReadOnlyAdmin):
     @admin.display(description="papers")
     def paper_count(self, digest: Digest) -> int | str:
         return "empty, with a note" if digest.is_note else len(digest.picks)
+
+    @admin.display(description="Message-ID header")
+    def message_id_header(self, digest: Digest) -> str:
+        """Return what mail servers log of this mail."""
+        return compose.message_id(digest.key)
 
     @admin.display(description="papers and reasons")
     def picks_with_reasons(self, digest: Digest) -> SafeString:

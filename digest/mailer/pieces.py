@@ -748,7 +748,6 @@ class BatchComposer:
             key=digest.key,
             day=digest.edition.day,
             to=digest.subscriber.email,
-            message_id=compose.message_id(digest.key),
             content=content,
             return_path=digest.return_path,
         )

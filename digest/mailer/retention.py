@@ -48,7 +48,7 @@ def prune_digests(now: datetime) -> int:
     """
     count = 0
     for batch in old_batches(now).values_list("pk", flat=True).iterator():
-        # Batch by batch, because the index of batches finds its digests at once.
+        # Batch by batch, because the index of their blocks finds a batch's digests at once.
         digests = prunable_digests(now).filter(batch=batch)
         while ids := first_ids(digests, PRUNE_CHUNK):
             delete_digests(ids)
@@ -89,11 +89,11 @@ def delete_digests(ids: list[int]) -> None:
 def prune_batches(now: datetime) -> None:
     """Delete old batches without digests and slots without batches; remove readers without digest from the rest."""
     slots = Slot.objects.filter(edition__in=editions_past_retention(now))
-    batches = old_batches(now)
-    batches.filter(~Exists(Digest.objects.filter(batch=OuterRef("pk")))).delete()
-    for batch in batches:
+    for batch in old_batches(now):
         readers = sorted(batch.digests.values_list("subscriber_id", flat=True))
-        if batch.readers != readers:
+        if not readers:
+            batch.delete()
+        elif batch.readers != readers:
             batch.readers = readers
             batch.save(update_fields=["readers"])
     slots.filter(~Exists(Batch.objects.filter(slot=OuterRef("pk")))).delete()

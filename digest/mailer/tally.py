@@ -87,7 +87,10 @@ def reconciliation_error(
 
 
 def count_without_outcome(batches: QuerySet[Batch]) -> int:
-    pending = Digest.objects.pending().filter(batch__in=batches)
+    editions = batches.values(
+        "slot__edition"
+    )  # an index finds the digests of an edition
+    pending = Digest.objects.pending().filter(batch__in=batches, edition__in=editions)
     return pending.count() + bulk.count_without_digest(batches)
 
 

@@ -327,7 +327,9 @@ class Digest(models.Model):
     edition = models.ForeignKey(
         Edition, models.PROTECT, related_name="digests", db_index=False
     )
-    batch = models.ForeignKey(Batch, models.PROTECT, related_name="digests")
+    batch = models.ForeignKey(
+        Batch, models.PROTECT, related_name="digests", db_index=False
+    )
     key = models.CharField(max_length=22, unique=True, default=new_key, editable=False)
     packed_picks = models.BinaryField(default=b"", editable=False)
     suggested_topics = models.JSONField(
@@ -360,7 +362,7 @@ class Digest(models.Model):
     message_id = models.CharField(
         max_length=120,
         blank=True,
-        help_text="The provider's id for this mail.",
+        help_text="The provider's id for this mail; empty where it has none (SMTP).",
     )
     outcome_at = models.DateTimeField(
         null=True, help_text="When its outcome was recorded."
@@ -381,6 +383,7 @@ class Digest(models.Model):
         ]
         indexes = [
             BlockRangeIndex(fields=["edition"], name="digests_by_edition"),
+            BlockRangeIndex(fields=["batch"], name="digests_by_batch"),
             models.Index(
                 fields=["created_at"],
                 condition=MAYBE_WRONG,

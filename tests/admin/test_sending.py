@@ -1,7 +1,7 @@
 """Sending pauses, unknown digests and reconciliation errors in the admin."""
 
 import re
-from html import unescape
+from html import escape, unescape
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from accounts import admin_base
 from accounts.models import User
+from digest.mailer import compose
 from digest.models import Batch, Digest, SendingPause, Slot
 from tests import make
 
@@ -134,6 +135,15 @@ def test_dashboard_links_unknown_digests(staff, unknown_digest):
         assert list(rows) == [unknown_digest]
 
 
+def test_page_of_a_digest_shows_what_mail_servers_log(staff, unknown_digest):
+    url = reverse("admin:digest_digest_change", args=[unknown_digest.pk])
+
+    page = staff.get(url).content.decode()
+
+    header = compose.compose_digest(unknown_digest).headers["Message-ID"]
+    assert escape(header) in page
+
+
 def test_unknown_digest_can_be_marked_accepted(staff, unknown_digest):
     page = run_action(staff, "mark_accepted", Digest.objects.all())
 
@@ -150,7 +160,7 @@ def test_only_unknown_digests_are_sent_again(staff, unknown_digest, mail_dir):
         f"2026-11-20-{unknown_digest.key}.eml"
     ]
     unknown_digest.refresh_from_db()
-    assert unknown_digest.message_id
+    assert unknown_digest.outcome == "accepted"
     assert unknown_digest.resent_at
 
 

@@ -2,10 +2,12 @@
 
 import threading
 import time
+from collections import Counter
 from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from accounts.models import Subscriber
@@ -241,7 +243,7 @@ def test_an_old_call_is_not_begun(batch):
 
     transport = Slow()
     old = time.clock_gettime(time.CLOCK_BOOTTIME) - calls.MAX_CALL_DELAY_S - 1
-    mail = EncodedMail("k", make.DAY, "r@example.org", "<id>", b"")
+    mail = EncodedMail("k", make.DAY, "r@example.org", b"")
     digest = batch.digests.first()
 
     late = calls.make_call(Call(digest, mail, old), transport, None)
@@ -417,3 +419,40 @@ def test_acceptances_are_recorded_unless_an_event_reported_a_failure(form):
     assert times[0] == times[2] is not None
     assert abs(timezone.now() - times[0]) < timedelta(minutes=1)
     assert times[1] is times[3] is None
+
+
+@pytest.mark.django_db
+def test_an_acceptance_updates_the_row_in_its_page_and_no_index():
+    if connection.vendor != "postgresql":
+        pytest.skip("only PostgreSQL has updates that leave the indexes alone (HOT)")
+    with connection.cursor() as cursor:  # rows that other tests left dead take space
+        cursor.execute("TRUNCATE digest_digest CASCADE")
+    batch = planned_batch(0)
+    new = [
+        Digest(
+            subscriber=make.subscriber(),
+            edition=batch.slot.edition,
+            batch=batch,
+            created_at=make.NOW,
+            packed_picks=bytes(90),
+        )
+        for _ in range(60)  # a few pages
+    ]
+    bulk.insert_digests(new)
+    ids = list(Digest.objects.values_list("pk", flat=True))
+    before = count_updates()
+
+    bulk.record_accepted([(pk, "Inventedm3ssag3IdBBBBB") for pk in ids])
+
+    assert count_updates() - before == Counter(all=60, in_page=60)
+
+
+def count_updates():
+    """Count the updates of digests that the statistics of this connection still hold."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_stat_get_xact_tuples_updated(oid),"
+            " pg_stat_get_xact_tuples_hot_updated(oid)"
+            " FROM pg_class WHERE relname = 'digest_digest'"
+        )
+        return Counter(dict(zip(("all", "in_page"), cursor.fetchone(), strict=True)))

@@ -207,7 +207,7 @@ def test_a_batch_is_composed_from_pieces(transport):
     assert are_pieces_used() == [True]
 
 
-def test_an_encoded_mail_names_its_recipient_and_message():
+def test_an_encoded_mail_names_its_recipient():
     (digest, *_), _ = stored_digests(readers=1)
 
     mail = pieces.BatchComposer([digest], sendgrid).encode(digest)
@@ -217,7 +217,6 @@ def test_an_encoded_mail_names_its_recipient_and_message():
         digest.subscriber.email,
         make.DAY,
     )
-    assert mail.message_id == compose.compose_digest(digest).headers["Message-ID"]
 
 
 def test_a_deleted_interest_and_a_renamed_topic_show_in_the_next_batch():

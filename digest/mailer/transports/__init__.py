@@ -42,7 +42,6 @@ class EncodedMail:
     key: str
     day: date
     to: str
-    message_id: str
     content: bytes
     return_path: str = ""
 
@@ -132,6 +131,7 @@ class Result:
     `is_recipient`: the refusal concerns this recipient; the next mail may go at once.
     `halt`: no mail will be accepted until an operator changes something.
     `wait`: seconds for which the provider accepts no further mail.
+    `message_id`: the provider's own id of an accepted mail, if it has one.
     """
 
     state: ResultState
@@ -143,7 +143,7 @@ class Result:
     wait: float = 0.0
 
 
-def accepted(message_id: str, wait: float = 0.0) -> Result:
+def accepted(message_id: str = "", wait: float = 0.0) -> Result:
     return Result(ResultState.ACCEPTED, message_id=message_id, wait=wait)
 
 

@@ -48,7 +48,7 @@ class Folder:
             write_file(f"{mail.day:%Y-%m-%d}-{mail.key}.eml", mail.content)
         except OSError as error:  # disk full or read-only: an operator can fix that
             return refused(f"{settings.MAIL_DIR}: {error.strerror}", retry=True)
-        return accepted(mail.message_id)
+        return accepted()
 
     def close(self) -> None:
         pass

@@ -127,7 +127,7 @@ class Connection:
         if next_mail and self.can_pipeline() and is_usable_address(next_mail.to):
             self.announced = next_mail
             end += b"".join(envelope_commands(smtp, next_mail))
-        return self.finish_content(end, mail.message_id)
+        return self.finish_content(end)
 
     def offer_envelope(self, smtp: smtplib.SMTP, mail: EncodedMail) -> Result | None:
         """Send MAIL, RCPT and DATA unless they were announced; return the refusal of one of them."""
@@ -149,13 +149,13 @@ class Connection:
             self.reset_session(refusal)
         return refusal
 
-    def finish_content(self, end: bytes, message_id: str) -> Result:
+    def finish_content(self, end: bytes) -> Result:
         """Send the end of the content; a reply that is no refusal leaves it unknown whether the mail was accepted."""
         try:
             self.write(end)
             code, reply = self.read_reply()
             if is_positive(code, reply):
-                return accepted(message_id)
+                return accepted()
         except (OSError, smtplib.SMTPException) as error:
             self.abort()
             return unknown(f"connection lost: {describe_error(error)}")
