@@ -53,11 +53,25 @@ SECTIONS: dict[str, list[Entry]] = {
 
 def sidebar_navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """The sections of unfold's sidebar, without the entries that this user may not view."""
-    return [
+    sections = [
         {"title": title, "separator": bool(title), "items": items}
         for title, entries in SECTIONS.items()
         if (items := [_item(*entry) for entry in entries if _may_view(request, entry)])
     ]
+    _mark_active(request.path, [item for row in sections for item in row["items"]])
+    return sections
+
+
+def _mark_active(path: str, items: list[dict[str, Any]]) -> None:
+    """Mark the entry with the longest address that `path` begins with.
+
+    Unfold by itself marks each of them: on Checks also Sending pauses.
+    """
+    index = reverse("admin:index")
+    links = (item["link"] for item in items if item["link"] != index)
+    longest = max((link for link in links if path.startswith(link)), key=len, default=path)
+    for item in items:
+        item["active"] = item["link"] == longest
 
 
 def _may_view(request: HttpRequest, entry: Entry) -> bool:

@@ -333,6 +333,19 @@ def test_sidebar_links_every_registered_model(staff, rf, editor):
     assert all(staff.get(item["link"]).status_code == 200 for item in items)
 
 
+@pytest.mark.parametrize("name", ["index", "checks", "digest_sendingpause_changelist"])
+def test_sidebar_marks_one_page(rf, editor, name):
+    request = rf.get(reverse(f"admin:{name}"))
+    request.user = editor
+
+    items = [
+        item for section in sidebar_navigation(request) for item in section["items"]
+    ]
+
+    (active,) = (item["link"] for item in items if item["active"])
+    assert active == request.path
+
+
 def test_sidebar_hides_models_the_user_may_not_view(rf):
     request = rf.get("/admin/")
     request.user = User.objects.create_user("looker@example.org", is_staff=True)
