@@ -52,6 +52,7 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.messages",
     "django.contrib.sessions",
+    "django.contrib.humanize",
     "django.contrib.staticfiles",
     "django_otp",
     "django_otp.plugins.otp_static",

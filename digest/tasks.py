@@ -249,6 +249,15 @@ def describe(counts: deliver.DeliveryCounts) -> dict[str, int]:
     return {name: number for name in names if (number := getattr(counts, name))}
 
 
+@app.task
+def send_edition_now(edition_id: int) -> None:
+    """Plan a frozen edition for all readers without it, whatever their hour, and start sending."""
+    edition = Edition.objects.sendable().filter(pk=edition_id).first()
+    if edition:
+        plan.plan_all(edition, timezone.now())
+        send_batches.delay()
+
+
 def send_edition(
     edition: Edition,
     subscriber: Subscriber | None,
@@ -293,7 +302,7 @@ def follow_and_welcome(
 def send_welcome_digest(subscriber_id: int) -> None:
     """Mail the latest frozen edition to a new reader, if there is one."""
     subscriber = Subscriber.objects.get(pk=subscriber_id)
-    if edition := Edition.objects.frozen().order_by("day").last():
+    if edition := Edition.objects.sendable().order_by("day").last():
         now = timezone.now()
         if slot := plan.plan_reader(edition, subscriber, now, Slot.Kind.WELCOME):
             send_planned_batches(edition, slot=slot)

@@ -15,7 +15,7 @@ from django.utils.html import format_html
 
 from accounts.admin_base import ModelAdmin, ReadOnlyAdmin, count_related, render_page
 from accounts.models import Subscriber, User
-from digest.admin import curation, previews
+from digest.admin import curation, edition_sending, previews
 from digest.mailer import retention
 from digest.mailer.tally import count_outcomes
 from digest.models import Candidate, DailyFigures, Edition, Frozen, Paper, Recall
@@ -48,6 +48,7 @@ class EditionAdmin(ReadOnlyAdmin):
         "ranked_at",
         "frozen_at",
         "accepted",
+        "sending_link",
     )
     list_display_links = None
     list_filter = ("state",)
@@ -86,6 +87,11 @@ class EditionAdmin(ReadOnlyAdmin):
                 "<int:pk>/preview/",
                 view(self.preview_view),
                 name="digest_edition_preview",
+            ),
+            path(
+                "<int:pk>/sending/",
+                view(self.sending_view),
+                name="digest_edition_sending",
             ),
             *super().get_urls(),
         ]
@@ -129,6 +135,11 @@ class EditionAdmin(ReadOnlyAdmin):
     def accepted(self, edition: Any) -> int | None:
         """From the daily figures: counting the digests of all editions takes seconds."""
         return None if edition.is_open else edition.accepted_count
+
+    @admin.display(description="sending")
+    def sending_link(self, edition: Edition) -> str:
+        url, text = edition_sending.sending_url(edition), "Recipients and sending"
+        return format_html('<a href="{}">{}</a>', url, text)
 
     @admin.display(description="sent")
     def sent(self, edition: Edition) -> str:
@@ -216,6 +227,12 @@ class EditionAdmin(ReadOnlyAdmin):
         assert isinstance(request.user, User)  # admin_view requires staff
         curation.record_edition_event(edition, message, request.user, now)
         self.log_change(request, edition, message)
+
+    def sending_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        edition = get_object_or_404(Edition, pk=pk)
+        if not self.has_view_permission(request, edition):
+            raise PermissionDenied
+        return edition_sending.show_page(self, request, edition)
 
     def preview_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """GET shows the digest of a made-up profile; POST also mails it to the staff user."""

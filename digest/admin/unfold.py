@@ -53,7 +53,7 @@ SECTIONS: dict[str, list[Entry]] = {
 
 def sidebar_navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """The sections of unfold's sidebar, without the entries that this user may not view."""
-    sections = [
+    sections: list[dict[str, Any]] = [
         {"title": title, "separator": bool(title), "items": items}
         for title, entries in SECTIONS.items()
         if (items := [_item(*entry) for entry in entries if _may_view(request, entry)])
@@ -69,7 +69,9 @@ def _mark_active(path: str, items: list[dict[str, Any]]) -> None:
     """
     index = reverse("admin:index")
     links = (item["link"] for item in items if item["link"] != index)
-    longest = max((link for link in links if path.startswith(link)), key=len, default=path)
+    longest = max(
+        (link for link in links if path.startswith(link)), key=len, default=path
+    )
     for item in items:
         item["active"] = item["link"] == longest
 

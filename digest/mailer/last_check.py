@@ -1,4 +1,4 @@
-"""The last check before sending: consent, suppression, recalls and expiry, read again."""
+"""The last check before sending: consent, suppression, recalls, expiry and stops, read again."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from accounts.models import Subscriber
 from digest.mailer import plan
-from digest.models import Batch, Candidate, Digest, Slot
+from digest.models import Batch, Candidate, Digest, Edition, Slot
 from digest.models.digests import DatabaseNow
 
 Reason = Digest.Reason
@@ -36,6 +36,8 @@ def skip_unmailable(batch: Batch, pending: list[Digest], now: datetime) -> set[i
     """Mark digests of readers who became unmailable as skipped; return their ids."""
     if is_expired(batch, now):
         return skip_digests(pending, Reason.EXPIRED)
+    if not Edition.objects.sendable().filter(pk=batch.slot.edition_id).exists():
+        return skip_digests(pending, Reason.STOPPED)
     readers = Subscriber.objects.filter(pk__in=[d.subscriber_id for d in pending])
     mailable = set(readers.mailable(now).values_list("pk", flat=True))
     not_suppressed = set(readers.not_suppressed().values_list("pk", flat=True))

@@ -279,7 +279,7 @@ def plan_welcomes(now: datetime) -> Slot | None:
     While earlier welcomes are unfinished, nothing is planned, so that no reader is
     planned twice.
     """
-    edition = Edition.objects.frozen().order_by("day").last()
+    edition = Edition.objects.sendable().order_by("day").last()
     if edition is None or has_unfinished_welcomes(edition):
         return None
     audience = Subscriber.objects.mailable(now).filter(

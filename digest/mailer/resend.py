@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, QuerySet
 
 from accounts.models import Subscriber
 from digest.mailer import plan
@@ -90,9 +90,19 @@ def leave_out_settled(batch: Batch, digests: Sequence[Digest]) -> list[Digest]:
 
 
 def resendable_digests() -> QuerySet[Digest]:
-    """Unknown and failed digests whose batch no worker owns any more."""
+    """Unknown and failed digests whose batch no worker owns any more, of editions that were not stopped."""
     outcomes = (Outcome.UNKNOWN, Outcome.FAILED)
-    return Digest.objects.filter(outcome__in=outcomes, batch__state=Batch.State.DONE)
+    return Digest.objects.filter(
+        outcome__in=outcomes,
+        batch__state=Batch.State.DONE,
+        edition__stopped_at=None,
+    )
+
+
+def failed_digests(edition: Edition) -> QuerySet[Digest]:
+    """Failed digests of an edition that can be sent again: not those of refused recipients."""
+    failed = resendable_digests().filter(edition=edition, outcome=Outcome.FAILED)
+    return failed.exclude(reason=Digest.Reason.RECIPIENT)
 
 
 def resend_failed(
@@ -100,10 +110,9 @@ def resend_failed(
 ) -> int:
     """Plan the failed digests of an edition again, or of one reader; return their number.
 
-    They were certainly not accepted. Refused recipients are left out.
+    They were certainly not accepted.
     """
-    failed = Q(outcome=Outcome.FAILED) & ~Q(reason=Digest.Reason.RECIPIENT)
-    rows = resendable_digests().filter(failed, edition=edition)
+    rows = failed_digests(edition)
     if subscriber:
         rows = rows.filter(subscriber=subscriber)
     ids = list(rows.values_list("pk", flat=True))

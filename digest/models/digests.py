@@ -315,6 +315,7 @@ class Digest(models.Model):
         LEFT = "left", "unsubscribed or paused"
         SUPPRESSED = "suppressed", "bounced or complained before"
         EXPIRED = "expired", "the edition expired"
+        STOPPED = "stopped", "the edition was stopped"
         REFUSED = "refused", "refused by the provider"
         RECIPIENT = "recipient", "refused for this recipient"
 

@@ -27,6 +27,14 @@ class EditionQuerySet(models.QuerySet["Edition"]):
     def open(self) -> Self:
         return self.filter(state=Edition.State.OPEN)
 
+    def sendable(self) -> Self:
+        """Frozen editions that no operator stopped."""
+        return self.frozen().filter(stopped_at=None)
+
+    def stop(self, pk: int, now: datetime) -> bool:
+        """Stop sending a frozen edition for good; False if it is open or was stopped."""
+        return bool(self.sendable().filter(pk=pk).update(stopped_at=now))
+
 
 class Edition(models.Model):
     """The papers of one announcement day. A frozen edition never changes."""
@@ -54,6 +62,11 @@ class Edition(models.Model):
     )
     ranked_at = models.DateTimeField(null=True, editable=False)
     frozen_at = models.DateTimeField(null=True, editable=False)
+    stopped_at = models.DateTimeField(
+        null=True,
+        editable=False,
+        help_text="When an operator stopped it: readers without it do not get it any more.",
+    )
 
     objects = EditionQuerySet.as_manager()
 

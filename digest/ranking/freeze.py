@@ -66,7 +66,10 @@ def unfreeze(edition: Edition, freeze_at: datetime) -> bool:
             return False
         edition.slots.all().delete()
         Edition.objects.filter(pk=edition.pk).update(
-            state=Edition.State.OPEN, frozen_at=None, freeze_at=freeze_at
+            state=Edition.State.OPEN,
+            frozen_at=None,
+            freeze_at=freeze_at,
+            stopped_at=None,
         )
     edition.refresh_from_db()
     return True
