@@ -1,6 +1,7 @@
 """The Celery application and its schedule."""
 
 import os
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -171,11 +172,17 @@ app.conf.beat_schedule |= {
 }
 
 
+# Without beat no worker has a heartbeat, so a beat that has just started judges none yet.
+_judges_workers_from_s = 0.0
+
+
 @beat_init.connect
 def watch_beat(**_: Any) -> None:
-    from digest import beat_lock
+    from digest import alarms, beat_lock
 
+    global _judges_workers_from_s
     beat_lock.wait_for_lock()
+    _judges_workers_from_s = time.monotonic() + alarms.MAX_WORKER_AGE.total_seconds()
     after_task_publish.connect(record_beat_heartbeat)
     enqueue_heartbeats()
 
@@ -205,6 +212,8 @@ def record_beat_heartbeat(sender: str, **_: Any) -> None:
     try:
         beat_lock.keep_lock()
         Heartbeat.objects.record(BEAT, timezone.now())
+        if time.monotonic() < _judges_workers_from_s:
+            return
         for alarm in alarms.find_dead_processes(timezone.now()):
             alarms.log.error("alarm", kind=alarm.kind, text=alarm.text)
     except DatabaseError as error:

@@ -1,12 +1,14 @@
 """Alarms: dead processes, overdue freezes, waiting batches and forgotten pauses."""
 
+import time
+
 import pytest
 from celery.signals import after_task_publish
 from django.db import OperationalError, connection
 from django.urls import reverse
 from kombu.exceptions import OperationalError as BrokerError
 
-from digest import alarms, beat_lock, tasks
+from digest import alarms, beat_lock, celery, tasks
 from digest.celery import HEARTBEAT_TASK, app, record_beat_heartbeat, watch_beat
 from digest.models import Edition, Heartbeat, SendingPause
 from digest.models.operations import BEAT
@@ -81,6 +83,16 @@ def test_beat_stores_its_heartbeat_and_logs_a_dead_worker(caplog):
 
 
 @pytest.mark.django_db(transaction=True)
+def test_beat_judges_no_worker_until_heartbeats_could_arrive(caplog, monkeypatch):
+    monkeypatch.setattr(celery, "_judges_workers_from_s", time.monotonic() + 60)
+
+    record_beat_heartbeat(HEARTBEAT_TASK)
+
+    assert Heartbeat.objects.filter(name=BEAT).exists()
+    assert "No worker" not in caplog.text
+
+
+@pytest.mark.django_db(transaction=True)
 def test_beat_survives_an_unreachable_database(caplog):
     def fail(*_):
         raise OperationalError("no route")
@@ -101,6 +113,7 @@ def test_beat_enqueues_a_heartbeat_for_every_queue_when_it_starts(
         raise BrokerError("down")
 
     monkeypatch.setattr(app, "send_task", send)
+    monkeypatch.setattr(celery, "_judges_workers_from_s", 0.0)  # restored at the end
     entries = app.conf.beat_schedule.values()
     watch_beat()
 
@@ -108,6 +121,7 @@ def test_beat_enqueues_a_heartbeat_for_every_queue_when_it_starts(
 
     assert queues == set(settings.WORKER_QUEUES)
     assert set(sent) == {(HEARTBEAT_TASK, queue, queue) for queue in queues}
+    assert celery._judges_workers_from_s > time.monotonic()
     assert after_task_publish.disconnect(record_beat_heartbeat)
 
 
