@@ -65,7 +65,7 @@ audit: .venv/.dev ## look for known vulnerabilities of the dependencies; fails i
 	@$(BIN)/python .ci/audit.py --strict
 
 bench: .venv/.dev ## measure speed; writes benchmarks/latest.json; PART=sending READERS=1000000 measures one part
-	OMP_NUM_THREADS=1 READERS=$(READERS) $(BIN)/python -m benchmarks $(PART)
+	OMP_NUM_THREADS=1 READERS=$(READERS) TRANSPORTS="$(TRANSPORTS)" $(BIN)/python -m benchmarks $(PART)
 
 chaos: .venv/.dev ## send an edition while workers, Redis and PostgreSQL are killed; ARGS="--over smtp", "--no-resend", "--readers 2000"
 	$(BIN)/python -m tests.chaos $(ARGS)

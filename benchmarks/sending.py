@@ -2,11 +2,13 @@
 
     make bench PART=sending                     20,000 readers
     make bench PART=sending READERS=1000000     a million, on an idle machine
+    make bench PART=sending TRANSPORTS=smtp     one transport
 
 PostgreSQL, workers and sinks are processes of their own. The CPU time of the workers is
 `cpu_us_per_digest` and that of PostgreSQL `postgres_us`; that of the sinks is not counted.
 What a worker does once for an edition, before its first batch, is `prepare_cpu_s`: with a
-million readers it vanishes, with 20,000 it would hide the rest.
+million readers it vanishes, with 20,000 it would hide the rest. The keys `<stage>_us` say
+which stages the workers spent their time in; see `benchmarks/stages.py`.
 
     benchmark ──► plan ──► worker 1: prepare · claim · select · store · compose · call · record
         │                  worker 2: the same                            │
@@ -26,7 +28,7 @@ from typing import Any
 
 READERS = int(os.environ.get("READERS") or 20_000)
 WORKERS = int(os.environ.get("WORKERS") or 2)
-TRANSPORTS = ("sendgrid", "smtp")
+TRANSPORTS = (os.environ.get("TRANSPORTS") or "sendgrid smtp").split()
 PLAIN_READERS = 200
 # Answers of a provider far away; the run lasts about LATENCY_ROUNDS of them.
 LATENCY_S, LATENCY_ROUNDS = 0.08, 60
@@ -60,6 +62,7 @@ def measure() -> dict[str, Result]:
 def measure_run(edition: Any, transport: str, readers: int, workers: int) -> Result:
     """Plan and send an edition to the first readers, by some workers at once."""
     from benchmarks.sinks import run_sink
+    from benchmarks.stages import stage_functions
 
     delete_digests()
     with (
@@ -76,8 +79,13 @@ def measure_run(edition: Any, transport: str, readers: int, workers: int) -> Res
         postgres_s, wal_bytes = postgres_cpu() - postgres, wal_position() - wal
     check_sent(edition, readers)
     cpu = planning + sum(figures["cpu_s"] for figures in sent)
+    stages = {
+        f"{stage}_us": sum(figures[f"{stage}_s"] for figures in sent) / readers * 1e6
+        for stage in [*stage_functions(), "call", "rest"]
+    }
     return {
         "cpu_us_per_digest": cpu / readers * 1e6,
+        **stages,
         "plan_us": planning / readers * 1e6,
         "postgres_us": postgres_s / readers * 1e6,
         "prepare_cpu_s": max(figures["cpu_s"] for figures in prepared),
@@ -266,6 +274,7 @@ def work(day: str) -> None:
     django.setup()
     from django.conf import settings
 
+    from benchmarks.stages import StageTimer
     from digest.models import Edition
 
     edition = Edition.objects.get(day=day)
@@ -277,9 +286,13 @@ def work(day: str) -> None:
     }
     print(json.dumps(prepared), flush=True)
     sys.stdin.readline()
+    timer = StageTimer()
+    timer.start()
     start, start_cpu = time.monotonic(), own_cpu()
     run_profiled(lambda: send_all(edition))
+    stages = {f"{stage}_s": seconds for stage, seconds in timer.totals().items()}
     figures = {
+        **stages,
         "cpu_s": own_cpu() - start_cpu,
         "seconds": time.monotonic() - start,
         "unique_mb": unique_mb(),
