@@ -15,7 +15,12 @@ from django.utils import timezone
 from accounts.models import Subscriber
 from digest import alarms, figures, follows
 from digest.celery import app
-from digest.feedback import imap, implicit_follows, process_events
+from digest.feedback import (
+    experiment_results,
+    imap,
+    implicit_follows,
+    process_events,
+)
 from digest.ingest import daily_check, oai_harvest, prune_runs, rerun, run_source
 from digest.ingest.reader_requests import pending_papers, submissions
 from digest.mailer import (
@@ -345,4 +350,6 @@ def prune_reader_data() -> None:
 @app.task
 def update_daily_figures() -> None:
     """Count the mails and readers of the last days for the dashboard and reports."""
-    log.info("daily figures updated", days=figures.update_figures(timezone.now()))
+    now = timezone.now()
+    log.info("daily figures updated", days=figures.update_figures(now))
+    experiment_results.update_results(now)

@@ -38,6 +38,8 @@ NEVER_PERSONAL = {
     "digest.searchentry": "all",  # words of papers
     "digest.searchword": "all",
     "digest.curationstep": "all",  # what editors write for all readers
+    "digest.rankingsetting": "all",
+    "digest.experiment": "all",  # counts of won digests
     "digest.submission": ["identifier", "title", "authors", "abstract", "primary"],
     "digest.ingestrun": [
         *("origin", "failure", "set_spec", "paper_identifier", "token", "categories"),

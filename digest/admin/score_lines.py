@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from accounts.models import Subscriber
 from digest.models import Candidate, Follow, Interest
-from digest.ranking.score_breakdown import MATCH_THRESHOLD, SCALE, TREND_BONUS
+from digest.ranking.score_breakdown import MATCH_THRESHOLD, SCALE
 from digest.ranking.trend import (
     GRAVITY,
     OFFSET_HOURS,
@@ -115,7 +115,8 @@ def _match_lines(placement: "Placement", names: Names) -> Iterator[Line]:
     best = max(ordering, key=lambda part: part.score.match)
     words = f"weight · relevance of {interest_name(best, names)}"
     yield Line("best match", score.match / SCALE, words)
-    words = f"{TREND_BONUS:g} · {score.trend / SCALE:.4f}{_weekly_note(placement)}"
+    weight = score.trend_bonus / score.trend if score.trend else 0
+    words = f"{weight:.2g} · {score.trend / SCALE:.4f}{_weekly_note(placement)}"
     yield Line("trend", score.trend_bonus / SCALE, words)
 
 

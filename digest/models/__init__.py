@@ -18,6 +18,7 @@ from digest.models.editions import (
     Recall,
 )
 from digest.models.events import Event, ForeignEventCount
+from digest.models.experiments import Experiment, RankingSetting
 from digest.models.ingest_runs import IngestRun
 from digest.models.operations import DailyFigures, Heartbeat, SendingPause
 from digest.models.papers import AttentionSample, EmbeddingModel, Paper
@@ -38,6 +39,7 @@ __all__ = [
     "EmbeddingModel",
     "Event",
     "ExampleGroups",
+    "Experiment",
     "Follow",
     "ForeignEventCount",
     "Frozen",
@@ -47,6 +49,7 @@ __all__ = [
     "Paper",
     "PendingPaper",
     "Pick",
+    "RankingSetting",
     "Recall",
     "SavedPaper",
     "SearchEntry",

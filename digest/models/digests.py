@@ -211,19 +211,21 @@ class Pick(NamedTuple):
     `opened`: the interest is a paper that the reader had opened, not one they chose.
     Stored here because the reader may choose or remove it later, and the reason in a
     sent mail must not change. `near`: the paper is close to the interest, but no mail may
-    claim that it matches.
+    claim that it matches. `team`: in an experiment the setting that drafted it, 1 or 2.
     """
 
     candidate: int
     interest: int
     opened: bool = False
     near: bool = False
+    team: int = 0
 
 
 # Two 32-bit ids and the flags: 90 bytes a digest of ten. Raises struct.error beyond 4.29e9
 # interests.
 PICK = struct.Struct("<IIB")
 OPENED_FLAG, NEAR_FLAG = 1, 2
+TEAM_SHIFT, TEAM_MASK = 2, 3  # two bits above the flags
 
 
 def encode_picks(picks: Iterable[Pick]) -> bytes:
@@ -231,7 +233,7 @@ def encode_picks(picks: Iterable[Pick]) -> bytes:
         PICK.pack(
             pick.candidate,
             pick.interest,
-            OPENED_FLAG * pick.opened | NEAR_FLAG * pick.near,
+            OPENED_FLAG * pick.opened | NEAR_FLAG * pick.near | pick.team << TEAM_SHIFT,
         )
         for pick in (Pick(*pick) for pick in picks)
     )
@@ -239,7 +241,13 @@ def encode_picks(picks: Iterable[Pick]) -> bytes:
 
 def decode_picks(column: bytes | memoryview) -> list[Pick]:
     return [
-        Pick(candidate, interest, bool(flags & OPENED_FLAG), bool(flags & NEAR_FLAG))
+        Pick(
+            candidate,
+            interest,
+            bool(flags & OPENED_FLAG),
+            bool(flags & NEAR_FLAG),
+            flags >> TEAM_SHIFT & TEAM_MASK,
+        )
         for candidate, interest, flags in PICK.iter_unpack(bytes(column))
     ]
 

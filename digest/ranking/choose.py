@@ -13,6 +13,7 @@ from digest.models import (
     Candidate,
     Digest,
     Edition,
+    Experiment,
     Follow,
     Interest,
     Pick,
@@ -20,11 +21,18 @@ from digest.models import (
 )
 from digest.models.digests import PICK
 from digest.models.papers import CANDIDATE_DAYS
-from digest.ranking import edition_index, interest_question, reader_profiles
+from digest.ranking import (
+    edition_index,
+    experiments,
+    interest_question,
+    reader_profiles,
+)
 from digest.ranking.edition_index import EditionIndex
 from digest.ranking.interest_blocks import PersonalQuery
+from digest.ranking.interleaving import toss_coins
 from digest.ranking.reader_profiles import Key, ReaderProfiles
 from digest.ranking.relevance import InterestQuery, near_thresholds
+from digest.ranking.score_breakdown import RankingWeights
 from digest.ranking.selection import TRENDING, Block, Choice, Matches, select
 
 FillMode = Subscriber.FillMode
@@ -70,9 +78,60 @@ def choose(
     of readers' example papers are stored for the next edition.
     """
     readers = list(subscribers)
+    weights = experiments.default_weights()
+    experiment = experiments.load_running(now)
+    if experiment is None:
+        return choose_with(weights, edition, readers, now, store)
+    compared = [r for r in readers if experiments.participates(experiment, r)]
+    ids = {reader.pk for reader in compared}
+    others = [reader for reader in readers if reader.pk not in ids]
+    picks = choose_with(weights, edition, others, now, store) if others else {}
+    if compared:
+        picks |= _choose_interleaved(experiment, edition, compared, now, store)
+    return picks
+
+
+def _choose_interleaved(
+    experiment: Experiment,
+    edition: Edition,
+    readers: Sequence[Subscriber],
+    now: datetime,
+    store: bool,
+) -> dict[int, list[Pick]]:
+    """Choose with both settings of an experiment, and draft each reader's picks from both."""
+    settings = experiment.first, experiment.second
+    first, second = (
+        choose_with(experiments.weights_of(setting), edition, readers, now, store)
+        for setting in settings
+    )
+    index = edition_index.load_index(edition)
+    fits = experiments.build_fits(index.slate, index.candidates)
+    pinned = {index.candidates[i] for i in index.slate.pin.nonzero()[0].tolist()}
+    return {
+        reader.pk: experiments.interleave_picks(
+            first[reader.pk],
+            second[reader.pk],
+            reader.length,
+            toss_coins(experiment.pk, edition.pk, reader.pk),
+            fits,
+            pinned,
+        )
+        for reader in readers
+    }
+
+
+def choose_with(
+    weights: RankingWeights,
+    edition: Edition,
+    readers: Sequence[Subscriber],
+    now: datetime,
+    store: bool = False,
+) -> dict[int, list[Pick]]:
+    """Choose with these weights, whatever experiment is running."""
     frequencies = sorted({is_weekly(reader) for reader in readers})
     indexes = {
-        weekly: edition_index.load_index(edition, weekly) for weekly in frequencies
+        weekly: edition_index.load_index(edition, weekly, weights)
+        for weekly in frequencies
     }
     picks = dict[int, list[Pick]]()
     for start in range(0, len(readers), READERS_PER_BLOCK):

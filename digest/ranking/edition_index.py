@@ -12,7 +12,7 @@ import numpy as np
 from django.conf import settings
 
 from digest.models import Candidate, Edition, Interest, Paper, Recall, Topic
-from digest.ranking import embeddings, trend
+from digest.ranking import embeddings, experiments, trend
 from digest.ranking.interest_blocks import InterestBlocks, PersonalQuery
 from digest.ranking.lsa import LsaModel
 from digest.ranking.mapped_arrays import (
@@ -28,6 +28,7 @@ from digest.ranking.relevance import (
     Row,
     mute_thresholds,
 )
+from digest.ranking.score_breakdown import RankingWeights
 from digest.ranking.selection import Matches, Slate, Whole
 from digest.text import tokens
 
@@ -99,12 +100,15 @@ class EditionIndex:
         return Matches(relevance, claimed, mute_thresholds(queries))
 
 
-def load_index(edition: Edition, weekly: bool = False) -> EditionIndex:
+def load_index(
+    edition: Edition, weekly: bool = False, weights: RankingWeights | None = None
+) -> EditionIndex:
     """Read the edition as it is now: curation and recalls count at once.
 
     With `weekly`, trends are those of weekly readers, to whom all papers of the week are
-    equally new.
+    equally new. Without `weights`, those of the default ranking setting count.
     """
+    weights = weights or experiments.default_weights()
     columns = ["pk", "paper_id", "trend", "boost", "pin", "is_hidden", "paper__title"]
     columns += ["topic_corrections"]
     if weekly:
@@ -116,7 +120,7 @@ def load_index(edition: Edition, weekly: bool = False) -> EditionIndex:
     # ids apart.
     texts = (edition.ranked_at, tuple((row[0], row[6]) for row in rows))
     versions = tuple(m.version if m else "" for m in (model, dense))
-    index = _text_index(edition.pk, texts, versions)
+    index = _text_index(edition.pk, texts, versions, weights)
     return EditionIndex(
         slate=Slate(
             ids=np.array([row[1] for row in rows], np.int64),
@@ -126,6 +130,7 @@ def load_index(edition: Edition, weekly: bool = False) -> EditionIndex:
             hidden=np.array([row[5] or row[1] in recalled for row in rows], bool),
             near_duplicate=index.near_duplicate,
             author_group=index.author_group,
+            trend_weight=weights.trend,
         ),
         candidates=[row[0] for row in rows],
         papers=[row[1] for row in rows],
@@ -172,8 +177,10 @@ class TextIndex:
     author_group: Whole
 
 
-@lru_cache(maxsize=2)
-def _text_index(edition: int, state: object, versions: object) -> TextIndex:
+@lru_cache(maxsize=2 + 2)  # of two editions, and two settings of an experiment
+def _text_index(
+    edition: int, state: object, versions: object, weights: RankingWeights
+) -> TextIndex:
     """Prepare an edition, or map what another process of this machine prepared."""
     state_hash = sha256(repr((state, versions, _code_hash())).encode()).hexdigest()[:16]
     folder = settings.VAR / PREPARED_FOLDER / f"{edition}-{state_hash}"
@@ -183,7 +190,7 @@ def _text_index(edition: int, state: object, versions: object) -> TextIndex:
         arrays = _prepare_arrays(edition, model)
         store_arrays(folder, arrays, MAX_PREPARED_EDITIONS)
         arrays = load_arrays(folder) or arrays
-    scorer = EditionScorer.from_arrays(arrays, model)
+    scorer = EditionScorer.from_arrays(arrays, model, weights)
     cached_queries = MAX_CACHE_BYTES // (5 * max(len(scorer.papers), 1))
     return TextIndex(
         lru_cache(maxsize=cached_queries)(scorer.evaluate),

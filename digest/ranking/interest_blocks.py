@@ -150,11 +150,15 @@ class InterestBlocks:
             vectors = _stack(example.vector for example in examples)
             meaning = self._cosines(shares @ normalize_rows(vectors - self.scorer.mean))
             is_near = meaning >= relevance.MIN_CLAIM_COSINE
-            likeness += _standardize(meaning, *relevance.CENTROID_SPREAD)
+            likeness += self.scorer.weights.centroid * _standardize(
+                meaning, *relevance.CENTROID_SPREAD
+            )
             cosines = vectors @ self.scorer.rows.T  # of each example: [K, n]
             nearest = np.stack([cosines[group].max(axis=0) for group in members])
-            likeness += _standardize(nearest, *relevance.NEAREST_SPREAD)
-            weights += 2
+            likeness += self.scorer.weights.nearest * _standardize(
+                nearest, *relevance.NEAREST_SPREAD
+            )
+            weights += self.scorer.weights.centroid + self.scorer.weights.nearest
         if self.scorer.dense is not None:
             self._add_dense(queries, likeness, weights)
         likeness /= weights
@@ -195,8 +199,8 @@ class InterestBlocks:
                 centroid = normalize_rows(rows.mean(axis=0, keepdims=True))
                 cosines = centroid @ self.scorer.dense.T
                 z = _standardize(cosines, *relevance.DENSE_SPREAD)
-                likeness[i] += relevance.DENSE_WEIGHT * z[0]
-                weights[i] += relevance.DENSE_WEIGHT
+                likeness[i] += self.scorer.weights.sentences * z[0]
+                weights[i] += self.scorer.weights.sentences
 
     def _add_duplicates(
         self,

@@ -104,7 +104,8 @@ class ReaderMatches:
         trend = float(index.slate.trend[column])
         scores = zip(self.keys, self.score_interests(column), strict=True)
         ordering = [score for key, score in scores if key.role != Role.PLACES]
-        return score_paper(ordering, trend, int(index.slate.boost[column]))
+        boost = int(index.slate.boost[column])
+        return score_paper(ordering, trend, boost, index.slate.trend_weight)
 
     def muted(self) -> Flags:
         """Whether a mute reaches each candidate: [n]."""

@@ -20,6 +20,7 @@ from scipy.sparse.csgraph import connected_components
 from digest.ranking.bm25 import MAX_CACHED_TEXTS, Scores, TermIndex, WordIndex
 from digest.ranking.lsa import LsaModel, normalize_rows
 from digest.ranking.mapped_arrays import Arrays, PackedTexts
+from digest.ranking.score_breakdown import DEFAULT_WEIGHTS, RankingWeights
 from digest.text.arxiv_categories import category_matcher
 from digest.text.authors import NameMatch, match_names, name_parts
 from digest.text.tokens import (
@@ -61,8 +62,8 @@ MIN_NAMESAKE_PAPERS = 5
 # Likeness to examples is the mean of z-scores over the edition: of words, of the LSA
 # centroid, of the nearest example's LSA cosine and, where there is one, of a
 # sentence-transformer's centroid. Equal weights, and 2 for the last, chosen on reviewers,
-# libraries, interests_multi, topics and two sets built from arXiv metadata.
-DENSE_WEIGHT = 2.0
+# libraries, interests_multi, topics and two sets built from arXiv metadata: they are the
+# defaults of RankingWeights.
 # Mean and spread that each part has on the recorded editions; an edition's own count more
 # and more from SPREAD_AFTER candidates on.
 WORDS_SPREAD, CENTROID_SPREAD = (0.0, 0.03), (0.0, 0.12)
@@ -221,6 +222,7 @@ class EditionScorer:
         dense: Row | None = None,
     ) -> None:
         self.papers, self.model = papers, model
+        self.weights = DEFAULT_WEIGHTS
         self.rows, self.centered, self.mean = _center(vectors)
         self.dense: Row | None = None
         self.dense_mean = np.zeros(0, np.float32)
@@ -270,7 +272,12 @@ class EditionScorer:
         return arrays
 
     @classmethod
-    def from_arrays(cls, arrays: Arrays, model: LsaModel | None) -> "EditionScorer":
+    def from_arrays(
+        cls,
+        arrays: Arrays,
+        model: LsaModel | None,
+        weights: RankingWeights = DEFAULT_WEIGHTS,
+    ) -> "EditionScorer":
         """Use what `to_arrays` returned, without copies."""
 
         def texts(name: str) -> PackedTexts:
@@ -282,6 +289,7 @@ class EditionScorer:
             return {name.removeprefix(start): arrays[name] for name in names}
 
         scorer = cls.__new__(cls)
+        scorer.weights = weights
         scorer.papers, scorer.model = (
             PackedPapers(texts("authors"), texts("categories")),
             model,
@@ -441,8 +449,11 @@ class EditionScorer:
             centroid = normalize_rows(rows - self.mean).mean(axis=0)
             nearest = (self.rows @ rows.T).max(axis=1)
             parts += [
-                (1.0, _standardize(self._centroid_cosine(centroid), *CENTROID_SPREAD)),
-                (1.0, _standardize(nearest, *NEAREST_SPREAD)),
+                (
+                    self.weights.centroid,
+                    _standardize(self._centroid_cosine(centroid), *CENTROID_SPREAD),
+                ),
+                (self.weights.nearest, _standardize(nearest, *NEAREST_SPREAD)),
             ]
         if self.dense is not None:
             vectors = [np.frombuffer(e.dense_vector, np.float32) for e in examples]
@@ -451,7 +462,8 @@ class EditionScorer:
                     axis=0
                 )
                 cosines = _cosine_to(self.dense, centroid)
-                parts.append((DENSE_WEIGHT, _standardize(cosines, *DENSE_SPREAD)))
+                z = _standardize(cosines, *DENSE_SPREAD)
+                parts.append((self.weights.sentences, z))
         return parts
 
     def _resembles(self, examples: Sequence[PaperText], likeness: Scores) -> Flags:

@@ -19,6 +19,26 @@ TREND_BONUS = 0.15  # what the most trending paper gains on an equally relevant 
 HINT_WEIGHT = 0.5
 # Share of the relevance to a muted interest that is taken away below its mute threshold.
 MUTE_PENALTY = 0.5
+# Weight of a sentence-transformer beside the other parts of likeness to examples, see
+# `relevance`.
+DENSE_WEIGHT = 2.0
+
+
+@dataclass(frozen=True)
+class RankingWeights:
+    """What a ranking setting may change; the defaults are the evaluated ones.
+
+    `centroid`, `nearest` and `sentences` weigh the parts of likeness to example papers,
+    beside words with weight 1.
+    """
+
+    trend: float = TREND_BONUS
+    centroid: float = 1.0
+    nearest: float = 1.0
+    sentences: float = DENSE_WEIGHT
+
+
+DEFAULT_WEIGHTS = RankingWeights()
 
 
 @dataclass(frozen=True)
@@ -71,7 +91,10 @@ def score_interest(weight: float, relevance: float) -> InterestScore:
 
 
 def score_paper(
-    interests: Sequence[InterestScore], trend: float, boost: int
+    interests: Sequence[InterestScore],
+    trend: float,
+    boost: int,
+    trend_weight: float = TREND_BONUS,
 ) -> PaperScore:
     """Combine all interests of a reader for one paper, whose trend is in [0, 1]."""
     return PaperScore(
@@ -79,7 +102,7 @@ def score_paper(
         max((score.hint for score in interests), default=0),
         max((score.penalty for score in interests), default=0),
         to_steps(trend),
-        to_steps(trend * TREND_BONUS),
+        to_steps(trend * trend_weight),
         boost,
     )
 

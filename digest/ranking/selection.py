@@ -83,7 +83,8 @@ class Slate:
     """The n candidates of an edition: arrays [n]; `pin` is 0 where there is none.
 
     Candidates with the same `near_duplicate` have nearly the same text, those with the same
-    `author_group` share their senior author; both are any whole numbers.
+    `author_group` share their senior author; both are any whole numbers. `trend_weight`: what the highest trend
+    adds to a match.
     """
 
     ids: Whole
@@ -93,6 +94,7 @@ class Slate:
     hidden: Flags
     near_duplicate: Whole
     author_group: Whole
+    trend_weight: float = TREND_BONUS
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,7 @@ class _Table:
         self.first_pass = max(FIRST_PASS, math.ceil(self.shown * FIRST_PASS_SHARE))
         # Above 0 whatever the penalty.
         boosted = (slate.boost + 2) * BOOST_STEP + SCALE
-        bonus = to_steps(slate.trend * TREND_BONUS)
+        bonus = to_steps(slate.trend * slate.trend_weight)
         self.key_of_match = (bonus + boosted + MATCH_STEP)[order]
         self.key_of_trend = (trend + boosted)[order[: self.shown]]
         self.near_duplicate = slate.near_duplicate[order].tolist()

@@ -93,6 +93,7 @@ def mailings(draw):
         st.sampled_from([0, 0, 999_999, *sorted(rows.interests)]),
         st.booleans(),
         st.booleans(),
+        st.sampled_from([0, 0, 1, 2]),
     )
     empty = EmptyDigest(make.DAY, 1_204, None, None)
     digests, empty_digests = [], {}

@@ -427,7 +427,7 @@ def test_the_queries_do_not_grow_with_the_readers(
     choose.preview(edition, [])  # prepares the edition for all later calls
 
     # Two of them are the savepoint within the transaction of a test.
-    with django_assert_max_num_queries(26):
+    with django_assert_max_num_queries(28):
         made = choose.assemble(batch, NOW)
 
     assert len(made) == 31

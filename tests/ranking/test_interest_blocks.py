@@ -11,6 +11,7 @@ from digest.ranking import interest_blocks, lsa
 from digest.ranking.bm25 import TermIndex, WordIndex, pack_terms
 from digest.ranking.interest_blocks import InterestBlocks
 from digest.ranking.relevance import EditionScorer, InterestQuery, PaperText
+from digest.ranking.score_breakdown import RankingWeights
 from digest.text.tokens import content_words
 
 # Relevance is compared in steps of a millionth; float32 sums differ by less.
@@ -114,6 +115,21 @@ def test_block_equals_evaluating_each_interest(name, queries):
         plain = scorer.evaluate(query)
         np.testing.assert_allclose(relevance, plain.relevance, rtol=0, atol=TOLERANCE)
         assert claimed.tolist() == plain.claimed.tolist()
+
+
+@pytest.mark.parametrize("name", ["lsa", "transformer"])
+def test_block_equals_each_interest_under_other_weights(name, monkeypatch):
+    scorer = SCORERS[name]
+    blocks = InterestBlocks(scorer)
+    query = InterestQuery("paper", "", examples=tuple(PAPERS[:5]))
+    evaluated = blocks.evaluate([blocks.prepare(query)]).relevance[0]
+
+    monkeypatch.setattr(scorer, "weights", RankingWeights(0.15, 0.5, 3.0, 0.0))
+    relevance = blocks.evaluate([blocks.prepare(query)]).relevance[0]
+
+    plain = scorer.evaluate(query).relevance
+    np.testing.assert_allclose(relevance, plain, rtol=0, atol=TOLERANCE)
+    assert not np.allclose(relevance, evaluated, atol=0.01)
 
 
 def test_block_does_not_depend_on_its_size(monkeypatch):
