@@ -146,8 +146,12 @@ def check_production(**_: Any) -> list[CheckMessage]:
     if settings.MAIL_TRANSPORT == "sendgrid" and not settings.SENDGRID_WEBHOOK_KEY:
         hint = "Set the verification key of the event webhook: bounces and complaints need it."
         warn("W003", "SENDGRID_WEBHOOK_KEY is empty.", hint)
-    if settings.MAIL_TRANSPORT == "smtp" and not settings.BOUNCE_ADDRESS:
-        hint = "Set BOUNCE_ADDRESS, and read its mail (docs/operating.md): bounces and complaints need it."
+    reports = (
+        *(settings.BOUNCE_ADDRESS, settings.SES_TOPIC_ARN),
+        settings.POSTMARK_WEBHOOK_PASSWORD,
+    )
+    if settings.MAIL_TRANSPORT == "smtp" and not any(reports):
+        hint = "Set BOUNCE_ADDRESS, and read its mail, or the webhook of SES or Postmark (docs/operating.md): bounces and complaints need it."
         warn("W009", "BOUNCE_ADDRESS is empty.", hint)
     for name in ("SECRET_KEY", "SUPPRESSION_KEY"):
         if not (os.environ.get(name) or os.environ.get(f"{name}_FILE")):

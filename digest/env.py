@@ -34,7 +34,7 @@ DATABASE_SCHEMES = ("postgres", "postgresql", "sqlite")
 FILE_SETTINGS = (
     *("SECRET_KEY", "SUPPRESSION_KEY", "DATABASE_URL", "REDIS_URL", "SMTP_URL"),
     *("SENDGRID_API_KEY", "SENDGRID_WEBHOOK_KEY", "BOUNCE_IMAP_URL", "EDITOR_PASSWORD"),
-    "METRICS_TOKEN",
+    *("METRICS_TOKEN", "POSTMARK_WEBHOOK_PASSWORD"),
 )
 # A local part has at most 64 characters (RFC 5321), and a tag takes 31.
 MAX_BOUNCE_LOCAL_CHARS = 32
@@ -306,6 +306,12 @@ def parse_webhook_key(text: str) -> str:
         raise ValueError("is not base64.") from None
     if not key.startswith(EC_KEY_HEADER):
         raise ValueError("is not a public key of SendGrid.")
+    return text
+
+
+def parse_topic_arn(text: str) -> str:
+    if not re.fullmatch(r"arn:aws(-cn|-us-gov)?:sns:[a-z0-9-]+:\d{12}:[\w-]+", text):
+        raise ValueError("is not the ARN of an SNS topic.")
     return text
 
 

@@ -20,7 +20,10 @@ READER_KEYS = re.compile(
 EMAIL_ADDRESSES = re.compile(r"[\w.+=~-]+@(?=[\w-]+(\.[\w-]+)+)")
 # The password of user:password@ in any URL.
 URL_PASSWORDS = re.compile(r"(\w://[^\s/:@]*:)[^\s/@]+(?=@)")
-SECRET_SETTINGS = ("SECRET_KEY", "SUPPRESSION_KEY", "SENDGRID_API_KEY", "METRICS_TOKEN")
+SECRET_SETTINGS = (
+    *("SECRET_KEY", "SUPPRESSION_KEY", "SENDGRID_API_KEY", "METRICS_TOKEN"),
+    "POSTMARK_WEBHOOK_PASSWORD",
+)
 URL_SETTINGS = ("SMTP_URL", "REDIS_URL", "BOUNCE_IMAP_URL")
 # A shorter secret may be part of any word; it is redacted in URLs only.
 MIN_SECRET_LENGTH = 6

@@ -259,6 +259,15 @@ SENDGRID_WEBHOOK_KEY = env.parse(
     parsers.parse_webhook_key,
     "Copy the verification key from SendGrid: one line of base64 without BEGIN and END.",
 )
+# The SNS topic that Amazon SES publishes its events to.
+SES_TOPIC_ARN = env.parse(
+    "SES_TOPIC_ARN",
+    "",
+    parsers.parse_topic_arn,
+    "Use the topic's ARN: arn:aws:sns:eu-central-1:123456789012:paper-round.",
+)
+# The password in the URL of Postmark's webhooks.
+POSTMARK_WEBHOOK_PASSWORD = env.key("POSTMARK_WEBHOOK_PASSWORD")
 # Receives what is reported by mail: bounces, complaints and requests to unsubscribe.
 BOUNCE_ADDRESS = env.parse(
     "BOUNCE_ADDRESS",

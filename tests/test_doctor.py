@@ -212,7 +212,7 @@ def test_mail_without_events_is_found(ada):
     finding = only(delivery.check_events)
 
     assert finding.state == State.FAILED
-    assert "enable the signed event webhook" in finding.fix
+    assert "Enable the event webhook" in finding.fix
 
 
 # The mail transport

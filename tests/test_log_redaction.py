@@ -178,6 +178,7 @@ ENVIRONMENT = {
     "DATABASE_URL": "postgres://round:the-password-of-rows@127.0.0.1:9/round",
     "EDITOR_PASSWORD": 'the-"password"\\of-edith',
     "METRICS_TOKEN": "the-token-of-metrics",
+    "POSTMARK_WEBHOOK_PASSWORD": "the-password-of-postmark",
     "LOG_LEVEL": "INFO",
 }
 SCRIPT = """

@@ -114,6 +114,8 @@ WRONG_VALUES = {
     "SECRET_KEY": ["two\nlines", "'quoted'", "naïve"],
     "SENDGRID_API_KEY": ["SG.a b", '"SG.x"', "SG.x\nSG.y"],
     "SENDGRID_API_URL": URLS,
+    "SES_TOPIC_ARN": ["paper-round", "arn:aws:sqs:eu:123456789012:q", "arn:aws:sns:"],
+    "POSTMARK_WEBHOOK_PASSWORD": ["a b", '"quoted"', "naïve"],
     "SENDGRID_WEBHOOK_KEY": [PEM, "not base64!", "aGVsbG8="],
     "SITE_NAME": ["Two\nlines", LONG, "\x1b[31m"],
     "SITE_URL": [

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from accounts.addresses import ascii_domain
 from digest.doctor import Check, Finding, failed, ok, unknown, warning
+from digest.feedback import postmark_webhook, sendgrid_webhook, ses_webhook
 from digest.installation import INSTALLATION_HEADER, installation_id
 from digest.mailer import transports
 from digest.models import Digest, Event
@@ -53,19 +54,32 @@ def check_site_url() -> Iterator[Finding]:
         yield ok("site", f"{settings.SITE_URL} reaches this installation.")
 
 
+# What verifies the posts of each provider.
+WEBHOOK_SETTINGS = {
+    sendgrid_webhook: "SENDGRID_WEBHOOK_KEY to the verification key of the event webhook",
+    ses_webhook: "SES_TOPIC_ARN to the topic that SES publishes to",
+    postmark_webhook: "POSTMARK_WEBHOOK_PASSWORD to the password in the webhook's URL",
+}
+
+
 def check_webhook() -> Iterator[Finding]:
+    """Check the webhook of each provider that is in use."""
+    for provider, setting in WEBHOOK_SETTINGS.items():
+        if provider.is_configured() or provider.SOURCE == settings.MAIL_TRANSPORT:
+            yield from check_provider_webhook(provider.SOURCE, setting)
+
+
+def check_provider_webhook(source: str, setting: str) -> Iterator[Finding]:
     """Post without a signature, which must be refused; then look at the events that arrived."""
-    if settings.MAIL_TRANSPORT != "sendgrid":
-        return
-    url = f"{settings.SITE_URL}/webhooks/sendgrid"
+    url = f"{settings.SITE_URL}/webhooks/{source}"
     try:
         status = httpx.post(url, json=[], timeout=HTTP_TIMEOUT_S).status_code
     except httpx.HTTPError as error:
         yield unknown("webhook", f"{url} is not reachable from here: {error}")
         return
     if status == 503:
-        fix = "Set SENDGRID_WEBHOOK_KEY to the verification key of the event webhook."
-        yield failed("webhook", "No valid verification key is configured.", fix)
+        text = "No valid verification key is configured."
+        yield failed("webhook", text, f"Set {setting}.")
     elif status != 403:
         text = f"{url} answers {status} to an unsigned post, not 403."
         yield failed(
@@ -88,7 +102,7 @@ def check_events() -> Iterator[Finding]:
         yield ok("webhook", "It refuses unsigned posts, and events arrive.")
     else:
         text = f"No event has arrived since the mail of {last:%d %b, %H:%M} UTC."
-        fix = "In SendGrid, enable the signed event webhook and its events, and compare its URL."
+        fix = "Enable the event webhook and its events at the provider, and compare its URL."
         yield failed("webhook", text, fix)
 
 

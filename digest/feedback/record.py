@@ -18,6 +18,10 @@ MAX_FIELD_CHARS_READ, MAX_FIELD_CHARS = 2000, 300
 ADDRESS = re.compile(r"[^\s<>(),;:]+@[^\s<>(),;:]+")
 
 
+class MalformedPost(ValueError):
+    """The body of a post holds no events; the text says why."""
+
+
 @dataclass(frozen=True)
 class Report:
     """One event as its source reports it; `key` is the source's id for it, "" if it has none.
@@ -141,3 +145,12 @@ def clean_field(value: Any) -> str:
     """Convert a field of a report to short text without addresses."""
     text = clean_text(value)[:MAX_FIELD_CHARS_READ]
     return ADDRESS.sub("<address>", text)[:MAX_FIELD_CHARS]
+
+
+def parse_time(value: Any) -> datetime | None:
+    """Parse an ISO 8601 time with offset; None if it is none."""
+    try:
+        at = datetime.fromisoformat(clean_text(value))
+    except ValueError:
+        return None
+    return at if at.tzinfo else None

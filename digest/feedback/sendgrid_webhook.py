@@ -15,7 +15,7 @@ from sendgrid.helpers.eventwebhook import EventWebhook, EventWebhookHeader
 
 from accounts.addresses import address_hash
 from accounts.emails import SITE_ARGUMENT, site_mark
-from digest.feedback.record import Report, clean_field, clean_text
+from digest.feedback.record import MalformedPost, Report, clean_field, clean_text
 
 SOURCE = "sendgrid"
 
@@ -36,8 +36,8 @@ class MalformedKey(Exception):
     """SENDGRID_WEBHOOK_KEY is not a public key: no post can be verified."""
 
 
-class MalformedPost(ValueError):
-    """The body is not a list of events; the text says why."""
+def is_configured() -> bool:
+    return bool(settings.SENDGRID_WEBHOOK_KEY)
 
 
 def is_genuine(headers: Mapping[str, str], body: bytes) -> bool:
@@ -47,7 +47,7 @@ def is_genuine(headers: Mapping[str, str], body: bytes) -> bool:
     24 hours, and a replayed one is harmless because its events are stored already.
     Raises MalformedKey.
     """
-    if not settings.SENDGRID_WEBHOOK_KEY:
+    if not is_configured():
         return False
     verifier = webhook_verifier(settings.SENDGRID_WEBHOOK_KEY)
     try:

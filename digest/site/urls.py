@@ -83,7 +83,15 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("mailbox", mailbox.mailbox, name="mailbox"),
     path("mailbox/<str:name>", mailbox.mailbox_message, name="mailbox_message"),
     path("mailbox/<str:name>/body", mailbox.mailbox_frame, name="mailbox_frame"),
-    path("webhooks/sendgrid", webhooks.sendgrid, name="webhook_sendgrid"),
+    *(
+        path(
+            f"webhooks/{source}",
+            webhooks.receive_events,
+            {"source": source},
+            f"webhook_{source}",
+        )
+        for source in webhooks.PROVIDERS
+    ),
     path("health", health.health, name="health"),
     path("about", about.about, name="about"),
     path("privacy", about.privacy, name="privacy"),

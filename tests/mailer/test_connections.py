@@ -305,6 +305,35 @@ def test_pipelined_mails_arrive_unchanged(settings):
     ]
 
 
+@pytest.mark.parametrize(
+    ("host", "header"),
+    [
+        (
+            "email-smtp.eu-central-1.amazonaws.com",
+            b"X-SES-MESSAGE-TAGS: digest=a_Key-1\r\n",
+        ),
+        ("smtp.postmarkapp.com", b"X-PM-Metadata-digest: a_Key-1\r\n"),
+        ("amazonaws.com.example.org", b""),
+        ("mail.example.org", b""),
+    ],
+)
+def test_servers_of_providers_are_given_the_key_of_the_digest(settings, host, header):
+    settings.SMTP_URL = f"smtp+tls://user:password@{host}:587"
+
+    assert smtp.metadata_header("a_Key-1") == header
+
+
+def test_the_header_of_a_provider_precedes_the_mail(settings, monkeypatch):
+    monkeypatch.setattr(smtp, "METADATA_HEADERS", {"127.0.0.1": b"X-Key: %s\r\n"})
+    server = PipeliningServer()
+
+    send_in_a_row(server, settings, THREE[:1])
+
+    ((_, content),) = server.taken
+    own_content = smtp.escape_dots(smtp.encode_mail(mail(key="key0")))
+    assert content == b"X-Key: key0\r\n" + own_content
+
+
 @pytest.mark.parametrize("extensions", [("PIPELINING",), ()])
 @pytest.mark.parametrize(
     ("command", "reply", "retry", "is_recipient"),

@@ -42,6 +42,12 @@ UNUSABLE_CHARS = re.compile(r"[\s<>\x00-\x1f\x7f]")
 # Replies to RCPT that concern the session: bad sequence, authentication required.
 SESSION_REFUSALS = (421, 500, 502, 503, 530, 535)
 
+# Providers whose servers take these headers off a mail and return their value in events.
+METADATA_HEADERS = {
+    ".amazonaws.com": b"X-SES-MESSAGE-TAGS: digest=%s\r\n",
+    ".postmarkapp.com": b"X-PM-Metadata-digest: %s\r\n",
+}
+
 
 @dataclass(frozen=True)
 class Server:
@@ -122,7 +128,7 @@ class Connection:
         if refusal := self.offer_envelope(smtp, mail):
             return refusal
         check_age()
-        self.write(escape_dots(mail.content))
+        self.write(metadata_header(mail.key) + escape_dots(mail.content))
         end = b".\r\n"
         if next_mail and self.can_pipeline() and is_usable_address(next_mail.to):
             self.announced = next_mail
@@ -241,6 +247,15 @@ def envelope_commands(smtp: smtplib.SMTP, mail: EncodedMail) -> list[bytes]:
         "DATA",
     ]
     return [f"{line}\r\n".encode("ascii") for line in lines]
+
+
+def metadata_header(key: str) -> bytes:
+    """Return the header by which the provider's events name this digest, if it has one."""
+    host = parse_server().host
+    for domain, header in METADATA_HEADERS.items():
+        if host.endswith(domain):
+            return header % key.encode()
+    return b""
 
 
 def escape_dots(content: bytes) -> bytes:
