@@ -67,8 +67,8 @@ class SubscriberAdmin(LargeTableAdmin):
         "consent_text",
         "consent_how",
     )
+    # The page shows state and consent above the form.
     fieldsets = (
-        (None, {"fields": ("email", "state", "suppressed")}),
         (
             "Schedule",
             {
@@ -87,16 +87,6 @@ class SubscriberAdmin(LargeTableAdmin):
                     "fill_mode",
                     ("note_when_empty", "learns_from_clicks"),
                     ("short_mails", "saved_on_friday"),
-                )
-            },
-        ),
-        (
-            "Consent",
-            {
-                "fields": (
-                    "consent_text",
-                    "consent_how",
-                    ("created_at", "confirmed_at", "left_at"),
                 )
             },
         ),

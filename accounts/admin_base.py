@@ -1,7 +1,5 @@
 """Base classes and helpers of every admin page, in accounts and in digest."""
 
-import functools
-import operator
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
@@ -14,6 +12,7 @@ from django.template.response import TemplateResponse
 from django.utils.functional import cached_property
 
 from accounts.addresses import canonical_address
+from accounts.models import domain_of
 
 if TYPE_CHECKING:  # unfold has no types; its classes extend these
     from django.contrib.admin.views.main import ChangeList
@@ -115,16 +114,24 @@ def count_related(rows: QuerySet[Any], foreign_key: str) -> Coalesce:
 def filter_by_address(
     queryset: QuerySet[Any], typed: str, field: str = "email"
 ) -> QuerySet[Any]:
-    """Rows whose address begins with `typed`, which the index on the address answers.
+    """Rows whose address begins with `typed`, or is of that domain: both by an index.
 
-    "@example.org" finds the addresses of a domain.
+    A complete address also finds its tagged forms: ada@… finds ada+papers@….
     """
-    if typed.strip().startswith("@"):
-        return queryset.filter(**{f"{field}__endswith": typed.strip().lower()})
+    text = typed.strip().lower()
+    local, _, domain = canonical_address(text).rpartition("@")
+    queryset = queryset.alias(address_domain=domain_of(field))
+    is_of_domain = Q(address_domain=domain)
+    if text.startswith("@"):
+        return queryset.filter(is_of_domain)
     # The canonical form of an incomplete domain may differ from what was typed.
-    spellings = {typed.strip().lower(), canonical_address(typed)}
-    conditions = [Q(**{f"{field}__startswith": text}) for text in spellings]
-    return queryset.filter(functools.reduce(operator.or_, conditions))
+    matches = Q(**{f"{field}__startswith": text})
+    matches |= Q(**{f"{field}__startswith": canonical_address(text)})
+    if local:
+        matches |= Q(**{f"{field}__startswith": f"{local}+"}) & is_of_domain
+    elif "." in domain:  # "example.org" without @
+        matches |= is_of_domain
+    return queryset.filter(matches)
 
 
 def render_page(

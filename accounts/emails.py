@@ -1,4 +1,4 @@
-"""Account mails. None of them contains text that a visitor typed."""
+"""Account mails. None of them contains text that a visitor typed; invitations name a staff member."""
 
 from email.utils import make_msgid, parseaddr
 from functools import lru_cache
@@ -34,7 +34,9 @@ def send_link(link: Link) -> None:
     match link.purpose:
         case Link.Purpose.CONFIRM:
             path = reverse("confirm", args=[link.key])
-            send("confirm", link.subscriber.email, path, **block_context(link))
+            invited_by = link.payload.get("invited_by", "")
+            context = {"invited_by": invited_by, **block_context(link)}
+            send("confirm", link.subscriber.email, path, **context)
         case Link.Purpose.ADDRESS:
             path = reverse("confirm_address", args=[link.key])
             send("address", link.payload["email"], path, **block_context(link))

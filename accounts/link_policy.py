@@ -23,6 +23,19 @@ def issue_signup_link(
     return Link.issue(reader, Purpose.CONFIRM, now, zone=zone, **payload)
 
 
+def issue_invitation_link(email: str, invited_by: str, now: datetime) -> Link | None:
+    """Issue a confirmation link that names who invites.
+
+    Return None if the address is suppressed, reads already, or unsubscribed.
+    """
+    if Suppression.objects.blocks(email, now):
+        return None
+    reader, _ = Subscriber.objects.get_or_create(email=email)
+    if reader.state != Subscriber.State.PENDING:
+        return None
+    return Link.issue(reader, Purpose.CONFIRM, now, invited_by=invited_by)
+
+
 def issue_preferences_link(email: str, now: datetime) -> Link | None:
     """Issue a preferences link, or another confirmation link if the reader never confirmed.
 

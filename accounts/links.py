@@ -8,12 +8,15 @@ from django.db import IntegrityError, transaction
 from accounts import rate_limits, tasks
 from accounts.addresses import parse_address
 from accounts.forms import SubscribeForm
-from accounts.models import AccountMail, Link, Subscriber, Suppression
+from accounts.models import AccountMail, Link, Subscriber, Suppression, User
 from accounts.rate_limits import IPAddress
 from accounts.signals import confirmed
 
 Kind = AccountMail.Kind
+# A laboratory; more people are imported with the source of their consent.
+INVITATIONS_PER_STAFF = "50/d"
 CONSENT_METHOD = "pressed the button behind a mailed link"
+INVITED_CONSENT_METHOD = "invited by staff; pressed the button"
 
 
 def request_signup(form: SubscribeForm, ip: IPAddress) -> None:
@@ -23,6 +26,16 @@ def request_signup(form: SubscribeForm, ip: IPAddress) -> None:
         return
     payload = {name: fields[name] for name in ("requested_interests", "zone")}
     tasks.queue_mail(Kind.SIGN_UP, fields["email"], payload=payload)
+
+
+def invite_reader(email: str, user: User) -> None:
+    """Mail a confirmation link that names who invites, unless a limit or link_policy forbids it.
+
+    The staff member never learns which: that would tell who reads.
+    """
+    limited = rate_limits.hit("invitations", str(user.pk), INVITATIONS_PER_STAFF)
+    if not limited and not rate_limits.hit_mailbox(email):
+        tasks.queue_mail(Kind.INVITATION, email, payload={"invited_by": str(user)})
 
 
 def request_preferences_link(email: str, ip: IPAddress) -> None:
@@ -52,7 +65,9 @@ def confirm_signup(link: Link, now: datetime) -> Link | None:
     reader, payload = link.subscriber, link.payload
     with transaction.atomic():
         is_first = reader.confirmed_at is None
-        if not reader.confirm(now, CONSENT_METHOD):
+        is_invited = "invited_by" in payload
+        how = INVITED_CONSENT_METHOD if is_invited else CONSENT_METHOD
+        if not reader.confirm(now, how):
             return None
         if link.redeem(now):
             if is_first:

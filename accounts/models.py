@@ -10,6 +10,7 @@ from django.contrib.auth.models import PermissionsMixin
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.db.models.functions import StrIndex, Substr
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
@@ -26,6 +27,11 @@ KEY_BYTES = 16
 def new_key() -> str:
     """A random, URL-safe key of 22 characters."""
     return secrets.token_urlsafe(KEY_BYTES)
+
+
+def domain_of(field: str) -> Substr:
+    """Expression: what follows the @ of an address; readers are indexed by it."""
+    return Substr(field, StrIndex(field, models.Value("@")) + 1)
 
 
 def validate_zone(name: str) -> None:
@@ -249,7 +255,11 @@ class Subscriber(models.Model):
                 condition=models.Q(hour__lte=23), name="a_readers_hour_is_0_to_23"
             ),
         ]
-        indexes = [models.Index("state", "hour", "zone", name="readers_by_hour")]
+        indexes = [
+            models.Index("state", "hour", "zone", name="readers_by_hour"),
+            models.Index(domain_of("email"), name="readers_by_domain"),
+        ]
+        permissions = [("invite_subscriber", "Can invite readers")]
 
     def __str__(self) -> str:
         return self.email
@@ -438,6 +448,7 @@ class AccountMail(models.Model):
 
     class Kind(models.TextChoices):
         SIGN_UP = "sign_up", "sign-up"
+        INVITATION = "invitation", "invitation"
         PREFERENCES = "preferences", "preferences link"
         ADDRESS = "address", "change of address"
         MOVE_NOTICE = "move_notice", "notice to the previous address"

@@ -69,6 +69,9 @@ def issue_link(mail: AccountMail, now: datetime) -> Link | None:
     match mail.kind:
         case AccountMail.Kind.SIGN_UP:
             return link_policy.issue_signup_link(mail.email, now=now, **mail.payload)
+        case AccountMail.Kind.INVITATION:
+            invited_by = mail.payload["invited_by"]
+            return link_policy.issue_invitation_link(mail.email, invited_by, now)
         case AccountMail.Kind.ADDRESS:
             return link_policy.issue_address_link(mail.subscriber, mail.email, now)
         case _:

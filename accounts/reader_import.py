@@ -46,6 +46,9 @@ ADDRESS_COLUMNS = {
 # Excel, LibreOffice and Google Sheets run a cell that starts with one of these as a formula.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+# UTF-16 without a mark is recognised by the zero bytes of its ASCII characters.
+SAMPLE_BYTES, MIN_ZERO_SHARE = 1_000, 0.7
+MIN_ADDRESS_CHARS = 6  # a@b.co
 
 
 class Line(NamedTuple):
@@ -75,27 +78,37 @@ def restore_formula(text: str) -> str:
 
 
 def decode_file(content: bytes) -> str:
-    """Decode UTF-8, UTF-16 with a byte order mark, or Latin-1 as Windows writes it.
+    """Decode UTF-8, UTF-16 with or without a byte order mark, or Latin-1 as Windows writes it.
 
     Raises ValidationError for files that are not text.
     """
-    if content.startswith(UTF16_MARKS):
-        try:
-            text = content.decode("utf-16")
-        except UnicodeDecodeError as error:
+    encoding = "utf-16" if content.startswith(UTF16_MARKS) else guess_utf16(content)
+    try:
+        text = content.decode(encoding or "utf-8-sig")
+    except UnicodeDecodeError as error:
+        if encoding:
             raise ValidationError(
                 "The file ends in the middle of a character. Export it again as UTF-8."
             ) from error
-    else:
-        try:
-            text = content.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            text = content.decode("cp1252", errors="replace")
+        text = content.decode("cp1252", errors="replace")
     if "\0" in text:
         raise ValidationError(
             "The file is not a text file. Export it as CSV and upload that."
         )
     return text
+
+
+def guess_utf16(content: bytes) -> str:
+    """Recognise UTF-16 without a byte order mark: every other byte of ASCII text is zero; else ""."""
+    start = content[:SAMPLE_BYTES]
+    even, odd = start[::2], start[1::2]
+    if len(odd) < MIN_ADDRESS_CHARS:
+        return ""
+    if odd.count(0) > MIN_ZERO_SHARE * len(odd) and not even.count(0):
+        return "utf-16-le"
+    if even.count(0) > MIN_ZERO_SHARE * len(even) and not odd.count(0):
+        return "utf-16-be"
+    return ""
 
 
 def split_lines(text: str) -> list[str]:

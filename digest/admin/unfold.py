@@ -21,6 +21,7 @@ SECTIONS: dict[str, list[Entry]] = {
     ],
     "Readers": [
         ("Readers", "group", "accounts_subscriber", "subscriber"),
+        ("Invite a reader", "person_add", "accounts_subscriber_invite", None),
         ("Imports", "upload_file", "accounts_readerimport", "readerimport"),
         ("Follows", "bookmark", "digest_follow", "follow"),
         ("Interests", "interests", "digest_interest", "interest"),
@@ -48,6 +49,11 @@ SECTIONS: dict[str, list[Entry]] = {
         ("Groups", "groups", "auth_group", "group"),
         ("Who did what", "history", "admin_logentry", "logentry"),
     ],
+}
+# Of pages without a model. Every member of staff may open Today.
+PAGE_PERMISSIONS = {
+    "checks": "digest.change_sendingpause",
+    "accounts_subscriber_invite": "accounts.invite_subscriber",
 }
 
 
@@ -78,8 +84,8 @@ def _mark_active(path: str, items: list[dict[str, Any]]) -> None:
 
 def _may_view(request: HttpRequest, entry: Entry) -> bool:
     _, _, url_name, model = entry
-    if url_name == "checks":
-        return request.user.has_perm("digest.change_sendingpause")
+    if permission := PAGE_PERMISSIONS.get(url_name):
+        return request.user.has_perm(permission)
     app = url_name.partition("_")[0]
     return model is None or request.user.has_perm(f"{app}.view_{model}")
 

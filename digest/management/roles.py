@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 EDITOR_GROUP, OPERATOR_GROUP = "Editors", "Operators"
 
 # What each role may do, by app and model. Editors see no reader and no address: they curate,
-# preview made-up profiles, send tests to themselves and repeat ingest runs. Operators send
+# preview made-up profiles, send tests to themselves, invite readers and repeat ingest runs. Operators send
 # and look after readers. Staff accounts, groups and topics' deletion are for administrators
 # and editors respectively; a person may be in both groups.
 ROLE_PERMISSIONS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -23,9 +23,10 @@ ROLE_PERMISSIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "digest.submission": ("view", "change"),
         "digest.interest": ("view",),
         "digest.ingestrun": ("view", "add"),
+        "accounts.subscriber": ("invite",),
     },
     OPERATOR_GROUP: {
-        "accounts.subscriber": ("view", "change", "delete"),
+        "accounts.subscriber": ("view", "change", "delete", "invite"),
         "accounts.suppression": ("view", "add", "delete"),
         "accounts.accountmail": ("view", "change"),
         "accounts.readerimport": ("view", "add", "change"),

@@ -23,12 +23,12 @@ from accounts import rate_limits
 from accounts.models import AccessKey, Subscriber
 from digest.models import Candidate, Paper, Recall, Topic
 from digest.models.papers import PaperQuerySet
+from digest.reader_data import digest_data, export_data
 from digest.site import authors, paper_rows
 from digest.site.home import MAX_QUERY_LENGTH
 from digest.site.page_cache import cached_page
 from digest.site.paper_lists import PAPERS_PER_PAGE
 from digest.site.periods import DAY, MONTH, WEEK, Period, parse_period
-from digest.site.personal_data import digest_data, export_data
 from digest.site.request_limits import SEARCHES_PER_NETWORK
 
 # Hugging Face allows 500 requests in five minutes.

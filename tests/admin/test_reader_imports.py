@@ -51,7 +51,9 @@ def addresses(text):
     return [line.email for line in reader_import.read_lines(text)]
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1"]
+)
 def test_files_are_read_in_each_encoding(encoding):
     content = "name;email\r\nZoë;zoe@example.org\r\n".encode(encoding)
 

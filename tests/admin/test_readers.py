@@ -8,11 +8,13 @@ from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.core import mail
+from django.db import connection
 from django.urls import reverse
 
 from accounts.addresses import address_hash
-from accounts.models import Subscriber, Suppression, User
-from digest.models import Digest, Follow
+from accounts.admin_base import filter_by_address
+from accounts.models import AccountMail, Subscriber, Suppression, User
+from digest.models import Digest, Event, Follow
 from tests import make
 
 HOSTILE = '<img src=x onerror=alert(1)> & "A\nBcc: x@y"'
@@ -71,6 +73,142 @@ def test_search_finds_both_spellings_of_an_international_domain(staff, typed):
 
     assert ("ada@xn--bcher-kva.example" in page.text) == (typed != "ADA@B")
     assert ("ada@b.example" in page.text) == (typed == "ADA@B")
+
+
+SEARCHES = {
+    "@uni.example": {"bob@uni.example", "ada+papers@uni.example"},
+    "uni.example": {"bob@uni.example", "ada+papers@uni.example"},
+    "@UNI.example": {"bob@uni.example", "ada+papers@uni.example"},
+    "ada@uni.example": {"ada+papers@uni.example"},
+    "@ni.example": set(),
+    "@bücher.example": {"ada@xn--bcher-kva.example"},
+    "bob@": {"bob@uni.example"},
+}
+
+
+@pytest.mark.both
+@pytest.mark.parametrize("typed", SEARCHES)
+def test_search_finds_readers_by_domain_and_tag(db, typed):
+    for email in (
+        "bob@uni.example",
+        "ada+papers@uni.example",
+        "ada@bücher.example",
+        "uni@other.example",
+    ):
+        make.subscriber(email)
+
+    matches = filter_by_address(Subscriber.objects.all(), typed)
+
+    assert set(matches.values_list("email", flat=True)) == SEARCHES[typed]
+
+
+@pytest.mark.skipif(
+    connection.vendor != "postgresql", reason="reads the plans of PostgreSQL"
+)
+@pytest.mark.parametrize("typed", ["@uni.example", "ada@uni.example", "uni.example"])
+def test_search_uses_indexes(db, typed):
+    make.subscriber("ada@uni.example")
+    readers = filter_by_address(Subscriber.objects.all(), typed)
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+
+    plan = readers.explain()
+
+    assert "readers_by_domain" in plan
+    assert "Seq Scan" not in plan
+
+
+def test_reader_page_has_state_consent_digests_events_and_history(staff, reader):
+    reader.consent_text, reader.consent_how = "Email me <b>digests</b>.", "the form"
+    reader.save()
+    Suppression.add(reader.email, "bounce")
+    edition = make.frozen(make.edition(papers=1))
+    digest = make.digest(make.batch(edition, [reader]), reader, outcome="accepted")
+    Event.objects.create(
+        source="sendgrid",
+        key="1",
+        semantic_key="1",
+        kind="bounce",
+        digest=digest,
+        at=make.NOW,
+    )
+    act(staff, reader, "pause", weeks="2")
+
+    page = staff.get(reverse("admin:accounts_subscriber_change", args=[reader.pk])).text
+
+    assert "Email me &lt;b&gt;digests&lt;/b&gt;." in page
+    assert "the form" in page
+    assert '<span class="pr-bad">bounced</span>' in page
+    assert "bounce <span" in page
+    assert "attention" in page
+    assert "Paused digests until" in page
+
+
+def act(client, reader, action, **fields):
+    url = reverse("admin:accounts_subscriber_act", args=[reader.pk])
+    return client.post(url, {"act": action, **fields}, follow=True)
+
+
+def test_operators_pause_a_reader_and_end_the_pause(staff, reader, time_machine):
+    time_machine.move_to(make.NOW, tick=False)
+
+    act(staff, reader, "pause", weeks="2")
+    reader.refresh_from_db()
+    paused_until = reader.paused_until
+    act(staff, reader, "unpause")
+
+    reader.refresh_from_db()
+    assert paused_until == make.NOW + make.hours(14 * 24)
+    assert reader.paused_until is None
+    assert LogEntry.objects.count() == 2
+
+
+def test_confirmation_is_mailed_again_to_who_did_not_confirm(
+    staff, eager, bob, django_capture_on_commit_callbacks
+):
+    with django_capture_on_commit_callbacks(execute=True):
+        act(staff, bob, "resend")
+
+    (message,) = mail.outbox
+    assert message.to == ["bob@example.org"]
+    assert message.subject == "Confirm your subscription to Paper Round"
+
+
+def test_confirmation_is_not_mailed_to_active_readers(staff, reader):
+    page = act(staff, reader, "resend").text
+
+    assert "That is not possible any more." in page
+    assert not AccountMail.objects.exists()
+
+
+def test_confirmations_to_a_mailbox_are_limited(staff, bob):
+    for _ in range(4):
+        page = act(staff, bob, "resend").text
+
+    assert "got too many mails. Try again in" in page
+    assert AccountMail.objects.count() == 3
+
+
+def test_export_of_a_reader_is_recorded(staff, reader):
+    data = act(staff, reader, "export").json()
+
+    assert data["reader"]["email"] == "ada@example.org"
+    assert LogEntry.objects.get().change_message == "Exported all data of the reader."
+
+
+def test_actions_on_a_reader_need_the_permission_to_change(client, reader):
+    user = User.objects.create_user("looker@example.org", is_staff=True)
+    user.user_permissions.set(
+        Permission.objects.filter(codename__in=["view_subscriber"])
+    )
+    client.force_login(user)
+
+    statuses = {
+        action: act(client, reader, action).status_code
+        for action in ("pause", "export")
+    }
+
+    assert statuses == {"pause": 403, "export": 403}
 
 
 def test_consent_and_state_cannot_be_edited(staff, reader):
