@@ -13,7 +13,7 @@ from digest.models import Digest, Heartbeat, SendingPause
 from tests import make
 from tests.conftest import CLOSE_CONNECTIONS
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both]
 
 
 @pytest.fixture(autouse=True)
@@ -91,6 +91,50 @@ def test_damaged_backup_changes_nothing(sent, var, content):
 
     with pytest.raises(CommandError):
         restore(path)
+
+    assert Digest.objects.get().key == sent.key
+
+
+@pytest.mark.parametrize("share", [0.5, 0.99])
+def test_truncated_backup_changes_nothing(sent, var, share):
+    path = var / "a.backup"
+    back_up("--to", str(path))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+
+    with pytest.raises(CommandError):
+        restore(path)
+
+    assert Digest.objects.get().key == sent.key
+
+
+def test_failed_restore_keeps_the_database(sent, var, monkeypatch):
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite copies the file that was checked")
+    back_up("--to", str(var / "a.backup"))
+    run_program = backups.run_program
+
+    def run_without_space(name, *arguments):
+        if "--single-transaction" in arguments:
+            raise backups.BackupError("No space left on device")
+        run_program(name, *arguments)
+
+    monkeypatch.setattr(backups, "run_program", run_without_space)
+    with pytest.raises(CommandError, match="No space left"):
+        restore(var / "a.backup")
+
+    assert Digest.objects.get().key == sent.key
+
+
+def test_restore_continues_after_one_that_was_killed(sent, var):
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite copies in one transaction")
+    back_up("--to", str(var / "a.backup"))
+    backups.execute_sql(
+        f"ALTER SCHEMA public RENAME TO {backups.OLD_SCHEMA}", "CREATE SCHEMA public"
+    )
+
+    restore(var / "a.backup")
 
     assert Digest.objects.get().key == sent.key
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts import erasure
@@ -22,6 +22,8 @@ from digest.models.operations import BACKUP
 SQLITE_HEADER = b"SQLite format 3\0"
 # PostgreSQL closes the connections of processes that were stopped a moment later.
 MAX_CLOSING_S = 5.0
+# Where the schema waits until its replacement is complete.
+OLD_SCHEMA = "replaced_by_restore"
 
 
 class BackupError(Exception):
@@ -73,15 +75,7 @@ def restore(path: Path, now: datetime) -> int:
     check_file(path)
     if connection.vendor == "postgresql":
         refuse_other_connections()
-        with connection.cursor() as cursor:
-            cursor.execute("DROP SCHEMA public CASCADE")
-            cursor.execute("CREATE SCHEMA public")
-        connection.close()
-        run_program(
-            "pg_restore",
-            *("--no-owner", "--single-transaction", "--exit-on-error"),
-            *(f"--dbname={connection.settings_dict['NAME']}", str(path)),
-        )
+        replace_schema(path)
     else:
         connection.close()
         copy_sqlite(path, Path(connection.settings_dict["NAME"]))
@@ -94,8 +88,43 @@ def restore(path: Path, now: datetime) -> int:
     return number
 
 
+def replace_schema(path: Path) -> None:
+    """Restore into an empty schema; after a failure, the old one is back in its place."""
+    put_back_schema()
+    execute_sql(f"ALTER SCHEMA public RENAME TO {OLD_SCHEMA}", "CREATE SCHEMA public")
+    connection.close()
+    try:
+        run_program(
+            "pg_restore",
+            *("--no-owner", "--single-transaction", "--exit-on-error"),
+            *(f"--dbname={connection.settings_dict['NAME']}", str(path)),
+        )
+    except BackupError:
+        put_back_schema()
+        raise
+    execute_sql(f"DROP SCHEMA {OLD_SCHEMA} CASCADE")
+
+
+def put_back_schema() -> None:
+    """Undo a restore that failed or was killed."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", [OLD_SCHEMA])
+        is_unfinished = cursor.fetchone() is not None
+    if is_unfinished:
+        execute_sql(
+            "DROP SCHEMA IF EXISTS public CASCADE",
+            f"ALTER SCHEMA {OLD_SCHEMA} RENAME TO public",
+        )
+
+
+def execute_sql(*statements: str) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+
+
 def check_file(path: Path) -> None:
-    """Raise BackupError unless this is a readable backup of this kind of database."""
+    """Raise BackupError unless this is a whole backup of this kind of database."""
     try:
         with path.open("rb") as file:
             header = file.read(len(SQLITE_HEADER))
@@ -103,8 +132,23 @@ def check_file(path: Path) -> None:
         raise BackupError(f"{path}: {error.strerror}.") from error
     if connection.vendor == "sqlite" and header != SQLITE_HEADER:
         raise BackupError(f"{path} is no backup of SQLite.")
-    if connection.vendor == "postgresql":
-        run_program("pg_restore", "--list", str(path))
+    if connection.vendor == "sqlite":
+        check_sqlite(path)
+    else:
+        # Reads all of it: the table of contents alone is at the start of a cut file.
+        run_program("pg_restore", f"--file={os.devnull}", str(path))
+
+
+def check_sqlite(path: Path) -> None:
+    try:
+        with closing(
+            sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+        ) as backup:
+            (result,) = backup.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.DatabaseError as error:
+        result = str(error)
+    if result != "ok":
+        raise BackupError(f"{path} is damaged: {result}.")
 
 
 def count_other_connections() -> int:
