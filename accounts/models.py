@@ -107,10 +107,22 @@ class User(AbstractBaseUser, PermissionsMixin):
         ).hexdigest()
 
 
+def match_mailable(now: datetime) -> models.Q:
+    """Match readers who confirmed, did not unsubscribe and have not paused their digests."""
+    not_paused = models.Q(paused_until=None) | models.Q(paused_until__lte=now)
+    return models.Q(not_paused, state=Subscriber.State.ACTIVE)
+
+
 class SubscriberQuerySet(models.QuerySet["Subscriber"]):
     def mailable(self, now: datetime) -> Self:
-        not_paused = models.Q(paused_until=None) | models.Q(paused_until__lte=now)
-        return self.filter(not_paused, state=Subscriber.State.ACTIVE)
+        return self.filter(match_mailable(now))
+
+    def with_consent(self, now: datetime) -> Self:
+        """Add `is_mailable` and `is_suppressed` to each reader, in the query that reads them."""
+        own = Suppression.objects.filter(address_hash=models.OuterRef("address_hash"))
+        return self.annotate(
+            is_mailable=match_mailable(now), is_suppressed=models.Exists(own)
+        )
 
     def purgeable(self, now: datetime) -> Self:
         """Select unconfirmed sign-ups and unsubscribed readers past their retention period."""
@@ -245,6 +257,10 @@ class Subscriber(models.Model):
     left_at = models.DateTimeField(null=True, editable=False)
     consent_text = models.CharField(max_length=200, blank=True, editable=False)
     consent_how = models.CharField(max_length=40, blank=True, editable=False)
+
+    # Set by SubscriberQuerySet.with_consent.
+    is_mailable: bool
+    is_suppressed: bool
 
     objects = SubscriberQuerySet.as_manager()
 

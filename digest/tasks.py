@@ -35,7 +35,7 @@ from digest.mailer import (
     shutdown,
 )
 from digest.mailer.tally import Tally, count_outcomes, reconciliation_error
-from digest.models import Edition, Heartbeat, IngestRun, Paper, Slot
+from digest.models import Batch, Digest, Edition, Heartbeat, IngestRun, Paper, Slot
 from digest.models.operations import worker_heartbeat
 
 # Tasks import digest.ranking when they run: it needs numpy, scipy and scikit-learn, which
@@ -216,23 +216,27 @@ def send_planned_batches(
     from digest.ranking import choose
 
     end = time.monotonic() + seconds
-    claims.resolve_abandoned_batches()
-    with calls.open_pool() as pool, defer_garbage_collection():
+    is_done = False
+
+    def claim_batches() -> Iterator[tuple[Batch, Iterator[list[Digest]]]]:
+        nonlocal is_done
         while time.monotonic() < end and not shutdown.is_requested():
             batch = claims.claim_next(edition, slot)
             if batch is None:
-                return True
-            digests = choose.assemble(batch, timezone.now())
-            with structlog.contextvars.bound_contextvars(
-                batch=batch.pk, edition=str(batch.slot.edition.day)
-            ):
-                counts = deliver.deliver_batch(batch, digests, pool)
-                log.info("batch sent", readers=len(batch.readers), **describe(counts))
+                is_done = True
+                return
+            yield batch, choose.assemble_blocks(batch, timezone.now())
+
+    claims.resolve_abandoned_batches()
+    with calls.open_pool() as pool, defer_garbage_collection():
+        for batch, counts in deliver.deliver_batches(claim_batches(), pool):
+            number = len(batch.readers)
+            log.info("batch sent", readers=number, batch=batch.pk, **describe(counts))
             circuit_breaker.check_failure_rates(timezone.now())
             gc.collect(0)  # what this batch left, and nothing older
             if report:
                 report()
-    return False
+    return is_done
 
 
 @contextmanager

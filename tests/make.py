@@ -144,6 +144,14 @@ def batch(
     )
 
 
+def assemble(batch: Batch, now: datetime = NOW) -> list[Digest]:
+    """Write the missing digests of a batch; return all of its own by id."""
+    from digest.ranking import choose
+
+    blocks = choose.assemble_blocks(batch, now)
+    return sorted((each for block in blocks for each in block), key=lambda d: d.pk)
+
+
 def digest(
     batch: Batch,
     reader: Subscriber,

@@ -1,19 +1,28 @@
 """Send a batch's digests in windows: marked before their calls, recorded after them.
 
+    claim a batch
+      │ block by block:  choose papers ► insert digests (commit) ► waiting
+      │ window by window:
+      │     waiting ► check ► compose ► mark ► call ───► outcome ► record
+      │               consent,        (commit)  │                  (commit)
+      │               recalls                   └─ MAIL_CONCURRENCY at once,
+      ▼                                            in threads (mailer/calls.py)
+    release the batch: done, or planned again with a backoff
+
 A window holds about half a second of calls. One statement marks its digests as being
-sent, one records their outcomes, and the next half of a window is marked as soon as half
-of it is recorded, so that the connections never wait (MAIL_CONCURRENCY of them):
+sent, one records their outcomes. The next half of a window is marked as soon as half of
+it is recorded, and the next block is chosen while calls are in flight, also that of the
+next batch, so that the connections do not wait.
 
-    check ► compose ► mark (commit) ► calls … in flight … ► record (commit)
-                       └ check ► compose ► mark (commit) ► calls … in flight … ► record
-
-A worker that dies leaves at most the digests of one window unknown.
+A worker that dies leaves at most the digests of one window unknown: those that are marked
+and not recorded.
 """
 
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -105,30 +114,30 @@ class DeliveryCounts:
     failing_domains: list[str] = field(default_factory=list)  # since the last success
 
 
-def deliver_batch(
-    batch: Batch, digests: Sequence[Digest], pool: Pool | None = None
-) -> DeliveryCounts:
-    """Send the pending digests of a claimed batch; `digests` are all of its own, by id.
+def deliver_batches(
+    claimed: Iterable[tuple[Batch, Iterable[Sequence[Digest]]]], pool: Pool
+) -> Iterator[tuple[Batch, DeliveryCounts]]:
+    """Send the pending digests of claimed batches, given in blocks; yield each batch at its end.
 
-    A temporary refusal releases the batch to be retried; any other outcome is recorded
-    on its digest and the next one is sent. Sends nothing if the claim is lost. `pool` is
-    that of the worker's turn, whose connections are kept from batch to batch.
+    While the last calls of a batch are in flight, the next one is claimed and its first
+    block is written. `pool` is that of the worker's turn, whose connections are kept.
     """
-    if pool is None:
-        with calls.open_pool() as own_pool:
-            return deliver_batch(batch, digests, own_pool)
-    sending = BatchSending(batch, digests, pool)
+    current: BatchSending | None = None
     try:
-        backoff = sending.run()
-    except LeaseLost:
-        log.warning("batch lost to another worker", batch=batch.pk)
-        return sending.counts
-    except ConfigurationError as error:
-        # Before any digest was marked, so that no outcome is unknown.
-        circuit_breaker.pause_sending(f"the mail settings are wrong: {error}")
-        backoff = Backoff(str(error), timedelta(0))
-    release_batch(batch, backoff)
-    return sending.counts
+        for batch, blocks in claimed:
+            following = BatchSending(batch, blocks, pool)
+            with following.log_context():
+                following.load_block()
+            if current:
+                yield current.batch, current.finish()
+            current = following
+            current.send_blocks()
+        if current:
+            yield current.batch, current.finish()
+    except Exception:
+        if current:  # released by the end of its lease
+            current.finish_calls()
+        raise
 
 
 class BatchSending:
@@ -137,13 +146,14 @@ class BatchSending:
     waiting ► checked ► in_flight (marked) ► finished ► recorded
     """
 
-    def __init__(self, batch: Batch, digests: Sequence[Digest], pool: Pool) -> None:
+    def __init__(
+        self, batch: Batch, blocks: Iterable[Sequence[Digest]], pool: Pool
+    ) -> None:
         self.batch, self.pool, self.counts = batch, pool, DeliveryCounts()
-        pending = [digest for digest in digests if digest.outcome == Outcome.PENDING]
-        # What was refused before comes last, so that it does not delay the others.
-        pending.sort(key=lambda digest: digest.refusals)
-        batch.last_position = len(digests) - len(pending)
-        self.waiting, self.checked = deque(pending), deque[Digest]()
+        self.blocks, self.has_blocks = iter(blocks), True
+        self.composer = BatchComposer(batch.slot.edition, pool.transport)
+        batch.last_position = 0
+        self.waiting, self.checked = deque[Digest](), deque[Digest]()
         self.in_flight: dict[int, Call] = {}
         self.finished: list[tuple[Digest, Result]] = []
         self.checked_at = self.recorded_at = 0.0
@@ -151,35 +161,86 @@ class BatchSending:
         self.allowed, self.allowed_at = 0, 0.0
         self.late_calls = self.refusals_in_row = 0
         self.refusal = ""  # the last one that concerns all mail, none accepted since
-        self.is_over = False  # although digests wait
+        self.is_over = self.is_lost = False  # although digests wait
         self.backoff: Backoff | None = None  # why, unless it is self.refusal
         self.later: Backoff | None = None  # when postponed digests are tried again
 
-    def run(self) -> Backoff | None:
-        """Send window after window; return a Backoff if some digests must wait."""
-        if not self.check_next():
-            return None
-        self.pool.transport.check_settings()
-        self.composer = BatchComposer(
-            [*self.checked, *self.waiting], self.pool.transport
-        )
+    def send_blocks(self) -> None:
+        """Send window after window, until the last calls are in flight or the batch must wait."""
         self.pool.pace.restart()
+        with self.log_context():
+            self.run(lambda: self.has_blocks or bool(self.waiting or self.checked))
+
+    def finish(self) -> DeliveryCounts:
+        """Wait for the last calls, record their outcomes, and release the batch."""
+        with self.log_context():
+            self.run(
+                lambda: (
+                    self.has_blocks
+                    or bool(
+                        self.waiting or self.checked or self.in_flight or self.finished
+                    )
+                )
+            )
+            self.finish_calls()
+            if not self.is_lost:
+                release_batch(self.batch, self.decide_backoff())
+        return self.counts
+
+    def log_context(self) -> AbstractContextManager[object]:
+        """Name the batch in each log line, also in those of the threads that call."""
+        edition = str(self.batch.slot.edition.day)
+        return structlog.contextvars.bound_contextvars(
+            batch=self.batch.pk, edition=edition
+        )
+
+    def run(self, is_unfinished: Callable[[], bool]) -> None:
+        """Load, start and collect until this is so, unless something ends the batch before.
+
+        Its other digests then wait: for a pause, the rate limit, or another worker.
+        """
         try:
-            while not self.is_over and (
-                self.waiting or self.checked or self.in_flight or self.finished
-            ):
+            while not self.is_over and is_unfinished():
                 if shutdown.is_requested():
                     raise SendingStopped("the worker is shutting down")
+                if self.needs_block():
+                    self.load_block()
                 if self.may_start():
                     self.start_window()
                 self.collect_results()
         except SendingStopped as stop:
+            self.is_over = True
             self.backoff = Backoff(str(stop), timedelta(seconds=stop.wait))
-        except Exception:
-            self.finish_calls()
-            raise
-        self.finish_calls()
-        return self.decide_backoff()
+        except LeaseLost:
+            self.is_over = self.is_lost = True
+            log.warning("batch lost to another worker")
+        except ConfigurationError as error:
+            # Before any digest was marked, so that no outcome is unknown.
+            self.is_over = True
+            circuit_breaker.pause_sending(f"the mail settings are wrong: {error}")
+            self.backoff = Backoff(str(error), timedelta(0))
+
+    # Loading a block
+
+    def needs_block(self) -> bool:
+        """Whether fewer digests wait than half a window has, and there are more."""
+        number = len(self.waiting) + len(self.checked)
+        return self.has_blocks and number < max(1, self.window_size() // 2)
+
+    def load_block(self) -> None:
+        """Let the next block of digests be written, and those of it wait that are pending."""
+        block = next(self.blocks, None)
+        if block is None:
+            self.has_blocks = False
+            return
+        for digest in block:
+            digest.edition = self.batch.slot.edition
+        pending = [digest for digest in block if digest.outcome == Outcome.PENDING]
+        # What was refused before comes last, so that it does not delay the others.
+        pending.sort(key=lambda digest: digest.refusals)
+        self.batch.last_position += len(block) - len(pending)
+        self.composer.load(pending)
+        self.waiting.extend(pending)
 
     # Starting a window
 
@@ -189,6 +250,10 @@ class BatchSending:
         free = min(size - len(self.in_flight) - len(self.finished), waiting)
         if free <= 0 or free < min(size // 2, waiting):
             return False
+        if (
+            len(self.in_flight) < self.pool.concurrency
+        ):  # let idle connections begin soon
+            free = min(free, 2 * self.pool.concurrency)
         if not self.allowed:
             wait = rate.acquire(free)
             if wait > rate.MAX_SLEEP_S:
@@ -212,6 +277,7 @@ class BatchSending:
         number, self.allowed = self.allowed, 0
         if not self.check_next():
             return
+        self.pool.transport.check_settings()
         self.record_finished()
         window = [self.checked.popleft() for _ in range(min(number, len(self.checked)))]
         window = resend.leave_out_settled(self.batch, window)

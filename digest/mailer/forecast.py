@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from django.db.models import Count, Exists, OuterRef, Q
+from django.db.models import Count
 
-from accounts.models import Subscriber, Suppression
+from accounts.models import Subscriber
 from digest.mailer import plan, schedule
 
 Frequency = Subscriber.Frequency
@@ -75,15 +75,11 @@ def forecast_recipients(frozen_at: datetime, now: datetime) -> Forecast:
 
 def count_schedules(now: datetime) -> Iterator[Schedule]:
     """Count active readers by all that decides when they are due."""
-    suppressions = Suppression.objects.filter(address_hash=OuterRef("address_hash"))
-    readers = Subscriber.objects.filter(state=Subscriber.State.ACTIVE).annotate(
-        is_suppressed=Exists(suppressions),
-        is_paused=Q(paused_until__isnull=False, paused_until__gt=now),
-    )
-    columns = ("zone", "hour", "frequency", "weekday", "is_suppressed", "is_paused")
+    readers = Subscriber.objects.filter(state=Subscriber.State.ACTIVE).with_consent(now)
+    columns = ("zone", "hour", "frequency", "weekday", "is_suppressed", "is_mailable")
     rows = readers.values_list(*columns).annotate(Count("pk")).order_by()
-    for zone, hour, frequency, weekday, is_suppressed, is_paused, number in rows:
-        obstacle = "suppressed" if is_suppressed else "paused" if is_paused else ""
+    for zone, hour, frequency, weekday, is_suppressed, is_mailable, number in rows:
+        obstacle = "suppressed" if is_suppressed else "" if is_mailable else "paused"
         yield Schedule(zone, hour, frequency, weekday, obstacle, number)
 
 

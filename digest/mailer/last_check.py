@@ -16,51 +16,41 @@ Reason = Digest.Reason
 def filter_mailable(
     batch: Batch, pending: Sequence[Digest]
 ) -> tuple[list[Digest], int]:
-    """Return the digests that may be sent, with their current readers, and how many were skipped."""
-    existing = attach_readers(batch, pending)
-    skipped = skip_unmailable(batch, existing, timezone.now())
-    return [digest for digest in existing if digest.pk not in skipped], len(skipped)
+    """Return the digests that may be sent, with their current readers, and how many were skipped.
 
-
-def attach_readers(batch: Batch, pending: Sequence[Digest]) -> list[Digest]:
-    """Attach edition and current reader; leave out digests whose reader was erased."""
-    readers = Subscriber.objects.in_bulk([digest.subscriber_id for digest in pending])
-    for digest in pending:
-        digest.edition = batch.slot.edition
-        if reader := readers.get(digest.subscriber_id):
-            digest.subscriber = reader
-    return [digest for digest in pending if digest.subscriber_id in readers]
-
-
-def skip_unmailable(batch: Batch, pending: list[Digest], now: datetime) -> set[int]:
-    """Mark digests of readers who became unmailable as skipped; return their ids."""
-    if is_expired(batch, now):
-        return skip_digests(pending, Reason.EXPIRED)
-    if not Edition.objects.sendable().filter(pk=batch.slot.edition_id).exists():
-        return skip_digests(pending, Reason.STOPPED)
-    readers = Subscriber.objects.filter(pk__in=[d.subscriber_id for d in pending])
-    mailable = set(readers.mailable(now).values_list("pk", flat=True))
-    not_suppressed = set(readers.not_suppressed().values_list("pk", flat=True))
-    left = [d for d in pending if d.subscriber_id not in mailable]
-    suppressed = [d for d in pending if d.subscriber_id in mailable - not_suppressed]
-    return (
-        skip_digests(left, Reason.LEFT)
-        | skip_digests(suppressed, Reason.SUPPRESSED)
-        | skip_digests(unwanted_empty(batch, pending), Reason.NOTHING)
+    Digests of erased readers are in neither: their rows are deleted.
+    """
+    now = timezone.now()
+    readers = (
+        Subscriber.objects.filter(pk__in=[digest.subscriber_id for digest in pending])
+        .with_consent(now)
+        .in_bulk()
     )
+    existing = [digest for digest in pending if digest.subscriber_id in readers]
+    remove_recalled(batch, existing)
+    edition_reason = find_edition_reason(batch, now)
+    by_reason: dict[Reason, list[Digest]] = {}
+    for digest in existing:
+        digest.subscriber = readers[digest.subscriber_id]
+        reason = edition_reason or digest.find_skip_reason()
+        by_reason.setdefault(reason, []).append(digest)
+    mailable = by_reason.pop(Reason.NONE, [])
+    for reason, digests in by_reason.items():
+        skip_digests(digests, reason)
+    return mailable, len(existing) - len(mailable)
 
 
-def unwanted_empty(batch: Batch, pending: list[Digest]) -> list[Digest]:
-    """Digests without papers, recalled ones removed, whose readers want no note about that."""
-    remove_recalled(batch, pending)
-    return [
-        digest
-        for digest in pending
-        if not digest.packed_picks and not digest.subscriber.wants_note
-    ]
+def find_edition_reason(batch: Batch, now: datetime) -> Reason | None:
+    """Decide why no digest of this batch may be sent; None if they may be."""
+    if is_expired(batch, now):
+        return Reason.EXPIRED
+    if not Edition.objects.sendable().filter(pk=batch.slot.edition_id).exists():
+        return Reason.STOPPED
+    return None
 
 
 def remove_recalled(batch: Batch, pending: list[Digest]) -> None:
+    """Remove papers that were recalled since these digests were written."""
     recalled = set(
         Candidate.objects.filter(
             edition=batch.slot.edition, paper__recall__isnull=False
@@ -81,11 +71,8 @@ def is_expired(batch: Batch, now: datetime) -> bool:
     return expires and now > plan.delivery_deadline(slot.edition, slot.at)
 
 
-def skip_digests(digests: list[Digest], reason: str) -> set[int]:
+def skip_digests(digests: list[Digest], reason: Reason) -> None:
     """Mark pending digests as skipped; the first reason stays."""
-    ids = {digest.pk for digest in digests}
-    if ids:
-        Digest.objects.pending().filter(pk__in=ids).update(
-            outcome=Digest.Outcome.SKIPPED, reason=reason, outcome_at=DatabaseNow()
-        )
-    return ids
+    Digest.objects.pending().filter(pk__in=[digest.pk for digest in digests]).update(
+        outcome=Digest.Outcome.SKIPPED, reason=reason, outcome_at=DatabaseNow()
+    )

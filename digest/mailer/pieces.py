@@ -724,20 +724,22 @@ def join_body(
 class BatchComposer:
     """Composes the digests of a batch, from pieces where that is possible."""
 
-    def __init__(self, digests: Sequence[Digest], transport: Transport) -> None:
-        """Read the rows that these digests of one edition name."""
+    def __init__(self, edition: Edition, transport: Transport) -> None:
         self.transport = transport
-        self.pieces = find_pieces(digests[0].edition, transport)
+        self.pieces = find_pieces(edition, transport)
         self.is_checked = False
-        if self.pieces:
-            rows = self.pieces.load_rows(digests)
-            self.render_data = compose.load_render_data(digests, rows)
-        else:
-            self.render_data = compose.load_render_data(digests)
+        self.render_data: dict[int, RenderData] = {}  # by digest
+
+    def load(self, digests: Sequence[Digest]) -> None:
+        """Read the rows that these digests name."""
+        if digests:
+            rows = self.pieces.load_rows(digests) if self.pieces else None
+            render_data = compose.load_render_data(digests, rows)
+            self.render_data |= dict.fromkeys([d.pk for d in digests], render_data)
 
     def encode(self, digest: Digest) -> EncodedMail:
         """Compose one digest; what fails concerns this digest only."""
-        readers_notes = self.render_data.empty_digests
+        readers_notes = self.render_data[digest.pk].empty_digests
         if not digest.packed_picks and digest.subscriber_id not in readers_notes:
             # Emptied by a recall a moment ago.
             readers_notes |= load_empty_digests([digest])
@@ -753,14 +755,14 @@ class BatchComposer:
         )
 
     def encode_plainly(self, digest: Digest) -> bytes:
-        mail = compose.compose_digest(digest, self.render_data)
+        mail = compose.compose_digest(digest, self.render_data[digest.pk])
         return self.transport.encode_mail(mail)
 
     def join(self, digest: Digest) -> bytes | None:
         """Join a mail from pieces; None if it must be composed plainly."""
         assert self.pieces
         try:
-            mail, frame = self.pieces.join(digest, self.render_data)
+            mail, frame = self.pieces.join(digest, self.render_data[digest.pk])
             content = mail.encode("ascii")
         except NotJoinable:
             return None

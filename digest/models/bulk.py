@@ -61,16 +61,23 @@ def update_papers(papers: Sequence[Paper], names: Collection[str]) -> None:
             _update_by_copy(papers, names, cursor)
 
 
-def insert_digests(digests: Sequence[Digest]) -> None:
-    """Insert the digests of a batch, unless their reader has one of this edition or was erased meanwhile."""
-    if is_postgresql() and _copy_digests(digests):
-        return
+def insert_digests(digests: Sequence[Digest]) -> list[Digest]:
+    """Insert digests of a batch and return them by id.
+
+    Left out are those whose reader has one of this edition or was erased meanwhile.
+    """
+    if not digests or (is_postgresql() and _copy_digests(digests)):
+        return list(digests)
     with transaction.atomic():
         readers = Subscriber.objects.filter(pk__in=[d.subscriber_id for d in digests])
         locked = readers.select_for_update(no_key=True).order_by("pk")
         existing = set(locked.values_list("pk", flat=True))
         remaining = [digest for digest in digests if digest.subscriber_id in existing]
+        for digest in remaining:
+            digest.pk = None
         Digest.objects.bulk_create(remaining, ignore_conflicts=True)
+        keys = [digest.key for digest in remaining]
+        return list(Digest.objects.filter(key__in=keys).order_by("pk"))
 
 
 def record_accepted(message_ids: Sequence[tuple[int, str]]) -> None:
@@ -151,12 +158,15 @@ _COUNT_WITHOUT_DIGEST = f"""
 
 
 def _copy_digests(digests: Sequence[Digest]) -> bool:
-    """Insert with COPY; False, without any row, if one of them exists or its reader does not."""
-    fields = [field for field in Digest._meta.concrete_fields if not field.primary_key]
+    """Insert with COPY, ids included; False, without any row, if one of them exists or its reader does not."""
+    table, fields = Digest._meta.db_table, Digest._meta.concrete_fields
     rows = ([getattr(digest, field.attname) for field in fields] for digest in digests)
     try:
         with transaction.atomic(), connection.cursor() as cursor:
-            _copy_rows(Digest._meta.db_table, rows, fields, cursor)
+            cursor.execute(_NEXT_KEYS, [table, len(digests)])
+            for digest, (pk,) in zip(digests, cursor, strict=True):
+                digest.pk = pk
+            _copy_rows(table, rows, fields, cursor)
             cursor.execute(_CHECK_REFERENCES)
     except IntegrityError:
         return False

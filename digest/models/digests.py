@@ -437,6 +437,15 @@ class Digest(models.Model):
         """What the signature of its return path covers: no report concerns a reader's later address."""
         return f"{self.key} {self.subscriber.address_hash}"
 
+    def find_skip_reason(self) -> "Digest.Reason":
+        """Decide why it must not be sent; NONE if it may be. Its reader was read by `with_consent`."""
+        if not self.subscriber.is_mailable:
+            return self.Reason.LEFT
+        if self.subscriber.is_suppressed:
+            return self.Reason.SUPPRESSED
+        is_sent = self.packed_picks or self.subscriber.wants_note
+        return self.Reason.NONE if is_sent else self.Reason.NOTHING
+
     @property
     def is_note(self) -> bool:
         """Whether it is the short note about a day without matches, for readers who want one."""

@@ -1,7 +1,7 @@
 """Choose papers: a batch's readers get their digests, chosen and stored before anything is sent."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -46,23 +46,33 @@ FAR_MATCH_TIER = 3  # chosen for a weak match, so its trend may be low
 READERS_PER_BLOCK = 250
 
 
-def assemble(batch: Batch, now: datetime) -> list[Digest]:
+def assemble_blocks(batch: Batch, now: datetime) -> Iterator[list[Digest]]:
     """Write a digest for every reader of the batch who has none of its edition yet.
 
+    Yields all digests of the batch by id: those that exist, then block by block those that
+    were just chosen and stored, so that they can be sent while the next are chosen.
     Consent, suppression and recalls are read here; readers who may not be mailed get a
-    skipped digest with the reason. Returns the digests of the batch by id; a repeated call
-    changes nothing.
+    skipped digest with the reason. A repeated call changes nothing.
     """
     edition = batch.slot.edition
-    served = Digest.objects.filter(edition=edition, subscriber__in=batch.readers)
-    waiting = Subscriber.objects.filter(pk__in=batch.readers).order_by("pk")
-    readers = list(waiting.exclude(pk__in=served.values("subscriber")))
-    digests = _build_digests(batch, edition, readers, now) if readers else []
-    with transaction.atomic():
-        bulk.insert_digests(digests)
-        interest_question.record_questions(digests, now)
-    # The last check before sending reads their readers again.
-    return list(batch.digests.order_by("pk"))
+    stored = list(
+        Digest.objects.filter(edition=edition, subscriber__in=batch.readers).order_by(
+            "pk"
+        )
+    )
+    if own := [digest for digest in stored if digest.batch_id == batch.pk]:
+        yield own
+    served = {digest.subscriber_id for digest in stored}
+    waiting = sorted(set(batch.readers) - served)
+    for start in range(0, len(waiting), READERS_PER_BLOCK):
+        ids = waiting[start : start + READERS_PER_BLOCK]
+        readers = Subscriber.objects.filter(pk__in=ids).with_consent(now).order_by("pk")
+        digests = _build_digests(batch, edition, list(readers), now)
+        with transaction.atomic():
+            inserted = bulk.insert_digests(digests)
+            interest_question.record_questions(inserted, now)
+        if inserted:
+            yield inserted
 
 
 def choose(
@@ -263,35 +273,18 @@ def preview_for(edition: Edition, subscriber: Subscriber, now: datetime) -> list
 def _build_digests(
     batch: Batch, edition: Edition, readers: Sequence[Subscriber], now: datetime
 ) -> list[Digest]:
-    rows = Subscriber.objects.filter(pk__in=[reader.pk for reader in readers])
-    mailable = set(rows.mailable(now).values_list("pk", flat=True))
-    allowed = set(rows.not_suppressed().values_list("pk", flat=True))
-    chosen_for = [r for r in readers if r.pk in mailable & allowed]
-    picks = choose(edition, chosen_for, now, store=True)
+    mailable = [each for each in readers if each.is_mailable and not each.is_suppressed]
+    picks = choose(edition, mailable, now, store=True)
     digests = []
     for reader in readers:
         digest = Digest(subscriber=reader, edition=edition, batch=batch, created_at=now)
         digest.picks = picks.get(reader.pk, [])
-        digest.reason = _skip_reason(
-            reader, mailable, allowed, bool(digest.packed_picks)
-        )
+        digest.reason = digest.find_skip_reason()
         if digest.reason:
             digest.outcome = Digest.Outcome.SKIPPED
         digests.append(digest)
     interest_question.add_questions(digests, now)
     return digests
-
-
-def _skip_reason(
-    reader: Subscriber, mailable: set[int], allowed: set[int], has_papers: bool
-) -> Digest.Reason:
-    """Why a reader is skipped; NONE also where a reader wants a note instead of papers."""
-    if reader.pk not in mailable:
-        return Digest.Reason.LEFT
-    if reader.pk not in allowed:
-        return Digest.Reason.SUPPRESSED
-    is_sent = has_papers or reader.wants_note
-    return Digest.Reason.NONE if is_sent else Digest.Reason.NOTHING
 
 
 def followers(readers: Iterable[Subscriber]) -> set[int]:

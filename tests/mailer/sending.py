@@ -1,10 +1,11 @@
 """Constructors for the tests of sending: a planned batch, a provider, and a worker at a given time."""
 
+from contextlib import nullcontext
 from datetime import timedelta
 
 import time_machine
 
-from digest.mailer import claims, deliver
+from digest.mailer import calls, claims, deliver
 from digest.mailer.transports import accepted, as_bytes
 from digest.models import Digest
 from tests import make
@@ -69,11 +70,18 @@ def planned_batch(readers=3, **fields):
     return batch
 
 
+def deliver_batch(batch, digests, pool=None):
+    """Deliver a claimed batch with these digests."""
+    with calls.open_pool() if pool is None else nullcontext(pool) as opened:
+        ((_, counts),) = deliver.deliver_batches([(batch, [digests])], opened)
+    return counts
+
+
 def deliver_at(now, batch, digests=None):
     """Deliver a claimed batch while the clock shows `now`."""
     digests = list(batch.digests.order_by("pk")) if digests is None else digests
     with time_machine.travel(now, tick=False):
-        return deliver.deliver_batch(batch, digests)
+        return deliver_batch(batch, digests)
 
 
 def claim_at(now, *arguments):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
+import structlog
 from django.db import connection
 from django.utils import timezone
 
@@ -20,6 +21,7 @@ from tests import make
 from tests.mailer.sending import (
     FakeTransport,
     Killed,
+    deliver_batch,
     outcomes,
     planned_batch,
 )
@@ -63,7 +65,7 @@ def send_batch(transport, batch, concurrency=CONNECTIONS):
     claimed = claims.claim_next()
     assert claimed == batch
     with opened_pool(transport, concurrency) as pool:
-        return deliver.deliver_batch(claimed, list(batch.digests.order_by("pk")), pool)
+        return deliver_batch(claimed, list(batch.digests.order_by("pk")), pool)
 
 
 @pytest.fixture
@@ -85,6 +87,77 @@ def test_as_many_calls_are_in_flight_as_there_are_connections(batch):
     assert outcomes() == ["accepted"] * 12
     batch.refresh_from_db()
     assert (batch.state, batch.last_position, batch.in_flight) == ("done", 12, "")
+
+
+def test_a_block_is_chosen_while_calls_of_the_block_before_are_in_flight(batch):
+    transport = Answers(seconds=0.2)
+    digests = list(batch.digests.order_by("pk"))
+    in_flight = []
+
+    def choose_blocks():
+        yield digests[:8]
+        time.sleep(0.1)
+        in_flight.append(transport.in_flight)
+        yield digests[8:]
+
+    with opened_pool(transport) as pool:
+        claimed = [(claims.claim_next(), choose_blocks())]
+        ((_, counts),) = deliver.deliver_batches(claimed, pool)
+
+    assert in_flight == [CONNECTIONS]
+    assert counts.accepted == 12
+    batch.refresh_from_db()
+    assert (batch.state, batch.last_position) == ("done", 12)
+
+
+def test_a_batch_is_claimed_while_the_last_calls_of_another_are_in_flight(batch):
+    transport = Answers(seconds=0.2)
+    reader = make.subscriber("r12@example.org")
+    later = make.batch(batch.slot.edition, [reader], kind="manual")
+    make.digest(later, reader, batch.digests.first().picks)
+    in_flight = []
+
+    def claim_batches():
+        while claimed := claims.claim_next():
+            in_flight.append(transport.in_flight)
+            yield claimed, [list(claimed.digests.order_by("pk"))]
+
+    with opened_pool(transport) as pool:
+        ended = [pair[0].pk for pair in deliver.deliver_batches(claim_batches(), pool)]
+
+    assert in_flight[0] == 0 < in_flight[1]
+    assert sorted(ended) == [batch.pk, later.pk]
+    assert set(Batch.objects.values_list("state", flat=True)) == {"done"}
+    assert outcomes().count("accepted") == 13
+
+
+def test_an_error_while_a_batch_is_chosen_loses_no_outcome_of_another(batch):
+    transport = Answers(seconds=0.1)
+
+    def claim_batches():
+        yield claims.claim_next(), [list(batch.digests.order_by("pk"))]
+        raise ValueError("no edition")
+
+    with (
+        opened_pool(transport) as pool,
+        pytest.raises(ValueError, match="no edition"),
+    ):
+        list(deliver.deliver_batches(claim_batches(), pool))
+
+    assert outcomes().count("accepted") == len(transport.attempts) >= CONNECTIONS
+    assert set(outcomes()) <= {"accepted", "pending"}
+
+
+def test_log_lines_of_a_call_name_its_batch(batch):
+    contexts = []
+
+    def answer():
+        contexts.append(structlog.contextvars.get_contextvars())
+        return OK
+
+    send_batch(Answers({"r3@example.org": answer}), batch)
+
+    assert contexts == [{"batch": batch.pk, "edition": "2026-11-20"}]
 
 
 def test_one_call_says_nothing_of_its_neighbours(batch):

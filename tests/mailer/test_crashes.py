@@ -24,7 +24,7 @@ from digest.mailer.transports import accepted
 from digest.models import Batch, Digest, Event, Slot, bulk
 from digest.ranking import choose
 from tests import make
-from tests.mailer.sending import NOW, FakeTransport, Killed
+from tests.mailer.sending import NOW, FakeTransport, Killed, deliver_batch
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db]
 
@@ -71,7 +71,7 @@ def run_pipeline(now):
         resend.resend_due(now)
         claims.resolve_abandoned_batches()
         while batch := claims.claim_next():
-            deliver.deliver_batch(batch, choose.assemble(batch, now))
+            deliver_batch(batch, make.assemble(batch, now))
     process_events.process_pending(now)
 
 
@@ -110,9 +110,9 @@ SAFE = [
     (claims, "claim_next", "after"),
     (choose, "choose", "before"),
     (choose, "choose", "after"),
-    (choose, "assemble", "after"),
-    (last_check, "skip_unmailable", "before"),
-    (last_check, "skip_unmailable", "after"),
+    (bulk, "insert_digests", "after"),
+    (last_check, "filter_mailable", "before"),
+    (last_check, "filter_mailable", "after"),
     (deliver.BatchSending, "start_window", "before"),
     (deliver, "mark_sending", "before"),
     (deliver, "record_results", "after"),

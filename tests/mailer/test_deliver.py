@@ -20,6 +20,7 @@ from tests.mailer.sending import (
     Killed,
     claim_at,
     deliver_at,
+    deliver_batch,
     outcomes,
     planned_batch,
     resolve_at,
@@ -524,11 +525,11 @@ def test_rows_are_read_again_after_the_recheck_interval_only(provider, monkeypat
     times = iter(range(0, 100))
     monkeypatch.setattr(calls, "seconds_since_boot", lambda: next(times) / 20)
     checked = []
-    skip_unmailable = last_check.skip_unmailable
+    filter_mailable = last_check.filter_mailable
     monkeypatch.setattr(
         last_check,
-        "skip_unmailable",
-        lambda *given: (checked.append(1), skip_unmailable(*given))[1],
+        "filter_mailable",
+        lambda *given: (checked.append(1), filter_mailable(*given))[1],
     )
 
     run_worker()
@@ -566,7 +567,7 @@ def test_each_mark_renews_the_lease(provider):
 
     sink.send = send_slowly
     with traveller as clock:
-        deliver.deliver_batch(claims.claim_next(), list(batch.digests.order_by("pk")))
+        deliver_batch(claims.claim_next(), list(batch.digests.order_by("pk")))
 
     assert outcomes() == ["accepted"] * 3
 

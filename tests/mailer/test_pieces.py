@@ -189,8 +189,14 @@ def plain_mails(digests, transport=files):
     return [transport.encode_mail(compose.compose_digest(d)) for d in digests]
 
 
+def load_composer(digests, transport):
+    composer = pieces.BatchComposer(digests[0].edition, transport)
+    composer.load(digests)
+    return composer
+
+
 def composed_mails(digests, transport=files):
-    composer = pieces.BatchComposer(digests, transport)
+    composer = load_composer(digests, transport)
     return [composer.encode(digest).content for digest in digests]
 
 
@@ -211,7 +217,7 @@ def test_a_batch_is_composed_from_pieces(transport):
 def test_an_encoded_mail_names_its_recipient():
     (digest, *_), _ = stored_digests(readers=1)
 
-    mail = pieces.BatchComposer([digest], sendgrid).encode(digest)
+    mail = load_composer([digest], sendgrid).encode(digest)
 
     assert (mail.key, mail.to, mail.day) == (
         digest.key,
@@ -238,7 +244,7 @@ def test_a_deleted_interest_and_a_renamed_topic_show_in_the_next_batch():
 
 def test_a_digest_emptied_by_a_recall_becomes_a_note():
     digests, _ = stored_digests()
-    composer = pieces.BatchComposer(digests, files)
+    composer = load_composer(digests, files)
     digests[1].picks = []
 
     mail = composer.encode(digests[1])

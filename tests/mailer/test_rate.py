@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
-from digest.mailer import claims, deliver, rate
+from digest.mailer import claims, rate
 from digest.mailer.transports import sendgrid
-from tests.mailer.sending import planned_batch
+from tests.mailer.sending import deliver_batch, planned_batch
 
 
 @pytest.fixture(params=["redis", "file"])
@@ -91,7 +91,7 @@ def test_a_batch_is_released_for_the_time_of_a_long_wait(settings, tmp_path, pro
     sink, batch = provider(), planned_batch(kind="manual")
     rate.block_for(60)
 
-    deliver.deliver_batch(claims.claim_next(), list(batch.digests.all()))
+    deliver_batch(claims.claim_next(), list(batch.digests.all()))
 
     batch.refresh_from_db()
     assert (sink.attempts, batch.state) == ([], "planned")

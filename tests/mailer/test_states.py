@@ -23,7 +23,7 @@ from digest.mailer.tally import count_outcomes, reconciliation_error
 from digest.mailer.transports import accepted, refused, unknown
 from digest.models import Batch, Digest, Edition, Event, SendingPause, Slot
 from tests import make
-from tests.mailer.sending import NOW, FakeTransport, Killed
+from tests.mailer.sending import NOW, FakeTransport, Killed, deliver_batch
 
 READERS, BATCH_SIZE = 5, 2
 # No paper matches what these readers follow: their mail is a note.
@@ -115,7 +115,7 @@ class Sending(RuleBasedStateMachine, FakeTransport):
             self.sleep(PAST_LEASE)
 
     def assemble(self, batch):
-        """Create a digest for each existing reader without one, as choose.assemble does."""
+        """Create a digest for each existing reader without one, as choose.assemble_blocks does."""
         served = set(Digest.objects.values_list("subscriber_id", flat=True))
         existing = set(Subscriber.objects.values_list("pk", flat=True))
         for reader in self.readers:
@@ -146,7 +146,7 @@ class Sending(RuleBasedStateMachine, FakeTransport):
 
     def deliver(self, batch, digests):
         try:
-            deliver.deliver_batch(batch, digests)
+            deliver_batch(batch, digests)
         except Killed:
             pass
         finally:

@@ -12,12 +12,13 @@ import time_machine
 from django.db import connection
 from django.utils import timezone
 
-from digest.mailer import claims, deliver, plan
+from digest.mailer import claims, plan
 from digest.mailer.tally import count_outcomes
 from digest.mailer.transports import files
 from digest.models import Batch, Digest
 from tests import make
 from tests.conftest import ROOT
+from tests.mailer.sending import deliver_batch
 from tests.processes import child_environment
 
 pytestmark = [pytest.mark.both, pytest.mark.django_db(transaction=True)]
@@ -87,7 +88,7 @@ def test_concurrent_workers_send_each_mail_once(tmp_path, settings, monkeypatch)
 
     def work():
         while batch := claims.claim_next():
-            deliver.deliver_batch(batch, list(batch.digests.order_by("pk")))
+            deliver_batch(batch, list(batch.digests.order_by("pk")))
 
     with time_machine.travel(NOW, tick=False):
         together(work)

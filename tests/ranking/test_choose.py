@@ -64,7 +64,7 @@ def test_each_reader_gets_their_own_digest(edition, ada):
     keyword = follow(ada, "keyword", "storks")
     follow(bea, "keyword", "welds")
 
-    first, second = choose.assemble(make.batch(edition, [ada, bea]), NOW)
+    first, second = make.assemble(make.batch(edition, [ada, bea]), NOW)
 
     assert (first.subscriber, second.subscriber) == (ada, bea)
     assert titles(edition, first.picks)[0] == STORKS
@@ -79,18 +79,18 @@ def test_each_reader_gets_their_own_digest(edition, ada):
 def test_assembling_again_changes_nothing(edition, ada):
     batch = make.batch(edition, [ada])
     before = [
-        (digest.pk, digest.key, digest.picks) for digest in choose.assemble(batch, NOW)
+        (digest.pk, digest.key, digest.picks) for digest in make.assemble(batch, NOW)
     ]
 
-    again = choose.assemble(batch, NOW + make.hours(1))
+    again = make.assemble(batch, NOW + make.hours(1))
 
     assert [(digest.pk, digest.key, digest.picks) for digest in again] == before
 
 
 def test_reader_with_a_digest_in_another_batch_gets_no_second(edition, ada):
-    choose.assemble(make.batch(edition, [ada], kind="welcome"), NOW)
+    make.assemble(make.batch(edition, [ada], kind="welcome"), NOW)
 
-    assert choose.assemble(make.batch(edition, [ada]), NOW) == []
+    assert make.assemble(make.batch(edition, [ada]), NOW) == []
     assert Digest.objects.count() == 1
 
 
@@ -100,7 +100,7 @@ def test_unmailable_reader_gets_a_skipped_digest_with_reason(edition, ada, bob, 
     Suppression.add(bounced.email, Suppression.Reason.BOUNCE)
     readers = [ada, bob, cleo, paused, bounced]
 
-    made = choose.assemble(make.batch(edition, readers), NOW)
+    made = make.assemble(make.batch(edition, readers), NOW)
 
     reasons = {digest.subscriber: digest.reason for digest in made}
     assert reasons == {
@@ -118,7 +118,7 @@ def test_unmailable_reader_gets_a_skipped_digest_with_reason(edition, ada, bob, 
 def test_reader_without_new_papers_is_skipped(edition, ada):
     edition.candidates.update(is_hidden=True)
 
-    (digest,) = choose.assemble(make.batch(edition, [ada]), NOW)
+    (digest,) = make.assemble(make.batch(edition, [ada]), NOW)
 
     assert (digest.outcome, digest.reason) == ("skipped", "nothing")
 
@@ -127,17 +127,17 @@ def test_erased_reader_gets_no_digest(edition, ada):
     batch = make.batch(edition, [ada])
     ada.delete()
 
-    assert choose.assemble(batch, NOW) == []
+    assert make.assemble(batch, NOW) == []
 
 
 @pytest.mark.both
 def test_sent_paper_is_not_picked_on_a_later_day(edition, ada):
     follow(ada, "keyword", "storks")
-    choose.assemble(make.batch(edition, [ada]), NOW)
+    make.assemble(make.batch(edition, [ada]), NOW)
     make.paper(announced_on=DAY + timedelta(days=1))
     tomorrow = make.frozen(rank_edition(DAY + timedelta(days=1), NOW))
 
-    (digest,) = choose.assemble(make.batch(tomorrow, [ada]), NOW)
+    (digest,) = make.assemble(make.batch(tomorrow, [ada]), NOW)
 
     had = set(titles(edition, Digest.objects.get(edition=edition).picks))
     assert STORKS in had
@@ -148,7 +148,7 @@ def test_sent_paper_is_not_picked_on_a_later_day(edition, ada):
 def test_late_digest_counts_as_sent_for_thirteen_days(ada):
     paper = make.paper(STORKS)
     first = make.frozen(rank_edition(DAY, NOW))
-    choose.assemble(make.batch(first, [ada]), NOW)
+    make.assemble(make.batch(first, [ada]), NOW)
     make.paper(announced_on=DAY + timedelta(days=13))
     later = make.frozen(rank_edition(DAY + timedelta(days=13), NOW))
     assert later.candidates.filter(paper=paper).exists()
@@ -293,7 +293,7 @@ def test_day_without_match_is_skipped_or_a_note(edition, ada, note, outcome, rea
     ada.fill_mode, ada.note_when_empty = "followed_only", note
     ada.save()
 
-    (digest,) = choose.assemble(make.batch(edition, [ada]), NOW)
+    (digest,) = make.assemble(make.batch(edition, [ada]), NOW)
 
     assert digest.picks == []
     assert (digest.outcome, digest.reason) == (outcome, reason)
@@ -304,7 +304,7 @@ def test_note_is_only_for_mailable_readers(edition, ada):
     ada.fill_mode, ada.note_when_empty, ada.paused_until = "followed_only", True, LATER
     ada.save()
 
-    (digest,) = choose.assemble(make.batch(edition, [ada]), NOW)
+    (digest,) = make.assemble(make.batch(edition, [ada]), NOW)
 
     assert (digest.outcome, digest.reason) == ("skipped", "left")
 
@@ -409,7 +409,7 @@ def test_reader_preview_equals_the_digest(edition, ada):
     follow(ada, "keyword", "storks")
     expected = choose.preview_for(edition, ada, NOW)
 
-    (digest,) = choose.assemble(make.batch(edition, [ada]), NOW)
+    (digest,) = make.assemble(make.batch(edition, [ada]), NOW)
 
     assert digest.picks == expected
 
@@ -428,7 +428,7 @@ def test_the_queries_do_not_grow_with_the_readers(
 
     # Two of them are the savepoint within the transaction of a test.
     with django_assert_max_num_queries(28):
-        made = choose.assemble(batch, NOW)
+        made = make.assemble(batch, NOW)
 
     assert len(made) == 31
 

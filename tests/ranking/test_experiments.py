@@ -114,7 +114,7 @@ def test_the_digest_stores_the_teams(edition, ada, experiment):
     follow_storks(ada)
     expected = choose.preview_for(edition, ada, NOW)
 
-    (digest,) = choose.assemble(make.batch(edition, [ada]), NOW)
+    (digest,) = make.assemble(make.batch(edition, [ada]), NOW)
 
     digest.refresh_from_db()
     assert digest.picks == expected

@@ -6,7 +6,7 @@ import pytest
 
 from digest.mailer import compose
 from digest.models import Candidate, Digest, Follow, Topic
-from digest.ranking import choose, interest_question
+from digest.ranking import interest_question
 from digest.ranking.interest_question import rank_suggestions, should_ask
 from digest.ranking.rank_edition import rank_edition
 from tests import make
@@ -89,7 +89,7 @@ def open_paper(reader, topics):
 
 
 def assemble(edition, reader):
-    (digest,) = choose.assemble(make.batch(edition, [reader]), NOW)
+    (digest,) = make.assemble(make.batch(edition, [reader]), NOW)
     return digest
 
 
@@ -140,7 +140,7 @@ def test_matching_pinned_and_skipped_papers_are_no_fillers(edition, ada):
     skipped = earlier_digest(cid, 6)
     Digest.objects.filter(pk=skipped.pk).update(outcome="skipped", reason="left")
 
-    digests = choose.assemble(make.batch(edition, [ada, bea, cid]), NOW)
+    digests = make.assemble(make.batch(edition, [ada, bea, cid]), NOW)
 
     assert [digest.suggested_topics for digest in digests] == [None] * 3
 
