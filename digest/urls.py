@@ -8,6 +8,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from digest.admin import (  # noqa: F401
     candidates,
     editions,
+    experiments,
     papers,
     reader_imports,
     readers,

@@ -240,7 +240,8 @@ class EditionAdmin(ReadOnlyAdmin):
         if not self.has_view_permission(request, edition):
             raise PermissionDenied
         profile = previews.MadeUpProfile.parse(request.GET)
-        context = previews.preview_profile(edition, profile, timezone.now())
+        compared = request.GET.get("compare", "")
+        context = previews.preview_profile(edition, profile, timezone.now(), compared)
         if request.method == "POST" and context["mail"]:
             previews.send_test(request, context["mail"])
             return HttpResponseRedirect(request.get_full_path())

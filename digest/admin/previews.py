@@ -3,6 +3,7 @@
 import smtplib
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import zip_longest
 from typing import Any
 
 import httpx
@@ -18,8 +19,8 @@ from digest import follows
 from digest.mailer import compose
 from digest.mailer.transports import ConfigurationError, Mail
 from digest.mailer.transports.http import NoResponseError, NotSentError
-from digest.models import Edition, Interest, Topic
-from digest.reasons import explain_picks
+from digest.models import Edition, Interest, Pick, RankingSetting, Topic
+from digest.reasons import ExplainedPick, explain_picks
 
 log = structlog.get_logger(__name__)
 
@@ -31,12 +32,20 @@ TRANSPORT_ERRORS = (
 MAX_LINES = 20  # of keywords, authors or mutes
 LENGTHS = range(1, 31)
 PREVIEW_TABS = [
-    ("desktop", "Desktop"),
-    ("phone", "Phone"),
+    ("html", "Mail"),
     ("text", "Plain text"),
     ("headers", "Headers"),
     ("why", "Reasons"),
 ]
+# Widths of the frame that shows a mail, in CSS pixels; None fills the page.
+PREVIEW_WIDTHS = [
+    ("Desktop", None),
+    ("Tablet", 600),
+    ("Phone", 375),
+    ("Small phone", 320),
+]
+EVALUATED = "evaluated"  # compares with the weights that Paper Round ships
+DARK_RULE, SCHEMES = "@media (prefers-color-scheme: dark)", 'content="light dark"'
 # Gmail shows the first 102 KB of a mail and hides the rest behind a link.
 GMAIL_CLIPS_AT_BYTES = 102 * 1024
 
@@ -104,22 +113,25 @@ def parse_lines(text: str) -> list[str]:
 
 
 def preview_profile(
-    edition: Edition, profile: MadeUpProfile, now: datetime
+    edition: Edition, profile: MadeUpProfile, now: datetime, compared: str = ""
 ) -> dict[str, Any]:
     """Preview the digest of an invented reader by the same functions as a real one's.
 
     The reader exists in a transaction that is rolled back.
     """
     with transaction.atomic():
-        context = preview_digest(edition, profile.create_reader(now), now)
+        context = preview_digest(edition, profile.create_reader(now), now, compared)
         transaction.set_rollback(True)
     return context
 
 
 def preview_digest(
-    edition: Edition | None, reader: Subscriber, now: datetime
+    edition: Edition | None, reader: Subscriber, now: datetime, compared: str = ""
 ) -> dict[str, Any]:
-    """The picks of a reader and their mail; stores nothing."""
+    """The picks of a reader and their mail; stores nothing.
+
+    `compared` is the id of a ranking setting to show beside, or EVALUATED, or empty.
+    """
     from digest.ranking import choose
 
     picks = choose.preview_for(edition, reader, now) if edition else []
@@ -132,15 +144,80 @@ def preview_digest(
         "picks": explain_picks(picks),
         "mail": mail,
         "preview_tabs": PREVIEW_TABS,
-        **describe_size(mail),
+        "preview_widths": PREVIEW_WIDTHS,
+        "compare_choices": compare_choices(),
+        "compared": compared,
+        **describe_mail(mail),
+        **(compare_setting(edition, reader, picks, now, compared) if edition else {}),
     }
 
 
-def describe_size(mail: Mail | None) -> dict[str, Any]:
+def compare_choices() -> list[tuple[str, str]]:
+    stored = RankingSetting.objects.values_list("pk", "name")
+    return [(EVALUATED, "Evaluated weights"), *((str(pk), name) for pk, name in stored)]
+
+
+@dataclass(frozen=True)
+class ComparedRow:
+    """What stands at one place of both lists, and the place that each paper has in the other."""
+
+    pick: ExplainedPick | None
+    other: ExplainedPick | None
+    place_in_other: int | None
+    place_here: int | None  # of `other`
+
+
+def compare_setting(
+    edition: Edition,
+    reader: Subscriber,
+    picks: list[Pick],
+    now: datetime,
+    compared: str,
+) -> dict[str, Any]:
+    """The picks of another ranking setting beside those of the mail."""
+    from digest.ranking import choose, experiments
+
+    is_id = compared.isascii() and compared.isdecimal() and len(compared) < 19
+    setting = RankingSetting.objects.filter(pk=compared).first() if is_id else None
+    if setting is None and compared != EVALUATED:
+        return {}
+    weights = experiments.weights_of(setting)
+    others = choose.choose_with(weights, edition, [reader], now)[reader.pk]
+    left = {pick.candidate.pk: pick for pick in explain_picks(picks)}
+    right = {pick.candidate.pk: pick for pick in explain_picks(others)}
+    rows = [
+        ComparedRow(
+            left.get(here) if here else None,
+            right.get(there) if there else None,
+            right[here].number if here in right else None,
+            left[there].number if there in left else None,
+        )
+        for here, there in zip_longest(left, right)
+    ]
+    return {
+        "compared_rows": rows,
+        "compared_name": setting or "Evaluated weights",
+        "differs": [*left] != [*right],
+    }
+
+
+def describe_mail(mail: Mail | None) -> dict[str, Any]:
+    """The size of a mail, and its HTML as light and as dark programs show it."""
     if mail is None:
         return {}
     size = len(mail.html.encode())
-    return {"html_bytes": size, "is_clipped": size > GMAIL_CLIPS_AT_BYTES}
+    return {
+        "html_bytes": size,
+        "is_clipped": size > GMAIL_CLIPS_AT_BYTES,
+        "light_html": force_scheme(mail.html, "light"),
+        "dark_html": force_scheme(mail.html, "dark"),
+    }
+
+
+def force_scheme(html: str, scheme: str) -> str:
+    """Show a mail in light or dark, whatever this browser prefers."""
+    media = "@media all" if scheme == "dark" else "@media not all"
+    return html.replace(DARK_RULE, media).replace(SCHEMES, f'content="{scheme}"')
 
 
 def topic_choices() -> list[tuple[str, str]]:

@@ -175,10 +175,11 @@ class ReaderAdmin(SubscriberAdmin):
             raise PermissionDenied
         reader = get_object_or_404(Subscriber, pk=pk)
         edition, now = Edition.objects.first(), timezone.now()
-        context = previews.preview_digest(edition, reader, now)
+        compared = request.GET.get("compare", "")
+        context = previews.preview_digest(edition, reader, now, compared)
         if request.method == "POST" and context["mail"]:
             previews.send_test(request, context["mail"])
-            return HttpResponseRedirect(request.path)
+            return HttpResponseRedirect(request.get_full_path())
         title = f"Next digest of {reader}"
         template = "admin/preview.html"
         return render_page(self, request, template, title=title, **context)

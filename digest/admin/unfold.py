@@ -16,6 +16,8 @@ SECTIONS: dict[str, list[Entry]] = {
         ("Editions", "calendar_month", "digest_edition", "edition"),
         ("Papers", "description", "digest_paper", "paper"),
         ("Topics", "sell", "digest_topic", "topic"),
+        ("Experiments", "science", "digest_experiment", "experiment"),
+        ("Ranking settings", "tune", "digest_rankingsetting", "rankingsetting"),
         ("Submissions", "outgoing_mail", "digest_submission", "submission"),
         ("Recalls", "block", "digest_recall", "recall"),
     ],

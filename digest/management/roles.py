@@ -10,8 +10,9 @@ from django.db.models import Q, QuerySet
 EDITOR_GROUP, OPERATOR_GROUP = "Editors", "Operators"
 
 # What each role may do, by app and model. Editors see no reader and no address: they curate,
-# preview made-up profiles, send tests to themselves, invite readers and repeat ingest runs. Operators send
-# and look after readers. Staff accounts, groups and topics' deletion are for administrators
+# preview made-up profiles, send tests to themselves, invite readers and repeat ingest runs.
+# Operators send, look after readers and run experiments. Staff accounts, groups and topics'
+# deletion are for administrators
 # and editors respectively; a person may be in both groups.
 ROLE_PERMISSIONS: dict[str, dict[str, tuple[str, ...]]] = {
     EDITOR_GROUP: {
@@ -24,6 +25,8 @@ ROLE_PERMISSIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "digest.interest": ("view",),
         "digest.ingestrun": ("view", "add"),
         "accounts.subscriber": ("invite",),
+        "digest.experiment": ("view",),
+        "digest.rankingsetting": ("view",),
     },
     OPERATOR_GROUP: {
         "accounts.subscriber": ("view", "change", "delete", "invite"),
@@ -45,6 +48,8 @@ ROLE_PERMISSIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "digest.foreigneventcount": ("view",),
         "digest.sendingpause": ("view", "add", "change"),
         "digest.embeddingmodel": ("view",),
+        "digest.experiment": ("view", "add", "change", "delete"),
+        "digest.rankingsetting": ("view", "add", "change", "delete"),
     },
 }
 

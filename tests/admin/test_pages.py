@@ -23,10 +23,12 @@ from digest.models import (
     Edition,
     EmbeddingModel,
     Event,
+    Experiment,
     Follow,
     ForeignEventCount,
     IngestRun,
     Paper,
+    RankingSetting,
     Recall,
     SendingPause,
     Slot,
@@ -113,6 +115,10 @@ def create_rows(rows=1):
         result = (1, "invalid", HOSTILE)
         job.chunks.create(first_line=1, results=[result], counts={"invalid": 1})
         SendingPause.objects.trigger(HOSTILE, make.NOW, old)
+        setting = RankingSetting.objects.create(name=f"{HOSTILE} {next(make.numbers)}")
+        Experiment.objects.create(
+            name=f"{HOSTILE} {next(make.numbers)}", second=setting
+        )
         EmbeddingModel.objects.create(
             version=f"v{number}", content=small_model(), papers=1
         )
@@ -171,6 +177,8 @@ def test_add_pages_open_only_for_models_created_by_hand(staff, model):
         "accounts_suppression",
         "accounts_user",
         "auth_group",
+        "digest_experiment",
+        "digest_rankingsetting",
         "digest_sendingpause",
         "digest_recall",
         "digest_topic",

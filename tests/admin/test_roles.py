@@ -128,6 +128,7 @@ def test_operators_see_candidates_and_curate_none(operator):
 EDITOR_LISTS = {
     *("digest.candidate", "digest.edition", "digest.ingestrun", "digest.interest"),
     *("digest.paper", "digest.recall", "digest.submission", "digest.topic"),
+    *("digest.experiment", "digest.rankingsetting"),
 }
 ADMINISTRATOR_LISTS = {"accounts.user", "auth.group", "digest.topic"}
 
