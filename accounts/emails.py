@@ -83,6 +83,21 @@ def send_saved_papers(reader: Subscriber, payload: dict[str, Any]) -> None:
     send("saved_papers", reader.email, payload["path"], **context)
 
 
+def send_staff_report(email: str, payload: dict[str, Any]) -> None:
+    """Mail the week's figures, and how to stop them, to an editor or operator."""
+    papers = [
+        {"title": title, "url": settings.SITE_URL + path, "readers": number}
+        for title, path, number in payload["papers"]
+    ]
+    context = {
+        "period": payload["period"],
+        "numbers": payload["numbers"],
+        "papers": papers,
+        "stop_url": settings.SITE_URL + reverse("admin:accounts_user_weekly_report"),
+    }
+    send("staff_report", email, reverse("admin:index"), **context)
+
+
 def preferences_path(key: str) -> str:
     return resolve_url(settings.PREFERENCES_URL_NAME, key)
 

@@ -41,7 +41,18 @@ def validate_zone(name: str) -> None:
         )
 
 
+class UserQuerySet(models.QuerySet["User"]):
+    def wants_report(self) -> Self:
+        return self.filter(is_active=True, is_staff=True, weekly_report=True)
+
+
 class UserManager(BaseUserManager["User"]):
+    def get_queryset(self) -> UserQuerySet:
+        return UserQuerySet(self.model, using=self._db)
+
+    def wants_report(self) -> UserQuerySet:
+        return self.get_queryset().wants_report()
+
     def get_by_natural_key(self, email: str | None) -> "User":
         return self.get(email=canonical_address(email or ""))
 
@@ -82,6 +93,12 @@ class User(AbstractBaseUser, PermissionsMixin):
     two_factor_at = models.DateTimeField(
         "two-factor authentication since", null=True, editable=False
     )
+    weekly_report = models.BooleanField(
+        default=True,
+        db_default=True,
+        help_text="Mail the figures of the week on Mondays.",
+    )
+    report_sent_on = models.DateField(null=True, editable=False)
 
     objects = UserManager()
 
@@ -470,6 +487,7 @@ class AccountMail(models.Model):
         MOVE_NOTICE = "move_notice", "notice to the previous address"
         STAFF_PASSWORD = "staff_password", "link to set a staff password"
         SAVED_PAPERS = "saved_papers", "papers saved this week"
+        STAFF_REPORT = "staff_report", "weekly report to staff"
 
     LIFETIME = timedelta(days=3)
 

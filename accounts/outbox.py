@@ -49,6 +49,8 @@ def is_sendable(mail: AccountMail, now: datetime) -> bool:
         return False
     if mail.kind == AccountMail.Kind.STAFF_PASSWORD:
         return User.objects.filter(email=mail.email, is_active=True).exists()
+    if mail.kind == AccountMail.Kind.STAFF_REPORT:
+        return User.objects.wants_report().filter(email=mail.email).exists()
     if Suppression.objects.blocks(mail.email, now):
         return False
     if mail.kind == AccountMail.Kind.MOVE_NOTICE:
@@ -83,6 +85,8 @@ def send(mail: AccountMail) -> None:
         emails.send_link(mail.link)
     elif mail.kind == AccountMail.Kind.STAFF_PASSWORD:
         emails.send_staff_password_link(User.objects.get(email=mail.email))
+    elif mail.kind == AccountMail.Kind.STAFF_REPORT:
+        emails.send_staff_report(mail.email, mail.payload)
     elif mail.kind == AccountMail.Kind.SAVED_PAPERS and mail.subscriber:
         emails.send_saved_papers(mail.subscriber, mail.payload)
     else:

@@ -195,6 +195,7 @@ class EditorAdmin(UserAdmin, ModelAdmin):  # type: ignore[type-arg]
     fieldsets = (
         (None, {"fields": ("email", "name", "password", "two_factor_at")}),
         ("Access", {"fields": ("is_active", "is_staff", "is_superuser")}),
+        ("Mails", {"fields": ("weekly_report",)}),
         ("Permissions", {"fields": ("groups", "user_permissions")}),
         ("Dates", {"fields": ("last_login", "date_joined")}),
     )
@@ -216,8 +217,10 @@ class EditorAdmin(UserAdmin, ModelAdmin):  # type: ignore[type-arg]
 
     def get_urls(self) -> list[URLPattern]:
         two_factor = self.admin_site.admin_view(self.two_factor_view)
+        report = self.admin_site.admin_view(self.weekly_report_view)
         return [
             path("two-factor/", two_factor, name="accounts_user_two_factor"),
+            path("weekly-report/", report, name="accounts_user_weekly_report"),
             path(
                 "password-reset/",
                 StaffPasswordResetView.as_view(),
@@ -295,6 +298,23 @@ class EditorAdmin(UserAdmin, ModelAdmin):  # type: ignore[type-arg]
             url = staff_sign_in.pending_device(user).config_url
             context |= {"config_url": url, "qr_code": qr_code(url)}
         return TemplateResponse(request, "admin/accounts/two_factor.html", context)
+
+    def weekly_report_view(self, request: HttpRequest) -> HttpResponse:
+        """GET shows whether the signed-in person gets the weekly report; POST changes it."""
+        user = User.objects.get(email=request.user.get_username())
+        if request.method == "POST":
+            user.weekly_report = not user.weekly_report
+            user.save(update_fields=["weekly_report"])
+            verb = "Started" if user.weekly_report else "Stopped"
+            self.log_change(request, user, f"{verb} the weekly report.")
+            messages.success(request, f"{verb} the weekly report to {user.email}.")
+            return redirect("admin:accounts_user_weekly_report")
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Weekly report",
+            "is_on": user.weekly_report,
+        }
+        return TemplateResponse(request, "admin/accounts/weekly_report.html", context)
 
 
 def qr_code(text: str) -> str:

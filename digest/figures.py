@@ -1,4 +1,8 @@
-"""Daily figures: count an edition's mails and the day's readers once, for the dashboard and reports."""
+"""Daily figures: count an edition's mails and the day's readers once, for the dashboard and reports.
+
+On Mondays staff are mailed the figures of the week before, through the outbox of account
+mails.
+"""
 
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
@@ -6,17 +10,33 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db.models import Count, Q
+from django.db.models import Count, Q, Sum
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 
-from accounts.models import Subscriber
+from accounts.models import AccountMail, Subscriber, User
+from accounts.tasks import queue_mail
 from digest.feedback import clicks
 from digest.mailer import retention
-from digest.models import DailyFigures, Digest, Edition, Event, Paper
+from digest.models import AttentionSample, DailyFigures, Digest, Edition, Event, Paper
 
 # Bounces, complaints and clicks of a mail arrive for days; the nightly task counts again.
 RECOUNTED_DAYS = 7
 BOUNCE_KINDS = ("bounce", "dropped")
+WEEK_DAYS, MOST_OPENED = 7, 5
+REPORT_HOUR = 7  # of Monday, in the site's time zone; after an outage on Tuesday
+# Figures of the weekly report, as mails name them.
+REPORTED = {
+    "papers": "Papers announced",
+    "accepted": "Mails accepted",
+    "delivered": "Delivered",
+    "bounced": "Bounced",
+    "complained": "Complained",
+    "clicked": "Opened a link",
+    "gained": "Readers gained",
+    "lost": "Readers lost",
+}
 
 
 def update_figures(now: datetime, days: int = RECOUNTED_DAYS) -> int:
@@ -113,6 +133,21 @@ def sum_figures(rows: Iterable[DailyFigures]) -> dict[str, int]:
     return {name: sum(getattr(row, name) for row in listed) for name in COUNTED}
 
 
+def load_most_opened(last: date, days: int) -> list[tuple[Paper, int]]:
+    """The papers that most readers opened in these days (UTC), and how many did each day, summed."""
+    end = clicks.midnight(last + timedelta(days=1))
+    samples = AttentionSample.objects.filter(
+        source=clicks.READERS,
+        kind=AttentionSample.Kind.CLICKS,
+        at__gt=end - timedelta(days=days),
+        at__lte=end,
+    )
+    totals = samples.values_list("paper").annotate(total=Sum("value"))
+    rows = list(totals.order_by("-total", "paper")[:MOST_OPENED])
+    papers = Paper.objects.defer("vector", "dense_vector").in_bulk([r[0] for r in rows])
+    return [(papers[pk], total) for pk, total in rows]
+
+
 def report(last: date, days: int) -> dict[str, Any]:
     """The figures of some days as plain values, for JSON."""
     rows = load_figures(last, days)
@@ -120,9 +155,48 @@ def report(last: date, days: int) -> dict[str, Any]:
         "from": rows[0].day.isoformat(),
         "until": last.isoformat(),
         "total": sum_figures(rows),
+        "most_opened": [
+            {"id": paper.identifier, "title": paper.display_title, "readers": number}
+            for paper, number in load_most_opened(last, days)
+        ],
         "days": [
             {"day": row.day.isoformat(), "active": row.active}
             | {name: getattr(row, name) for name in COUNTED}
             for row in rows
+        ],
+    }
+
+
+def queue_weekly_reports(now: datetime) -> int:
+    """Queue the report of the week before, once for each of the staff who want it; return their number."""
+    local = timezone.localtime(now)
+    monday = local.date() - timedelta(days=local.weekday())
+    if local.weekday() > 1 or (local.weekday() == 0 and local.hour < REPORT_HOUR):
+        return 0
+    unsent = Q(report_sent_on=None) | Q(report_sent_on__lt=monday)
+    waiting = list(User.objects.wants_report().filter(unsent).order_by("pk"))
+    payload = weekly_payload(monday - timedelta(days=1)) if waiting else {}
+    claimed = [
+        user
+        for user in waiting
+        if User.objects.filter(unsent, pk=user.pk).update(report_sent_on=local.date())
+    ]
+    for user in claimed:
+        queue_mail(AccountMail.Kind.STAFF_REPORT, user.email, payload=payload)
+    return len(claimed)
+
+
+def weekly_payload(sunday: date) -> dict[str, Any]:
+    rows = load_figures(sunday, 2 * WEEK_DAYS)
+    before, week = sum_figures(rows[:WEEK_DAYS]), sum_figures(rows[WEEK_DAYS:])
+    monday = sunday - timedelta(days=WEEK_DAYS - 1)
+    return {
+        "period": f"{date_format(monday, 'j F')} to {date_format(sunday, 'j F Y')}",
+        "numbers": [
+            [label, week[name], before[name]] for name, label in REPORTED.items()
+        ],
+        "papers": [
+            [paper.display_title, reverse("paper", args=[paper.identifier]), number]
+            for paper, number in load_most_opened(sunday, WEEK_DAYS)
         ],
     }

@@ -89,6 +89,7 @@ def environment(**options: Any) -> Environment:
         "day": day,
         "long_day": long_day,
         "plural": plural,
+        "thousands": "{:,}".format,
         "render_formulas": render_formulas,
     }
     return env

@@ -372,7 +372,11 @@ UNFOLD = {
             {
                 "title": "Two-factor authentication",
                 "link": reverse_lazy("admin:accounts_user_two_factor"),
-            }
+            },
+            {
+                "title": "Weekly report",
+                "link": reverse_lazy("admin:accounts_user_weekly_report"),
+            },
         ]
     },
     "SIDEBAR": {"navigation": "digest.admin.unfold.sidebar_navigation"},

@@ -176,6 +176,7 @@ def freeze_and_plan() -> None:
     plan.plan_missed(now)
     plan.plan_welcomes(now)
     saved_papers.queue_friday_mails(now)
+    figures.queue_weekly_reports(now)
     log_reconciliation_errors(now)
     alarms.log_alarms(now)
     send_batches.delay()

@@ -16,7 +16,14 @@ def sources():
     yield from (ROOT / "accounts").rglob("*.py")
     yield from (ROOT / "accounts" / "templates").rglob("*.html")
     yield from (ROOT / "templates" / "pages" / "accounts").iterdir()
-    for name in ("address", "confirm", "moved", "preferences_link", "staff_password"):
+    for name in (
+        "address",
+        "confirm",
+        "moved",
+        "preferences_link",
+        "staff_password",
+        "staff_report",
+    ):
         yield from (ROOT / "templates" / "emails").glob(f"{name}.*")
 
 

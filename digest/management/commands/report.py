@@ -12,9 +12,7 @@ from digest import figures
 
 
 class Command(BaseCommand):
-    help = (
-        "Print what became of the mails of the last days, and readers gained and lost."
-    )
+    help = "Print what became of the mails of the last days, readers gained and lost, and the papers opened most."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--days", type=int, default=7, help="Days up to yesterday.")
@@ -29,3 +27,6 @@ class Command(BaseCommand):
         self.stdout.write(f"{report['from']} to {report['until']}")
         for name, number in report["total"].items():
             self.stdout.write(f"{name:<12}{number:>12,}")
+        for paper in report["most_opened"]:
+            readers = paper["readers"]
+            self.stdout.write(f"{readers:>6,} opened  {paper['id']}  {paper['title']}")
