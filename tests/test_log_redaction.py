@@ -1,6 +1,5 @@
 """Logs hold no reader key, no secret of the installation and no password."""
 
-import importlib
 import inspect
 import io
 import json
@@ -137,14 +136,40 @@ def test_failing_tasks_log_no_key_and_no_address(log_lines, name):
     assert_redacted(log_lines.getvalue())
 
 
-def test_gunicorn_redacts_the_urls_of_failed_requests(monkeypatch):
-    handler = logging.StreamHandler(io.StringIO())
-    monkeypatch.setattr(logging.getLogger("gunicorn.error"), "handlers", [handler])
+def test_gunicorn_redacts_the_urls_of_failed_requests():
+    script = f"""
+from gunicorn.config import Config
+from digest.gunicorn_config import Logger
+Logger(Config()).error_log.error("Error handling request /d/%s", "{KEY}")
+"""
+    written = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
 
-    importlib.reload(importlib.import_module("digest.wsgi"))
-    logging.getLogger("gunicorn.error").error("Error handling request /d/%s", KEY)
+    assert written.stderr == "Error handling request /d/…\n"
 
-    assert handler.stream.getvalue() == "Error handling request /d/…\n"
+
+@pytest.mark.slow
+@pytest.mark.django_db
+def test_every_line_of_a_starting_web_server_is_json(tmp_path):
+    port, log = processes.free_port(), tmp_path / "log"
+    command = ("gunicorn", "--config", "python:digest.gunicorn_config", "digest.wsgi")
+    with processes.run_program(
+        *command,
+        "--bind",
+        f"127.0.0.1:{port}",
+        log=log,
+        LOG_FORMAT="json",
+        LOG_LEVEL="INFO",
+    ):
+        processes.wait_until(
+            lambda: processes.fetch(f"http://127.0.0.1:{port}/alive"), log
+        )
+
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    assert rows[0]["event"].startswith("Starting gunicorn")
+    assert {row["logger"] for row in rows} == {"gunicorn.error"}
+    assert all(row["timestamp"] and row["level"] for row in rows)
 
 
 def test_passwords_in_urls_are_redacted():
