@@ -86,7 +86,7 @@ def keep_lock() -> None:
         return
     _held.clear()
     if not try_lock():
-        log.error("another beat has taken over; this one ends")
+        log.warning("another beat has taken over; this one ends")
         os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -61,6 +61,9 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     timezone="UTC",
     worker_hijack_root_logger=False,
+    # A task whose connection to the broker was lost goes on; Redis delivers it again later,
+    # when nothing is left to do. Celery warns unless this is stated.
+    worker_cancel_long_running_tasks_on_connection_loss=False,
     worker_soft_shutdown_timeout=3.0,
     task_queues=[Queue(name) for name in settings.WORKER_QUEUES],
     task_routes={

@@ -436,6 +436,11 @@ LOGGING = {
     },
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
+        # Two lines for each task, several tasks a minute: tasks log what they did.
+        "celery.beat": {"level": "WARNING"},
+        "celery.worker.strategy": {"level": "WARNING"},
+        "celery.worker.consumer": {"level": "WARNING"},
+        "celery.app.trace": {"level": "WARNING"},
         "httpx": {"level": "WARNING"},
         "flufl.bounce": {"level": "WARNING"},
         "mail.log": {"level": "WARNING"},  # aiosmtpd: peers and commands

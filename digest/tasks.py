@@ -2,7 +2,7 @@
 
 import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -76,6 +76,7 @@ def ingest_announcements() -> None:
     """Fetch today's announcements unless they are stored; rank the newest edition."""
     now = timezone.now()
     runs = run_source.poll_feed(now)
+    log_runs("announcements read", runs)
     if any(run.feed_state == IngestRun.FeedState.INCOMPLETE for run in runs):
         daily_check.run_daily_check(now)
     if runs:
@@ -86,7 +87,9 @@ def ingest_announcements() -> None:
 def run_daily_check() -> None:
     """Compare the feeds with OAI-PMH, once per day."""
     now = timezone.now()
-    if daily_check.run_daily_check(now):
+    runs = daily_check.run_daily_check(now)
+    log_runs("feeds compared with OAI-PMH", runs)
+    if runs:
         rank_newest_edition(now)
 
 
@@ -143,7 +146,7 @@ def fetch_reader_requests() -> None:
 def collect_attention() -> None:
     """Fetch votes, comments and stars; rank the newest edition."""
     now = timezone.now()
-    run_source.ingest_attention(now)
+    log_runs("votes read", run_source.ingest_attention(now))
     rank_newest_edition(now)
 
 
@@ -157,7 +160,22 @@ def rank_newest_edition(now: datetime) -> Edition | None:
     edition = rank_edition.rank_edition(newest, now)
     if edition:
         paper_topics.store_paper_topics(edition)
+        number = edition.candidates.count()
+        log.info("edition ranked", edition=str(edition.day), candidates=number)
     return edition
+
+
+def log_runs(event: str, runs: Sequence[IngestRun]) -> None:
+    """Log what the runs of a task found; nothing if there was none to do."""
+    failed = [run for run in runs if run.state == IngestRun.State.FAILED]
+    if runs:
+        log.info(
+            event,
+            runs=len(runs),
+            records=sum(run.records for run in runs),
+            new=sum(run.new for run in runs),
+            **({"failed": len(failed), "error": failed[0].error} if failed else {}),
+        )
 
 
 # Mailer: a frozen edition becomes mail.
@@ -172,9 +190,17 @@ def freeze_and_plan() -> None:
     for edition in freeze.freeze_due(now):
         number = edition.candidates.count()
         log.info("edition frozen", edition=str(edition.day), candidates=number)
-    plan.plan_due(now)
-    plan.plan_missed(now)
-    plan.plan_welcomes(now)
+    slots = [*plan.plan_due(now), *plan.plan_missed(now)]
+    if welcomes := plan.plan_welcomes(now):
+        slots.append(welcomes)
+    for slot in slots:
+        log.info(
+            "readers planned",
+            edition=str(slot.edition.day),
+            at=f"{slot.at:%Y-%m-%dT%H:%MZ}",
+            kind=slot.kind,
+            batches=slot.batches.count(),
+        )
     saved_papers.queue_friday_mails(now)
     figures.queue_weekly_reports(now)
     log_reconciliation_errors(now)
@@ -231,8 +257,13 @@ def send_planned_batches(
     claims.resolve_abandoned_batches()
     with calls.open_pool() as pool, defer_garbage_collection():
         for batch, counts in deliver.deliver_batches(claim_batches(), pool):
-            number = len(batch.readers)
-            log.info("batch sent", readers=number, batch=batch.pk, **describe(counts))
+            log.info(
+                "batch sent",
+                edition=str(batch.slot.edition.day),
+                batch=batch.pk,
+                readers=len(batch.readers),
+                **describe(counts),
+            )
             circuit_breaker.check_failure_rates(timezone.now())
             gc.collect(0)  # what this batch left, and nothing older
             if report:
@@ -321,7 +352,8 @@ def send_welcome_digest(subscriber_id: int) -> None:
 @app.task
 def process_feedback() -> None:
     """Apply events of the mail provider, and yesterday's clicks."""
-    process_events.process_pending(timezone.now())
+    if number := process_events.process_pending(timezone.now()):
+        log.info("events processed", count=number)
 
 
 @app.task

@@ -1,6 +1,7 @@
 """The schedule, enqueuing without a broker, and the tasks of sending."""
 
 import gc
+import logging
 from datetime import timedelta
 
 import pytest
@@ -136,3 +137,26 @@ def test_prune_reader_data_deletes_expired_follows_and_interests(ada):
 
     assert list(ada.follows.all()) == [current]
     assert list(Interest.objects.all()) == [current.interest]
+
+
+@pytest.mark.django_db
+def test_the_log_of_a_day_names_each_step(caplog, time_machine, ada, eager):
+    caplog.set_level(logging.INFO, logger="digest.tasks")
+    time_machine.move_to(make.NOW - make.hours(1), tick=False)
+    for _ in range(3):
+        make.paper()
+    ada.zone, ada.hour = "UTC", 9
+    ada.save()
+
+    tasks.rank_newest_edition(make.NOW - make.hours(1))
+    time_machine.move_to(make.NOW, tick=False)
+    tasks.freeze_and_plan()
+
+    steps = [row.message for row in caplog.records if row.name == "digest.tasks"]
+    names = ["edition ranked", "edition frozen", "readers planned", "batch sent"]
+    for name, step in zip(names, steps, strict=True):
+        assert f"event='{name}'" in step
+    assert all("edition='2026-11-20'" in step for step in steps)
+    assert "batches=1" in steps[2]
+    assert "accepted=1" in steps[3]
+    assert "@" not in caplog.text
