@@ -16,7 +16,7 @@ from typing import Any
 
 def stage_functions() -> dict[str, list[tuple[Any, str]]]:
     """Return the functions of each stage, as their owners and names."""
-    from digest.mailer import claims, deliver, last_check, pieces
+    from digest.mailer import batch_composer, claims, deliver, last_check
     from digest.models import bulk
     from digest.ranking import choose, edition_index, interest_question, reader_profiles
 
@@ -37,8 +37,8 @@ def stage_functions() -> dict[str, list[tuple[Any, str]]]:
         "digests": [(choose, "_build_digests")],
         "store": [(bulk, "insert_digests")],
         "last_check": [(last_check, "filter_mailable")],
-        "prepare": [(pieces.BatchComposer, "__init__")],
-        "compose": [(pieces.BatchComposer, "encode")],
+        "prepare": [(batch_composer.BatchComposer, "load")],
+        "compose": [(batch_composer.BatchComposer, "encode")],
         "mark": [(deliver, "mark_sending")],
         "record": [(deliver, "record_results")],
     }

@@ -71,17 +71,19 @@ def load_pick_rows(picks: Iterable[Pick]) -> PickRows:
 
 
 def load_names(interests: list[Interest]) -> dict[str, str]:
-    """Read the names of the topics and papers among these interests, by value; two queries."""
+    """Read the names of the topics and papers among these interests, by value; two queries at most."""
     values = {
         kind: [i.value for i in interests if i.kind == kind]
         for kind in ("topic", "paper")
     }
-    topics = Topic.objects.filter(slug__in=values["topic"])
-    papers = Paper.objects.filter(identifier__in=values["paper"])
-    return {
-        **dict(topics.values_list("slug", "name")),
-        **dict(papers.values_list("identifier", "title")),
-    }
+    names = dict[str, str]()
+    if values["topic"]:
+        topics = Topic.objects.filter(slug__in=values["topic"])
+        names |= topics.values_list("slug", "name")
+    if values["paper"]:
+        papers = Paper.objects.filter(identifier__in=values["paper"])
+        names |= papers.values_list("identifier", "title")
+    return names
 
 
 def display_name(interest: Interest, names: dict[str, str]) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache, partial
@@ -67,7 +67,7 @@ class RenderData:
     new_readers: frozenset[int] = frozenset()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class ExplainedPaper:
     """A paper of a digest and its reason, as the texts about the whole digest use them."""
 
@@ -188,12 +188,9 @@ def load_new_readers(digests: Sequence[Digest]) -> frozenset[int]:
     stored = {digest.subscriber_id: digest for digest in digests if digest.pk}
     if not stored:
         return frozenset()
-    since = min(d.created_at for d in stored.values()) - MAX_WAIT_FOR_FIRST_DIGEST
-    # A query of its own, because the digests of a batch have no reader attached yet.
-    confirmed = Subscriber.objects.filter(pk__in=stored, confirmed_at__gt=since)
     recent = {
         reader: stored[reader].pk
-        for reader, confirmed_at in confirmed.values_list("pk", "confirmed_at")
+        for reader, confirmed_at in load_confirmations(stored.values()).items()
         if confirmed_at
         and stored[reader].created_at - confirmed_at < MAX_WAIT_FOR_FIRST_DIGEST
     }
@@ -206,6 +203,23 @@ def load_new_readers(digests: Sequence[Digest]) -> frozenset[int]:
         for reader, first in firsts.values_list("subscriber", "first")
         if recent[reader] == first
     )
+
+
+def load_confirmations(digests: Collection[Digest]) -> dict[int, datetime | None]:
+    """Return when readers confirmed, if it was lately; a query for those who are not attached yet."""
+    attached = {
+        digest.subscriber_id: digest.subscriber.confirmed_at
+        for digest in digests
+        if Digest.subscriber.is_cached(digest)
+    }
+    others = [d for d in digests if d.subscriber_id not in attached]
+    if not others:
+        return attached
+    since = min(d.created_at for d in others) - MAX_WAIT_FOR_FIRST_DIGEST
+    confirmed = Subscriber.objects.filter(
+        pk__in=[d.subscriber_id for d in others], confirmed_at__gt=since
+    )
+    return attached | dict(confirmed.values_list("pk", "confirmed_at"))
 
 
 def render_mail(
@@ -287,7 +301,7 @@ def reader_context(
     }
 
 
-def template_name(context: dict[str, Any]) -> str:
+def template_name(context: Mapping[str, Any]) -> str:
     return "empty_digest" if context["empty_digest"] else "digest"
 
 

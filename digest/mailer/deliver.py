@@ -41,9 +41,9 @@ from digest.mailer import (
     resend,
     shutdown,
 )
+from digest.mailer.batch_composer import BatchComposer
 from digest.mailer.calls import Call, CallPool, CallResult, InlinePool
 from digest.mailer.claims import LEASE
-from digest.mailer.pieces import BatchComposer
 from digest.mailer.transports import ConfigurationError, Result, ResultState, refused
 from digest.models import Batch, Digest, SendingPause, bulk
 from digest.models.digests import DatabaseNow, format_ids

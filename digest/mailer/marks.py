@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.template.loader import get_template
+from jinja2 import nodes
 
 from accounts.models import KEY_BYTES
 from digest.mailer import compose
@@ -184,13 +185,13 @@ class MarkedBody:
     is_html: bool
     loops: int  # of each section, with those of the bodies before
 
-    def texts_of(self, position: int) -> list[str]:
-        """Return what each loop writes for one paper."""
-        return [
-            text
-            for text, event in self.stretches
-            if event and event.position == position
-        ]
+    def texts_by_position(self, papers: int) -> list[list[str]]:
+        """Return for each of the papers what each loop writes for it."""
+        texts = [list[str]() for _ in range(papers)]
+        for text, event in self.stretches:
+            if event and event.position is not None:
+                texts[event.position].append(text)
+        return texts
 
 
 class Wrapping:
@@ -240,6 +241,66 @@ def render_marked(
         recorder.is_html,
         max((section.papers.loops for section in marked), default=first_loop),
     )
+
+
+# With these a name in a loop may stand for others that are read elsewhere.
+INDIRECT_NODES = (
+    *(nodes.Assign, nodes.AssignBlock, nodes.With, nodes.Macro, nodes.CallBlock),
+    *(nodes.Include, nodes.Import, nodes.FromImport),
+)
+
+
+def names_in_loops(template: str) -> frozenset[str] | None:
+    """Return the names that decide what a body's loops over papers write, parents included.
+
+    None for a template whose names cannot be followed.
+    """
+    engine_template: Any = get_template(f"emails/{template}")
+    environment = engine_template.template.environment
+    names: set[str] = set()
+    waiting = [f"emails/{template}"]
+    while waiting:
+        source, *_ = environment.loader.get_source(environment, waiting.pop())
+        tree = environment.parse(source)
+        parents = [parent.template for parent in tree.find_all(nodes.Extends)]
+        if not all(isinstance(parent, nodes.Const) for parent in parents):
+            return None
+        waiting += [parent.value for parent in parents]
+        if any(tree.find_all(INDIRECT_NODES)) or not add_loop_names(tree, names):
+            return None
+    return frozenset(names)
+
+
+def add_loop_names(
+    node: nodes.Node, names: set[str], outer: frozenset[str] = frozenset()
+) -> bool:
+    """Add the names read by the loops below a node and by the tests around them, `outer`.
+
+    False if a block, which another template may replace, is within a test or a loop.
+    """
+    if isinstance(node, nodes.If):
+        outer |= names_of_nodes([node.test, *[each.test for each in node.elif_]])
+    elif isinstance(node, nodes.For):
+        outer |= names_of_nodes([node.test] if node.test else [])
+        if any(attribute.attr == "papers" for attribute in find_attributes(node.iter)):
+            names |= outer | names_of_nodes([*node.body, *node.else_])
+        outer |= names_of_nodes([node.iter])
+    children = list(node.iter_child_nodes())
+    if outer and any(isinstance(child, nodes.Block) for child in children):
+        return False
+    return all(add_loop_names(child, names, outer) for child in children)
+
+
+def find_attributes(node: nodes.Node) -> Iterator[nodes.Getattr]:
+    if isinstance(node, nodes.Getattr):
+        yield node
+    yield from node.find_all(nodes.Getattr)
+
+
+def names_of_nodes(expressions: Sequence[nodes.Node]) -> frozenset[str]:
+    names = [each.name for each in expressions if isinstance(each, nodes.Name)]
+    nested = [name for each in expressions for name in each.find_all(nodes.Name)]
+    return frozenset([*names, *[name.name for name in nested]])
 
 
 def cut_at_loops(

@@ -1,68 +1,51 @@
-"""Compose the mails of an edition from pieces that are rendered and encoded once.
+"""Prepare the pieces of an edition's mails: rendered by the templates and encoded once.
 
-What a digest is stays in the templates and in `compose.render_mail`, the plain path. Pieces
-are cut from those templates, rendered with marks (see `marks`), and encoded for the
-transport: escaped for JSON, or quoted-printable. A mail is a join of them:
+What a digest is stays in the templates and in `compose.render_mail`, the plain path. The
+templates are rendered with marks for what differs between readers (see `marks`), cut
+there, and encoded for the transport: escaped for JSON, or quoted-printable.
+`batch_composer` joins mails from the pieces.
+
+    digest.html, digest.txt ──► MarkedBody ──► stretches of text ──► pieces of bytes
 
     Envelope    {"personalizations": … TO …  SUBJECT … "content": … TEXT … HTML … "headers": …}
                 From: … To: … Subject: … --boundary … TEXT … --boundary … HTML … --boundary--
-    TEXT, HTML  a Frame: piece · Slot · piece · Loop · piece · Loop · Slot · piece
-    Loop        the Cards of one section's papers, one after the other
-    Card        a piece for each loop, in which a paper's reason and number are replaced
+    TEXT, HTML  a Frame: bytes · Slot · bytes · Loop · bytes · Loop · Slot · bytes
+    Loop        the place of the Cards of one section's papers
+    Card        a Piece for each loop, with placeholders of the paper's number and reason
     Slot        a stretch that depends on a text of the reader (in quoted-printable: whole lines)
 
-The keys of a digest and of its reader are replaced in the joined mail.
+    EditionPieces   one edition, one format; each part is made when a mail first needs it
+      frames        by the values that templates may test, and by the sections' headings
+      CardSet       the cards under those of these values that loops over papers use
 
-    EditionPieces   one process, one edition, one format
-      variants      by the values that templates may test  ──► frames (by headings), cards
-      lines         by pick: the paper and its reason
-
-The first mail of each frame and of each batch is compared with the plain path. After a
-difference, or where a template does what marks cannot express, the edition's mails are
-composed plainly: the reason is logged once.
+Bytes of pieces have placeholders where the keys of a digest and of its reader belong.
 """
 
 import re
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time
 from itertools import zip_longest
 from json.encoder import encode_basestring_ascii
-from operator import itemgetter
 from typing import Any, Protocol
 
-import structlog
 from django.conf import settings
 
 from digest.mailer import compose, marks, quoted_printable, transports
-from digest.mailer.compose import DigestLinks, ExplainedPaper, PaperContext, RenderData
-from digest.mailer.empty_digest import load_empty_digests
+from digest.mailer.compose import DigestLinks, ExplainedPaper, PaperContext
 from digest.mailer.marks import MarkedBody, NotExpressible, Wrapped
-from digest.mailer.transports import EncodedMail, Mail, Transport
-from digest.models import Candidate, Digest, Edition, Interest, Pick
-from digest.models.digests import PICK, decode_picks
-from digest.reasons import PickRows, explain_pick, load_names
+from digest.mailer.transports import Mail, Transport
+from digest.models import Edition
 
-log = structlog.get_logger(__name__)
-
-# Editions whose pieces a process keeps: the one that is being sent, and one before it for
-# digests that are sent again.
-MAX_EDITIONS = 2
-# Most lines and interests are of readers' own searches and used once; 1 KB each.
-MAX_LINES = MAX_INTERESTS = 20_000
 # Encoded texts of readers that a slot keeps, about 300 bytes each.
-MAX_SLOT_VALUES = 5_000
-# A value that differs from reader to reader would make a variant of each.
+MAX_SLOT_VALUES = 2_000
+# A value that differs from reader to reader would make a frame for each.
 MAX_FRAMES = 1_000
 # Cards that are rendered at once.
 MAX_CARDS = 500
-# Filled cards that are kept for other readers with the same pick at the same place, 5 KB each.
-MAX_FILLED = 6_000
 
 # Placeholders in encoded pieces, which have no other control characters than CR and LF.
-KEY, UNSUBSCRIBE_KEY, NUMBER, PADDED_NUMBER = "\x01", "\x02", "\x03", "\x04"
+KEY, UNSUBSCRIBE_KEY, NUMBER, PADDED_NUMBER = b"\x01", b"\x02", b"\x03", b"\x04"
 FIXED_MARKS = {
     marks.KEY: KEY,
     marks.UNSUBSCRIBE_KEY: UNSUBSCRIBE_KEY,
@@ -70,15 +53,14 @@ FIXED_MARKS = {
     marks.NUMBER: NUMBER,
     marks.PADDED_NUMBER: PADDED_NUMBER,
 }
-SLOTS = "\x05\x06\x07\x08\x0b\x0c\x0e\x0f"
-BROKEN = "".join(map(chr, range(0x10, 0x20)))  # keys within which a line was broken
+SLOTS = [bytes([code]) for code in b"\x05\x06\x07\x08\x0b\x0c\x0e\x0f"]
+BROKEN_KEYS = [bytes([code]) for code in range(0x10, 0x20)]
 # Marks of an envelope's fields, beside marks.SUBJECT. Boundary and bodies are words,
 # because headers and quoted-printable would encode a mark.
 TO, DATE, TEXT, HTML, BOUNDARY = "\ue020", "\ue021", "\ue022", "\ue023", "\ue024"
 HEADERS = [chr(0xE030 + i) for i in range(32)]
 FIELD = re.compile("([\ue011\ue020-\ue0ff])")
-MARK_IN_TAG = re.compile("<[^>]*[\ue010-\ue01f][^>]*>")
-URL_SAFE_KEY = re.compile(rf"[\w-]{{{marks.KEY_CHARS}}}", re.ASCII)
+MARK_IN_TAG = re.compile("<[^<>]*[\ue010-\ue01f][^>]*>")
 
 
 class NotJoinable(Exception):
@@ -89,11 +71,15 @@ class NotJoinable(Exception):
 
 
 class Encoding(Protocol):
-    """A format of bodies. Both functions take texts with marks."""
+    """A format of bodies."""
 
-    has_lines: bool  # whether a piece must end with a line
+    #: Whether a piece must end with a line.
+    has_lines: bool
+    #: Which key is broken where, by the placeholder of the broken key.
+    broken_keys: dict[bytes, tuple[bytes, int]]
 
-    def encode(self, text: str) -> str: ...
+    def encode(self, text: str) -> bytes:
+        """Encode a text; its marks of fixed width become placeholders."""
 
     def split_slots(self, text: str) -> list[str]:
         """Split a text; every second part is a slot's template."""
@@ -103,11 +89,26 @@ class JsonEncoding:
     """Bodies within the strings of a JSON document."""
 
     has_lines = False
+    broken_keys: dict[bytes, tuple[bytes, int]] = {}
+    # Escaped characters of the private use area.
+    remaining_mark = re.compile(rb"\\u(?:e|f[0-8])")
 
-    def encode(self, text: str) -> str:
-        parts = marks.ANY_MARK.split(text)
-        parts[::2] = map(json_text, parts[::2])
-        return "".join(parts)
+    def __init__(self) -> None:
+        self.placeholders = {
+            json_bytes(mark): placeholder for mark, placeholder in FIXED_MARKS.items()
+        }
+
+    def encode(self, text: str) -> bytes:
+        # A backslash of the text is left out, so that what follows it is no escaped mark.
+        return rb"\\".join([self.encode_part(part) for part in text.split("\\")])
+
+    def encode_part(self, text: str) -> bytes:
+        encoded = json_bytes(text)
+        for mark, placeholder in self.placeholders.items():
+            encoded = encoded.replace(mark, placeholder)
+        if self.remaining_mark.search(encoded):
+            raise NotExpressible("a mark was changed")
+        return encoded
 
     def split_slots(self, text: str) -> list[str]:
         return re.split(f"({marks.TEXT_MARK.pattern})", text)
@@ -119,8 +120,35 @@ class MimeEncoding:
     has_lines = True
     unsafe = re.compile(r"[^\t\x20-\x3c\x3e-\x7e\ue000-\uf8ff]")
 
-    def encode(self, text: str) -> str:
-        return quoted_printable.encode_body(text, self.unsafe)
+    def __init__(self) -> None:
+        self.broken_keys: dict[bytes, tuple[bytes, int]] = {}
+
+    def encode(self, text: str) -> bytes:
+        encoded = quoted_printable.encode_body(text, self.unsafe)
+        for mark, placeholder in FIXED_MARKS.items():
+            encoded = encoded.replace(mark, placeholder.decode())
+        if encoded.isascii():
+            return encoded.encode()
+        for mark in (marks.KEY, marks.UNSUBSCRIBE_KEY):
+            for at in range(1, len(mark)):
+                broken = break_line(mark, at)
+                if broken in encoded:
+                    placeholder = self.break_key(FIXED_MARKS[mark], at)
+                    encoded = encoded.replace(broken, placeholder.decode())
+        if not encoded.isascii():
+            raise NotExpressible("a line breaks within a number")
+        return encoded.encode()
+
+    def break_key(self, key: bytes, at: int) -> bytes:
+        """Return the placeholder of a key within which a line is broken."""
+        for placeholder, broken in self.broken_keys.items():
+            if broken == (key, at):
+                return placeholder
+        if len(self.broken_keys) == len(BROKEN_KEYS):
+            raise NotExpressible("lines break within keys at too many places")
+        placeholder = BROKEN_KEYS[len(self.broken_keys)]
+        self.broken_keys[placeholder] = key, at
+        return placeholder
 
     def split_slots(self, text: str) -> list[str]:
         parts = [""]
@@ -132,11 +160,19 @@ class MimeEncoding:
         return parts
 
 
-ENCODINGS: dict[str, Encoding] = {"json": JsonEncoding(), "mime": MimeEncoding()}
+ENCODINGS: dict[str, Callable[[], Encoding]] = {
+    "json": JsonEncoding,
+    "mime": MimeEncoding,
+}
 
 
-def json_text(text: str) -> str:
-    return encode_basestring_ascii(text)[1:-1]
+def json_bytes(text: str) -> bytes:
+    """Encode what stands between the quotation marks of a JSON string."""
+    return encode_basestring_ascii(text)[1:-1].encode("ascii")
+
+
+def break_line(value: str, at: int) -> str:
+    return f"{value[:at]}{quoted_printable.SOFT_BREAK}{value[at:]}"
 
 
 def escape_html(text: str) -> str:
@@ -156,16 +192,16 @@ class Stretch:
     is_html: bool
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Slot:
     """A stretch of a body with texts of the reader, and its encoded values."""
 
     stretch: Stretch
-    encode: Callable[[str], str]
+    encode: Callable[[str], bytes]
     names: list[str]  # the marks whose texts it needs
-    values: dict[tuple[str, ...], str] = field(default_factory=dict)
+    values: dict[tuple[str, ...], bytes] = field(default_factory=dict)
 
-    def value(self, texts: Mapping[str, str]) -> str:
+    def value(self, texts: Mapping[str, str]) -> bytes:
         key = tuple([texts[name] for name in self.names])
         value = self.values.get(key)
         if value is None:
@@ -186,24 +222,22 @@ class Loop:
     loop: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Piece:
     """What one loop writes for a paper."""
 
-    text: str
-    slots: tuple[tuple[str, Slot], ...]  # with their placeholders in the text
-    has_padded_number: bool
+    content: bytes
+    slots: tuple[tuple[bytes, Slot], ...]  # with their placeholders in the content
 
-    def fill(self, texts: Mapping[str, str], number: str) -> str:
-        text = self.text
+    def fill(self, texts: Mapping[str, str], number: bytes) -> bytes:
+        content = self.content
         for placeholder, slot in self.slots:
-            text = text.replace(placeholder, slot.value(texts))
-        if self.has_padded_number:
-            text = text.replace(PADDED_NUMBER, number.rjust(2))
-        return text.replace(NUMBER, number)
+            content = content.replace(placeholder, slot.value(texts))
+        content = content.replace(PADDED_NUMBER, number.rjust(2))
+        return content.replace(NUMBER, number)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Card:
     """A paper as each loop writes it, those of the text first: with numbers of one and of two digits."""
 
@@ -218,38 +252,31 @@ CardKey = tuple[int, str, str]
 
 
 @dataclass(eq=False)
-class Variant:
-    """One combination of the values that templates may test, and the cards under it."""
+class CardSet:
+    """The cards under one combination of the values that loops over papers use."""
 
     context: dict[str, Any]
+    depends_on_section: bool
     cards: dict[CardKey, Card] = field(default_factory=dict)
     cards_by_paper: dict[tuple[PaperContext, str], Card] = field(default_factory=dict)
-    subjects: dict[str, str] = field(default_factory=dict)
-    # By pick, place and heading.
-    filled: dict[tuple[bytes, int, str], list[str]] = field(default_factory=dict)
 
-    @property
-    def template(self) -> str:
-        return compose.template_name(self.context)
+
+Body = list[bytes | Slot | Loop]
 
 
 @dataclass(eq=False)
 class Frame:
     """Both bodies around the cards, for sections of certain headings."""
 
-    variant: Variant
-    text: list[str | Slot | Loop]
-    html: list[str | Slot | Loop]
+    context: dict[str, Any]
+    cards: CardSet
+    text: Body
+    html: Body
     is_checked: bool = False
 
-
-@dataclass(frozen=True)
-class Line(ExplainedPaper):
-    """A pick with its paper and reason."""
-
-    pick: Pick
-    texts: dict[str, str]
-    group: str  # which lines can stand under the same heading
+    def render_subject(self, subject_text: str) -> str:
+        context = {**self.context, "subject_text": subject_text}
+        return compose.render_subject(compose.template_name(context), context)
 
 
 Sections = Sequence[tuple[str, Sequence[int]]]
@@ -260,214 +287,65 @@ class EditionPieces:
 
     def __init__(self, edition: Edition, transport: Transport) -> None:
         self.edition, self.transport = edition, transport
-        self.encoding = ENCODINGS[transport.FORMAT]
+        self.encoding = ENCODINGS[transport.FORMAT]()
         self.context = compose.edition_context(edition)
         self.links = DigestLinks(marks.KEY, settings.CLICK_REDIRECT)
-        self.candidates: dict[int, Candidate] = {}
-        self.interests: dict[int, Interest] = {}
-        self.names: dict[str, str] = {}
-        self.lines: dict[bytes, Line] = {}
-        self.papers: dict[tuple[int, str], PaperContext] = {}
-        self.variants: dict[tuple[object, ...], Variant] = {}
+        self.papers: dict[tuple[int, str], PaperContext | None] = {}
         self.frames: dict[tuple[object, ...], Frame] = {}
+        self.card_sets: dict[tuple[object, ...], CardSet] = {}
         self.slots: dict[tuple[object, ...], Slot] = {}
-        self.broken: dict[tuple[str, int], str] = {}
-        self.envelope: list[str] = []
-        self.variant_key: Callable[[Mapping[str, Any]], object] | None = None
-        self.is_usable = True
+        self.envelope: list[bytes | str] = []
+        self.test_names: list[str] = []
 
-    # Rows
-
-    def load_rows(self, digests: Sequence[Digest]) -> PickRows:
-        """Read what these digests name, as `reasons.load_pick_rows` does.
-
-        Candidates of a frozen edition never change and are kept. Interests are deleted with
-        their last follower, and topics are renamed, so these are read again.
-        """
-        chunks = {c for d in digests for c in split_picks(bytes(d.packed_picks))}
-        picks = decode_picks(b"".join(chunks))
-        missing = {pick.candidate for pick in picks} - self.candidates.keys()
-        self.candidates |= Candidate.objects.in_bulk(missing)
-        self.load_interests({pick.interest for pick in picks if pick.interest})
-        rows = PickRows(self.candidates, self.interests, self.names)
-        for chunk in chunks:  # at once, so that their cards are rendered together
-            with suppress(Exception):  # a damaged card fails its digests alone, later
-                self.find_line(chunk, rows)
-        return rows
-
-    def load_interests(self, ids: set[int]) -> None:
-        if len(self.interests) > MAX_INTERESTS:
-            self.interests, self.names = {}, {}
-        cached_ids = ids & self.interests.keys()
-        stored = set(
-            Interest.objects.filter(pk__in=cached_ids).values_list("pk", flat=True)
-        )
-        new = Interest.objects.in_bulk(ids - cached_ids)
-        rows = [self.interests[pk] for pk in stored]
-        topics = [row for row in rows if row.kind == Interest.Kind.TOPIC]
-        names = load_names([*new.values(), *topics])
-        renamed = any(self.names.get(key, name) != name for key, name in names.items())
-        deleted = cached_ids - stored
-        if renamed or deleted or len(self.lines) > MAX_LINES:
-            self.lines = {}
-            for variant in self.variants.values():
-                variant.filled.clear()
-        for pk in deleted:
-            del self.interests[pk]
-        self.interests |= new
-        self.names |= names
-
-    def find_line(self, chunk: bytes, rows: PickRows) -> Line:
-        if line := self.lines.get(chunk):
-            return line
-        (pick,) = decode_picks(chunk)
-        if pick.candidate not in rows.candidates:
-            raise NotJoinable
-        try:
-            explained = explain_pick(1, pick, rows)
-            paper = compose.explain_paper(explained.candidate, explained.reason)
-        except Exception as error:  # a broken card: the plain path reports it
-            raise NotJoinable from error
-        if not paper.reason:
-            raise NotJoinable
-        line = self.lines[chunk] = Line(
-            paper.candidate,
-            paper.kind,
-            paper.title,
-            paper.reason,
-            pick,
-            {marks.REASON: paper.reason},
-            paper.kind if paper.kind in ("near", "trend", "new") else "",
-        )
-        return line
-
-    # Joining
-
-    def join(self, digest: Digest, render_data: RenderData) -> tuple[str, Frame]:
-        """Compose one mail in its encoded form; return also its frame."""
-        key, unsubscribe_key = digest.key, digest.subscriber.unsubscribe_key
-        if not (
-            URL_SAFE_KEY.fullmatch(key) and URL_SAFE_KEY.fullmatch(unsubscribe_key)
-        ):
-            raise NotJoinable
-        rows = render_data.pick_rows
-        chunks = split_picks(bytes(digest.packed_picks))
-        lines = [self.find_line(chunk, rows) for chunk in chunks]
-        sections = compose.group_sections(tuple([line.kind for line in lines]))
-        picks = [line.pick for line in lines]
-        context = compose.reader_context(digest, picks, lines, render_data)
-        frame = self.find_frame(context, sections, lines)
-        subject = self.find_subject(frame.variant, context["subject_text"])
-        texts = {mark: context[name] for name, mark in marks.TEXTS.items()}
-        texts[marks.SUBJECT] = subject
-        for mark, (_, indexes) in zip(marks.FIRST_NUMBERS, sections, strict=False):
-            texts[mark] = str(indexes[0] + 1)
-        loops = self.fill_cards(frame.variant, sections, lines, chunks)
-        unsubscribe_url = compose.key_url("unsubscribe", unsubscribe_key)
-        headers = compose.mail_headers(digest, unsubscribe_url)
-        fields = self.encode_fields(digest, subject, headers)
-        parts: list[str] = []
-        for part in self.envelope or self.make_envelope(list(headers)):
-            if part == TEXT:
-                join_body(frame.text, texts, loops, parts)
-            elif part == HTML:
-                join_body(frame.html, texts, loops, parts)
-            else:
-                parts.append(fields.get(part, part))
-        mail = "".join(parts).replace(KEY, key)
-        mail = mail.replace(UNSUBSCRIBE_KEY, unsubscribe_key)
-        for (run, at), placeholder in self.broken.items():
-            value = key if run == marks.KEY else unsubscribe_key
-            mail = mail.replace(placeholder, break_line(value, at))
-        return mail, frame
-
-    def find_subject(self, variant: Variant, subject_text: str) -> str:
-        subject = variant.subjects.get(subject_text)
-        if subject is None:
-            context = {**variant.context, "subject_text": subject_text}
-            subject = compose.render_subject(variant.template, context)
-            variant.subjects[subject_text] = subject
-        return subject
-
-    def fill_cards(
-        self,
-        variant: Variant,
-        sections: Sections,
-        lines: Sequence[Line],
-        chunks: Sequence[bytes],
-    ) -> list[list[list[str]]]:
-        """Return what the loops write, by section, paper and loop."""
-        filled, loops = variant.filled, []
-        for heading, indexes in sections:
-            rows = []
-            for i in indexes:
-                key = chunks[i], i, heading
-                if (texts := filled.get(key)) is None:
-                    if len(filled) >= MAX_FILLED:
-                        filled.clear()
-                    texts = self.fill_card(variant, heading, lines[i], i + 1)
-                    filled[key] = texts
-                rows.append(texts)
-            loops.append(rows)
-        return loops
-
-    def fill_card(
-        self, variant: Variant, heading: str, line: Line, number: int
-    ) -> list[str]:
-        card = variant.cards.get((line.candidate.pk, line.kind, heading))
-        if card is None:
-            card = self.make_card_of(variant, heading, line)
-        pieces = card.narrow if number < 10 else card.wide or self.widen(card)
-        return [piece.fill(line.texts, str(number)) for piece in pieces]
-
-    def encode_fields(
-        self, digest: Digest, subject: str, headers: Mapping[str, str]
-    ) -> dict[str, str]:
-        """Encode the fields of the envelope, by their marks."""
-        values = zip(HEADERS, headers.items(), strict=False)
-        if self.transport.FORMAT == "json":
-            fields = {mark: json_text(value) for mark, (_, value) in values}
-            fields[TO] = json_text(digest.subscriber.email)
-            fields[marks.SUBJECT] = json_text(subject)
-            return fields
-        fold = transports.fold_header
-        fields = {mark: fold(name, value) for mark, (name, value) in values}
-        fields[TO] = fold("To", digest.subscriber.email)
-        fields[marks.SUBJECT] = fold("Subject", subject)
-        fields[DATE] = fold("Date", digest.created_at)
-        fields[BOUNDARY] = transports.boundary_of(digest.key)
-        return fields
-
-    # Making pieces
+    # Frames
 
     def find_frame(
-        self, context: dict[str, Any], sections: Sections, lines: Sequence[Line]
+        self,
+        context: Mapping[str, Any],
+        sections: Sections,
+        papers: Sequence[ExplainedPaper],
     ) -> Frame:
-        if self.variant_key is None:
-            names = sorted(context.keys() - marks.TEXTS.keys() - {"subject_text"})
-            self.variant_key = itemgetter(*names)
-        is_empty = tuple([not context[name] for name in marks.TEXTS])
-        variant_key = self.variant_key(context), is_empty
-        headings = tuple([heading for heading, _ in sections])
-        frame = self.frames.get((variant_key, headings))
+        """Return the frame for a reader's context; `sections` name their papers by index."""
+        if not self.test_names:
+            self.test_names = sorted(
+                context.keys() - marks.TEXTS.keys() - {"subject_text"}
+            )
+        key = (
+            *[context[name] for name in self.test_names],
+            *[not context[name] for name in marks.TEXTS],
+            *[heading for heading, _ in sections],
+        )
+        frame = self.frames.get(key)
         if frame is None:
             if len(self.frames) >= MAX_FRAMES:
                 raise NotExpressible(f"more than {MAX_FRAMES} variants of the mail")
-            variant = self.variants.setdefault(
-                variant_key, Variant(self.variant_context(context))
-            )
-            frame = self.make_frame(variant, sections, lines)
-            self.frames[variant_key, headings] = frame
+            firsts = [(heading, papers[indexes[0]]) for heading, indexes in sections]
+            frame = self.frames[key] = self.make_frame(context, firsts)
         return frame
 
-    def variant_context(self, context: Mapping[str, Any]) -> dict[str, Any]:
+    def make_frame(
+        self, context: Mapping[str, Any], firsts: Sequence[tuple[str, ExplainedPaper]]
+    ) -> Frame:
+        marked = self.marked_context(context)
+        sections = []
+        for heading, first in firsts:
+            if (paper := self.find_paper(first)) is None:
+                raise NotJoinable
+            sections.append((heading, [paper]))
+        text, html = render_bodies(marked, sections)
+        return Frame(
+            marked,
+            self.find_card_set(marked),
+            self.make_body(text),
+            self.make_body(html),
+        )
+
+    def marked_context(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """Return the context of the templates, with marks for the texts of a reader."""
         texts = {
             name: mark if context[name] else "" for name, mark in marks.TEXTS.items()
         }
-        values = {
-            name: value for name, value in context.items() if name != "subject_text"
-        }
+        values = {name: context[name] for name in self.test_names}
         return {
             **self.context,
             **values,
@@ -476,94 +354,106 @@ class EditionPieces:
             "unsubscribe_url": compose.key_url("unsubscribe", marks.UNSUBSCRIBE_KEY),
         }
 
-    def make_frame(
-        self, variant: Variant, sections: Sections, lines: Sequence[Line]
-    ) -> Frame:
-        first_papers = []
-        for heading, indexes in sections:
-            if (paper := self.find_paper(lines[indexes[0]])) is None:
-                raise NotJoinable
-            first_papers.append((heading, [paper]))
-        text, html = self.render_bodies(variant, first_papers)
-        return Frame(variant, self.make_body_frame(text), self.make_body_frame(html))
-
-    def render_bodies(
-        self, variant: Variant, sections: Sequence[tuple[str, Sequence[PaperContext]]]
-    ) -> tuple[MarkedBody, MarkedBody]:
-        name, context = variant.template, variant.context
-        text = marks.render_marked(f"{name}.txt", context, sections)
-        context = {**context, "subject": marks.SUBJECT}
-        html = marks.render_marked(f"{name}.html", context, sections, text.loops)
-        return text, html
-
-    def make_body_frame(self, body: MarkedBody) -> list[str | Slot | Loop]:
+    def make_body(self, body: MarkedBody) -> Body:
         """Encode what is around the loops of a body, which has one paper a section."""
-        parts: list[str | Slot | Loop] = []
+        parts: Body = []
         for number, (text, event) in enumerate(body.stretches, start=1):
             if event and event.position is not None:
                 parts.append(Loop(event.section, event.loop))
                 continue
             stretch = Stretch(text, body.wrapped, body.is_html)
-            self.check(stretch, is_last=number == len(body.stretches))
+            self.check_borders(stretch, is_last=number == len(body.stretches))
             for part, slot in self.encode_stretch(stretch):
                 parts += [each for each in (part, slot) if each]
         return parts
 
-    def make_card_of(self, variant: Variant, heading: str, line: Line) -> Card:
-        """Make the cards of known lines that can stand under a heading; return that of one line."""
-        missing: dict[PaperContext, list[CardKey]] = {}
-        for each in (line, *self.lines.values()):
-            key = (each.candidate.pk, each.kind, heading)
-            if each.group != line.group or key in variant.cards:
-                continue
-            if (paper := self.find_paper(each)) and len(missing) < MAX_CARDS:
-                missing.setdefault(paper, []).append(key)
-        for paper in list(missing):
-            if card := variant.cards_by_paper.get((paper, heading)):
-                variant.cards |= dict.fromkeys(missing.pop(paper), card)
-        if missing:
-            bodies = self.render_bodies(variant, [(heading, list(missing))])
-            for position, (paper, keys) in enumerate(missing.items()):
-                card = self.make_card(bodies, position)
-                variant.cards_by_paper[paper, heading] = card
-                variant.cards |= dict.fromkeys(keys, card)
-        card = variant.cards.get((line.candidate.pk, line.kind, heading))
-        if card is None:
+    # Cards
+
+    def find_card_set(self, marked: dict[str, Any]) -> CardSet:
+        """Return the cards that all frames share in whose contexts the loops over papers see the same."""
+        name = compose.template_name(marked)
+        names = loop_names(name)
+        own = [*self.test_names, *marks.TEXTS]
+        key = name, *[marked[each] for each in own if names is None or each in names]
+        if key not in self.card_sets:
+            self.card_sets[key] = CardSet(marked, names is None or "section" in names)
+        return self.card_sets[key]
+
+    def find_card(
+        self,
+        card_set: CardSet,
+        heading: str,
+        paper: ExplainedPaper,
+        others: Iterable[ExplainedPaper],
+    ) -> Card:
+        """Return the card of a paper under a heading; make those of `others` with it, if it is missing."""
+        if not card_set.depends_on_section:
+            heading = ""
+        key = paper.candidate.pk, paper.kind, heading
+        if key not in card_set.cards:
+            self.make_cards(card_set, heading, [paper, *others])
+        if (card := card_set.cards.get(key)) is None:
             raise NotJoinable
         return card
 
-    def find_paper(self, line: Line) -> PaperContext | None:
+    def make_cards(
+        self, card_set: CardSet, heading: str, papers: Sequence[ExplainedPaper]
+    ) -> None:
+        """Make the cards of the first paper, and of those that can stand under the same heading."""
+        group = heading_group(papers[0])
+        missing: dict[PaperContext, list[CardKey]] = {}
+        for paper in papers:
+            key = paper.candidate.pk, paper.kind, heading
+            if key in card_set.cards:
+                continue
+            if card_set.depends_on_section and heading_group(paper) != group:
+                continue
+            if (context := self.find_paper(paper)) and len(missing) < MAX_CARDS:
+                missing.setdefault(context, []).append(key)
+        for context in list(missing):
+            if card := card_set.cards_by_paper.get((context, heading)):
+                card_set.cards |= dict.fromkeys(missing.pop(context), card)
+        if not missing:
+            return
+        bodies = render_bodies(card_set.context, [(heading, list(missing))])
+        stretches = [body.texts_by_position(len(missing)) for body in bodies]
+        for position, (context, keys) in enumerate(missing.items()):
+            card = self.make_card(
+                [
+                    Stretch(text, body.wrapped, body.is_html)
+                    for body, texts in zip(bodies, stretches, strict=True)
+                    for text in texts[position]
+                ]
+            )
+            card_set.cards_by_paper[context, heading] = card
+            card_set.cards |= dict.fromkeys(keys, card)
+
+    def find_paper(self, paper: ExplainedPaper) -> PaperContext | None:
         """Return a paper's context with marks; None for a card that cannot be shown."""
-        key = line.candidate.pk, line.kind
+        key = paper.candidate.pk, paper.kind
         if key not in self.papers:
-            paper = ExplainedPaper(line.candidate, line.kind, line.title, marks.REASON)
             number: Any = marks.PaperNumber(marks.NUMBER)
+            marked = ExplainedPaper(
+                paper.candidate, paper.kind, paper.title, marks.REASON
+            )
             try:
-                context = compose.paper_context(
-                    number, paper, self.edition.day, self.links
+                self.papers[key] = compose.paper_context(
+                    number, marked, self.edition.day, self.links
                 )
-            except (
-                Exception
-            ):  # its digests are composed plainly, which reports the error
-                return None
-            self.papers[key] = context
+            except Exception:  # its digests are composed plainly, which reports it
+                self.papers[key] = None
         return self.papers[key]
 
-    def make_card(self, bodies: Sequence[MarkedBody], position: int) -> Card:
-        stretches = [
-            Stretch(text, body.wrapped, body.is_html)
-            for body in bodies
-            for text in body.texts_of(position)
-        ]
+    def make_card(self, stretches: Sequence[Stretch]) -> Card:
         for stretch in stretches:
-            self.check(stretch)
+            self.check_borders(stretch)
         narrow = tuple(map(self.make_piece, stretches))
         if not self.encoding.has_lines:
             return Card(narrow, wide=narrow)
         sources = [(each.text.encode(), replace(each, text="")) for each in stretches]
         return Card(narrow, sources=tuple(sources))
 
-    def widen(self, card: Card) -> tuple[Piece, ...]:
+    def widen_card(self, card: Card) -> tuple[Piece, ...]:
         """Make the pieces of a card for numbers of two digits, where lines may break elsewhere."""
         wide = [
             replace(each, text=text.decode().replace(marks.NUMBER, marks.WIDE_NUMBER))
@@ -573,25 +463,24 @@ class EditionPieces:
         return card.wide
 
     def make_piece(self, stretch: Stretch) -> Piece:
-        texts: list[str] = []
-        slots: list[tuple[str, Slot]] = []
-        for text, slot in self.encode_stretch(stretch):
-            texts.append(text)
+        parts: list[bytes] = []
+        slots: list[tuple[bytes, Slot]] = []
+        for part, slot in self.encode_stretch(stretch):
+            parts.append(part)
             if slot:
                 if len(slots) == len(SLOTS):
                     raise NotExpressible("too many texts of a reader in one paper")
                 placeholder = SLOTS[len(slots)]
                 slots.append((placeholder, slot))
-                texts.append(placeholder)
-        text = "".join(texts)
-        return Piece(text, tuple(slots), PADDED_NUMBER in text)
+                parts.append(placeholder)
+        return Piece(b"".join(parts), tuple(slots))
 
-    def encode_stretch(self, stretch: Stretch) -> Iterator[tuple[str, Slot | None]]:
-        """Yield encoded texts, each with the slot that follows it."""
+    def encode_stretch(self, stretch: Stretch) -> Iterator[tuple[bytes, Slot | None]]:
+        """Yield encoded parts, each with the slot that follows it."""
         parts = self.encoding.split_slots(stretch.text)
         for text, template in zip_longest(parts[::2], parts[1::2]):
             slot = self.find_slot(replace(stretch, text=template)) if template else None
-            yield self.encode(text), slot
+            yield self.encoding.encode(text), slot
 
     def find_slot(self, stretch: Stretch) -> Slot:
         names = marks.names_of(stretch.text, stretch.wrapped)
@@ -606,32 +495,10 @@ class EditionPieces:
         )
         key = template, tuple(calls), stretch.is_html
         if key not in self.slots:
-            self.slots[key] = Slot(stretch, self.encode, names)
+            self.slots[key] = Slot(stretch, self.encoding.encode, names)
         return self.slots[key]
 
-    def encode(self, text: str) -> str:
-        """Encode a text; marks of fixed width become placeholders."""
-        encoded = self.encoding.encode(text)
-        for run, placeholder in FIXED_MARKS.items():
-            encoded = encoded.replace(run, placeholder)
-        if marks.ANY_MARK.search(encoded):
-            for run in (marks.KEY, marks.UNSUBSCRIBE_KEY):
-                for at in range(1, len(run)):
-                    broken = break_line(run, at)
-                    if broken in encoded:
-                        encoded = encoded.replace(broken, self.broken_key(run, at))
-        if marks.ANY_MARK.search(encoded):
-            raise NotExpressible("a line breaks within a number")
-        return encoded
-
-    def broken_key(self, run: str, at: int) -> str:
-        if (run, at) not in self.broken:
-            if len(self.broken) == len(BROKEN):
-                raise NotExpressible("lines break within keys at too many places")
-            self.broken[run, at] = BROKEN[len(self.broken)]
-        return self.broken[run, at]
-
-    def check(self, stretch: Stretch, is_last: bool = False) -> None:
+    def check_borders(self, stretch: Stretch, is_last: bool = False) -> None:
         """Raise NotExpressible for a stretch whose encoding depends on what surrounds it."""
         text = stretch.text
         if self.encoding.has_lines and text and not (is_last or text.endswith("\n")):
@@ -641,14 +508,18 @@ class EditionPieces:
 
     # The envelope
 
-    def make_envelope(self, header_names: Sequence[str]) -> list[str]:
-        """Split what surrounds the bodies at the marks of its fields."""
-        headers = dict(zip(header_names, HEADERS, strict=False))
-        if self.transport.FORMAT == "json":
-            envelope = self.make_json_envelope(headers)
-        else:
-            envelope = self.make_mime_envelope(headers)
-        self.envelope = FIELD.split(envelope)
+    def find_envelope(self, header_names: Iterable[str]) -> list[bytes | str]:
+        """Return what surrounds the bodies, split at the marks of its fields."""
+        if not self.envelope:
+            headers = dict(zip(header_names, HEADERS, strict=False))
+            if self.transport.FORMAT == "json":
+                envelope = self.make_json_envelope(headers)
+            else:
+                envelope = self.make_mime_envelope(headers)
+            self.envelope = [
+                part if FIELD.fullmatch(part) else part.encode("ascii")
+                for part in FIELD.split(envelope)
+            ]
         return self.envelope
 
     def make_json_envelope(self, headers: dict[str, str]) -> str:
@@ -657,7 +528,7 @@ class EditionPieces:
         marked = re.sub(
             r"\\u([ef][0-9a-f]{3})", lambda match: chr(int(match[1], 16)), encoded
         )
-        return marked.replace(marks.KEY, KEY)
+        return marked.replace(marks.KEY, KEY.decode())
 
     def make_mime_envelope(self, headers: dict[str, str]) -> str:
         """Take the headers in their order, each folded by itself, and the parts of the body."""
@@ -693,120 +564,25 @@ class EditionPieces:
         return Mail(key, day, to, subject, text, html, headers, sent_at)
 
 
-def split_picks(packed_picks: bytes) -> list[bytes]:
-    size = PICK.size
-    return [packed_picks[i : i + size] for i in range(0, len(packed_picks), size)]
+def heading_group(paper: ExplainedPaper) -> str:
+    """Return a key of the papers that can stand under the same heading."""
+    return paper.kind if paper.kind in ("near", "trend", "new") else ""
 
 
-def break_line(value: str, at: int) -> str:
-    return f"{value[:at]}{quoted_printable.SOFT_BREAK}{value[at:]}"
+def loop_names(template: str) -> frozenset[str] | None:
+    """Return the names that the loops over papers of both bodies read; None if that is unknown."""
+    text = marks.names_in_loops(f"{template}.txt")
+    html = marks.names_in_loops(f"{template}.html")
+    return None if text is None or html is None else text | html
 
 
-def join_body(
-    frame: Sequence[str | Slot | Loop],
-    texts: Mapping[str, str],
-    cards: Sequence[Sequence[Sequence[str]]],
-    parts: list[str],
-) -> None:
-    """Append a body to `parts`; `cards` are by section, paper and loop."""
-    for part in frame:
-        if isinstance(part, str):
-            parts.append(part)
-        elif isinstance(part, Loop):
-            parts += [pieces[part.loop] for pieces in cards[part.section]]
-        else:
-            parts.append(part.value(texts))
-
-
-# A batch
-
-
-class BatchComposer:
-    """Composes the digests of a batch, from pieces where that is possible."""
-
-    def __init__(self, edition: Edition, transport: Transport) -> None:
-        self.transport = transport
-        self.pieces = find_pieces(edition, transport)
-        self.is_checked = False
-        self.render_data: dict[int, RenderData] = {}  # by digest
-
-    def load(self, digests: Sequence[Digest]) -> None:
-        """Read the rows that these digests name."""
-        if digests:
-            rows = self.pieces.load_rows(digests) if self.pieces else None
-            render_data = compose.load_render_data(digests, rows)
-            self.render_data |= dict.fromkeys([d.pk for d in digests], render_data)
-
-    def encode(self, digest: Digest) -> EncodedMail:
-        """Compose one digest; what fails concerns this digest only."""
-        readers_notes = self.render_data[digest.pk].empty_digests
-        if not digest.packed_picks and digest.subscriber_id not in readers_notes:
-            # Emptied by a recall a moment ago.
-            readers_notes |= load_empty_digests([digest])
-        content = self.join(digest) if self.pieces and self.pieces.is_usable else None
-        if content is None:
-            content = self.encode_plainly(digest)
-        return EncodedMail(
-            key=digest.key,
-            day=digest.edition.day,
-            to=digest.subscriber.email,
-            content=content,
-            return_path=digest.return_path,
-        )
-
-    def encode_plainly(self, digest: Digest) -> bytes:
-        mail = compose.compose_digest(digest, self.render_data[digest.pk])
-        return self.transport.encode_mail(mail)
-
-    def join(self, digest: Digest) -> bytes | None:
-        """Join a mail from pieces; None if it must be composed plainly."""
-        assert self.pieces
-        try:
-            mail, frame = self.pieces.join(digest, self.render_data[digest.pk])
-            content = mail.encode("ascii")
-        except NotJoinable:
-            return None
-        except Exception as error:  # whatever the plain path may still do well
-            self.pieces.is_usable = False
-            log.exception(
-                "mails of this edition are composed plainly", error=str(error)
-            )
-            return None
-        if self.is_checked and frame.is_checked:
-            return content
-        self.is_checked = frame.is_checked = True
-        plain = self.encode_plainly(digest)
-        if content != plain:
-            self.pieces.is_usable = False
-            log.error(
-                "mails of this edition are composed plainly",
-                error="the first mail of a kind differs from its templates",
-                digest=digest.pk,
-                position=first_difference(content, plain),
-            )
-        return plain
-
-
-def first_difference(first: bytes, second: bytes) -> int:
-    pairs = enumerate(zip(first, second, strict=False))
-    shorter = min(len(first), len(second))
-    return next((i for i, (byte, other) in pairs if byte != other), shorter)
-
-
-def find_pieces(edition: Edition, transport: Transport) -> EditionPieces | None:
-    """Return the pieces of a frozen edition under the present settings; None if it may still change."""
-    if edition.is_open:
-        return None
-    names = ("SITE_URL", "SITE_NAME", "POSTAL_ADDRESS", "MAIL_FROM", "CLICK_REDIRECT")
-    values = tuple([getattr(settings, name) for name in names])
-    key = edition.pk, edition.frozen_at, edition.note, transport, values
-    if key in PIECES:
-        PIECES.move_to_end(key)
-    else:
-        PIECES[key] = EditionPieces(edition, transport)
-        if len(PIECES) > MAX_EDITIONS:
-            PIECES.popitem(last=False)
-    return PIECES[key]
-
-
-PIECES: OrderedDict[tuple[object, ...], EditionPieces] = OrderedDict()
+def render_bodies(
+    context: Mapping[str, Any],
+    sections: Sequence[tuple[str, Sequence[PaperContext]]],
+) -> tuple[MarkedBody, MarkedBody]:
+    """Render both bodies with marks; loops are numbered through both."""
+    name = compose.template_name(context)
+    text = marks.render_marked(f"{name}.txt", context, sections)
+    context = {**context, "subject": marks.SUBJECT}
+    html = marks.render_marked(f"{name}.html", context, sections, text.loops)
+    return text, html

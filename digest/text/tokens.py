@@ -196,11 +196,17 @@ def is_quotable(phrase: str, text: str) -> bool:
 
     Stricter than `phrase_pattern`: only spaces and hyphens may stand between them.
     """
-    folded = fold_text(text)
+    folded = _fold_paper(text)
     words = [strip_plural(word) for word in _WORD.findall(fold_text(phrase))]
     if not words or not _may_contain(folded, words):
         return False
     return bool(_adjacent_words(tuple(words)).search(folded))
+
+
+# A mail's reasons, and a batch's, ask for several phrases of one paper after the other.
+@lru_cache(maxsize=16)
+def _fold_paper(text: str) -> str:
+    return fold_text(text)
 
 
 # Compiling takes as long as searching a hundred abstracts.
@@ -224,7 +230,7 @@ def _with_plural(word: str) -> str:
 def shared_phrases(query: str, text: str) -> list[str]:
     """Return the runs of at least two content words of the query that the text quotes."""
     words = [word.strip(_PUNCTUATION) for word in query.split()]
-    folded = fold_text(text)
+    folded = _fold_paper(text)
     is_candidate = [
         _may_contain(folded, map(strip_plural, _WORD.findall(fold_text(word))))
         for word in words

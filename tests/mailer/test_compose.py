@@ -554,7 +554,7 @@ def test_composing_costs_the_same_queries_for_one_and_for_many(
     digest = digest_of(ada, [make.paper() for _ in range(5)], topic)
     ready = Digest.objects.select_related("edition", "subscriber").get(pk=digest.pk)
 
-    with django_assert_num_queries(5):  # one more where papers are followed
+    with django_assert_num_queries(4):  # one more where papers are followed
         render_data = compose.load_render_data([ready])
     with django_assert_num_queries(0):
         compose.compose_digest(ready, render_data)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accounts.models import Subscriber, new_key
-from digest.mailer import compose, pieces
+from digest.mailer import batch_composer, compose, marks
 from digest.mailer.compose import DigestLinks, RenderData
 from digest.mailer.empty_digest import EmptyDigest
 from digest.mailer.transports import files, sendgrid
@@ -121,9 +121,16 @@ def mailings(draw):
     return edition, RenderData(rows, empty_digests), digests
 
 
-def join(prepared, digest, render_data):
-    mail, _ = prepared.join(digest, render_data)
-    return mail.encode("ascii")
+def join(joiner, digest, render_data):
+    rows = render_data.pick_rows
+    lines = {
+        chunk: joiner.find_line(chunk, pick, rows)
+        for chunk, pick in zip(
+            batch_composer.split_picks(digest.packed_picks), digest.picks, strict=True
+        )
+    }
+    mail, _ = joiner.join(digest, lines, render_data)
+    return mail
 
 
 def compose_plainly(digest, render_data, transport):
@@ -144,10 +151,10 @@ def test_joined_mails_have_the_bytes_of_plain_ones(transport, site_url, mailing)
     edition, render_data, digests = mailing
 
     with override_settings(SITE_URL=site_url):
-        prepared = pieces.EditionPieces(edition, transport)
+        joiner = batch_composer.MailJoiner(edition, transport)
         for digest in digests:
             plain = compose_plainly(digest, render_data, transport)
-            assert join(prepared, digest, render_data) == plain
+            assert join(joiner, digest, render_data) == plain
 
 
 # From stored rows
@@ -159,7 +166,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.both]
 @pytest.fixture(autouse=True)
 def no_pieces():
     """Ids of editions may be used again by the next test."""
-    pieces.PIECES.clear()
+    batch_composer.JOINERS.clear()
 
 
 def stored_digests(readers=4, papers=12):
@@ -190,7 +197,7 @@ def plain_mails(digests, transport=files):
 
 
 def load_composer(digests, transport):
-    composer = pieces.BatchComposer(digests[0].edition, transport)
+    composer = batch_composer.BatchComposer(digests[0].edition, transport)
     composer.load(digests)
     return composer
 
@@ -201,7 +208,7 @@ def composed_mails(digests, transport=files):
 
 
 def are_pieces_used():
-    return [prepared.is_usable for prepared in pieces.PIECES.values()]
+    return [joiner.is_usable for joiner in batch_composer.JOINERS.values()]
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
@@ -352,3 +359,69 @@ def test_ordinary_changes_of_a_template_stay_fast(
 
     assert composed_mails(digests, transport) == plain_mails(digests, transport)
     assert are_pieces_used() == [True]
+
+
+def test_further_digests_of_a_batch_are_joined_from_the_same_pieces():
+    digests, _ = stored_digests()
+
+    composer = load_composer(digests[:1], files)
+    composer.load(digests[1:])
+
+    mails = [composer.encode(digest).content for digest in digests]
+    assert mails == plain_mails(digests)
+    assert are_pieces_used() == [True]
+
+
+def test_frames_share_the_cards_that_look_the_same_in_them():
+    digests, _ = stored_digests()
+    digests[0].suggested_topics = ["Rounding"]
+
+    composed_mails(digests)
+
+    (joiner,) = batch_composer.JOINERS.values()
+    assert len(joiner.pieces.frames) > len(joiner.pieces.card_sets) == 1
+
+
+def test_a_template_that_changes_while_mails_are_sent_is_noticed(
+    tmp_path, settings, caplog, monkeypatch
+):
+    digests, _ = stored_digests()
+    composer = load_composer(digests, files)
+    composer.encode(digests[0])
+    monkeypatch.setattr(batch_composer, "CHECK_INTERVAL_S", 0.0)
+
+    change_template(settings, tmp_path, "View in browser", "Open in a browser")
+    mails = [composer.encode(digest).content for digest in digests]
+
+    assert mails == plain_mails(digests)
+    assert "a mail differs from its templates" in caplog.text
+
+
+# What decides the text of a card in a template
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("{% if a %}{{ b }}{% endif %}{% for paper in section.papers %}{{ c }}{% endfor %}", {"c"}),
+        ("{% if a %}{% elif b %}{% else %}{% for paper in section.papers %}{% endfor %}{% endif %}", {"a", "b"}),
+        ("{% for paper in section.papers if a %}{{ b if c }}{% else %}{{ d }}{% endfor %}", {"a", "b", "c", "d"}),
+        ("{% for section in a %}{% for paper in section.papers %}{% endfor %}{% endfor %}", {"a"}),
+        ("{% for each in a %}{{ b }}{% endfor %}", set()),
+        ("{% block x %}{% for paper in section.papers %}{{ a }}{% endfor %}{% endblock %}", {"a"}),
+        ("{% if a %}{% block x %}{% endblock %}{% endif %}", None),
+        ("{% for paper in section.papers %}{% block x %}{% endblock %}{% endfor %}", None),
+        ("{% set b = a %}{% for paper in section.papers %}{{ b }}{% endfor %}", None),
+        ('{% include "emails/layout.html" %}', None),
+        ("{% extends a %}", None),
+    ],
+)  # fmt: skip
+def test_names_that_decide_what_loops_over_papers_write(
+    source, names, tmp_path, settings
+):
+    (tmp_path / "emails").mkdir()
+    (tmp_path / "emails" / "card.html").write_text(source)
+    jinja, django = settings.TEMPLATES
+    settings.TEMPLATES = [{**jinja, "DIRS": [tmp_path, *jinja["DIRS"]]}, django]
+
+    result = marks.names_in_loops("card.html")
+
+    assert result is None if names is None else result - {"paper", "section"} == names
