@@ -17,6 +17,7 @@ from django.utils.formats import date_format
 
 from accounts.models import AccountMail, Subscriber, User
 from accounts.tasks import queue_mail
+from digest import topic_figures
 from digest.feedback import clicks
 from digest.mailer import retention
 from digest.models import AttentionSample, DailyFigures, Digest, Edition, Event, Paper
@@ -58,6 +59,7 @@ def count_days(days: Iterable[date], now: datetime) -> int:
         figures = count_readers(day, now) | {"papers": count_papers(day)}
         if edition:
             figures |= count_mails(edition)
+            topic_figures.count_topics(edition)
         DailyFigures.objects.update_or_create(
             day=day, defaults={**figures, "computed_at": now}
         )

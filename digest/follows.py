@@ -5,10 +5,10 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 
 from accounts.models import Subscriber
-from digest.models import Follow, Interest, Paper, Topic
+from digest.models import Candidate, Edition, Follow, Interest, Paper, Topic
 
 Kind = Interest.Kind
 
@@ -28,7 +28,9 @@ def clean_value(kind: str, raw: str) -> str:
     value = " ".join("".join(c if c.isprintable() else " " for c in raw).split())
     match kind:
         case Kind.TOPIC:
-            return value if Topic.objects.filter(slug=value).exists() else ""
+            topics = Topic.objects.filter(slug=value)
+            slugs = topics.values_list("slug", "merged_into__slug").first() or ("", "")
+            return slugs[1] or slugs[0]
         case Kind.PAPER:
             return value if Paper.objects.filter(identifier=value).exists() else ""
         case Kind.CATEGORY:
@@ -169,6 +171,67 @@ def unfollow_paper(subscriber: Subscriber, identifier: str) -> bool:
 def unfollow(subscriber: Subscriber, interest_id: int) -> None:
     """Neither follow nor mute this interest any more."""
     subscriber.follows.filter(interest_id=interest_id).delete()
+
+
+def topic_followers(slug: str) -> QuerySet[Follow]:
+    """Select the follows and mutes of a topic."""
+    return Follow.objects.filter(interest__kind=Kind.TOPIC, interest__value=slug)
+
+
+@transaction.atomic
+def merge_topics(source: Topic, target: Topic) -> int:
+    """Move followers, terms, examples and editors' corrections of `source` to `target`; return the number of follows.
+
+    The source is archived, and its address, its links in mails and sign-ups under way
+    lead to the target. A reader of both keeps the higher weight. Its interest stays, so
+    that reasons in sent digests do not change.
+    """
+    Topic.objects.filter(merged_into=source).update(merged_into=target)
+    source.is_listed, source.merged_into = False, target
+    source.save(update_fields=["is_listed", "merged_into"])
+    target.keywords = list(dict.fromkeys([*target.keywords, *source.keywords]))
+    target.categories = list(dict.fromkeys([*target.categories, *source.categories]))
+    target.save(update_fields=["keywords", "categories"])
+    target.examples.add(*source.examples.all())
+    _move_papers(source, target)
+    return _move_follows(source, target)
+
+
+def _move_follows(source: Topic, target: Topic) -> int:
+    interest, _ = lock_interests().get_or_create(kind=Kind.TOPIC, value=target.slug)
+    moved = topic_followers(source.slug)
+    number = moved.count()
+    same_reader = moved.filter(subscriber=OuterRef("subscriber"))
+    weight = Subquery(same_reader.values("weight"))
+    weaker = Follow.objects.filter(interest=interest, weight__lt=weight)
+    weaker.update(weight=weight, source=Subquery(same_reader.values("source")))
+    readers = Follow.objects.filter(interest=interest).values("subscriber")
+    moved.filter(subscriber__in=readers).delete()
+    moved.update(interest=interest)
+    return number
+
+
+def _move_papers(source: Topic, target: Topic) -> None:
+    """List the source's papers under the target, and move corrections of their topic.
+
+    Corrections in frozen editions stay: those never change.
+    """
+    PaperTopic = Paper.topics.through
+    papers = PaperTopic.objects.filter(topic=source).values_list("paper_id", flat=True)
+    PaperTopic.objects.bulk_create(
+        [PaperTopic(paper_id=pk, topic=target) for pk in papers.iterator()],
+        batch_size=1_000,
+        ignore_conflicts=True,
+    )
+    corrected = {"topic_corrections__has_key": source.slug}
+    candidates = Candidate.objects.filter(edition__state=Edition.State.OPEN)
+    for rows in (Paper.objects.filter(**corrected), candidates.filter(**corrected)):
+        for pk, stored in rows.values_list("pk", "topic_corrections"):
+            corrections = dict(stored or {})
+            is_of_topic = corrections.pop(source.slug)
+            corrections.setdefault(target.slug, is_of_topic)
+            manager = rows.model._default_manager
+            manager.filter(pk=pk).update(topic_corrections=corrections)
 
 
 def parse_requested(requested_interests: Any) -> list[tuple[str, str, float]]:

@@ -25,7 +25,13 @@ from digest.models.papers import AttentionSample, EmbeddingModel, Paper
 from digest.models.reader_requests import PendingPaper, Submission, SubmissionRequest
 from digest.models.saved_papers import SavedPaper
 from digest.models.search_entries import SearchEntry, SearchWord
-from digest.models.topics import ExampleGroups, Follow, Interest, Topic
+from digest.models.topics import (
+    ExampleGroups,
+    Follow,
+    Interest,
+    Topic,
+    TopicFigures,
+)
 
 __all__ = [
     "CURATED",
@@ -59,6 +65,7 @@ __all__ = [
     "Submission",
     "SubmissionRequest",
     "Topic",
+    "TopicFigures",
     "decode_picks",
     "encode_picks",
     "moved_since",

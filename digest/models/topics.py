@@ -40,7 +40,18 @@ class Topic(models.Model):
         default=100, help_text="Low numbers come first in lists."
     )
     is_listed = models.BooleanField(
-        "listed", default=True, help_text="Clear to hide it from new readers."
+        "listed",
+        default=True,
+        help_text="Clear to archive it: it is no longer offered, and its followers keep it.",
+    )
+    merged_into = models.ForeignKey(
+        "self",
+        models.SET_NULL,
+        null=True,
+        editable=False,
+        db_index=False,  # there are some tens of topics
+        related_name="merged_topics",
+        help_text="The topic that has its followers now; its pages lead there.",
     )
 
     class Meta:
@@ -51,6 +62,33 @@ class Topic(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("topic", args=[self.slug])
+
+
+class TopicFigures(models.Model):
+    """What one day's digests say about a topic: papers picked for it, opened, and disliked."""
+
+    topic = models.ForeignKey(Topic, models.CASCADE, related_name="figures")
+    day = models.DateField(help_text="The day of the edition.")
+    picks = models.PositiveIntegerField(
+        default=0, help_text="Papers in digests that were picked for the topic."
+    )
+    clicks = models.PositiveIntegerField(
+        default=0, help_text="Those that their reader opened."
+    )
+    disliked = models.PositiveIntegerField(
+        default=0, help_text="Those that their reader wanted less of."
+    )
+
+    class Meta:
+        verbose_name_plural = "topic figures"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["topic", "day"], name="a_topic_has_figures_once_a_day"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.topic}, {self.day:%Y-%m-%d}"
 
 
 class Interest(models.Model):

@@ -10,6 +10,7 @@ from django.core.cache import cache
 
 from digest.models import Candidate, Edition, Follow, Interest, Topic
 from digest.ranking import choose, edition_index
+from digest.ranking.relevance import InterestQuery
 from digest.reasons import Reason, load_names, reason_for
 
 TYPICAL_READERS = 10
@@ -68,6 +69,38 @@ def _read_topic_matches(
         slug: frozenset(index.candidates[i] for i in row.nonzero()[0].tolist())
         for slug, row in zip(slugs, claimed, strict=True)
     }
+
+
+@dataclass(frozen=True)
+class TopicMatches:
+    """The candidates that a topic would match: their number, and the best ones by relevance."""
+
+    number: int
+    best: list[Candidate]
+
+
+def match_topic(
+    edition: Edition, topic: Topic, examples: Sequence[str], size: int
+) -> TopicMatches:
+    """Match a topic that need not be stored, with example papers by their identifiers."""
+    index = edition_index.load_index(edition)
+    query = InterestQuery(
+        kind=Interest.Kind.TOPIC,
+        value=topic.name,
+        description=topic.description,
+        keywords=tuple(topic.keywords),
+        categories=tuple(topic.categories),
+        examples=tuple(edition_index.load_texts(examples).values()),
+    )
+    matches = index.match([query])
+    columns = matches.claimed[0].nonzero()[0]
+    order = columns[(-matches.relevance[0][columns]).argsort(kind="stable")][:size]
+    ids = [index.candidates[column] for column in order.tolist()]
+    rows = Candidate.objects.select_related("paper").defer(
+        "paper__vector", "paper__dense_vector"
+    )
+    by_id = rows.in_bulk(ids)
+    return TopicMatches(len(columns), [by_id[pk] for pk in ids if pk in by_id])
 
 
 def typical_profiles() -> list[Profile]:

@@ -146,7 +146,8 @@ def period_feed(request: HttpRequest, kind: str) -> HttpResponse:
 @require_safe
 @cached_page(FEED_SECONDS)
 def topic_feed(request: HttpRequest, slug: str) -> HttpResponse:
-    topic = get_object_or_404(Topic, slug=slug)
+    topic = get_object_or_404(Topic.objects.select_related("merged_into"), slug=slug)
+    topic = topic.merged_into or topic
     papers = newest(Paper.objects.filter(topics=topic))
     return paper_feed(topic.name, topic.get_absolute_url(), request.path, papers)
 

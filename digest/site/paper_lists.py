@@ -10,7 +10,7 @@ from django.core.paginator import Paginator
 from django.db.models import Count, FloatField, OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
@@ -283,9 +283,11 @@ def topic_list(request: HttpRequest) -> HttpResponse:
 @require_safe
 @cached_page()
 def topic_page(request: HttpRequest, slug: str) -> HttpResponse:
-    topic = Topic.objects.filter(slug=slug).first()
+    topic = Topic.objects.select_related("merged_into").filter(slug=slug).first()
     if topic is None:
         return not_found(request)
+    if topic.merged_into:
+        return redirect(topic.merged_into, permanent=True)
     requested = f"topic:{topic.slug}"
     rows = paper_rows.preview_rows(
         paper_rows.newest_edition(),
