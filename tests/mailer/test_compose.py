@@ -603,12 +603,15 @@ def test_welcoming_costs_the_same_queries_for_one_and_for_many(
         )
     digests = list(Digest.objects.all())  # without their readers, as a batch has them
 
-    with django_assert_num_queries(1):
-        assert compose.load_new_readers([ada_digest]) == frozenset()
     with django_assert_num_queries(2):
         welcomed = compose.load_new_readers(digests)
-
     assert welcomed == {reader.pk for reader in new}
+
+    digests = list(Digest.objects.select_related("subscriber"))
+    with django_assert_num_queries(0):
+        assert compose.load_new_readers([digests[0]]) == frozenset()
+    with django_assert_num_queries(1):
+        assert compose.load_new_readers(digests) == welcomed
 
 
 def test_every_digest_offers_saving_and_a_subscription(ada):
