@@ -18,7 +18,7 @@ PRODUCTION = DEBUG=false SITE_URL=https://paper-round.example BEHIND_PROXY=true 
 	POSTAL_ADDRESS="1 Press Lane, Example Town"
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test explore check audit bench chaos lock clean
+.PHONY: help .venv demo test explore check audit bench chaos soak lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z.]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 10
@@ -69,6 +69,9 @@ bench: .venv/.dev ## measure speed; writes benchmarks/latest.json; PART=sending 
 
 chaos: .venv/.dev ## send an edition while workers, Redis and PostgreSQL are killed; ARGS="--over smtp", "--no-resend", "--readers 2000"
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+soak: .venv/.dev ## run seven simulated days with faults and visitors; READERS=20000, ARGS="--days 2 --no-faults"
+	$(BIN)/python -m tests.soak --readers $(or $(READERS),2000) $(ARGS)
 
 lock: ## update the lock files (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 from tests import services
 
@@ -31,9 +31,12 @@ class World:
         self.settings, self.programs = {}, {}
 
     def start(self, name, *command):
-        """Run a program until it is killed or the stack closes."""
+        """Run `python -m …` until it is killed or the stack closes."""
+        self.start_program(name, [sys.executable, "-m", *command])
+
+    def start_program(self, name, command):
         program = subprocess.Popen(
-            [sys.executable, "-m", *command],
+            command,
             env=os.environ | self.settings,
             stdin=subprocess.DEVNULL,
             stdout=self.log,
@@ -44,16 +47,16 @@ class World:
         self.stack.callback(self.end, program)
 
     def end(self, program):
-        if program.poll() is None:
-            program.kill()
+        """Kill a program with its children, which are in its process group."""
+        with suppress(ProcessLookupError):
+            os.killpg(program.pid, signal.SIGKILL)
         program.wait()
 
     def kill(self, name):
         """Kill a program with SIGKILL and start it again."""
         program, command = self.programs[name]
-        program.kill()
-        program.wait()
-        self.start(name, *command)
+        self.end(program)
+        self.start_program(name, command)
 
     def start_programs(self, port):
         for number in (1, 2):

@@ -18,7 +18,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.smtp_server import SmtpServer
 
 HEADER = "X-Twilio-Email-Event-Webhook-"
-SPREAD_SECONDS = 2.0  # how far events are delayed, and so reordered
 POST_SIZE = 200
 
 # Attempts of one address that may fail.
@@ -87,6 +86,8 @@ class Log:
 class Api:
     """SendGrid's v3 endpoint and its signed events."""
 
+    max_delay_s = 2.0  # of events, which reorders them
+
     def __init__(self, seed, stall):
         self.log, self.stall = Log(seed, SENDGRID), stall
         self.secret = ec.generate_private_key(ec.SECP256R1())
@@ -120,6 +121,9 @@ class Api:
             "SENDGRID_WEBHOOK_KEY": base64.b64encode(der).decode(),
         }
 
+    def next_fault(self, mail):
+        return self.log.next_fault(mail["personalizations"][0]["to"][0]["email"])
+
     def accept(self, mail):
         """Take one mail and return its id. Events follow: late, repeated, in any order."""
         address, name = mail["personalizations"][0]["to"][0]["email"], uuid.uuid4().hex
@@ -143,12 +147,12 @@ class Api:
 
     def schedule(self, event):
         with self.lock:
-            due = time.monotonic() + self.random.random() * SPREAD_SECONDS
+            due = time.monotonic() + self.random.random() * self.max_delay_s
             self.waiting.append((due, event))
 
     def post_due_events(self):
         """Post due events until they are accepted."""
-        while not self.over.wait(0.1):
+        while not self.over.wait(self.max_delay_s / 20):
             now = time.monotonic()
             with self.lock:
                 due = [row for row in self.waiting if row[0] <= now][:POST_SIZE]
@@ -193,11 +197,11 @@ def handler_of(api):
 
         def do_POST(self):
             mail = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            fault = api.log.next_fault(mail["personalizations"][0]["to"][0]["email"])
+            fault = api.next_fault(mail)
             if fault == "429":
                 self.answer(429, reset=time.time() + 1)
-            elif fault == "500":
-                self.answer(500)
+            elif fault.isdecimal():
+                self.answer(int(fault))
             elif fault == "dropped":
                 self.close_connection = True
             else:
