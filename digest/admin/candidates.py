@@ -11,7 +11,13 @@ from django.contrib import admin, messages
 from django.contrib.admin.utils import quote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, F, Q, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseRedirect,
+    QueryDict,
+    StreamingHttpResponse,
+)
 from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
@@ -22,6 +28,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.admin_base import ModelAdmin, ReadOnlyAdmin, render_page
+from accounts.csv_export import stream_csv
 from accounts.models import User
 from digest.admin import curation
 from digest.admin.editions import (
@@ -125,6 +132,12 @@ class Selection:
         }
         filled = {name: value for name, value in values.items() if value}
         return f"{reverse('admin:digest_candidate_changelist')}?{urlencode(filled)}"
+
+    @property
+    def export_url(self) -> str:
+        query = self.url().partition("?")[2]
+        url = reverse("admin:digest_candidate_export", args=[self.edition.pk])
+        return f"{url}?{query}"
 
     @property
     def is_filtered(self) -> bool:
@@ -335,6 +348,11 @@ class CandidateAdmin(ReadOnlyAdmin):
                 name=f"{name}_note",
             ),
             path(
+                "edition-<int:pk>/export/",
+                self.admin_site.admin_view(require_safe(self.export_view)),
+                name=f"{name}_export",
+            ),
+            path(
                 "edition-<int:pk>/steps/",
                 view(require_safe(self.steps_view)),
                 name=f"{name}_steps",
@@ -409,6 +427,12 @@ class CandidateAdmin(ReadOnlyAdmin):
             newer=Edition.objects.filter(day__gt=edition.day).last(),
             sent=describe_sending(edition),
         )
+
+    def export_view(self, request: HttpRequest, pk: int) -> StreamingHttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        edition = get_object_or_404(Edition, pk=pk)
+        return export_candidates(Selection.parse(edition, request.GET))
 
     def curate_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Apply one action to one candidate: `action` is a name, or `name:value`."""
@@ -624,6 +648,33 @@ class CandidateAdmin(ReadOnlyAdmin):
         }
         page = render_to_string("admin/curation/status.html", context, using="django")
         return HttpResponse(page)
+
+
+def export_candidates(selection: Selection) -> StreamingHttpResponse:
+    """All candidates that the page lists, as CSV."""
+    columns = {
+        "paper": "paper__identifier",
+        "title": "card__title",
+        "authors": "card__authors",
+        "category": "paper__primary",
+        "announced": "paper__announced_on",
+        "votes": "paper__votes",
+        "trend": "trend",
+        "pin": "pin",
+        "boost": "boost",
+        "hidden": "is_hidden",
+        "note": "note",
+    }
+    by_pk = {
+        pk: row
+        for pk, *row in selection.edition.candidates.values_list(
+            "pk", *columns.values()
+        )
+    }
+    rows = (
+        [cell if cell is not None else "" for cell in by_pk[pk]] for pk in selection.ids
+    )
+    return stream_csv(f"candidates-{selection.edition.day}.csv", columns, rows)
 
 
 def staff_user(request: HttpRequest) -> User:

@@ -1,8 +1,6 @@
 """Import of readers from CSV: upload, check, import, report."""
 
-import csv
-from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -22,8 +20,8 @@ from django.views.decorators.http import require_POST
 
 from accounts import reader_import
 from accounts.admin_base import ModelAdmin, ReadOnlyAdmin
+from accounts.csv_export import stream_csv
 from accounts.models import ReaderImport, ReaderImportChunk
-from accounts.reader_import import neutralise_formula
 from accounts.tasks import enqueue_on_commit, import_readers
 
 if TYPE_CHECKING:  # unfold has no types; its classes extend these
@@ -41,29 +39,6 @@ SHOWN_PROBLEMS = 100  # lines on the page; the report holds every line
 REFRESH_SECONDS = 3
 LABELS = dict(ReaderImportChunk.Outcome.choices)
 MAX_FILE_MB = reader_import.MAX_FILE_BYTES // 1_000_000
-
-
-class Echo:
-    """A file for csv.writer, which returns each row instead of storing it."""
-
-    def write(self, text: str) -> str:
-        return text
-
-
-def stream_csv(
-    file_name: str, header: Iterable[str], rows: Iterable[Iterable[object]]
-) -> StreamingHttpResponse:
-    """Respond with CSV that spreadsheets open without running a cell as a formula."""
-    writer = csv.writer(Echo())
-
-    def lines() -> Iterator[str]:
-        yield "\ufeff"  # Excel reads UTF-8 by its byte order mark
-        for row in chain([header], rows):
-            yield writer.writerow([neutralise_formula(str(cell)) for cell in row])
-
-    response = StreamingHttpResponse(lines(), content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{file_name}"'
-    return response
 
 
 class ReaderImportForm(ModelForm):

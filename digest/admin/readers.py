@@ -28,9 +28,9 @@ from accounts import links, rate_limits, tasks
 from accounts.addresses import parse_address
 from accounts.admin import SubscriberAdmin
 from accounts.admin_base import render_page
+from accounts.csv_export import stream_csv
 from accounts.models import AccountMail, Link, Subscriber, Suppression, User
 from digest.admin import previews, score_lines
-from digest.admin.reader_imports import stream_csv
 from digest.mailer import retention
 from digest.models import Edition, Event, Follow, Interest, Paper
 from digest.reader_data import export_data
@@ -62,7 +62,7 @@ class ReaderAdmin(SubscriberAdmin):
 
     change_form_outer_before_template = "admin/reader.html"
     list_before_template = "admin/reader_list.html"
-    actions = (*SubscriberAdmin.actions, "export_selected")
+    actions = (*SubscriberAdmin.actions, "export_csv")
 
     def get_urls(self) -> list[URLPattern]:
         preview = self.admin_site.admin_view(self.preview_view)
@@ -164,7 +164,7 @@ class ReaderAdmin(SubscriberAdmin):
         return export_readers(request, self.get_queryset(request))
 
     @admin.action(description="Export selected as CSV", permissions=["view"])
-    def export_selected(
+    def export_csv(
         self, request: HttpRequest, queryset: QuerySet[Any]
     ) -> StreamingHttpResponse:
         return export_readers(request, queryset)

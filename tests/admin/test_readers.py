@@ -250,10 +250,11 @@ def test_preview_shows_the_mail_with_reasons_and_stores_nothing(staff, reader):
 
     page = staff.get(preview_url(reader)).content.decode()
 
-    (frame,) = parse_frames(page)
-    assert frame["sandbox"] is None
-    assert frame["srcdoc"].rstrip().endswith("</html>")
-    assert "&lt;img src=x onerror=alert(1)&gt;" in frame["srcdoc"]
+    light, dark = parse_frames(page)
+    for frame in (light, dark):
+        assert frame["sandbox"] is None
+        assert frame["srcdoc"].rstrip().endswith("</html>")
+        assert "&lt;img src=x onerror=alert(1)&gt;" in frame["srcdoc"]
     assert "Sparse attention" in page
     assert "Matches your keyword “attention”" in page
     assert "<img src=x" not in page
