@@ -11,6 +11,7 @@ oracle in the tests; the arithmetic is float32.
       scorer.rows      float32 [n, d]             examples    float32 [K, d]
       scorer.centered  float32 [n, d]             centroids   float32 [B, d]
       tfidf            csr float32 [n, V]         words       csr float32 [B, V]
+      duplicates       `DuplicateFinder`
       by_word, has_word  csr float32 [V, n]       queries     csr float32 [B, V]
 
     a group of examples                         a search
@@ -19,11 +20,15 @@ oracle in the tests; the arithmetic is float32.
       max(examples @ rows.T)   nearest    ─┘      its ten best, as a group, feedback ─┘
 
     all of them float32 [B, n], and so is the relevance; claims are bool [B, n]
+
+What only few candidates can have is computed for these alone: claims of a search where a
+candidate has enough of its words, duplicates where the rarer words leave one possible.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +60,10 @@ Spread = tuple[float, float]
 PERSONAL_KINDS = frozenset({"paper", "search"})
 # At 7,000 candidates an array of a block has 1.8 MB; larger blocks are not faster.
 BLOCK_SIZE = 64
+# Words that duplicates are not searched by: half of all entries, a sixth of a cosine.
+COMMON_WORDS = 256
+# The ten best of a row are among those above the tenth largest maximum of its parts.
+PARTS_OF_A_ROW = 64
 
 
 @dataclass(frozen=True)
@@ -85,9 +94,11 @@ class InterestBlocks:
         terms = scorer.terms
         if arrays is None:
             self._tfidf = terms.tfidf.astype(np.float32)
+            self._duplicates = DuplicateFinder.build(self._tfidf)
             self._by_word = csr_matrix(terms.saturated.T, dtype=np.float32)
         else:
             self._tfidf = load_matrix(arrays, "blocks_tfidf", terms.idf.size)
+            self._duplicates = DuplicateFinder.from_arrays(arrays)
             self._by_word = load_matrix(arrays, "blocks_by_word", terms.size)
         self._has_word = self._by_word.copy()
         self._has_word.data[:] = 1
@@ -97,8 +108,11 @@ class InterestBlocks:
         self._mean_square = float(terms.mean @ terms.mean)
 
     def to_arrays(self) -> Arrays:
-        tfidf = matrix_arrays("blocks_tfidf", self._tfidf)
-        return tfidf | matrix_arrays("blocks_by_word", self._by_word)
+        return (
+            matrix_arrays("blocks_tfidf", self._tfidf)
+            | self._duplicates.to_arrays()
+            | matrix_arrays("blocks_by_word", self._by_word)
+        )
 
     def evaluate(self, queries: Sequence[PersonalQuery]) -> Match:
         """Relevance and claims of each query: arrays [queries, n]."""
@@ -212,21 +226,24 @@ class InterestBlocks:
     ) -> None:
         """Raise the relevance of candidates that are nearly one of the examples.
 
-        Words are compared only where example and candidate are near in `meaning` [K, n].
+        `rows` csr [K, V] are the words of the examples, `meaning` [K, n] their LSA cosines.
         """
         least, certain = relevance.DUPLICATE_COSINES
-        if meaning is None:
-            examples, columns = map(np.ravel, np.indices((rows.shape[0], self.n)))
-        else:
-            cells = np.flatnonzero(meaning >= relevance.MIN_DUPLICATE_MEANING)
-            examples, columns = np.divmod(cells, self.n)
+        examples, columns = self._duplicates.find_pairs(rows, least)
+        if meaning is not None:
+            is_near = meaning[examples, columns] >= relevance.MIN_DUPLICATE_MEANING
+            examples, columns = examples[is_near], columns[is_near]
         cosines = _row_products(self._tfidf[columns], rows[examples])
         is_duplicate = cosines >= least
         duplicate = np.clip((cosines - least) / (certain - least), 0, 1)[is_duplicate]
         examples, columns = examples[is_duplicate], columns[is_duplicate]
+        by_example = defaultdict[int, list[tuple[int, float]]](list)
+        for example, column, degree in zip(
+            examples.tolist(), columns.tolist(), duplicate.tolist(), strict=True
+        ):
+            by_example[example].append((column, degree))
         for i, group in enumerate(members):
-            own = np.isin(examples, group) if examples.size else examples
-            for column, degree in zip(columns[own], duplicate[own], strict=True):
+            for column, degree in chain.from_iterable(by_example[e] for e in group):
                 scores[i, column] = max(scores[i, column], degree)
                 claimed[i, column] |= degree >= 0.5
 
@@ -243,12 +260,26 @@ class InterestBlocks:
         self._add_feedback(scores)
         if any(n > 1 for count in counts for n in count.values()):
             words = self._bm25(counts, 1.0)
-        stands_out = _stand_out(words, *relevance.BACKGROUND_WORDS)
+        return Match(scores, self._claims(queries, words, meaning))
+
+    def _claims(
+        self, queries: Sequence[PersonalQuery], words: Row, meaning: Row
+    ) -> Flags:
+        """Claim the candidates that have a search's words and stand out."""
+        claimed = np.zeros(words.shape, bool)
+        rows, columns = self._cells_with_words(queries)
+        if not rows.size:
+            return claimed
+        used, place = np.unique(rows, return_inverse=True)
+        stands_out = _stand_out(
+            words[used], place, columns, *relevance.BACKGROUND_WORDS
+        )
         if self.scorer.model is not None:
-            stands_out += _stand_out(meaning, *relevance.BACKGROUND_MEANING)
-        claimed = stands_out >= relevance.MIN_CLAIM_WORDS
-        self._require_words(queries, claimed)
-        return Match(scores, claimed)
+            stands_out += _stand_out(
+                meaning[used], place, columns, *relevance.BACKGROUND_MEANING
+            )
+        claimed[rows, columns] = stands_out >= relevance.MIN_CLAIM_WORDS
+        return claimed
 
     def _bm25(self, counts: Sequence[Counter[str]], saturation: float) -> Row:
         """TermIndex.bm25_scores: [B, n]."""
@@ -279,7 +310,7 @@ class InterestBlocks:
 
     def _add_feedback(self, scores: Row) -> None:
         """Add what the best matches have in common: EditionScorer._feedback."""
-        best = [relevance.best_documents(row) for row in scores]
+        best = _best_documents(scores)
         weights = [
             row[b].astype(np.float64) for row, b in zip(scores, best, strict=True)
         ]
@@ -302,17 +333,78 @@ class InterestBlocks:
         feedback *= np.where(is_any, trust, 0).astype(np.float32)[:, None]
         scores += (1 - scores) * feedback
 
-    def _require_words(self, queries: Sequence[PersonalQuery], claimed: Flags) -> None:
-        """Withdraw claims of candidates that lack too many of a search's words."""
+    def _cells_with_words(
+        self, queries: Sequence[PersonalQuery]
+    ) -> tuple[Whole, Whole]:
+        """Queries and candidates of the cells where each part has enough of its words."""
         parts = [
             (i, self.scorer.terms.share_query(set(content_words(part))), least)
             for i, query in enumerate(queries)
             for part, least in relevance.required_parts(query.value)
         ]
-        rows = self._query_rows([weights for _, weights, _ in parts])
-        shares = (rows @ self._has_word).toarray()
-        for row, (i, _, least) in zip(shares, parts, strict=True):
-            claimed[i] &= row >= least - relevance.TIE_WIDTH
+        owners = np.array([i for i, _, _ in parts])
+        leasts = np.array([least for _, _, least in parts])
+        shares = self._query_rows([weights for _, weights, _ in parts]) @ self._has_word
+        number = np.repeat(np.arange(len(parts)), np.diff(shares.indptr))
+        is_enough = shares.data >= leasts[number] - relevance.TIE_WIDTH
+        cells = owners[number[is_enough]] * self.n + shares.indices[is_enough]
+        cells, counts = np.unique(cells, return_counts=True)
+        rows, columns = np.divmod(cells, self.n)
+        is_in_all = counts == np.bincount(owners)[rows]
+        return rows[is_in_all], columns[is_in_all]
+
+
+@dataclass(frozen=True)
+class DuplicateFinder:
+    """Finds the candidates whose TF-IDF cosine to a text may be high, without most products.
+
+    The few words that most texts have are half of all products and little of a cosine:
+    they add at most the product of the lengths that the two rows have in these words.
+    """
+
+    common: Whole  # columns of the most frequent words
+    lengths: Row  # of the n candidates in these words
+    by_rare_word: csr_matrix  # [V, n], without them
+
+    @classmethod
+    def build(cls, tfidf: csr_matrix) -> "DuplicateFinder":
+        counts = np.bincount(tfidf.indices, minlength=tfidf.shape[1])
+        common = np.sort(np.argsort(-counts, kind="stable")[:COMMON_WORDS])
+        is_rare = np.ones(counts.size, np.float32)
+        is_rare[common] = 0
+        by_rare_word = csr_matrix(tfidf.T.multiply(is_rare[:, None]))
+        by_rare_word.eliminate_zeros()
+        return cls(common, _lengths(tfidf[:, common]), by_rare_word)
+
+    def to_arrays(self) -> Arrays:
+        arrays: Arrays = {"common_words": self.common, "common_lengths": self.lengths}
+        return arrays | matrix_arrays("by_rare_word", self.by_rare_word)
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> "DuplicateFinder":
+        lengths = arrays["common_lengths"]
+        by_rare_word = load_matrix(arrays, "by_rare_word", lengths.size)
+        return cls(arrays["common_words"], lengths, by_rare_word)
+
+    def find_pairs(self, rows: csr_matrix, least: float) -> tuple[Whole, Whole]:
+        """Return numbers of rows, and candidates whose cosine to them may be `least` or more."""
+        least -= relevance.TIE_WIDTH
+        lengths = _lengths(rows[:, self.common])
+        products = csr_matrix(rows @ self.by_rare_word)
+        numbers = np.repeat(np.arange(lengths.size), np.diff(products.indptr))
+        columns = products.indices
+        most = products.data + lengths[numbers] * self.lengths[columns]
+        # Texts that consist of common words need not share a rare one.
+        alike = np.flatnonzero(lengths * self.lengths.max(initial=0) >= least)
+        row, column = np.nonzero(np.outer(lengths[alike], self.lengths) >= least)
+        return (
+            np.concatenate([numbers[most >= least], alike[row]]),
+            np.concatenate([columns[most >= least], column]),
+        )
+
+
+def _lengths(rows: csr_matrix) -> Row:
+    return np.asarray(np.sqrt(rows.multiply(rows).sum(axis=1)), np.float32).ravel()
 
 
 def _membership(members: Sequence[Sequence[int]], size: int) -> csr_matrix:
@@ -346,8 +438,10 @@ def _standardize(values: Row, mean: float, spread: float) -> Row:
     return np.asarray(centered / np.sqrt(variance))
 
 
-def _stand_out(values: Row, mean: float, spread: float) -> Row:
-    """relevance._stand_out for each row of [B, n]."""
+def _stand_out(
+    values: Row, rows: Whole, columns: Whole, mean: float, spread: float
+) -> Scores:
+    """relevance._stand_out for cells of [B, n]: [cells]."""
     share = relevance.SPREAD_AFTER / (values.shape[1] + relevance.SPREAD_AFTER)
     is_background = values <= _background_line(values) + relevance.TIE_WIDTH
     count = is_background.sum(axis=1, keepdims=True)
@@ -356,16 +450,39 @@ def _stand_out(values: Row, mean: float, spread: float) -> Row:
     variance = np.einsum("ij,ij->i", rest, rest)[:, None] / count
     variance = (1 - share) * variance + share * spread**2
     center = (1 - share) * own + share * mean
-    return np.asarray((values - center) / np.sqrt(variance), np.float32)
+    z = (values[rows, columns] - center[rows, 0]) / np.sqrt(variance[rows, 0])
+    return np.asarray(z, np.float64)
 
 
 def _background_line(values: Row) -> Row:
-    """np.quantile of BACKGROUND_SHARE for each row: [B, 1]; a sort is faster here."""
-    position = relevance.BACKGROUND_SHARE * (values.shape[1] - 1)
+    """np.quantile of BACKGROUND_SHARE for each row: [B, 1]."""
+    n = values.shape[1]
+    position = relevance.BACKGROUND_SHARE * (n - 1)
     below = int(position)
-    ordered = np.sort(values, axis=1)[:, below : below + 2]
+    above = min(below + 1, n - 1)
+    lines = np.zeros((len(values), 1), np.float32)
+    # Where nine tenths and more are 0, as of a search's words, the line is 0.
+    rows = np.flatnonzero(np.count_nonzero(values, axis=1) >= n - above)
+    ordered = np.partition(values[rows], (below, above), axis=1)
     step = np.float32(position - below)
-    return ordered[:, :1] + (ordered[:, -1:] - ordered[:, :1]) * step
+    low, high = ordered[:, below], ordered[:, above]
+    lines[rows, 0] = low + (high - low) * step
+    return lines
+
+
+def _best_documents(scores: Row) -> list[Whole]:
+    """relevance.best_documents of each row, without those of no relevance."""
+    count, n = relevance.FEEDBACK_DOCUMENTS, scores.shape[1]
+    size = n // PARTS_OF_A_ROW
+    least = np.zeros(len(scores), np.float32)
+    if size:
+        parts = scores[:, : size * PARTS_OF_A_ROW].reshape(len(scores), -1, size)
+        least = np.partition(parts.max(axis=2), -count, axis=1)[:, -count]
+    best = []
+    for row, limit in zip(scores, least - np.float32(relevance.TIE_WIDTH), strict=True):
+        near = np.flatnonzero(row >= limit if limit > 0 else row > 0)
+        best.append(near[relevance.best_documents(row[near])] if near.size else near)
+    return best
 
 
 def _likeness_relevance(likeness: Row, half: float = relevance.HALF_LIKENESS) -> Row:

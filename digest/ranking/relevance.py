@@ -542,10 +542,13 @@ class EditionScorer:
     def phrase_levels(self, phrase: str) -> dict[int, float]:
         """The best occurrence of a phrase in the candidates that have its words."""
         variants = spelling_variants(phrase)
+        papers = self._papers_with_words(variants)
+        if not papers:  # compiling a pattern costs more than all else here
+            return {}
         pattern = phrase_pattern([variants])
         return {
             i: _phrase_level(pattern, self._titles[i], self._abstracts[i])
-            for i in self._papers_with_words(variants)
+            for i in papers
         }
 
     def _papers_with_words(self, phrase: tuple[str, ...]) -> list[int]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from digest.ranking import interest_blocks, lsa
 from digest.ranking.bm25 import TermIndex, WordIndex, pack_terms
-from digest.ranking.interest_blocks import InterestBlocks
+from digest.ranking.interest_blocks import DuplicateFinder, InterestBlocks
 from digest.ranking.relevance import EditionScorer, InterestQuery, PaperText
 from digest.ranking.score_breakdown import RankingWeights
 from digest.text.tokens import content_words
@@ -191,3 +191,17 @@ def test_word_index_finds_the_texts_with_all_words(words):
 
     expected = [i for i, text in enumerate(texts) if set(words) <= set(text)]
     assert matches.tolist() == expected
+
+
+@pytest.mark.parametrize("common", [0, 4, 1_000])
+def test_duplicate_finder_misses_no_pair(common, monkeypatch):
+    monkeypatch.setattr(interest_blocks, "COMMON_WORDS", common)
+    tfidf = SCORERS["lsa"].terms.tfidf.astype(np.float32)
+    finder = DuplicateFinder.build(tfidf)
+    products = (tfidf[:40] @ tfidf.T).toarray()
+
+    for least in (0.3, 0.6, 0.9):
+        pairs = set(zip(*finder.find_pairs(tfidf[:40], least), strict=True))
+
+        assert set(zip(*np.nonzero(products >= least), strict=True)) <= pairs
+        assert len(pairs) < 0.75 * products.size or common == 1_000
