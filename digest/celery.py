@@ -119,6 +119,10 @@ app.conf.beat_schedule = {
         "task": "digest.tasks.collect_attention",
         "schedule": crontab(minute="40", hour="*/2"),
     },
+    "fetch thumbnails": {
+        "task": "digest.tasks.fetch_thumbnails",
+        "schedule": crontab(minute="55", hour="*/2"),
+    },
     "freeze and plan": {
         "task": "digest.tasks.freeze_and_plan",
         "schedule": crontab(minute="*/15"),

@@ -214,6 +214,8 @@ ARXIV_HOLIDAYS = env.parse(
 )
 HUGGINGFACE_URL = env.url("HUGGINGFACE_URL", "https://huggingface.co")
 READER_SUBMISSIONS = env.flag("READER_SUBMISSIONS", False)
+# Whether to copy the images that Hugging Face shows beside papers, and show them.
+THUMBNAILS = env.flag("THUMBNAILS", False)
 
 # Ranking. A sentence-transformers model, relative to the project; None for TF-IDF and SVD.
 EMBEDDING_FOLDER = env.parse(

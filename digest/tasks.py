@@ -21,7 +21,14 @@ from digest.feedback import (
     implicit_follows,
     process_events,
 )
-from digest.ingest import daily_check, oai_harvest, prune_runs, rerun, run_source
+from digest.ingest import (
+    daily_check,
+    oai_harvest,
+    prune_runs,
+    rerun,
+    run_source,
+    thumbnails,
+)
 from digest.ingest.reader_requests import pending_papers, submissions
 from digest.mailer import (
     calls,
@@ -148,6 +155,11 @@ def collect_attention() -> None:
     now = timezone.now()
     log_runs("votes read", run_source.ingest_attention(now))
     rank_newest_edition(now)
+
+
+@app.task
+def fetch_thumbnails() -> None:
+    log.info("thumbnails fetched", count=thumbnails.fetch_thumbnails(timezone.now()))
 
 
 def rank_newest_edition(now: datetime) -> Edition | None:

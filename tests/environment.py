@@ -61,6 +61,7 @@ ENVIRONMENT = {
     "HUGGINGFACE_URL": CLOSED_PORT_URL,
     "ARXIV_HOLIDAYS": "",
     "READER_SUBMISSIONS": "false",
+    "THUMBNAILS": "false",
     "EMBEDDING_FOLDER": "",
     # The tests import ONNX Runtime before the product sets this.
     "ORT_DISABLE_TELEMETRY": "1",

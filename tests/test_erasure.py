@@ -30,6 +30,7 @@ NEVER_PERSONAL = {
     "accounts.user": "all",  # staff accounts are not readers
     "digest.paper": "all",
     "digest.attentionsample": "all",
+    "digest.paperthumbnail": "all",
     "digest.topic": "all",
     "digest.edition": "all",
     "digest.embeddingmodel": "all",

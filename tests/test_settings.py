@@ -133,6 +133,7 @@ WRONG_VALUES = {
         "smtp://a:x",
     ],
     "SUPPRESSION_KEY": ["two\nlines", "'quoted'", "short"],
+    "THUMBNAILS": FLAGS,
     "TIME_ZONE": ["Berlin", "UTC+1", "Europe/Nowhere"],
     "TRUSTED_PROXIES": ["-1", "many", "1.5"],
     "UNKNOWN_RESEND_AFTER": ["soon", "-5", "60"],

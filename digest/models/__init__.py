@@ -21,7 +21,12 @@ from digest.models.events import Event, ForeignEventCount
 from digest.models.experiments import Experiment, RankingSetting
 from digest.models.ingest_runs import IngestRun
 from digest.models.operations import DailyFigures, Heartbeat, SendingPause
-from digest.models.papers import AttentionSample, EmbeddingModel, Paper
+from digest.models.papers import (
+    AttentionSample,
+    EmbeddingModel,
+    Paper,
+    PaperThumbnail,
+)
 from digest.models.reader_requests import PendingPaper, Submission, SubmissionRequest
 from digest.models.saved_papers import SavedPaper
 from digest.models.search_entries import SearchEntry, SearchWord
@@ -53,6 +58,7 @@ __all__ = [
     "IngestRun",
     "Interest",
     "Paper",
+    "PaperThumbnail",
     "PendingPaper",
     "Pick",
     "RankingSetting",

@@ -294,6 +294,29 @@ class AttentionSample(models.Model):
         return f"{self.value} {self.kind} at {self.at:%Y-%m-%d %H:%M}"
 
 
+class PaperThumbnailQuerySet(models.QuerySet["PaperThumbnail"]):
+    def usable(self) -> Self:
+        return self.exclude(image=b"")
+
+
+class PaperThumbnail(models.Model):
+    """Our small copy of the image that a source shows beside a paper."""
+
+    MAX_ATTEMPTS = 3
+
+    paper = models.OneToOneField(
+        Paper, models.CASCADE, primary_key=True, related_name="thumbnail"
+    )
+    image = models.BinaryField(help_text="WebP; empty while it could not be fetched.")
+    attempts = models.PositiveSmallIntegerField(default=1)
+    fetched_at = models.DateTimeField(help_text="When it was last requested.")
+
+    objects = PaperThumbnailQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"thumbnail of {self.paper_id}, {len(self.image):,} bytes"
+
+
 class EmbeddingModel(models.Model):
     """One fitted model; the newest is in use. `Paper.vector_version` names the one of its vector."""
 

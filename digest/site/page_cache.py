@@ -74,7 +74,8 @@ def cache_key(request: HttpRequest) -> str:
 
 def build_page(response: HttpResponse) -> Page:
     body = response.content
-    is_large = len(body) >= MIN_COMPRESSED_BYTES
+    is_text = not response["Content-Type"].startswith("image/")
+    is_large = is_text and len(body) >= MIN_COMPRESSED_BYTES
     modified = response.get("Last-Modified")
     return Page(
         body=body,

@@ -11,6 +11,7 @@ from digest.site import (
     home,
     mailbox,
     metrics,
+    paper_images,
     paper_lists,
     papers,
     personal_data,
@@ -46,6 +47,16 @@ urlpatterns: list[URLPattern | URLResolver] = [
     ),
     path(
         "papers/<path:identifier>/save", saved_papers.save_from_site, name="save_paper"
+    ),
+    path(
+        "papers/<path:identifier>/preview.png",
+        paper_images.preview_image,
+        name="preview_image",
+    ),
+    path(
+        "papers/<path:identifier>/thumbnail.webp",
+        paper_images.thumbnail,
+        name="thumbnail",
     ),
     path("papers/<path:identifier>", papers.paper_page, name="paper"),
     path("authors/<path:author>", authors.author_page, name="author"),

@@ -148,6 +148,7 @@ def fetch_document(
     params: Mapping[str, str] | None = None,
     validators: Validators | None = None,
     lock: RequestLock = nullcontext,
+    max_bytes: int | None = None,
 ) -> Document:
     """Fetch a document, or raise Unreachable, or NotModified if `validators` still hold.
 
@@ -165,7 +166,9 @@ def fetch_document(
             wait_jitter=RETRY_PAUSE_S / 3,
         ):
             with attempt, lock():
-                document = _attempt_fetch(client, url, params, headers)
+                document = _attempt_fetch(
+                    client, url, params, headers, max_bytes or MAX_BODY_BYTES
+                )
     except _AttemptFailed as error:
         error_class = RateLimited if error.is_rate_limit else Unreachable
         raise error_class(f"{url} {error}: try again later") from error
@@ -177,6 +180,7 @@ def _attempt_fetch(
     url: str,
     params: Mapping[str, str] | None,
     headers: Mapping[str, str],
+    max_bytes: int,
 ) -> Document:
     try:
         with client.stream("GET", url, params=params, headers=headers) as response:
@@ -184,7 +188,7 @@ def _attempt_fetch(
                 raise NotModified
             if response.status_code != httpx.codes.OK:
                 raise _status_failure(response)
-            return Document(_read_body(response), _read_validators(response))
+            return Document(_read_body(response, max_bytes), _read_validators(response))
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         reason = str(error) or type(error).__name__
         is_retryable = isinstance(error, httpx.TransportError)
@@ -217,7 +221,7 @@ def _parse_retry_after(header: str) -> float | None:
     return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
-def _read_body(response: httpx.Response) -> bytes:
+def _read_body(response: httpx.Response, max_bytes: int) -> bytes:
     encoding = response.headers.get("Content-Encoding", ACCEPTED_ENCODING).lower()
     if encoding not in (ACCEPTED_ENCODING, "identity"):
         raise _AttemptFailed(
@@ -229,9 +233,9 @@ def _read_body(response: httpx.Response) -> bytes:
     for part in response.iter_bytes():
         parts.append(part)
         size += len(part)
-        if size > MAX_BODY_BYTES:
+        if size > max_bytes:
             raise _AttemptFailed(
-                f"sent more than {MAX_BODY_BYTES // 1_000_000} MB", is_retryable=False
+                f"sent more than {max_bytes // 1_000_000} MB", is_retryable=False
             )
         if time.monotonic() > deadline:
             raise _AttemptFailed(
