@@ -81,7 +81,7 @@ def _attention(parts: Mapping[str, float]) -> Iterator[Line]:
             words = f"{weight:g} · ln(1 + {count})"
             yield Line(SAMPLE_NAMES.get(kind, kind), parts[kind], words)
     if parts["growth"]:
-        yield Line("growth", parts["growth"], "orders papers of equal votes")
+        yield Line("growth", parts["growth"], "votes gained a day")
     if parts.get("expected"):
         words = "no vote yet: what similar papers and its authors got"
         yield Line("expected", parts["expected"], words)

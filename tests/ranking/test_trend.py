@@ -52,14 +52,15 @@ def test_new_paper_without_samples_scores_above_an_old_one():
     assert new > old
 
 
-def test_growth_orders_only_papers_of_equal_votes():
-    rising, settled, more = scores(
-        Attention("cs.LG", 0, {"upvotes": 500}, growth=499),
-        Attention("cs.LG", 0, {"upvotes": 500}),
-        Attention("cs.LG", 0, {"upvotes": 501}),
+def test_growth_lifts_a_paper_above_slightly_more_votes_that_have_settled():
+    rising, settled, more, many = scores(
+        Attention("cs.LG", 0, {"upvotes": 20}, growth=19),
+        Attention("cs.LG", 0, {"upvotes": 20}),
+        Attention("cs.LG", 0, {"upvotes": 21}),
+        Attention("cs.LG", 0, {"upvotes": 60}),
     )
 
-    assert more > rising > settled
+    assert many > rising > more > settled
 
 
 def test_small_category_competes_with_a_large_one():
