@@ -95,7 +95,8 @@ def dashboard_context(request: HttpRequest, context: dict[str, Any]) -> dict[str
         for edition in Edition.objects.frozen()[:LISTED_FROZEN_EDITIONS]
     ]
     alarms = [(alarm.kind, alarm.text) for alarm in find_alarms(now)]
-    alarms += [(alarm.kind, alarm.text) for alarm in monitoring.find_alarms(now)]
+    if not shows_recorded_papers():
+        alarms += [(alarm.kind, alarm.text) for alarm in monitoring.find_alarms(now)]
     return {
         **context,
         "now": now,
@@ -150,7 +151,17 @@ def next_run(name: str, now: datetime) -> datetime:
     return now + remaining
 
 
+def shows_recorded_papers() -> bool:
+    """Whether this is a demo that has not read arXiv yet: what it lacks is no alarm."""
+    feeds = IngestRun.objects.done().of_kind(IngestRun.Kind.FEED)
+    return settings.DEMO and not feeds.filter(origin__startswith="http").exists()
+
+
 def describe_sources(now: datetime) -> list[SourceState]:
+    if shows_recorded_papers():
+        text = "The demo shows recorded papers until it can read arXiv"
+        next_at = next_run("ingest announcements", now)
+        return [SourceState("arXiv feeds", "not read yet", "good", text, next_at)]
     return [describe_feed(now), describe_daily_check(now), describe_votes(now)]
 
 

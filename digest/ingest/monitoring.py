@@ -10,7 +10,7 @@ from math import exp
 from statistics import median
 
 from django.conf import settings
-from django.db.models import Count, QuerySet, Sum
+from django.db.models import Count, Max, Min, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
 from digest.ingest.sources import arxiv_calendar, arxiv_oai
@@ -339,9 +339,7 @@ def check_health(now: datetime) -> Health:
     """State of the daily check, by announcement days since its last success."""
     if not settings.ARXIV_OAI_URL:
         return Health.OK
-    unchecked = max(
-        (_unchecked_days(set_spec, now) for set_spec in _checked_sets()), default=0
-    )
+    unchecked = max((_overdue_days(at, now) for at in _checked_since(now)), default=0)
     if unchecked >= CHECK_DOWN_DAYS:
         return Health.DOWN
     return Health.DEGRADED if unchecked >= CHECK_DEGRADED_DAYS else Health.OK
@@ -351,22 +349,28 @@ def _checked_sets() -> list[str]:
     return arxiv_oai.set_specs(normalize_categories(settings.ARXIV_CATEGORIES))
 
 
-def _unchecked_days(set_spec: str, now: datetime) -> int:
-    """Count announcement days that ended without a check since the last success.
+def _checked_since(now: datetime) -> Iterator[datetime]:
+    """Since when the papers of each set were not checked: its last success.
 
     A set that was never checked counts from its first attempt, else from the newest
     check of another set; a site without any checks from its first run.
     """
     checks = IngestRun.objects.of_kind(Kind.DAILY_CHECK).filter(started_at__lte=now)
-    own = checks.filter(set_spec=set_spec)
-    arxiv = IngestRun.objects.filter(source="arxiv", started_at__lte=now)
-    since = (
-        own.done().newest_start()
-        or own.oldest_start()
-        or checks.done().newest_start()
-        or arxiv.oldest_start()
-        or now
-    )
+    done = Max("started_at", filter=Q(state=IngestRun.State.DONE))
+    rows = checks.values("set_spec").annotate(done=done, first=Min("started_at"))
+    starts = list(rows.order_by())
+    by_set = {row["set_spec"]: row["done"] or row["first"] for row in starts}
+    newest = max((row["done"] for row in starts if row["done"]), default=None)
+    for set_spec in _checked_sets():
+        yield by_set.get(set_spec) or newest or _first_run(now) or now
+
+
+def _first_run(now: datetime) -> datetime | None:
+    return IngestRun.objects.filter(source="arxiv", started_at__lte=now).oldest_start()
+
+
+def _overdue_days(since: datetime, now: datetime) -> int:
+    """Count announcement days after `since` that ended."""
     days = arxiv_calendar.days_between(
         arxiv_calendar.today(since) + timedelta(days=1), arxiv_calendar.today(now)
     )

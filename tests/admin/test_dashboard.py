@@ -37,6 +37,35 @@ def test_alarms_of_one_kind_are_one_line_with_what_to_do():
     assert all(group.action for group in groups)
 
 
+def test_demo_without_network_raises_no_alarm_about_sources(settings, staff):
+    settings.DEMO = True
+    make.edition(make.DAY)
+
+    page = staff.get(reverse("admin:index"))
+
+    (source,) = page.context["sources"]
+    assert (source.state, source.level) == ("not read yet", "good")
+    kinds = {group.action for group in page.context["alarm_groups"]}
+    assert not kinds & {
+        dashboard.ALARM_ACTIONS["Missing"],
+        dashboard.ALARM_ACTIONS["Gap"],
+    }
+
+
+def test_demo_that_reads_arxiv_shows_its_sources(settings):
+    settings.DEMO = True
+    IngestRun.objects.create(
+        kind="feed",
+        origin="https://rss.arxiv.org/rss/cs",
+        state="done",
+        started_at=make.NOW,
+    )
+
+    names = [source.name for source in dashboard.describe_sources(make.NOW)]
+
+    assert names == ["arXiv feeds", "arXiv OAI-PMH", "Hugging Face"]
+
+
 def test_source_states_name_the_next_reading(time_machine):
     time_machine.move_to(make.NOW, tick=False)  # a Friday, 09:00 UTC
     before = dashboard.describe_feed(make.NOW)

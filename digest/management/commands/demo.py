@@ -20,7 +20,7 @@ from django.db.models import Count
 from django.utils import timezone
 
 from accounts.models import Subscriber, User
-from digest import follows
+from digest import figures, follows
 from digest.celery import URGENT
 from digest.ingest import sample
 from digest.management.supervisor import Supervisor, manage_command
@@ -79,6 +79,7 @@ class Command(BaseCommand):
         create_readers()
         edition = self.rank_editions()
         call_command("send", day=edition.day, stdout=self.stdout)
+        figures.update_figures(timezone.now())
         self.stdout.write(f"Mails are in {settings.MAIL_DIR}")
         if options["once"]:
             self.print_summary(password)
