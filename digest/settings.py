@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
+from django.templatetags.static import static
 from django.urls import reverse_lazy
 
 from digest import env as parsers
@@ -368,6 +369,7 @@ UNFOLD = {
     "SITE_HEADER": SITE_NAME,
     "SITE_SYMBOL": "mark_email_read",
     "SHOW_HISTORY": True,
+    "STYLES": [lambda request: static("digest/admin.css")],
     "DASHBOARD_CALLBACK": "digest.admin.dashboard.dashboard_context",
     "ACCOUNT": {
         "navigation": [

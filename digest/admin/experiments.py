@@ -59,6 +59,7 @@ class ExperimentAdmin(ModelAdmin):
     list_display = ("name", "settings", "share_text", "state", "period", "outcome")
     list_select_related = ("first", "second")
     fields = ("name", "first", "second", "share", "days")
+    empty_value_display = EVALUATED
     change_form_outer_before_template = "admin/experiment.html"
 
     def get_urls(self) -> list[URLPattern]:
