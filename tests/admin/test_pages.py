@@ -146,15 +146,6 @@ def test_every_list_opens(staff, name):
     assert "<img src=x" not in page.content.decode()
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_list_can_be_searched(staff, name):
-    create_rows()
-
-    page = staff.get(reverse(f"admin:{name}_changelist"), {"q": "reader0@"})
-
-    assert page.status_code == 200
-
-
 @pytest.mark.parametrize("model", MODELS, ids=NAMES)
 def test_every_change_page_opens(staff, editor, model):
     create_rows()
