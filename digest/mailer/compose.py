@@ -157,6 +157,14 @@ def compose_digest(digest: Digest, render_data: RenderData | None = None) -> Mai
     return render_mail(digest, render_data, links, unsubscribe_url)
 
 
+def render_browser_page(digest: Digest) -> str:
+    """Render the HTML of a mail for its page, which does not link to itself."""
+    links = DigestLinks(digest.key, settings.CLICK_REDIRECT)
+    unsubscribe_url = key_url("unsubscribe", digest.subscriber.unsubscribe_key)
+    render_data = load_render_data([digest])
+    return render_mail(digest, render_data, links, unsubscribe_url, True).html
+
+
 def compose_preview(
     edition: Edition, subscriber: Subscriber, picks: Sequence[Pick], now: datetime
 ) -> Mail:
@@ -223,7 +231,11 @@ def load_confirmations(digests: Collection[Digest]) -> dict[int, datetime | None
 
 
 def render_mail(
-    digest: Digest, render_data: RenderData, links: DigestLinks, unsubscribe_url: str
+    digest: Digest,
+    render_data: RenderData,
+    links: DigestLinks,
+    unsubscribe_url: str,
+    in_browser: bool = False,
 ) -> Mail:
     """Render the three templates; what a digest is, is defined here and in them."""
     explained = explain_picks(digest.picks, render_data.pick_rows)
@@ -240,6 +252,7 @@ def render_mail(
     context = {
         **edition_context(edition),
         **reader_context(digest, digest.picks, papers, render_data),
+        "in_browser": in_browser,
         "papers": contexts,
         "sections": sections,
         "links": links,
@@ -272,6 +285,7 @@ def edition_context(edition: Edition) -> dict[str, Any]:
         "replies_are_read": settings.REPLIES_ARE_READ,
         "day_url": absolute(url("day", edition.day.isoformat())),
         "wrap": wrap_text,
+        "in_browser": False,
     }
 
 

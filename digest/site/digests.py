@@ -46,7 +46,7 @@ def digest(request: HttpRequest, key: str) -> HttpResponse:
 
 
 def render_mail(digest: Digest) -> HttpResponse:
-    response = HttpResponse(compose.compose_digest(digest).html)
+    response = HttpResponse(compose.render_browser_page(digest))
     response["Referrer-Policy"] = "no-referrer"  # it has no forms: see private_page
     return replace_mail_policy(response)
 

@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 
 from digest import follows
+from digest.mailer import compose
 from digest.models import Digest, Event, Follow
 from tests import make
 from tests.site.conftest import body
@@ -24,6 +25,18 @@ def test_digest_page_shows_the_mail(client, digest):
     policy = response["Content-Security-Policy"]
     assert "style-src 'unsafe-inline'" in policy
     assert "script-src 'none'" in policy
+
+
+@pytest.mark.parametrize("papers", [0, 1])
+def test_digest_page_does_not_link_to_itself(client, digest, papers):
+    digest.picks = digest.picks[:papers]
+    digest.save()
+
+    page = body(client.get(f"/d/{digest.key}"))
+
+    assert "View in browser" in compose.compose_digest(digest).html
+    assert "View in browser" not in page
+    assert f'/d/{digest.key}"' not in page
 
 
 @pytest.mark.parametrize("verb", ["arxiv", "pdf", "code", "project"])
