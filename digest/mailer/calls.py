@@ -18,11 +18,13 @@ import structlog
 from django.conf import settings
 
 from digest.mailer import transports
+from digest.mailer.call_journal import CallJournal, CallState
 from digest.mailer.transports import (
     CallTooLateError,
     Connection,
     EncodedMail,
     Result,
+    ResultState,
     Transport,
     unknown,
 )
@@ -49,12 +51,20 @@ class Call:
     digest: Digest
     mail: EncodedMail
     checked_at: float
+    journal: CallJournal | None = None
     # Of the main thread: its ids are in the log lines of the thread that makes the call.
     context: Context = field(default_factory=copy_context)
 
-    def check_age(self) -> None:
+    def begin(self) -> None:
+        """Note that the mail may be accepted from now on; raise CallTooLateError if it must not be any more."""
+        # Before the check: a process may be stopped in between, for longer than its lease.
+        self.note(CallState.BEGUN)
         if seconds_since_boot() - self.checked_at > MAX_CALL_DELAY_S:
             raise CallTooLateError
+
+    def note(self, state: CallState) -> None:
+        if self.journal:
+            self.journal.note(self.digest.pk, state)
 
 
 #: None: the mail was not offered, and can be sent later.
@@ -69,12 +79,18 @@ def seconds_since_boot() -> float:
 def make_call(call: Call, connection: Connection, next_call: Call | None) -> CallResult:
     next_mail = next_call.mail if next_call else None
     try:
-        return call, connection.send_mail(call.mail, call.check_age, next_mail)
+        result = connection.send_mail(call.mail, call.begin, next_mail)
     except CallTooLateError:
+        call.note(CallState.WAITING)
         return call, None
     except Exception as error:  # a defect of the transport
         log.exception("transport failed", digest=call.digest.pk)
         return call, unknown(f"{type(error).__name__}: {error}")
+    if result.state == ResultState.ACCEPTED:
+        call.note(CallState.ACCEPTED)
+    elif result.state == ResultState.REFUSED:
+        call.note(CallState.WAITING)
+    return call, result
 
 
 class CallPool:

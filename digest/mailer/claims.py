@@ -1,11 +1,17 @@
 """Batches and their workers: claiming a batch, and settling what a dead worker left."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from accounts.models import new_key
 from digest.mailer import circuit_breaker, transports
+from digest.mailer.call_journal import (
+    CallState,
+    read_journal,
+    remove_journal,
+    remove_old_journals,
+)
 from digest.models import Batch, Digest, Edition, SendingPause, Slot
 from digest.models.digests import DatabaseNow
 
@@ -13,6 +19,8 @@ from digest.models.digests import DatabaseNow
 # Choosing for a batch takes seconds, and a call at most 30 with connecting. A worker that outlives
 # its lease loses the batch, and a batch of a killed worker waits for this long.
 LEASE = timedelta(minutes=1)
+# What the state of a call says of its mail; BEGUN says nothing.
+WAS_SENT = {CallState.WAITING: False, CallState.ACCEPTED: True}
 # How many claimable batches are read at once when workers compete for them.
 CLAIM_LOOKAHEAD = 10
 
@@ -63,11 +71,15 @@ def resolve_abandoned_batches() -> list[Batch]:
     expired = Batch.objects.filter(
         state=Batch.State.SENDING, lease_until__lt=DatabaseNow()
     )
-    return [
-        batch
-        for batch in expired
-        if take_over(batch) and resolve_abandoned_batch(batch)
-    ]
+    resolved = []
+    for batch in expired:
+        calls = read_journal(batch.lease_token)
+        dead_token = batch.lease_token
+        if take_over(batch) and resolve_abandoned_batch(batch, calls):
+            remove_journal(dead_token)
+            resolved.append(batch)
+    remove_old_journals()
+    return resolved
 
 
 def take_over(batch: Batch) -> bool:
@@ -80,13 +92,13 @@ def take_over(batch: Batch) -> bool:
     return rows.update(lease_until=lease_until, lease_token=batch.lease_token) == 1
 
 
-def resolve_abandoned_batch(batch: Batch) -> bool:
+def resolve_abandoned_batch(batch: Batch, calls: Mapping[int, CallState]) -> bool:
     """Settle the digests that were being sent, then make the batch claimable again.
 
-    Such a digest is accepted if the transport finds it, sent again if the transport
-    knows that it was not sent, and otherwise unknown: never sent again blindly.
+    Such a digest is accepted if the transport finds it or the dead worker noted that, sent
+    again if it was certainly not sent, and otherwise unknown: never sent again blindly.
     """
-    number_unsent = settle_in_flight(list(batch.digests_in_flight()))
+    number_unsent = settle_in_flight(list(batch.digests_in_flight()), calls)
     rows = Batch.objects.owned(batch)
     return (
         rows.update(
@@ -101,12 +113,15 @@ def resolve_abandoned_batch(batch: Batch) -> bool:
     )
 
 
-def settle_in_flight(digests: Sequence[Digest]) -> int:
-    """Record which of these digests the transport sent, as far as it knows; return how many it certainly did not."""
-    was_sent = transports.get_transport().was_sent
+def settle_in_flight(digests: Sequence[Digest], calls: Mapping[int, CallState]) -> int:
+    """Record which of these digests were sent, as far as that is known; return how many certainly were not."""
+    transport = transports.get_transport()
     answers: dict[bool | None, list[int]] = {}
     for digest in digests:
-        answers.setdefault(was_sent(digest.key), []).append(digest.pk)
+        was_sent = transport.was_sent(digest.key)
+        if was_sent is None:
+            was_sent = WAS_SENT.get(calls.get(digest.pk, CallState.BEGUN))
+        answers.setdefault(was_sent, []).append(digest.pk)
     # An event, or the worker that seems dead, may have recorded an outcome meanwhile.
     pending = Digest.objects.pending()
     pending.filter(pk__in=answers.get(True, [])).update(

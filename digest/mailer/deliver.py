@@ -42,6 +42,7 @@ from digest.mailer import (
     shutdown,
 )
 from digest.mailer.batch_composer import BatchComposer
+from digest.mailer.call_journal import create_journal
 from digest.mailer.calls import Call, CallPool, CallResult, InlinePool
 from digest.mailer.claims import LEASE
 from digest.mailer.transports import ConfigurationError, Result, ResultState, refused
@@ -152,6 +153,7 @@ class BatchSending:
         self.batch, self.pool, self.counts = batch, pool, DeliveryCounts()
         self.blocks, self.has_blocks = iter(blocks), True
         self.composer = BatchComposer(batch.slot.edition, pool.transport)
+        self.journal = create_journal(batch.lease_token, len(batch.readers))
         batch.last_position = 0
         self.waiting, self.checked = deque[Digest](), deque[Digest]()
         self.in_flight: dict[int, Call] = {}
@@ -185,6 +187,8 @@ class BatchSending:
             self.finish_calls()
             if not self.is_lost:
                 release_batch(self.batch, self.decide_backoff())
+            if self.journal:
+                self.journal.remove()
         return self.counts
 
     def log_context(self) -> AbstractContextManager[object]:
@@ -285,8 +289,10 @@ class BatchSending:
         if not composed:
             return
         position = self.batch.last_position + len(composed)
-        ids = [*self.in_flight, *(call.digest.pk for call in composed)]
-        mark_sending(self.batch, ids, position)
+        new_ids = [call.digest.pk for call in composed]
+        if self.journal:
+            self.journal.add(new_ids)
+        mark_sending(self.batch, [*self.in_flight, *new_ids], position)
         self.batch.last_position = position
         self.in_flight |= {call.digest.pk: call for call in composed}
         self.pool.start(composed)
@@ -317,7 +323,7 @@ class BatchSending:
             detail = f"not composed: {type(error).__name__}: {error}"
             self.finished.append((digest, refused(detail)))
             return None
-        return Call(digest, mail, self.checked_at)
+        return Call(digest, mail, self.checked_at, self.journal)
 
     # Ending it
 

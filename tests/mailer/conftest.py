@@ -2,7 +2,7 @@
 
 import pytest
 
-from digest.mailer import transports
+from digest.mailer import call_journal, transports
 from tests.mailer.sending import Provider
 
 
@@ -16,6 +16,12 @@ def provider(monkeypatch):
         return created
 
     return create_provider
+
+
+@pytest.fixture
+def without_journal(monkeypatch):
+    """As on another machine, or after a power failure."""
+    monkeypatch.setattr(call_journal, "read_boot_id", lambda: b"")
 
 
 @pytest.fixture(autouse=True)

@@ -32,8 +32,8 @@ class FakeTransport:
     def connect(self):
         return self
 
-    def send_mail(self, mail, check_age, next_mail=None):
-        check_age()
+    def send_mail(self, mail, begin_call, next_mail=None):
+        begin_call()
         return self.send(mail)
 
     def close(self):

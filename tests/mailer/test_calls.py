@@ -310,8 +310,8 @@ def test_a_killed_worker_leaves_at_most_a_window_unknown(batch, monkeypatch, win
 
 def test_an_old_call_is_not_begun(batch):
     class Slow(Answers):
-        def send_mail(self, mail, check_age, next_mail=None):
-            check_age()
+        def send_mail(self, mail, begin_call, next_mail=None):
+            begin_call()
             return super().send(mail)
 
     transport = Slow()

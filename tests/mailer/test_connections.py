@@ -159,13 +159,13 @@ def test_headers_that_trickle_end_at_the_deadline(settings, monkeypatch):
 def test_the_age_of_a_call_is_checked_on_the_open_connection(api):
     """Opening it takes time, in which the check may become too old."""
 
-    def check_age():
+    def begin_call():
         raise CallTooLateError
 
     with api(ACCEPTED) as (_, connections):
         connection = sendgrid.connect()
         with pytest.raises(CallTooLateError):
-            connection.send_mail(encoded(mail(), sendgrid), check_age)
+            connection.send_mail(encoded(mail(), sendgrid), begin_call)
         result = connection.send_mail(encoded(mail(), sendgrid), lambda: None)
         connection.close()
 
@@ -402,14 +402,14 @@ def test_an_address_cannot_end_its_command(settings, to):
 def test_the_age_of_a_call_is_checked_before_the_content(settings):
     server = PipeliningServer()
 
-    def check_age():
+    def begin_call():
         raise CallTooLateError
 
     with serve(server.talk) as (port, _):
         settings.SMTP_URL = f"smtp://127.0.0.1:{port}"
         connection = smtp.connect()
         with pytest.raises(CallTooLateError):
-            connection.send_mail(encoded(mail(), smtp), check_age)
+            connection.send_mail(encoded(mail(), smtp), begin_call)
         result = connection.send_mail(encoded(mail(), smtp), lambda: None)
         connection.close()
 

@@ -138,20 +138,35 @@ def test_a_crash_outside_the_call_loses_and_doubles_no_mail(
 
 
 # At these points one digest is in flight.
-IN_FLIGHT = [
-    (deliver, "mark_sending", "after", 0),
+MARKED = (deliver, "mark_sending", "after", 0)
+BEGUN = [
     (CountingProvider, "send", "before", 0),
     (CountingProvider, "send", "after", 1),
+]
+ANSWERED = [
     (calls, "make_call", "after", 1),
     (deliver, "record_results", "before", 1),
     (bulk, "record_accepted", "before", 1),
 ]
 
 
-@pytest.mark.parametrize(("owner", "name", "when", "times"), IN_FLIGHT)
-def test_a_crash_around_the_call_leaves_one_unknown_digest(
+@pytest.mark.parametrize(("owner", "name", "when", "times"), BEGUN)
+def test_a_crash_within_the_call_leaves_one_unknown_digest(
     owner, name, when, times, edition, provider
 ):
+    check_one_is_unknown(owner, name, when, times, edition, provider)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "when", "times"), [MARKED, *BEGUN, *ANSWERED]
+)
+def test_a_crash_around_the_call_leaves_one_unknown_digest_without_a_journal(
+    owner, name, when, times, edition, provider, without_journal
+):
+    check_one_is_unknown(owner, name, when, times, edition, provider)
+
+
+def check_one_is_unknown(owner, name, when, times, edition, provider):
     with kill_at(owner, name, when):
         run_pipeline(NOW)
 
@@ -162,6 +177,21 @@ def test_a_crash_around_the_call_leaves_one_unknown_digest(
     tally = count_outcomes(edition)
     assert (tally.accepted, tally.unknown) == (READERS - 1, 1)
     assert tally.is_balanced
+
+
+@pytest.mark.parametrize(("owner", "name", "when", "times"), [MARKED, *ANSWERED])
+def test_a_crash_before_and_after_the_call_leaves_no_unknown_digest(
+    owner, name, when, times, edition, provider
+):
+    with kill_at(owner, name, when):
+        run_pipeline(NOW)
+    assert provider.accepted["r1@example.org"] == times
+
+    run_new_workers()
+
+    assert provider.accepted == Counter(f"r{n}@example.org" for n in range(READERS))
+    tally = count_outcomes(edition)
+    assert (tally.accepted, tally.unknown) == (READERS, 0)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +207,7 @@ def test_a_crash_around_the_call_leaves_one_unknown_digest(
 def test_a_crash_while_resolving_an_abandoned_batch_is_harmless(
     owner, name, when, edition, provider
 ):
-    with kill_at(deliver, "record_results", "before"):
+    with kill_at(CountingProvider, "send", "after"):
         run_pipeline(NOW)
     with kill_at(owner, name, when, call=1):
         run_pipeline(NOW + timedelta(minutes=2))
@@ -207,7 +237,7 @@ def record_event(kind="delivered", email="r1@example.org"):
 def test_an_event_is_processed_again_after_a_crash(
     owner, name, when, edition, provider
 ):
-    with kill_at(deliver, "record_results", "before"):
+    with kill_at(CountingProvider, "send", "after"):
         run_pipeline(NOW)
     run_new_workers()
     record_event()
@@ -232,7 +262,7 @@ def test_a_complaint_is_applied_again_after_a_crash(edition, provider):
 
 
 def test_an_event_before_the_batch_is_resolved_settles_the_outcome(edition, provider):
-    with kill_at(deliver, "record_results", "before"):
+    with kill_at(CountingProvider, "send", "after"):
         run_pipeline(NOW)
     record_event("processed")
     process_events.process_pending(NOW)
@@ -251,7 +281,7 @@ def test_a_crash_while_planning_a_resend_sends_it_once(
     name, when, edition, provider, settings
 ):
     settings.UNKNOWN_RESEND_AFTER = 10
-    with kill_at(deliver, "mark_sending", "after"):
+    with kill_at(CountingProvider, "send", "before"):
         run_pipeline(NOW)
     run_new_workers()
     last = Digest.objects.filter(subscriber__email="r6@example.org")

@@ -87,7 +87,8 @@ class Sending(RuleBasedStateMachine, FakeTransport):
 
     # The provider
 
-    def send_mail(self, mail, check_age, next_mail=None):
+    def send_mail(self, mail, begin_call, next_mail=None):
+        begin_call()
         return self.send(mail)
 
     def send(self, mail):

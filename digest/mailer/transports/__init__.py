@@ -169,8 +169,9 @@ class CallTooLateError(Exception):
     """The worker was stopped, or connecting took too long, since the last check: this mail was not offered."""
 
 
-# Called right before the first byte that may lead to acceptance; raises CallTooLateError.
-CheckAge = Callable[[], None]
+# Called right before the first byte that may lead to acceptance, of each attempt: notes that
+# (see mailer/call_journal.py), or raises CallTooLateError.
+BeginCall = Callable[[], None]
 
 
 class Connection(Protocol):
@@ -179,7 +180,7 @@ class Connection(Protocol):
     def send_mail(
         self,
         mail: EncodedMail,
-        check_age: CheckAge,
+        begin_call: BeginCall,
         next_mail: EncodedMail | None = None,
     ) -> Result:
         """Offer one mail; never raises for network or provider errors.

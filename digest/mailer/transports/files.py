@@ -13,7 +13,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 
 from accounts.models import new_key
 from digest.mailer.transports import (
-    CheckAge,
+    BeginCall,
     EncodedMail,
     Result,
     accepted,
@@ -41,9 +41,9 @@ class Folder:
     """Writes mails as `<day>-<key>.eml`; writing one again replaces it with the same bytes."""
 
     def send_mail(
-        self, mail: EncodedMail, check_age: CheckAge, _: EncodedMail | None = None
+        self, mail: EncodedMail, begin_call: BeginCall, _: EncodedMail | None = None
     ) -> Result:
-        check_age()
+        begin_call()
         try:
             write_file(f"{mail.day:%Y-%m-%d}-{mail.key}.eml", mail.content)
         except OSError as error:  # disk full or read-only: an operator can fix that

@@ -23,7 +23,7 @@ from accounts.emails import (
 )
 from digest.mailer import rate
 from digest.mailer.transports import (
-    CheckAge,
+    BeginCall,
     ConfigurationError,
     EncodedMail,
     Mail,
@@ -89,14 +89,14 @@ class Connection:
         self.http = HttpConnection(request.full_url, dict(request.header_items()))
 
     def send_mail(
-        self, mail: EncodedMail, check_age: CheckAge, _: EncodedMail | None = None
+        self, mail: EncodedMail, begin_call: BeginCall, _: EncodedMail | None = None
     ) -> Result:
-        return self.post_body(mail.content, check_age)
+        return self.post_body(mail.content, begin_call)
 
-    def post_body(self, body: bytes, check_age: CheckAge = lambda: None) -> Result:
+    def post_body(self, body: bytes, begin_call: BeginCall = lambda: None) -> Result:
         """Make one request. The API has no idempotency key, so an unclear answer is unknown."""
         try:
-            response = self.http.post(body, check_age)
+            response = self.http.post(body, begin_call)
         except NotSentError as error:
             return refused(f"not reached: {error}"[:MAX_DETAIL_CHARS], retry=True)
         except NoResponseError as error:

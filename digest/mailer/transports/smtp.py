@@ -21,8 +21,8 @@ from django.core.mail.backends import smtp as django_smtp
 from accounts.addresses import ascii_domain
 from accounts.models import Subscriber
 from digest.mailer.transports import (
+    BeginCall,
     CallTooLateError,
-    CheckAge,
     ConfigurationError,
     DeadlineReader,
     EncodedMail,
@@ -100,7 +100,7 @@ class Connection:
     def send_mail(
         self,
         mail: EncodedMail,
-        check_age: CheckAge,
+        begin_call: BeginCall,
         next_mail: EncodedMail | None = None,
     ) -> Result:
         """Send one mail; retry once at once if the kept connection turns out to be dead."""
@@ -108,7 +108,7 @@ class Connection:
             return refused("the address is not ASCII and the server has no SMTPUTF8")
         was_open = self.smtp is not None
         try:
-            return self.attempt_mail(mail, check_age, next_mail)
+            return self.attempt_mail(mail, begin_call, next_mail)
         except CallTooLateError:
             self.abort()  # the server waits for the content
             raise
@@ -118,11 +118,11 @@ class Connection:
         except (OSError, smtplib.SMTPException) as error:
             self.abort()
             if was_open:
-                return self.send_mail(mail, check_age, next_mail)
+                return self.send_mail(mail, begin_call, next_mail)
             return refused(describe_error(error), retry=True)
 
     def attempt_mail(
-        self, mail: EncodedMail, check_age: CheckAge, next_mail: EncodedMail | None
+        self, mail: EncodedMail, begin_call: BeginCall, next_mail: EncodedMail | None
     ) -> Result:
         """Try once. Any exception is raised before the end of the content was sent.
 
@@ -133,7 +133,7 @@ class Connection:
         smtp = self.smtp or self.open()
         if refusal := self.offer_envelope(smtp, mail):
             return refusal
-        check_age()
+        begin_call()
         self.write(metadata_header(mail.key) + escape_dots(mail.content))
         end = b".\r\n"
         if next_mail and self.can_pipeline() and is_usable_address(next_mail.to):
