@@ -73,11 +73,12 @@ def resolve_abandoned_batches() -> list[Batch]:
     )
     resolved = []
     for batch in expired:
-        calls = read_journal(batch.lease_token)
-        dead_token = batch.lease_token
-        if take_over(batch) and resolve_abandoned_batch(batch, calls):
-            remove_journal(dead_token)
-            resolved.append(batch)
+        token_of_dead = batch.lease_token
+        if take_over(batch):
+            calls = read_journal(token_of_dead)  # now its owner can start no more
+            if resolve_abandoned_batch(batch, calls):
+                resolved.append(batch)
+            remove_journal(token_of_dead)
     remove_old_journals()
     return resolved
 

@@ -4,6 +4,7 @@ This module has the only vendor-specific SQL. Both forms of a function write the
 """
 
 import json
+import time
 from collections.abc import Collection, Iterable, Sequence
 from operator import itemgetter
 from typing import Any
@@ -12,10 +13,12 @@ from django.db import IntegrityError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models import Case, F, Field, Func, IntegerField, QuerySet, Value, When
 
-from accounts.models import Subscriber
+from accounts.models import Subscriber, new_key
 from digest.models import Batch, Digest, Paper
 from digest.models.digests import DatabaseNow
 
+# Hexadecimal digits of a key that are the time of its digest, until the year 2106.
+KEY_TIME_DIGITS = 8
 # Values of a paper by field name.
 Row = dict[str, Any]
 _Fields = Sequence["Field[Any, Any]"]
@@ -66,6 +69,8 @@ def insert_digests(digests: Sequence[Digest]) -> list[Digest]:
 
     Left out are those whose reader has one of this edition or was erased meanwhile.
     """
+    for digest, key in zip(digests, ascending_keys(len(digests)), strict=True):
+        digest.key = key
     if not digests or (is_postgresql() and _copy_digests(digests)):
         return list(digests)
     with transaction.atomic():
@@ -78,6 +83,17 @@ def insert_digests(digests: Sequence[Digest]) -> list[Digest]:
         Digest.objects.bulk_create(remaining, ignore_conflicts=True)
         keys = [digest.key for digest in remaining]
         return list(Digest.objects.filter(key__in=keys).order_by("pk"))
+
+
+def ascending_keys(number: int) -> list[str]:
+    """Return new keys of digests, in the order in which their index is written.
+
+    They begin with the time and are sorted, so that they are appended to the index: random
+    ones change a page of it each, and split it. 84 bits are random.
+    """
+    seconds = f"{int(time.time()):0{KEY_TIME_DIGITS}x}"
+    keys = (new_key()[KEY_TIME_DIGITS:] for _ in range(number))
+    return sorted(f"{seconds}{key}" for key in keys)
 
 
 def record_accepted(message_ids: Sequence[tuple[int, str]]) -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 import structlog
+import time_machine
 from django.db import connection
 from django.utils import timezone
 
@@ -16,6 +17,7 @@ from digest.mailer import calls, claims, deliver, rate, shutdown, transports
 from digest.mailer.calls import Call, CallPool
 from digest.mailer.transports import EncodedMail, accepted, refused, unknown
 from digest.models import Batch, Digest, SendingPause, bulk
+from digest.models.bulk import KEY_TIME_DIGITS
 from digest.models.digests import format_ids, parse_ids
 from tests import make
 from tests.mailer.sending import (
@@ -429,16 +431,31 @@ def test_digests_are_inserted_once_for_a_reader(form):
         ]
     ]
 
-    bulk.insert_digests(new)
-    bulk.insert_digests(new[1:])
-    bulk.insert_digests([])
+    (inserted,) = bulk.insert_digests(new)
+    key = inserted.key
+    assert bulk.insert_digests(new[1:]) == []
+    assert bulk.insert_digests([]) == []
 
     assert Digest.objects.count() == 3
     assert Digest.objects.get(subscriber=kept.subscriber) == kept
     row = Digest.objects.get(subscriber=new_reader)
-    assert (row.key, bytes(row.packed_picks)) == (new[1].key, b"\x00\x01\\\n\t")
+    assert (row.pk, row.key, bytes(row.packed_picks)) == (
+        inserted.pk,
+        key,
+        b"\x00\x01\\\n\t",
+    )
     assert (row.outcome, row.reason, row.resends) == ("skipped", "left", 0)
     assert (row.created_at, row.outcome_at) == (make.NOW, None)
+
+
+def test_new_keys_are_in_the_order_of_their_digests_and_cannot_be_guessed():
+    keys = bulk.ascending_keys(300)
+
+    assert keys == sorted(keys)
+    assert len({key[KEY_TIME_DIGITS:] for key in keys}) == 300
+    assert {len(key) for key in keys} == {22}
+    with time_machine.travel(timezone.now() + timedelta(seconds=2)):
+        assert max(keys) < min(bulk.ascending_keys(300))
 
 
 @pytest.mark.both
