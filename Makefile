@@ -81,6 +81,10 @@ lock: ## update the lock files (needs uv)
 		--no-emit-index-url --custom-compile-command "make lock" \
 		--group dev --constraint requirements.lock \
 		pyproject.toml --output-file requirements-dev.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --custom-compile-command "make lock" \
+		--extra minilm --constraint requirements-dev.lock \
+		pyproject.toml --output-file requirements-minilm.lock
 
 clean: ## remove build products; keeps var/
 	rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache test-results

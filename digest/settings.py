@@ -218,12 +218,17 @@ READER_SUBMISSIONS = env.flag("READER_SUBMISSIONS", False)
 # Whether to copy the images that Hugging Face shows beside papers, and show them.
 THUMBNAILS = env.flag("THUMBNAILS", False)
 
-# Ranking. A sentence-transformers model, relative to the project; None for TF-IDF and SVD.
+# Ranking. A sentence-transformers model, relative to the project, or the packaged one; None
+# for TF-IDF and SVD.
 EMBEDDING_FOLDER = env.parse(
     "EMBEDDING_FOLDER",
     None,
-    lambda text: ROOT / parsers.parse_line(text),
-    "Use the folder of a sentence-transformers model.",
+    lambda text: (
+        ROOT / "digest/ranking/minilm"
+        if text == "minilm"
+        else ROOT / parsers.parse_line(text)
+    ),
+    'Use "minilm", or the folder of a sentence-transformers model.',
 )
 
 # Mail.

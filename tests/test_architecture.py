@@ -17,7 +17,8 @@ from tests.environment import ENVIRONMENT
 TOP_LEVEL = {
     *("manage.py", "pyproject.toml", "README.md", "digest", "accounts", "templates"),
     *("tests", "docker-compose.yml", "Makefile", "Dockerfile", "LICENSE", "docs"),
-    *("requirements.lock", "requirements-dev.lock", ".ci", "benchmarks", "deploy"),
+    *("requirements.lock", "requirements-dev.lock", "requirements-minilm.lock"),
+    *(".ci", "benchmarks", "deploy"),
     *(".gitignore", ".dockerignore", ".github", ".pre-commit-config.yaml"),
     *("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"),
 }
@@ -206,12 +207,18 @@ def test_every_module_has_a_docstring():
     assert undocumented == []
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+@pytest.mark.parametrize(
+    "lock",
+    ["requirements.lock", "requirements-dev.lock", "requirements-minilm.lock"],
+)
 def test_every_dependency_is_locked(lock):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     required = list(project["project"]["dependencies"])
     if lock == "requirements-dev.lock":
         required += project["dependency-groups"]["dev"]
+    if lock == "requirements-minilm.lock":
+        extras = project["project"]["optional-dependencies"]
+        required += extras["transformer"] + extras["minilm"][1:]
 
     locked = {
         name.lower()

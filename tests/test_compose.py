@@ -342,7 +342,7 @@ def test_only_setup_gets_the_editors_password():
     assert names == {"setup"}
 
 
-ALLOWED_IN_IMAGE = {"requirements.lock", "requirements-dev.lock", "manage.py"}
+ALLOWED_IN_IMAGE = {"requirements.lock", "requirements-minilm.lock", "manage.py"}
 ALLOWED_IN_IMAGE |= {"pyproject.toml", "LICENSE"}
 ALLOWED_IN_IMAGE |= {"accounts", "digest", "templates"}
 

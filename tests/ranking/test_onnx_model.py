@@ -519,6 +519,34 @@ def test_a_deployment_check_tries_the_model(folder, settings):
     assert "does not work" in message.msg
 
 
+# The packaged model.
+
+
+def test_packaged_model_puts_texts_of_one_meaning_near():
+    model = onnx_model.load_folder(onnx_model.MINILM_FOLDER)
+
+    cat, kitten, bond = model.embed(
+        ["A cat sat on a mat.", "The kitten rests on the rug.", "Yields of bonds rose."]
+    )
+
+    assert model.dimensions == 384
+    assert cat @ kitten > 0.5 > 0.2 > cat @ bond
+
+
+def test_check_names_how_to_install_the_packaged_model(settings, monkeypatch):
+    settings.EMBEDDING_FOLDER = onnx_model.MINILM_FOLDER
+    found = onnx_model.find_spec
+    absent = onnx_model.MINILM_PACKAGE
+    monkeypatch.setattr(
+        onnx_model, "find_spec", lambda name: None if name == absent else found(name)
+    )
+
+    (message,) = found_by_checks()
+
+    assert absent in message.msg
+    assert "requirements-minilm.lock" in message.hint
+
+
 # Measured on a recorded set.
 
 
