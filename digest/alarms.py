@@ -6,6 +6,7 @@ from typing import NamedTuple
 import structlog
 from django.conf import settings
 from django.db.models import Count, Exists, OuterRef, Q
+from django.utils.formats import date_format
 
 from digest.models import (
     Batch,
@@ -83,7 +84,8 @@ def find_overdue_freezes(now: datetime) -> list[Alarm]:
     has_papers = Exists(Candidate.objects.filter(edition=OuterRef("pk")))
     return [
         Alarm(
-            "freeze", f"The edition of {edition.day} should have frozen at {due:%H:%M}."
+            "freeze",
+            f"The edition of {date_format(edition.day)} should have frozen at {due:%H:%M} UTC.",
         )
         for edition in Edition.objects.open().filter(has_papers)
         if (due := due_at(edition)) < now - MAX_FREEZE_DELAY
@@ -135,7 +137,8 @@ def find_expired_readers(now: datetime) -> list[Alarm]:
     rows = expired.values_list("edition__day").annotate(Count("pk")).order_by()
     return [
         Alarm(
-            "expired", f"The edition of {day} expired before {number} readers got it."
+            "expired",
+            f"The edition of {date_format(day)} expired before {number:,} reader{'' if number == 1 else 's'} got it.",
         )
         for day, number in rows
     ]

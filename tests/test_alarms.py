@@ -200,6 +200,6 @@ def test_readers_whose_edition_expired(heartbeats):
 
     assert alarm == (
         "expired",
-        f"The edition of {edition.day} expired before 1 readers got it.",
+        "The edition of 20 Nov 2026 expired before 1 reader got it.",
     )
     assert alarm not in later

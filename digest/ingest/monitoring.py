@@ -12,6 +12,7 @@ from statistics import median
 from django.conf import settings
 from django.db.models import Count, Max, Min, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
+from django.utils.formats import date_format
 
 from digest.ingest.sources import arxiv_calendar, arxiv_oai
 from digest.ingest.sources.arxiv_calendar import Expected
@@ -299,7 +300,7 @@ def _gap_alarms(now: datetime) -> Iterator[Alarm]:
     if days:
         count = f"{len(days)} announcement day{'s' if len(days) > 1 else ''}"
         text = (
-            f"No papers of {count} between {days[0]:%d %B} and {days[-1]:%d %B}, before "
+            f"No papers of {count} between {date_format(days[0], 'j F')} and {date_format(days[-1], 'j F')}, before "
             "the days that are searched automatically. "
             f"Run: manage.py backfill --since {days[0]}"
         )
@@ -309,7 +310,7 @@ def _gap_alarms(now: datetime) -> Iterator[Alarm]:
 def _missing_alarms(now: datetime) -> Iterator[Alarm]:
     empty = empty_days(now)
     for day in missing_days(now):
-        name = f"{day:%A, %d %B}"
+        name = date_format(day, "l, j F")
         if day in empty:
             text = (
                 f"arXiv's feed of {name} was empty, and the day is not on the list of "
@@ -389,7 +390,7 @@ def attention_health(now: datetime) -> Health:
 def _check_alarms(now: datetime) -> Iterator[Alarm]:
     if check_health(now) != Health.OK:
         last = check_summary(now).last
-        since = f"since {last:%d %B}" if last else "yet"
+        since = f"since {date_format(last, 'j F')}" if last else "yet"
         text = (
             f"No daily check against OAI-PMH has succeeded {since}: "
             "see the failed daily checks in the list of ingest runs."
@@ -401,7 +402,7 @@ def _attention_alarms(now: datetime) -> Iterator[Alarm]:
     if attention_health(now) != Health.OK:
         runs = IngestRun.objects.filter(source="huggingface", started_at__lte=now)
         last = runs.done().newest_start()
-        since = f"since {last:%d %B, %H:%M}" if last else "yet"
+        since = f"since {date_format(last, 'j F, H:i')}" if last else "yet"
         text = (
             f"No votes were read {since}: see the failures of Hugging Face, "
             "and check that a worker and beat are running."
@@ -439,7 +440,7 @@ def _calendar_alarms(today: date) -> Iterator[Alarm]:
     end = arxiv_calendar.holidays_known_until()
     if today > end - arxiv_calendar.HOLIDAY_LIST_NOTICE:
         text = (
-            f"arXiv's holidays are known until {end:%d %B %Y}: update, or set next year's "
+            f"arXiv's holidays are known until {date_format(end)}: update, or set next year's "
             "list as ARXIV_HOLIDAYS. Until then, days that are holidays in other years "
             "raise no alarm."
         )

@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import Count, Exists, OuterRef, Q
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
+from django.utils.formats import date_format
 
 from accounts import return_paths
 from accounts.models import Link, Subscriber, new_key
@@ -56,7 +57,7 @@ class Slot(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.edition.day:%Y-%m-%d} at {self.at:%Y-%m-%d %H:%M} UTC"
+        return f"{date_format(self.edition.day)} at {date_format(self.at, 'j M Y, H:i')} UTC"
 
 
 class BatchQuerySet(models.QuerySet["Batch"]):
@@ -413,7 +414,7 @@ class Digest(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.subscriber} on {self.edition.day:%Y-%m-%d}"
+        return f"{self.subscriber} on {date_format(self.edition.day)}"
 
     @property
     def picks(self) -> list[Pick]:

@@ -7,6 +7,7 @@ from typing import Any, Self
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.utils.formats import date_format
 
 from digest.models.papers import Paper
 
@@ -82,7 +83,7 @@ class Edition(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.day:%Y-%m-%d}, {self.get_state_display()}"
+        return f"{date_format(self.day)}, {self.get_state_display()}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         refuse_if_frozen(self.pk)
@@ -171,7 +172,7 @@ class Candidate(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.paper.title} ({self.edition.day:%Y-%m-%d})"
+        return f"{self.paper.title} ({date_format(self.edition.day)})"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         refuse_if_frozen(self.edition_id)

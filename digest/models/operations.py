@@ -12,6 +12,7 @@ from django.db import models
 from django.db.models import Q, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
+from django.utils.formats import date_format
 
 from digest.models.editions import Edition
 
@@ -176,4 +177,4 @@ class DailyFigures(models.Model):
         verbose_name_plural = "daily figures"
 
     def __str__(self) -> str:
-        return f"{self.day:%Y-%m-%d}: {self.accepted} of {self.planned} accepted"
+        return f"{date_format(self.day)}: {self.accepted} of {self.planned} accepted"

@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.urls import reverse
+from django.utils.formats import date_format
 
 from accounts.models import Subscriber
 from digest.models.papers import Paper
@@ -88,7 +89,7 @@ class TopicFigures(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.topic}, {self.day:%Y-%m-%d}"
+        return f"{self.topic}, {date_format(self.day)}"
 
 
 class Interest(models.Model):

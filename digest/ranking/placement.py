@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
+from django.utils.formats import date_format
 
 from accounts.models import Subscriber
 from digest.models import Candidate, Edition, Follow, Interest, Paper, Pick
@@ -157,13 +158,13 @@ def explain_placement(
 def absence(edition: Edition, paper: Paper) -> str:
     """Say why the edition does not hold this paper."""
     first = edition.day - timedelta(days=CANDIDATE_DAYS - 1)
-    announced = f"It was first announced on {paper.announced_on:%d %B %Y}"
+    announced = f"It was first announced on {date_format(paper.announced_on)}"
     if not paper.is_announced:
         return f"{paper.get_announce_type_display().capitalize()} when first seen: such papers are never mailed."
     if paper.announced_on > edition.day:
         return f"{announced}, after this edition's day."
     if paper.announced_on < first:
-        return f"{announced}; this edition holds papers from {first:%d %B} on."
+        return f"{announced}; this edition holds papers from {date_format(first)} on."
     return f"{announced}, but it is not among this edition's papers: it arrived after the last ranking, or the edition was full."
 
 

@@ -177,3 +177,21 @@ def test_open_note_survives_the_answer_to_an_earlier_step(editor, live_server):
     page.keyboard.type("this")
 
     assert page.get_by_label("Note, shown under the title").input_value() == "Read this"
+
+
+def test_lists_stay_tables_on_tablets(editor, live_server):
+    make.edition(papers=2)
+    page = editor
+    display = (
+        "getComputedStyle(document.querySelector('#result_list tbody td')).display"
+    )
+
+    displays = {}
+    for width in (390, 768, 1440):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto(live_server.url + reverse("admin:digest_edition_changelist"))
+        displays[width] = page.evaluate(display)
+        overflow = "document.documentElement.scrollWidth - innerWidth"
+        assert page.evaluate(overflow) <= 0
+
+    assert displays == {390: "flex", 768: "table-cell", 1440: "table-cell"}

@@ -554,7 +554,7 @@ def test_end_of_the_holiday_list_is_announced_a_month_before():
 
     assert alarm("Calendar", early) == []
     (text,) = alarm("Calendar", late)
-    assert "known until 31 December 2026: update" in text
+    assert "known until 31 Dec 2026: update" in text
     assert alarm("Calendar", late + timedelta(days=100)) == [text]
 
 

@@ -188,7 +188,7 @@ def test_placement_distinguishes_opened_from_chosen(edition, storks, ada):
     [
         ({"announce_type": "replace"}, "never mailed"),
         ({"announced_on": DAY + timedelta(days=1)}, "after this edition's day"),
-        ({"announced_on": DAY - timedelta(days=14)}, "from 07 November on"),
+        ({"announced_on": DAY - timedelta(days=14)}, "from 7 Nov 2026 on"),
         ({}, "after the last ranking"),
     ],
 )
