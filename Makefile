@@ -18,7 +18,7 @@ PRODUCTION = DEBUG=false SITE_URL=https://paper-round.example BEHIND_PROXY=true 
 	POSTAL_ADDRESS="1 Press Lane, Example Town"
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test explore check audit bench chaos soak lock clean
+.PHONY: help .venv demo test explore check html audit bench chaos soak lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z.]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 10
@@ -60,6 +60,10 @@ check: .venv/.dev ## format, lint, types, templates, migrations, deployment
 	@$(PRODUCTION) $(MANAGE) check --deploy --fail-level WARNING
 	$(PYTEST) --quiet tests/test_upgrade.py -k linted
 	@$(BIN)/python .ci/audit.py
+
+html: .venv/.dev ## validate the HTML of every page; needs npm
+	npm install --prefix .venv/html --no-audit --no-fund --silent html-validate@9.7.1
+	$(PYTEST) tests/site/test_html.py
 
 audit: .venv/.dev ## look for known vulnerabilities of the dependencies; fails if there is one
 	@$(BIN)/python .ci/audit.py --strict

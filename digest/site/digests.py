@@ -99,6 +99,7 @@ def feedback_page(
         url = reverse("link", args=[digest.key, number, verb])
         return redirect(url if is_stored else f"{url}?full=1")
     context = {
+        "path": request.path,
         "digest": digest,
         "card": candidate.card,
         "withdrawn": Recall.objects.withdrawn_among([candidate.paper.identifier]),

@@ -25,7 +25,7 @@ from digest.site import authors, paper_rows
 from digest.site.decorators import refuse_if
 from digest.site.home import search_query
 from digest.site.page_cache import cached_page
-from digest.site.periods import MONTH, WEEK, period_around
+from digest.site.periods import DAY, MONTH, WEEK, parse_period, period_around
 from digest.site.request_limits import refuse_frequent_searches
 
 # Feed readers ask every half hour or so; a day rarely has more papers of one field.
@@ -145,6 +145,20 @@ def period_feed(request: HttpRequest, kind: str) -> HttpResponse:
 
 @require_safe
 @cached_page(FEED_SECONDS)
+def dated_feed(request: HttpRequest, kind: str, text: str) -> HttpResponse:
+    """Answer with the papers of one day, week or month that have the most votes."""
+    period = parse_period(kind, text)
+    if period is None:
+        raise Http404
+    papers = Paper.objects.announced_between(period.first, period.last)
+    rows = papers.filter(duplicate_of=None).order_by("-votes", "identifier")
+    page = reverse(kind, args=[period.text])
+    most_voted = rows.defer("vector", "dense_vector")[:MAX_ENTRIES]
+    return paper_feed(period.title, page, request.path, most_voted)
+
+
+@require_safe
+@cached_page(FEED_SECONDS)
 def topic_feed(request: HttpRequest, slug: str) -> HttpResponse:
     topic = get_object_or_404(Topic.objects.select_related("merged_into"), slug=slug)
     topic = topic.merged_into or topic
@@ -194,6 +208,15 @@ urlpatterns = [
     *(
         path(f"{kind}.atom", period_feed, {"kind": kind}, f"{kind}_feed")
         for kind in (WEEK, MONTH)
+    ),
+    *(
+        path(
+            f"{folder}/<str:text>.atom",
+            dated_feed,
+            {"kind": kind},
+            f"dated_{kind}_feed",
+        )
+        for folder, kind in (("date", DAY), ("week", WEEK), ("month", MONTH))
     ),
     path("topics/<slug:slug>.atom", topic_feed, name="topic_feed"),
     path("categories/<str:name>.atom", category_feed, name="category_feed"),

@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_http_methods
 
 from digest import follows
@@ -14,6 +15,7 @@ from digest.models import Interest, Paper, Topic
 from digest.reasons import display_name, filler_heading, load_names
 from digest.site import paper_rows
 from digest.site.decorators import refuse_if
+from digest.site.page_cache import cached_page
 from digest.site.paper_rows import PaperRow
 from digest.site.request_limits import refuse_frequent_searches
 
@@ -90,12 +92,23 @@ def read_marks(form: QueryDict) -> tuple[list[str], list[str]]:
 
 @csrf_exempt
 @require_http_methods(["GET", "HEAD", "POST"])
+@gzip_page
 @refuse_if(refuse_frequent_searches)
 def home(request: HttpRequest) -> HttpResponse:
     """Show the newest edition for the visitor's interests and marks.
 
     POST only recomputes the page, so there is nothing to forge: no CSRF token, no cookie.
     """
+    is_plain = request.method != "POST" and not request.META.get("QUERY_STRING")
+    return front_page(request) if is_plain else render_home(request)
+
+
+@cached_page()
+def front_page(request: HttpRequest) -> HttpResponse:
+    return render_home(request)
+
+
+def render_home(request: HttpRequest) -> HttpResponse:
     topics = list(Topic.objects.filter(is_listed=True))
     return render(
         request,

@@ -98,6 +98,11 @@ class Filters:
         return "?" + urlencode({name: value for name, value in values.items() if value})
 
 
+def page_query(number: int) -> str:
+    """Return the query string of a page of a list without filters."""
+    return f"?page={number}"
+
+
 def papers_of_period(period: Period, announce_type: str) -> PaperQuerySet:
     """Return the papers announced in a period, without duplicates that editors merged; replacements only where requested."""
     papers = Paper.objects.filter(duplicate_of=None)
@@ -202,6 +207,7 @@ def list_context(
     pages = Paginator(rows.order_by(*sorts[sort][1]), PAPERS_PER_PAGE)
     page = pages.get_page(request.GET.get("page"))
     return {
+        "path": request.path,
         "page": page,
         "cards": paper_rows.paper_cards(page),
         "withdrawn": Recall.objects.withdrawn_among(p.identifier for p in page),
@@ -298,5 +304,6 @@ def topic_page(request: HttpRequest, slug: str) -> HttpResponse:
         "topic": topic,
         "requested_interests": [requested],
         "rows": [row for row in rows if row.interest and row.kind != "near"],
+        "near": [row for row in rows if row.kind == "near"],
     }
     return render(request, "pages/topic.html", context)

@@ -164,7 +164,8 @@ def save_from_site(request: HttpRequest, identifier: str) -> HttpResponse:
         "unsubscribe_key": "",
         "max_papers": SavedPaper.MAX_PER_READER,
     }
-    return render(request, "pages/save_paper.html", context)
+    name = "save_status" if request.headers.get("HX-Request") else "save_paper"
+    return render(request, f"pages/{name}.html", context)
 
 
 def is_same_origin(request: HttpRequest) -> bool:

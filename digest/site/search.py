@@ -8,8 +8,10 @@ from urllib.parse import urlencode
 from django.conf import settings
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
+from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 from markupsafe import Markup
 
@@ -17,6 +19,7 @@ from digest import follows
 from digest.models import Paper, Recall
 from digest.site.decorators import refuse_if
 from digest.site.home import requested_names, search_query
+from digest.site.page_cache import cached_page
 from digest.site.paper_lists import render_period
 from digest.site.paper_rows import paper_cards
 from digest.site.periods import DAY, period_around
@@ -39,13 +42,29 @@ _WORD = re.compile(r"[^\W_]+(?:\+\+|#)?")
 
 
 @require_safe
+@gzip_page
 @refuse_if(refuse_frequent_searches)
 def search_page(request: HttpRequest) -> HttpResponse:
     """Search all papers; without a query, show the newest day."""
-    q, day = search_query(request), Paper.objects.newest_day(timezone.now())
-    if not q and day:
-        return render_period(request, period_around(DAY, day))
+    q = search_query(request)
+    if not q:
+        return newest_page(request)
     return render(request, "pages/search.html", search_context(request, q))
+
+
+@cached_page()
+def newest_page(request: HttpRequest) -> HttpResponse:
+    day = Paper.objects.newest_day(timezone.now())
+    if day:
+        return render_period(request, period_around(DAY, day))
+    return render(request, "pages/search.html", search_context(request, ""))
+
+
+@require_safe
+def redirect_search(request: HttpRequest) -> HttpResponse:
+    """Redirect the address that many sites have for their search."""
+    query = request.GET.urlencode()
+    return redirect(f"{reverse('papers')}{'?' if query else ''}{query}")
 
 
 def search_context(request: HttpRequest, q: str) -> dict[str, Any]:
@@ -73,6 +92,9 @@ def search_context(request: HttpRequest, q: str) -> dict[str, Any]:
         "highlight": highlight,
         "withdrawn": Recall.objects.withdrawn_among(p.identifier for p in papers),
         "filters": filters,
+        "page_query": lambda number: query_string(
+            q, filters, {"page": number if number > 1 else ""}
+        ),
         "query_string": lambda **changes: query_string(q, filters, changes),
         "categories": sorted({*settings.ARXIV_CATEGORIES, filters["category"]} - {""}),
         "periods": {name: label for name, (label, _) in PERIODS.items()},

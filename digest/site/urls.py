@@ -29,6 +29,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("metrics", metrics.metrics, name="metrics"),
     path("papers", search.search_page, name="papers"),
     path("papers/", search.search_page),
+    path("search", search.redirect_search),
     path("papers/trending", paper_lists.trending_page, name="trending"),
     *(
         path(

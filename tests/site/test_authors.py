@@ -1,8 +1,11 @@
 """Pages of authors."""
 
+from urllib.parse import unquote
+
 import pytest
 
 from digest.models import Paper
+from digest.ranking import embeddings
 from digest.site.paper_lists import PAPERS_PER_PAGE
 from tests import make
 from tests.site.conftest import HOSTILE, body
@@ -75,3 +78,34 @@ def test_author_page_needs_ten_queries(client, db, django_assert_max_num_queries
 
     with django_assert_max_num_queries(10):
         client.get("/authors/Ada Okafor")
+
+
+@pytest.fixture
+def indexed(db):
+    """Papers of authors with similar names, in the search index."""
+    make.paper("One", authors=["José Álvarez Müller", "Kim Ng"])
+    make.paper("Two", authors=["Ada Okafor"])
+    make.paper("Three", authors=["Amara Okafor"])
+    make.paper("Private", authors=["Adam Okafor"], announce_type="added")
+    embeddings.refresh()
+
+
+@pytest.mark.parametrize(
+    "name", ["Jose Alvarez Muller", "Müller, José Álvarez", "josé Álvarez müller"]
+)
+def test_other_spelling_of_one_author_redirects(client, indexed, name):
+    response = client.get(f"/authors/{name}")
+
+    assert response.status_code == 302
+    assert unquote(response["Location"]) == "/authors/José Álvarez Müller"
+
+
+@pytest.mark.parametrize("name", ["A. Okafor", "Ada Okafro", "Okafor"])
+def test_ambiguous_or_misspelt_name_lists_similar_ones(client, indexed, name):
+    response = client.get(f"/authors/{name}")
+    page = body(response)
+
+    assert response.status_code == 404
+    assert "Did you mean" in page
+    assert ">Ada Okafor</a>" in page
+    assert "Adam Okafor" not in page

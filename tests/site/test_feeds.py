@@ -62,6 +62,19 @@ def read(client, path):
             ["Robot arms", "Robot maps", "Tides"],
             "/papers/month/2026-11",
         ),
+        (
+            "date/2026-11-20",
+            "Friday, 20 November 2026",
+            ["Robot arms", "Robot maps"],
+            "/papers/date/2026-11-20",
+        ),
+        (
+            "week/2026-W47",
+            "Week of 16 November 2026",
+            ["Robot arms", "Robot maps", "Tides"],
+            "/papers/week/2026-W47",
+        ),
+        ("month/2026-10", "October 2026", [], "/papers/month/2026-10"),
         ("topics/robots", "Robots", ["Robot arms", "Robot maps"], "/topics/robots"),
         ("categories/cs.RO", "cs.RO", ["Robot arms"], "/papers?category=cs.RO"),
         (
@@ -144,20 +157,37 @@ def test_feed_has_a_bounded_number_of_entries(
         assert len(read(client, "/feeds/papers.atom").entries) == MAX_ENTRIES
 
 
-def test_unchanged_feed_is_not_sent_again(client, papers):
-    first = client.get("/feeds/papers.atom")
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/feeds/papers.atom", "/feeds/date/2026-11-20.atom", "/feeds/week.atom"),
+        *("/feeds/topics/robots.atom", "/feeds/authors/Cy Chen.atom"),
+        "/feeds/search.atom?q=robot",
+    ],
+)
+def test_unchanged_feed_is_not_sent_again(client, papers, path):
+    first = client.get(path)
 
     for header, value in (
         ("If-None-Match", first["ETag"]),
         ("If-Modified-Since", first["Last-Modified"]),
     ):
-        again = client.get("/feeds/papers.atom", headers={header: value})
+        again = client.get(path, headers={header: value})
         assert (again.status_code, again.content) == (304, b"")
 
 
 @pytest.mark.parametrize(
     "path",
-    ["topics/none", "categories/CS.lg", "categories/x", "authors/None", "other"],
+    [
+        "topics/none",
+        "categories/CS.lg",
+        "categories/x",
+        "authors/None",
+        "other",
+        "date/2026-11-31",
+        "date/2026-W47",
+        "month/2026-13",
+    ],
 )
 def test_unknown_feeds_are_not_found(client, papers, path):
     assert client.get(f"/feeds/{path}.atom").status_code == 404
@@ -169,6 +199,9 @@ def test_unknown_feeds_are_not_found(client, papers, path):
         ("/", "/feeds/papers.atom"),
         ("/papers/trending", "/feeds/trending.atom"),
         ("/papers/week/2026-W47", "/feeds/week.atom"),
+        ("/papers/week/2026-W47", "/feeds/week/2026-W47.atom"),
+        ("/papers/month/2026-11", "/feeds/month/2026-11.atom"),
+        ("/papers", "/feeds/date/2026-11-20.atom"),
         ("/papers/date/2026-11-20?category=cs.LG", "/feeds/categories/cs.LG.atom"),
         ("/papers/date/2026-11-20?topic=robots", "/feeds/topics/robots.atom"),
         ("/topics/robots", "/feeds/topics/robots.atom"),

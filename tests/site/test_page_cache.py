@@ -83,3 +83,33 @@ def test_answers_with_cookies_and_posts_are_not_cached():
         response = view(getattr(RequestFactory(), method)("/x"))
         assert "Cache-Control" not in response
     assert len(answers) == 4
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/papers", "/papers?q=robot", "/?q=robot", "/papers/trending"]
+)
+def test_public_pages_are_compressed(client, edition, path):
+    response = client.get(path, headers={"Accept-Encoding": "gzip"})
+
+    assert response["Content-Encoding"] == "gzip"
+    assert b"<!doctype html>" in gzip.decompress(response.content)
+    assert "Accept-Encoding" in response["Vary"]
+
+
+@pytest.mark.parametrize("path", ["/preferences/{key}", "/preferences-link"])
+def test_pages_with_a_secret_are_not_compressed(client, key, path):
+    response = client.get(path.format(key=key), headers={"Accept-Encoding": "gzip"})
+
+    assert response.status_code == 200
+    assert "Content-Encoding" not in response
+
+
+@pytest.mark.parametrize("path", ["/", "/papers"])
+def test_front_pages_are_cached(client, edition, django_assert_num_queries, path):
+    first = client.get(path)
+
+    with django_assert_num_queries(0):
+        again = client.get(path, headers={"If-None-Match": first["ETag"]})
+
+    assert again.status_code == 304
+    assert "max-age=60" in first["Cache-Control"]

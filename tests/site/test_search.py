@@ -120,3 +120,19 @@ def test_highlights_keep_the_markup(html, marked):
     words = words - {"net"} if "&amp;" in html else words
 
     assert highlight(Markup(html), words) == Markup(marked)
+
+
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [
+        ("/search", "/papers"),
+        (
+            "/search?q=robot+%26+arm&category=cs.RO",
+            "/papers?q=robot+%26+arm&category=cs.RO",
+        ),
+    ],
+)
+def test_address_of_other_searches_redirects(client, db, path, target):
+    response = client.get(path)
+
+    assert (response.status_code, response["Location"]) == (302, target)

@@ -1,5 +1,6 @@
 """Static files: hashed addresses that browsers keep for years."""
 
+import gzip
 import re
 
 import pytest
@@ -61,3 +62,19 @@ def test_files_that_change_have_plain_addresses(settings):
     settings.DEBUG = True
 
     assert static("digest/site.css") == "/static/digest/site.css"
+
+
+def test_text_files_are_compressed_and_images_are_not(client, settings):
+    settings.DEBUG = False
+    accepts = {"Accept-Encoding": "gzip"}
+    address = static("digest/site.css")
+
+    plain, packed = client.get(address), client.get(address, headers=accepts)
+    image = client.get(static("digest/social.png"), headers=accepts)
+
+    css = b"".join(plain.streaming_content)
+    assert gzip.decompress(packed.content) == css
+    assert len(packed.content) < len(css) / 3
+    assert packed["Vary"] == plain["Vary"] == "Accept-Encoding"
+    assert packed["Cache-Control"] == plain["Cache-Control"]
+    assert "Content-Encoding" not in image
