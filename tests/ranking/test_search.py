@@ -496,3 +496,22 @@ def test_papers_that_another_process_indexes_are_left_to_it():
     assert while_locked == 1
     assert search_index.index_papers() == 1
     assert SearchEntry.objects.count() == 2
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL's planner")
+def test_search_for_a_frequent_word_is_neither_compiled_nor_parallel(db):
+    rows = 66_000  # "model" among a hundred thousand papers
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT procost * current_setting('cpu_operator_cost')::float,
+                   proparallel, current_setting('jit_above_cost')::float
+            FROM pg_proc WHERE proname = 'digest_search_vector'
+            """
+        )
+        cost, parallel, jit_above_cost = cursor.fetchone()
+
+    assert rows * cost < jit_above_cost
+    assert parallel == "r"
+    # Else reading the lexemes of all papers seems cheaper than the index.
+    assert cost >= 1
