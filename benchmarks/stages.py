@@ -25,7 +25,8 @@ def stage_functions() -> dict[str, list[tuple[Any, str]]]:
         "load": [
             (reader_profiles, "load_profiles"),
             (reader_profiles.ReaderProfiles, "build_queries"),
-            (choose, "load_excluded_papers"),
+            (choose, "load_sent_candidates"),
+            (choose, "exclude_columns"),
             (edition_index, "load_index"),
         ],
         "match": [(edition_index.EditionIndex, "match")],

@@ -20,7 +20,13 @@ from django.utils import timezone
 
 from digest.celery import app
 from digest.models.digests import DatabaseNow
-from digest.ranking import paper_vectors, search, spelling
+from digest.ranking import (
+    edition_index,
+    paper_vectors,
+    reader_profiles,
+    search,
+    spelling,
+)
 from tests import make
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -142,6 +148,8 @@ def empty_cache():
     search._load_co_readership.cache_clear()
     paper_vectors.clear_cache()
     spelling._load.cache_clear()
+    edition_index._read_frozen_index.cache_clear()
+    reader_profiles._shared_rows.cache_clear()
 
 
 @pytest.fixture(autouse=True)

@@ -147,12 +147,13 @@ def choose_with(
     for start in range(0, len(readers), READERS_PER_BLOCK):
         block = readers[start : start + READERS_PER_BLOCK]
         profiles = reader_profiles.load_profiles(block, now, store)
-        excluded = load_excluded_papers(edition, block)
+        sent = load_sent_candidates(edition, block)
         keys = profiles.keys
         queries = dict(zip(keys, profiles.build_queries(keys), strict=True))
         for weekly, index in indexes.items():
             group = [reader for reader in block if is_weekly(reader) == weekly]
             if group:
+                excluded = exclude_columns(index, profiles, sent, group)
                 picks |= _choose_block(group, index, profiles, queries, excluded)
     return picks
 
@@ -164,15 +165,11 @@ def _choose_block(
     queries: Mapping[Key, InterestQuery | PersonalQuery],
     excluded: Mapping[int, set[int]],
 ) -> dict[int, list[Pick]]:
-    columns = {paper: i for i, paper in enumerate(index.papers)}
     own = [profiles.profiles.get(reader.pk, {}) for reader in readers]
     keys = sorted({key for profile in own for key in profile})
     block = Block(
         reader_profiles.weight_matrix(own, keys),
-        [
-            [columns[paper] for paper in excluded[reader.pk] if paper in columns]
-            for reader in readers
-        ],
+        [list(excluded[reader.pk]) for reader in readers],
         [reader.length for reader in readers],
         _trending_bounds(readers),
         [key.role for key in keys],
@@ -334,55 +331,36 @@ def _pick(
     return Pick(candidate, interest, opened, not choice.is_claimed)
 
 
-def load_excluded_papers(
-    edition: Edition, readers: Sequence[Subscriber]
+def exclude_columns(
+    index: EditionIndex,
+    profiles: ReaderProfiles,
+    sent: Mapping[int, Sequence[int]],
+    readers: Sequence[Subscriber],
 ) -> dict[int, set[int]]:
-    """The papers that each reader was sent, or asked for more or less of, by reader id."""
-    excluded = load_sent_papers(edition, readers)
-    follows = Follow.objects.filter(
-        subscriber__in=[reader.pk for reader in readers],
-        interest__kind=Interest.Kind.PAPER,
-    )
-    pairs = list(follows.values_list("subscriber_id", "interest__value"))
-    candidates = edition.candidates.filter(
-        paper__identifier__in={identifier for _, identifier in pairs}
-    )
-    papers = dict(candidates.values_list("paper__identifier", "paper_id"))
-    for reader, identifier in pairs:
-        if identifier in papers:
-            excluded[reader].add(papers[identifier])
+    """The columns of papers that each reader was sent, or asked for more or less of, by reader id."""
+    by_candidate = index.load_columns(set().union(*sent.values()))
+    by_identifier = index.column_by_identifier
+    excluded = dict[int, set[int]]()
+    for reader in readers:
+        candidates, papers = sent.get(reader.pk, ()), profiles.papers.get(reader.pk, ())
+        excluded[reader.pk] = {by_candidate[c] for c in candidates if c in by_candidate}
+        excluded[reader.pk] |= {by_identifier[p] for p in papers if p in by_identifier}
     return excluded
 
 
-def load_sent_papers(
+def load_sent_candidates(
     edition: Edition, readers: Sequence[Subscriber]
-) -> dict[int, set[int]]:
-    """The papers of each reader's digests that this edition could repeat.
+) -> dict[int, list[int]]:
+    """The candidates of each reader's digests that this edition could repeat, by reader id.
 
     Counted in edition days, not hours: a candidate was announced at most 13 days before
     this edition's day, so no earlier edition holds it, however late that was mailed.
     """
     recent = Digest.objects.filter(
-        subscriber__in=[reader.pk for reader in readers],
+        subscriber__any_of=[reader.pk for reader in readers],
         edition__day__gt=edition.day - timedelta(days=CANDIDATE_DAYS),
     ).exclude(outcome=Digest.Outcome.SKIPPED)
-    candidates: dict[int, set[int]] = defaultdict(set)
+    sent = defaultdict[int, list[int]](list)
     for reader, packed_picks in recent.values_list("subscriber_id", "packed_picks"):
-        candidates[reader].update(
-            candidate for candidate, *_ in PICK.iter_unpack(bytes(packed_picks))
-        )
-    papers = _papers_by_candidate(set().union(*candidates.values()))
-    sent = {
-        reader: {papers[pk] for pk in ids if pk in papers}
-        for reader, ids in candidates.items()
-    }
-    return defaultdict(set, sent)
-
-
-def _papers_by_candidate(candidates: set[int]) -> dict[int, int]:
-    papers: dict[int, int] = {}
-    for portion in edition_index.split_ids(sorted(candidates)):
-        papers |= dict(
-            Candidate.objects.filter(pk__in=portion).values_list("pk", "paper_id")
-        )
-    return papers
+        sent[reader] += [pick[0] for pick in PICK.iter_unpack(bytes(packed_picks))]
+    return sent

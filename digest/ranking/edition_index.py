@@ -2,8 +2,8 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property, lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -65,12 +65,40 @@ class EditionIndex:
     slate: Slate
     candidates: list[int]
     papers: list[int]
+    identifiers: list[str]  # of the papers
     vectors: Row  # centered LSA rows of the candidates, [n, d]
     evaluate: Callable[[InterestQuery], Match]
     blocks: InterestBlocks
     correct_spelling: Callable[[str], str]
     # Whether a topic, by its name, is of the candidate at a column, where an editor said so.
     topic_corrections: dict[str, dict[int, bool]] = field(default_factory=dict)
+    # What `load_columns` has read of the 14 editions that hold papers of this one.
+    columns_by_candidate: dict[int, int] = field(default_factory=dict)
+    read_candidates: set[int] = field(default_factory=set)
+
+    @cached_property
+    def column_by_paper(self) -> dict[int, int]:
+        return {paper: column for column, paper in enumerate(self.papers)}
+
+    @cached_property
+    def column_by_identifier(self) -> dict[str, int]:
+        return {name: column for column, name in enumerate(self.identifiers)}
+
+    def load_columns(self, candidates: Iterable[int]) -> dict[int, int]:
+        """The columns of the papers of candidates of any editions, by candidate id.
+
+        Without those whose papers this edition does not hold.
+        """
+        unread = set(candidates) - self.read_candidates
+        for portion in split_ids(unread):
+            rows = Candidate.objects.filter(pk__any_of=portion)
+            self.columns_by_candidate.update(
+                (pk, self.column_by_paper[paper])
+                for pk, paper in rows.values_list("pk", "paper_id")
+                if paper in self.column_by_paper
+            )
+        self.read_candidates.update(unread)
+        return self.columns_by_candidate
 
     def match(self, queries: Sequence[InterestQuery | PersonalQuery]) -> Matches:
         """Evaluate each query against all candidates; editors' corrections of topics count.
@@ -105,21 +133,51 @@ def load_index(
 ) -> EditionIndex:
     """Read the edition as it is now: curation and recalls count at once.
 
-    With `weekly`, trends are those of weekly readers, to whom all papers of the week are
-    equally new. Without `weights`, those of the default ranking setting count.
+    A frozen edition is read once, because only recalls may still change. With `weekly`,
+    trends are those of weekly readers, to whom all papers of the week are equally new.
+    Without `weights`, those of the default ranking setting count.
     """
     weights = weights or experiments.default_weights()
+    model, dense = embeddings.current_model(), embeddings.dense_model()
+    versions = tuple(m.version if m else "" for m in (model, dense))
+    if edition.is_open:
+        index = _read_index(edition, versions, weekly, weights)
+    else:
+        state = edition.frozen_at, edition.ranked_at
+        index = _read_frozen_index(edition, state, versions, weekly, weights)
+    recalled = set(Recall.objects.values_list("paper_id", flat=True))
+    columns = [
+        index.column_by_paper[p] for p in recalled & index.column_by_paper.keys()
+    ]
+    if not columns:
+        return index
+    hidden = index.slate.hidden.copy()
+    hidden[columns] = True
+    return replace(index, slate=replace(index.slate, hidden=hidden))
+
+
+@lru_cache(maxsize=2 * 2)  # daily and weekly, in two settings of an experiment
+def _read_frozen_index(
+    edition: Edition,
+    state: object,
+    versions: tuple[str, ...],
+    weekly: bool,
+    weights: RankingWeights,
+) -> EditionIndex:
+    return _read_index(edition, versions, weekly, weights)
+
+
+def _read_index(
+    edition: Edition, versions: tuple[str, ...], weekly: bool, weights: RankingWeights
+) -> EditionIndex:
     columns = ["pk", "paper_id", "trend", "boost", "pin", "is_hidden", "paper__title"]
-    columns += ["topic_corrections"]
+    columns += ["topic_corrections", "paper__identifier"]
     if weekly:
         columns += ["breakdown", "paper__primary"]
     rows = list(edition.candidates.order_by("pk").values_list(*columns))
-    recalled = set(Recall.objects.values_list("paper_id", flat=True))
-    model, dense = embeddings.current_model(), embeddings.dense_model()
     # Texts change only when the edition is ranked again; titles tell editions with reused
     # ids apart.
     texts = (edition.ranked_at, tuple((row[0], row[6]) for row in rows))
-    versions = tuple(m.version if m else "" for m in (model, dense))
     index = _text_index(edition.pk, texts, versions, weights)
     return EditionIndex(
         slate=Slate(
@@ -127,13 +185,14 @@ def load_index(
             trend=np.array(_trends(rows, weekly), np.float64),
             boost=np.array([row[3] for row in rows], np.int64),
             pin=np.array([row[4] or 0 for row in rows], np.int64),
-            hidden=np.array([row[5] or row[1] in recalled for row in rows], bool),
+            hidden=np.array([row[5] for row in rows], bool),
             near_duplicate=index.near_duplicate,
             author_group=index.author_group,
             trend_weight=weights.trend,
         ),
         candidates=[row[0] for row in rows],
         papers=[row[1] for row in rows],
+        identifiers=[row[8] for row in rows],
         vectors=index.vectors,
         evaluate=index.evaluate,
         blocks=index.blocks,

@@ -121,7 +121,7 @@ class InterestBlocks:
         if not self.n:
             return result
         searches = [i for i, query in enumerate(queries) if query.kind == "search"]
-        groups = [i for i, query in enumerate(queries) if query.examples]
+        groups = _order_groups(queries)
         for numbers, evaluate in (
             (searches, self._evaluate_searches),
             (groups, self._evaluate_groups),
@@ -148,7 +148,7 @@ class InterestBlocks:
     def _evaluate_groups(self, queries: Sequence[PersonalQuery]) -> Match:
         """EditionScorer._paper for a block."""
         numbers = {example: 0 for query in queries for example in query.examples}
-        for number, example in enumerate(numbers):  # those in several groups come once
+        for number, example in enumerate(numbers):
             numbers[example] = number
         examples = list(numbers)
         members = [[numbers[e] for e in query.examples] for query in queries]
@@ -405,6 +405,21 @@ class DuplicateFinder:
 
 def _lengths(rows: csr_matrix) -> Row:
     return np.asarray(np.sqrt(rows.multiply(rows).sum(axis=1)), np.float32).ravel()
+
+
+def _order_groups(queries: Sequence[PersonalQuery]) -> list[int]:
+    """Numbers of the queries with examples, those with the same examples side by side.
+
+    A reader's library is several groups; within a block each example is evaluated once.
+    """
+    first_group = dict[ExampleRow, int]()
+    sizes = [len(query.examples) for query in queries]
+    for i in sorted(np.flatnonzero(sizes).tolist(), key=lambda i: -sizes[i]):
+        number = first_group.setdefault(queries[i].examples[0], i)
+        for example in queries[i].examples:
+            first_group.setdefault(example, number)
+    with_examples = [i for i, size in enumerate(sizes) if size]
+    return sorted(with_examples, key=lambda i: first_group[queries[i].examples[0]])
 
 
 def _membership(members: Sequence[Sequence[int]], size: int) -> csr_matrix:

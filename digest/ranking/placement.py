@@ -15,9 +15,9 @@ from digest.models.papers import CANDIDATE_DAYS
 from digest.ranking import edition_index, reader_profiles
 from digest.ranking.choose import (
     choose,
+    exclude_columns,
     is_weekly,
-    load_excluded_papers,
-    load_sent_papers,
+    load_sent_candidates,
 )
 from digest.ranking.edition_index import EditionIndex
 from digest.ranking.reader_profiles import Key, Profile, ReaderProfiles
@@ -128,7 +128,9 @@ def explain_placement(
     column = index.candidates.index(candidate.pk)
     profiles = reader_profiles.load_profiles([subscriber], now)
     matches = _match(index, profiles, profiles.profiles.get(subscriber.pk, {}))
-    excluded = load_excluded_papers(edition, [subscriber])[subscriber.pk]
+    readers = [subscriber]
+    sent = load_sent_candidates(edition, readers)
+    excluded = exclude_columns(index, profiles, sent, readers)[subscriber.pk]
     picks = choose(edition, [subscriber], now)[subscriber.pk]
     columns = [index.candidates.index(pick.candidate) for pick in picks]
     place = columns.index(column) if column in columns else None
@@ -146,7 +148,7 @@ def explain_placement(
         subscriber.length,
         before,
         free,
-        candidate.paper_id in load_sent_papers(edition, [subscriber])[subscriber.pk],
+        column in map(index.load_columns(()).get, sent[subscriber.pk]),
         _own_follow(subscriber, candidate.paper),
         bool(slate.hidden[column]) and not candidate.is_hidden,
         duplicates.index(True) + 1 if any(duplicates) and place is None else None,
@@ -215,7 +217,7 @@ def _count_before(
     index: EditionIndex, own: ReaderMatches, excluded: set[int], column: int
 ) -> tuple[int, int]:
     """How many papers that the reader may get have a better score, and how many there are."""
-    is_excluded = np.isin(index.papers, sorted(excluded))
+    is_excluded = np.isin(np.arange(len(index.papers)), sorted(excluded))
     closed = index.slate.hidden | own.muted() | is_excluded
     open_columns = np.flatnonzero(~closed).tolist()
     orders = {c: _order(index, own, c) for c in {*open_columns, column}}

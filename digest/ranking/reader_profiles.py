@@ -9,17 +9,20 @@ Groups are stored with a hash of what was clustered, so they follow the reader's
 once, and only those that changed are computed again.
 """
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import structlog
 from django.db import IntegrityError, transaction
+from django.db.models import Case, DateTimeField, When
 from scipy.sparse import csr_matrix
 
 from accounts.models import Subscriber
@@ -51,6 +54,7 @@ GROUPING_RULES = repr(
     )
 )
 CHECKED_PER_NIGHT = 500  # readers: half a second
+MAX_SHARED_ROWS = 10_000  # example papers take 1.5 KB each
 NO_GROUP = 255  # label of an opened paper outside all groups
 
 
@@ -62,14 +66,23 @@ class Key(NamedTuple):
 
 
 Profile = dict[Key, float]
+Shared = TypeVar("Shared")
 
 
 @dataclass
 class ReaderFollows:
-    """What one reader chose, and what they opened: weights by interest id."""
+    """What one reader chose, and what they opened: weights by interest id.
+
+    `unused` are interests without an effect on the order: declined, or opened long ago.
+    """
 
     chosen: dict[int, float] = field(default_factory=dict)
     opened: dict[int, float] = field(default_factory=dict)
+    unused: list[int] = field(default_factory=list)
+
+    @property
+    def interests(self) -> list[int]:
+        return [*self.chosen, *self.opened, *self.unused]
 
 
 class InterestRow(NamedTuple):
@@ -78,6 +91,24 @@ class InterestRow(NamedTuple):
     kind: str
     value: str
     vector: bytes = b""
+
+    @property
+    def is_paper(self) -> bool:
+        return self.kind == "paper"
+
+
+@dataclass
+class SharedRows:
+    """What is read of interests that several readers follow, by interest id."""
+
+    interests: dict[int, InterestRow] = field(default_factory=dict)
+    examples: dict[int, ExampleRow] = field(default_factory=dict)
+    queries: dict[int, InterestQuery] = field(default_factory=dict)
+
+
+@lru_cache(maxsize=1)
+def _shared_rows(version: str, minute: int) -> SharedRows:
+    return SharedRows()
 
 
 @dataclass(frozen=True)
@@ -89,6 +120,9 @@ class ReaderProfiles:
     examples: dict[int, ExampleRow]  # the papers among the interests
     vectors: dict[int, Row]  # their centered LSA rows
     opened: dict[int, set[int]] = field(default_factory=dict)
+    # Identifiers of all papers that each reader follows, mutes, declined or opened.
+    papers: dict[int, list[str]] = field(default_factory=dict)
+    shared: SharedRows = field(default_factory=SharedRows)
 
     @property
     def keys(self) -> list[Key]:
@@ -96,10 +130,11 @@ class ReaderProfiles:
 
     def build_queries(self, keys: Sequence[Key]) -> list[InterestQuery | PersonalQuery]:
         ids = {key.interests[0] for key in keys if not self._is_personal(key)}
-        rows = {pk: self.interests[pk] for pk in sorted(ids)}
-        shared = dict(
-            zip(rows, edition_index.build_queries(rows.values()), strict=True)
-        )
+        shared = self.shared.queries
+        rows = {pk: self.interests[pk] for pk in sorted(ids - shared.keys())}
+        if rows:
+            queries = edition_index.build_queries(rows.values())
+            shared.update(zip(rows, queries, strict=True))
         return [
             self._personal_query(key)
             if self._is_personal(key)
@@ -128,17 +163,31 @@ def load_profiles(
 ) -> ReaderProfiles:
     """Read what these readers follow and mute, their example papers in groups.
 
-    With `store`, groups that had to be computed are stored for the next edition.
+    With `store`, as for mails, groups that had to be computed are stored for the next
+    edition, and interests that several readers share are read once a minute.
     """
     follows = _load_follows([reader.pk for reader in readers], now)
-    ids = {pk for row in follows.values() for pk in (*row.chosen, *row.opened)}
+    ids = {pk for row in follows.values() for pk in row.interests}
     model = embeddings.current_model()
-    interests = _load_interests(ids, model)
-    examples = _load_examples(interests, model)
+    shared = SharedRows()
+    if store:
+        minute = int(time.monotonic() // 60)
+        shared = _shared_rows(model.version if model else "", minute)
+    interests = _load_interests(ids, model, shared.interests)
+    examples = _load_examples(interests, model, shared.examples)
     vectors = _center(examples, model)
-    stored = ExampleGroups.objects.in_bulk(list(follows))
+    papers = {
+        reader: [interests[pk].value for pk in row.interests if interests[pk].is_paper]
+        for reader, row in follows.items()
+    }
+    with_papers = [reader for reader, identifiers in papers.items() if identifiers]
+    rows = ExampleGroups.objects.filter(subscriber__any_of=with_papers)
+    stored = {groups.pk: groups for groups in rows}
     profiles, changed = {}, []
     for reader, row in follows.items():
+        if not papers[reader]:
+            profiles[reader] = {Key((pk,)): w for pk, w in row.chosen.items()}
+            continue
         groups = stored.get(reader) or ExampleGroups(subscriber_id=reader)
         before = bytes(groups.liked_key), bytes(groups.opened_key)
         profiles[reader] = _group_liked(row.chosen, vectors, groups)
@@ -148,7 +197,9 @@ def load_profiles(
     if store and changed:
         store_groups(changed)
     opened = {reader: set(row.opened) for reader, row in follows.items()}
-    return ReaderProfiles(profiles, interests, examples, vectors, opened)
+    return ReaderProfiles(
+        profiles, interests, examples, vectors, opened, papers, shared
+    )
 
 
 def store_groups(rows: Sequence[ExampleGroups]) -> None:
@@ -175,9 +226,10 @@ def check_stored_groups(readers: Sequence[Subscriber], now: datetime) -> int:
     """Compare stored groups with newly computed ones; log and count the readers whose differ."""
     with_stored = load_profiles(readers, now).profiles
     follows = _load_follows([reader.pk for reader in readers], now)
-    ids = {pk for row in follows.values() for pk in (*row.chosen, *row.opened)}
+    ids = {pk for row in follows.values() for pk in row.interests}
     model = embeddings.current_model()
-    vectors = _center(_load_examples(_load_interests(ids, model), model), model)
+    examples = _load_examples(_load_interests(ids, model, {}), model, {})
+    vectors = _center(examples, model)
     different = [
         reader
         for reader, row in follows.items()
@@ -207,42 +259,46 @@ def weight_matrix(
 
 
 def _load_follows(readers: Sequence[int], now: datetime) -> dict[int, ReaderFollows]:
-    rows = Follow.objects.filter(subscriber__in=readers).exclude(weight=0)
     follows: dict[int, ReaderFollows] = defaultdict(ReaderFollows)
-    for reader, interest, weight, source, created_at in rows.values_list(
-        "subscriber_id", "interest_id", "weight", "source", "created_at"
-    ):
-        days = max((now - created_at).total_seconds() / 86_400, 0)
-        if source != Follow.Source.OPENED:
-            follows[reader].chosen[interest] = _decay(source, weight, days)
-        elif days < MAX_OPENED_AGE_DAYS:
-            follows[reader].opened[interest] = _decay(source, weight, days)
+    # Most follows were chosen and do not decay: reading their times is half of the cost.
+    is_lasting = When(source=Follow.Source.CHOSEN, then=None)
+    rows = Follow.objects.filter(subscriber__any_of=readers).values_list(
+        *("subscriber_id", "interest_id", "weight", "source"),
+        Case(is_lasting, default="created_at", output_field=DateTimeField()),
+    )
+    for reader, interest, weight, source, since in rows:
+        own = follows[reader]
+        days = max((now - since).total_seconds() / 86_400, 0) if since else 0
+        is_opened = source == Follow.Source.OPENED
+        if not weight or (is_opened and days >= MAX_OPENED_AGE_DAYS):
+            own.unused.append(interest)
+        elif is_opened:
+            own.opened[interest] = weight * 0.5 ** (days / OPENED_HALF_LIFE_DAYS)
+        elif since and weight > 0:
+            own.chosen[interest] = weight * 0.5 ** (days / FEEDBACK_HALF_LIFE_DAYS)
+        else:
+            own.chosen[interest] = weight
     return follows
 
 
-def _decay(source: str, weight: float, days: float) -> float:
-    if source == Follow.Source.OPENED:
-        return float(weight * 0.5 ** (days / OPENED_HALF_LIFE_DAYS))
-    if source == Follow.Source.FEEDBACK and weight > 0:
-        return float(weight * 0.5 ** (days / FEEDBACK_HALF_LIFE_DAYS))
-    return weight
-
-
-def _load_interests(ids: set[int], model: LsaModel | None) -> dict[int, InterestRow]:
+def _load_interests(
+    ids: set[int], model: LsaModel | None, shared: dict[int, InterestRow]
+) -> dict[int, InterestRow]:
+    """Rows by id: those of `shared`, to which others than searches are added, or read ones."""
     version = model.version if model else ""
     columns = "pk", "kind", "value", "vector", "vector_version"
-    interests: dict[int, InterestRow] = {}
-    for portion in edition_index.split_ids(sorted(ids)):
-        rows = Interest.objects.filter(pk__in=portion).values_list(*columns)
+    interests = {pk: shared[pk] for pk in ids & shared.keys()}
+    for portion in edition_index.split_ids(ids - shared.keys()):
+        rows = Interest.objects.filter(pk__any_of=portion).values_list(*columns)
         for pk, kind, value, vector, row_version in rows:
             is_current = vector is not None and row_version == version
             interests[pk] = InterestRow(
                 kind, value, bytes(vector) if is_current else b""
             )
+    searches = {pk for pk, row in interests.items() if row.kind == "search"}
+    _remember(shared, {pk: interests[pk] for pk in interests.keys() - searches})
     # Searches that were followed since the last ranking.
-    new = [
-        pk for pk, row in interests.items() if row.kind == "search" and not row.vector
-    ]
+    new = [pk for pk in sorted(searches) if not interests[pk].vector]
     if model and new:
         for pk, vector in zip(
             new, model.embed([interests[pk].value for pk in new]), strict=True
@@ -252,18 +308,21 @@ def _load_interests(ids: set[int], model: LsaModel | None) -> dict[int, Interest
 
 
 def _load_examples(
-    interests: Mapping[int, InterestRow], model: LsaModel | None
+    interests: Mapping[int, InterestRow],
+    model: LsaModel | None,
+    shared: dict[int, ExampleRow],
 ) -> dict[int, ExampleRow]:
-    """The stored rows of the papers among these interests, by interest id."""
-    ids = {row.value: pk for pk, row in interests.items() if row.kind == "paper"}
-    if not ids:
-        return {}
+    """Rows of the papers among these interests, by interest id: of `shared`, or read."""
+    ids = {row.value: pk for pk, row in interests.items() if row.is_paper}
+    examples = {pk: shared[pk] for pk in ids.values() if pk in shared}
+    unread = [identifier for identifier, pk in ids.items() if pk not in examples]
+    if not unread:
+        return examples
     dense = embeddings.dense_model()
     versions = [m.version if m else None for m in (model, dense)]
     columns = "identifier", "vector", "vector_version", "terms"
-    examples: dict[int, ExampleRow] = {}
-    for portion in edition_index.split_ids(sorted(ids)):
-        papers = Paper.objects.filter(identifier__in=portion)
+    for portion in edition_index.split_ids(sorted(unread)):
+        papers = Paper.objects.filter(identifier__any_of=portion)
         dense_columns = ("dense_vector", "dense_version") if dense else ()
         for identifier, vector, version, terms, *rest in papers.values_list(
             *columns, *dense_columns
@@ -282,7 +341,15 @@ def _load_examples(
             examples[ids[identifier]] = ExampleRow(
                 vector, bm25.pack_terms(text.text), text.dense_vector
             )
+    _remember(shared, examples)
     return examples
+
+
+def _remember(shared: dict[int, Shared], rows: Mapping[int, Shared]) -> None:
+    """Add rows to shared ones, which are dropped where they are too many."""
+    if len(shared) + len(rows) > MAX_SHARED_ROWS:
+        shared.clear()
+    shared.update(rows)
 
 
 def _center(

@@ -69,6 +69,8 @@ class Role(IntEnum):
     ORDER = 1
     PLACES = 2
 
+    __hash__ = int.__hash__  # an enum's own is slow, and keys of profiles contain roles
+
 
 class Choice(NamedTuple):
     """A candidate's index, the index of the interest it is for, or TRENDING, and whether that interest may be claimed."""

@@ -7,7 +7,8 @@ import pytest
 from digest.feedback.paper_feedback import store_opinion, withdraw_opinion
 from digest.follows import MAX_EXAMPLE_PAPERS
 from digest.models import Follow
-from digest.ranking.choose import load_excluded_papers
+from digest.ranking.choose import exclude_columns
+from digest.ranking.edition_index import load_index
 from digest.ranking.reader_profiles import load_profiles
 from tests import make
 
@@ -50,8 +51,10 @@ def test_less_like_a_filler_excludes_the_paper_and_teaches_nothing(edition, ada)
     stance = store_opinion(filled, 1, "less")
 
     assert stance.weight == 0
-    assert load_profiles([ada], NOW).profiles == {}
-    assert load_excluded_papers(edition, [ada])[ada.pk] >= {first.paper_id}
+    profiles, index = load_profiles([ada], NOW), load_index(edition)
+    excluded = exclude_columns(index, profiles, {}, [ada])
+    assert profiles.profiles[ada.pk] == {}
+    assert {index.papers[column] for column in excluded[ada.pk]} >= {first.paper_id}
     assert store_opinion(filled, 2, "more").weight == 0.5
 
 

@@ -466,3 +466,38 @@ def test_mixed_batch_costs_one_more_index(edition, ada):
         choose.choose(edition, daily + weekly, NOW)
 
     assert len(both) == len(one_kind) + 3  # candidates, recalls, version of the vectors
+
+
+def test_frozen_edition_is_read_once_but_its_recalls_again(edition, ada):
+    first, second = (pick.candidate for pick in chosen(edition, ada)[:2])
+    Recall.objects.create(paper=Candidate.objects.get(pk=first).paper, reason="wrong")
+
+    with CaptureQueriesContext(connection) as queries:
+        picks = chosen(edition, ada)
+
+    assert not any("is_hidden" in query["sql"] for query in queries)
+    candidates = [pick.candidate for pick in picks]
+    assert first not in candidates
+    assert second in candidates
+
+
+def test_open_edition_is_read_as_it_is_curated(edition, ada):
+    Edition.objects.update(state="open", frozen_at=None)
+    edition.refresh_from_db()
+    first = chosen(edition, ada)[0].candidate
+
+    Candidate.objects.filter(pk=first).update(is_hidden=True)
+
+    assert first not in [pick.candidate for pick in chosen(edition, ada)]
+
+
+@pytest.mark.both
+def test_any_of_matches_like_in_and_nothing_for_no_value(edition, ada):
+    wanted = follow(ada, "keyword", "storks")
+    follow(ada, "keyword", "welds")
+    follows, interests = Follow.objects, Interest.objects
+
+    assert list(interests.filter(value__any_of=["storks"])) == [wanted]
+    assert follows.get(interest__any_of={wanted.pk}).interest == wanted
+    assert follows.filter(subscriber__any_of=[ada.pk, 0]).count() == 2
+    assert not follows.filter(subscriber__any_of=[]).exists()

@@ -1,9 +1,12 @@
 """Reader profiles group example papers and opened papers, and decay feedback."""
 
+import time
 from datetime import timedelta
 
 import numpy as np
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from structlog.testing import capture_logs
 
 from benchmarks import opened as benchmark
@@ -340,3 +343,41 @@ def test_rows_stored_by_ranking_give_the_same_picks_as_texts(world, ada):
     Interest.objects.update(vector=None)
 
     assert choose.choose(edition, [ada], NOW) == stored
+
+
+def read_tables(edition, ada, **options):
+    with CaptureQueriesContext(connection) as queries:
+        picks = choose.choose(edition, [ada], NOW, **options)[ada.pk]
+    tables = ("digest_interest", "digest_paper", "digest_topic")
+    sql = [query["sql"].partition(" WHERE ")[0] for query in queries]
+    return picks, {t for t in tables if any(f'FROM "{t}"' in text for text in sql)}
+
+
+def test_mails_read_shared_interests_once_a_minute(world, ada, monkeypatch):
+    edition, old = world
+    like(ada, old["storks"][0])
+    Follow.objects.create(subscriber=ada, interest=make.interest("keyword", "quarks"))
+    picks, _ = read_tables(edition, ada, store=True)
+
+    again = read_tables(edition, ada, store=True)
+    preview = read_tables(edition, ada)
+    minute_later = time.monotonic() + 60
+    monkeypatch.setattr(reader_profiles.time, "monotonic", lambda: minute_later)
+    later = read_tables(edition, ada, store=True)
+
+    assert again == (picks, set())
+    assert preview == later == (picks, {"digest_interest", "digest_paper"})
+
+
+def test_shared_interests_are_bounded(world, ada, monkeypatch):
+    edition, old = world
+    monkeypatch.setattr(reader_profiles, "MAX_SHARED_ROWS", 3)
+    shared = reader_profiles.SharedRows()
+    monkeypatch.setattr(reader_profiles, "_shared_rows", lambda *state: shared)
+    for paper in old["storks"]:
+        reader = make.subscriber()
+        like(reader, paper)
+        choose.choose(edition, [reader], NOW, store=True)
+
+    assert 0 < len(shared.interests) <= 3
+    assert 0 < len(shared.examples) <= 3
