@@ -61,11 +61,17 @@ MAX_EDITIONS = 2
 # Picks with their reasons, 1 KB each: those that readers share, and searches of single
 # readers; and subjects.
 MAX_LINES, MAX_SUBJECTS = 8_000, 1_000
+# Headers: those that all mails share, and the subjects of the last ones.
+MAX_HEADERS = 500
 # Cards filled for the same pick at the same place, 5 KB each.
 MAX_FILLED = 2_000
 # How often one mail is composed both ways and compared, 10 ms of CPU time each.
 CHECK_INTERVAL_S = 10.0
 
+SETTINGS_IN_MAILS = (
+    *("SITE_URL", "SITE_NAME", "POSTAL_ADDRESS", "MAIL_FROM"),
+    *("CLICK_REDIRECT", "REPLIES_ARE_READ"),
+)
 URL_SAFE_KEY = re.compile(rf"[\w-]{{{marks.KEY_CHARS}}}", re.ASCII)
 
 
@@ -113,6 +119,8 @@ class MailJoiner:
         self.papers: list[ExplainedPaper] = []
         self.find_subject = lru_cache(MAX_SUBJECTS)(Frame.render_subject)
         self.find_filled = lru_cache(MAX_FILLED)(self.fill_card)
+        encode = encode_json_header if transport.FORMAT == "json" else fold_header
+        self.encode_header = lru_cache(MAX_HEADERS)(encode)
         self.is_usable = True
         self.checked_at = 0.0
 
@@ -213,19 +221,23 @@ class MailJoiner:
         self, digest: Digest, subject: str, headers: Mapping[str, str]
     ) -> dict[str, bytes]:
         """Encode the fields of the envelope, by their marks."""
-        values = zip(HEADERS, headers.items(), strict=False)
-        if self.transport.FORMAT == "json":
-            fields = {mark: json_bytes(value) for mark, (_, value) in values}
-            fields[TO] = json_bytes(digest.subscriber.email)
-            fields[marks.SUBJECT] = json_bytes(subject)
-            return fields
-        fold = transports.fold_header
-        folded = {mark: fold(name, value) for mark, (name, value) in values}
-        folded[TO] = fold("To", digest.subscriber.email)
-        folded[marks.SUBJECT] = fold("Subject", subject)
-        folded[DATE] = fold("Date", digest.created_at)
-        folded[BOUNDARY] = transports.boundary_of(digest.key)
-        return {mark: value.encode("ascii") for mark, value in folded.items()}
+        encode = self.encode_header
+        items = zip(HEADERS, headers.items(), strict=False)
+        fields = {mark: encode(name, value) for mark, (name, value) in items}
+        fields[TO] = encode("To", digest.subscriber.email)
+        fields[marks.SUBJECT] = encode("Subject", subject)
+        if self.transport.FORMAT == "mime":
+            fields[DATE] = encode("Date", digest.created_at)
+            fields[BOUNDARY] = transports.boundary_of(digest.key).encode("ascii")
+        return fields
+
+
+def encode_json_header(name: str, value: str) -> bytes:
+    return json_bytes(value)
+
+
+def fold_header(name: str, value: object) -> bytes:
+    return transports.fold_header(name, value).encode("ascii")
 
 
 def split_picks(packed_picks: bytes) -> list[bytes]:
@@ -334,8 +346,7 @@ def find_joiner(edition: Edition, transport: Transport) -> MailJoiner | None:
     """Return the joiner of a frozen edition under the present settings; None if it may still change."""
     if edition.is_open:
         return None
-    names = ("SITE_URL", "SITE_NAME", "POSTAL_ADDRESS", "MAIL_FROM", "CLICK_REDIRECT")
-    values = tuple([getattr(settings, name) for name in names])
+    values = tuple([getattr(settings, name) for name in SETTINGS_IN_MAILS])
     key = edition.pk, edition.frozen_at, edition.note, transport, values
     if key in JOINERS:
         JOINERS.move_to_end(key)

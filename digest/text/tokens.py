@@ -10,6 +10,7 @@ _WORD = re.compile(r"[^\W_]+(?:\+\+|#)?")  # letters and digits; C++ and C# stay
 _PUNCTUATION = "\"'\u201c\u201d\u2018\u2019.,;:!?()"  # around words, not part of them
 _HYPHENS = "-\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d"
 _HYPHEN = re.compile(rf"(?<=\w)[{_HYPHENS}](?=\w)")
+_FOLDED = re.compile(r"[^\x00-\x5f\x61-\x7f]+")  # not ASCII, or a grave accent
 # Letters that Unicode does not decompose, and look-alikes of ASCII punctuation.
 _LETTERS = str.maketrans(
     {
@@ -72,7 +73,11 @@ def fold_text(text: str) -> str:
     """Fold case, accents, hyphens and apostrophes: Łukasz and LUKASZ are equal."""
     if text.isascii():
         return text.lower()
-    decomposed = unicodedata.normalize("NFKD", text.casefold().translate(_LETTERS))
+    return _FOLDED.sub(_fold_characters, text.casefold())
+
+
+def _fold_characters(match: re.Match[str]) -> str:
+    decomposed = unicodedata.normalize("NFKD", match[0].translate(_LETTERS))
     return "".join(char for char in decomposed if not unicodedata.combining(char))
 
 

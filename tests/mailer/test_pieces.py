@@ -96,7 +96,7 @@ def mailings(draw):
         st.sampled_from([0, 0, 1, 2]),
     )
     empty = EmptyDigest(make.DAY, 1_204, None, None)
-    digests, empty_digests = [], {}
+    digests, empty_digests, new_readers = [], {}, set()
     for length in draw(
         st.lists(st.sampled_from([0, 1, 2, 4, 5, 11, 13, 30]), max_size=4)
     ):
@@ -116,9 +116,11 @@ def mailings(draw):
         )
         digest.picks = draw(st.lists(pick, min_size=length, max_size=length))
         digests.append(digest)
+        if draw(st.booleans()):
+            new_readers.add(reader.pk)
         if not length:
             empty_digests[reader.pk] = empty
-    return edition, RenderData(rows, empty_digests), digests
+    return edition, RenderData(rows, empty_digests, frozenset(new_readers)), digests
 
 
 def join(joiner, digest, render_data):

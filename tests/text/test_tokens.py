@@ -1,10 +1,16 @@
 """Tokens: which words are equal, and where a phrase matches."""
 
+import unicodedata
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from digest.text.tokens import (
+    _LETTERS,
     content_words,
     count_matches,
+    fold_text,
     is_one_edit_apart,
     is_quotable,
     phrase_pattern,
@@ -178,3 +184,12 @@ def test_british_and_american_spellings_are_equal_tokens(british, american):
 def test_words_are_one_edit_apart(first, second, expected):
     assert is_one_edit_apart(first, second) is expected
     assert is_one_edit_apart(second, first) is expected
+
+
+@given(st.text(max_size=60))
+def test_folding_runs_of_characters_folds_each_of_them(text):
+    folded = text.casefold().translate(_LETTERS)
+    decomposed = unicodedata.normalize("NFKD", folded)
+    plain = "".join(char for char in decomposed if not unicodedata.combining(char))
+
+    assert fold_text(text) == (text.lower() if text.isascii() else plain)
