@@ -82,7 +82,8 @@ def load_names(interests: list[Interest]) -> dict[str, str]:
         names |= topics.values_list("slug", "name")
     if values["paper"]:
         papers = Paper.objects.filter(identifier__in=values["paper"])
-        names |= papers.values_list("identifier", "title")
+        rows = papers.only("identifier", "title", "corrected_title")
+        names |= {paper.identifier: paper.display_title for paper in rows}
     return names
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from digest.mailer import compose
 from digest.models import Candidate, Digest, Interest, Pick, decode_picks, encode_picks
-from digest.reasons import explain_picks, reason_for
+from digest.reasons import explain_picks, load_names, reason_for
 from tests import make
 
 SEARCH = "machine translation of low-resource languages"
@@ -132,3 +132,12 @@ def test_sent_mail_says_opened_after_its_reader_liked_the_paper(ada):
     for body in (after.text, after.html):
         assert "a paper you opened" in " ".join(body.split())
     assert (after.text, after.html) == (before.text, before.html)
+
+
+@pytest.mark.django_db
+def test_liked_paper_is_named_as_an_editor_corrected_it():
+    paper = make.paper("Storks adn wetlands", corrected_title="Storks and wetlands")
+
+    names = load_names([Interest(kind="paper", value=paper.identifier)])
+
+    assert names == {paper.identifier: "Storks and wetlands"}

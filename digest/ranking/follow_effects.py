@@ -1,27 +1,21 @@
 """Tell a reader at once what an interest matches in the newest edition."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
-from functools import lru_cache
 
 import numpy as np
 from django.conf import settings
 
 from digest.models import Candidate, Edition, Interest
-from digest.ranking import edition_index
+from digest.ranking import edition_index, search_index, spelling
 from digest.ranking.edition_index import EditionIndex
 from digest.text.arxiv_categories import CATEGORIES, archive_of, is_selected
+from digest.text.authors import name_parts
 from digest.text.tokens import content_words
 
 MAX_TITLES = 3
-# Comparing a word with all of an edition takes tens of milliseconds.
+# Comparing a word with all that papers have takes tens of milliseconds.
 MAX_SUGGESTIONS = 5
-# Words of the edition that are rarer may be misspelt themselves.
-MIN_SUGGESTION_PAPERS = 3
-MIN_SUGGESTION_SIMILARITY = 0.8
-MIN_SUGGESTION_LETTERS = 5
 
 
 @dataclass(frozen=True)
@@ -46,9 +40,12 @@ def follow_effect(interest: Interest) -> FollowEffect:
     (query,) = edition_index.build_queries([interest])
     match = index.evaluate(query)
     columns = np.flatnonzero(match.claimed)
+    # A search matches by its other words though one is misspelt.
+    is_search = interest.kind == Interest.Kind.SEARCH
+    can_suggest = is_search or not columns.size
+    suggestion = suggest_spelling(interest) if can_suggest else ""
+    hint = f" Did you mean “{suggestion}”?" if suggestion else ""
     if not columns.size:
-        suggestion = suggest_spelling(interest.value, edition)
-        hint = f" Did you mean “{suggestion}”?" if suggestion else ""
         return FollowEffect(0, (), f"No paper in the last two weeks.{hint}")
     best = columns[np.argsort(-match.relevance[columns], kind="stable")][:MAX_TITLES]
     ids = [index.candidates[column] for column in best.tolist()]
@@ -58,7 +55,7 @@ def follow_effect(interest: Interest) -> FollowEffect:
     noun = "paper" if count == 1 else "papers"
     more = "; …" if count > len(titles) else ""
     spelled = _spelling_note(interest, index)
-    text = f"{count} {noun} in the last two weeks{spelled}: {'; '.join(titles)}{more}"
+    text = f"{count} {noun} in the last two weeks{spelled}: {'; '.join(titles)}{more}{hint and '.'}{hint}"
     return FollowEffect(count, titles, text)
 
 
@@ -81,29 +78,35 @@ def _category_problem(interest: Interest) -> str:
     return ""
 
 
-def suggest_spelling(value: str, edition: Edition) -> str:
-    """Correct words that the edition does not have to its nearest ones; "" where nothing changes."""
-    frequencies = _word_frequencies(edition.pk, edition.ranked_at)
-    common = [w for w, n in frequencies.items() if n >= MIN_SUGGESTION_PAPERS]
-    words, changed = [], False
-    for word in value.lower().split():
-        occurs = all(token in frequencies for token in content_words(word))
-        if not occurs and len(word) >= MIN_SUGGESTION_LETTERS:
-            nearest = get_close_matches(word, common, 1, MIN_SUGGESTION_SIMILARITY)
-            changed |= bool(nearest)
-            word = nearest[0] if nearest else word
-        words.append(word)
-    return " ".join(words) if changed else ""
+def suggest_spelling(interest: Interest) -> str:
+    """Replace words that no paper has, or parts of a name that no author has, by near ones.
+
+    Empty where none is near.
+    """
+    if interest.kind == Interest.Kind.AUTHOR:
+        return _suggest_name(interest.value)
+    words = interest.value.split()
+    vocabulary = spelling.load_vocabulary()
+    corrections = {
+        token: vocabulary.correct(token) for token in search_index.find_unknown(words)
+    }
+    suggestion = []
+    for word in words:
+        tokens = content_words(word)
+        corrected = [corrections.get(token) or token for token in tokens]
+        suggestion.append(word if corrected == tokens else " ".join(corrected))
+    return " ".join(suggestion) if suggestion != words else ""
 
 
-@lru_cache(maxsize=1)
-def _word_frequencies(edition: int, ranked_at: object) -> Counter[str]:
-    """The number of papers of an edition that have each word; `ranked_at` ends the cache."""
-    cards = Candidate.objects.filter(edition=edition).values_list("card", flat=True)
-    words: Counter[str] = Counter()
-    for card in cards.iterator(chunk_size=500):
-        words.update(set(content_words(f"{card['title']}. {card['abstract']}")))
-    return words
+def _suggest_name(name: str) -> str:
+    parts = name_parts(name)
+    existing = search_index.count_papers(f"a:{part}" for part in parts)
+    vocabulary = spelling.load_vocabulary("a:")
+    corrected = tuple(
+        part if f"a:{part}" in existing else vocabulary.correct(part, 1) or part
+        for part in parts
+    )
+    return " ".join(corrected).title() if corrected != parts else ""
 
 
 def summarize_effects(interests: Sequence[Interest]) -> list[str]:
@@ -124,7 +127,7 @@ def summarize_effects(interests: Sequence[Interest]) -> list[str]:
         spelled = _spelling_note(interest, index)
         suggestion = ""
         if not count and not is_category and next(suggestions, None) is not None:
-            suggestion = suggest_spelling(interest.value, edition)
+            suggestion = suggest_spelling(interest)
         if count:
             noun = "paper" if count == 1 else "papers"
             texts.append(f"{count:,} {noun} in the last two weeks{spelled}")

@@ -58,6 +58,24 @@ def test_worse_misspelt_word_gets_a_suggestion(edition):
     assert result.text.endswith("Did you mean “quantization of networks”?")
 
 
+def test_misspelt_search_gets_a_suggestion_beside_its_matches(edition):
+    result = effect("search", "quantzation of network weights")
+
+    assert result.text.endswith("Did you mean “quantization of network weights”?")
+
+
+def test_misspelt_author_gets_a_suggestion(db):
+    make.paper("Storks over wetlands", authors=["Ada Ruiz", "Ola Hernandez"])
+    rank_edition.rank_edition(DAY, NOW)
+
+    result = effect("author", "Ola Hernandes")
+
+    assert result.text == (
+        "No paper in the last two weeks. Did you mean “Ola Hernandez”?"
+    )
+    assert effect("author", "Ola Hernandez").count == 1
+
+
 def test_word_without_a_similar_one_gets_no_suggestion(edition):
     assert effect("keyword", "zymurgy").text == "No paper in the last two weeks."
 
