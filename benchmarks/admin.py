@@ -5,6 +5,7 @@
 
 The rows are made by PostgreSQL itself. For each page: milliseconds of this process's CPU and
 of the wall clock, the better of two requests after a first one, and the number of queries.
+`admin.filters_<model>` is the slowest choice of all filters of a list.
 """
 
 import os
@@ -142,9 +143,10 @@ def measure() -> dict[str, Result]:
     )
     client = Client()
     client.force_login(user)
-    return {"admin": rows} | {
+    results = {"admin": rows} | {
         f"admin.{name}": measure_page(client, url) for name, url in pages().items()
     }
+    return results | measure_filters(client, user)
 
 
 def _timed(function: Callable[[], Any]) -> float:
@@ -175,8 +177,10 @@ def pages() -> dict[str, str]:
     from django.urls import reverse
 
     from accounts.models import Subscriber
-    from digest.models import Edition
+    from digest.models import Edition, Topic
 
+    topic = Topic.objects.order_by("pk").first()
+    assert topic is not None
     edition = Edition.objects.open().get()
     frozen = Edition.objects.frozen().first()
     assert frozen is not None
@@ -195,6 +199,8 @@ def pages() -> dict[str, str]:
         "preview": reverse("admin:digest_edition_preview", args=[edition.pk])
         + "?topic=subject-1",
         "editions": reverse("admin:digest_edition_changelist"),
+        "sending_open": reverse("admin:digest_edition_sending", args=[edition.pk]),
+        "sending_frozen": reverse("admin:digest_edition_sending", args=[frozen.pk]),
         "digests": digests,
         **{
             f"digests_{outcome}": f"{digests}?outcome={outcome}"
@@ -214,7 +220,34 @@ def pages() -> dict[str, str]:
         "papers": reverse("admin:digest_paper_changelist"),
         "papers_search": reverse("admin:digest_paper_changelist") + "?q=subject+77",
         "topics": reverse("admin:digest_topic_changelist"),
+        "topic": reverse("admin:digest_topic_change", args=[topic.pk]),
+        "who_did_what": reverse("admin:admin_logentry_changelist"),
     }
+
+
+def measure_filters(client: Any, user: Any) -> dict[str, Result]:
+    """Open every choice of every filter that the admin site registers; of each list the slowest."""
+    from django.contrib import admin
+    from django.test import RequestFactory
+    from django.urls import reverse
+
+    request = RequestFactory().get("/")
+    request.user = user
+    results = {}
+    for model, model_admin in admin.site._registry.items():
+        name = f"{model._meta.app_label}_{model._meta.model_name}"
+        change_list = model_admin.get_changelist_instance(request)
+        queries = [
+            choice["query_string"]
+            for spec in change_list.filter_specs
+            for choice in spec.choices(change_list)
+        ]
+        if queries:
+            url = reverse(f"admin:{name}_changelist")
+            measured = [measure_page(client, url + query) for query in queries]
+            slowest = max(measured, key=lambda result: result["wall_ms"])
+            results[f"admin.filters_{name}"] = {**slowest, "choices": len(queries)}
+    return results
 
 
 def measure_page(client: Any, url: str) -> Result:
