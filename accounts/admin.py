@@ -16,6 +16,7 @@ from accounts.admin_base import (
     ReadOnlyAdmin,
     confirm_action,
     filter_by_address,
+    log_action,
 )
 from accounts.models import AccountMail, Subscriber, Suppression
 
@@ -185,6 +186,7 @@ class AccountMailAdmin(ReadOnlyAdmin):
     @admin.action(description="Send selected mails now", permissions=["retry"])
     def retry(self, request: HttpRequest, queryset: QuerySet[AccountMail]) -> None:
         mail_ids = list(queryset.values_list("pk", flat=True))
+        log_action(request, queryset, "Sent now.")
         queryset.update(next_attempt_at=timezone.now())
         for mail_id in mail_ids:
             tasks.enqueue_on_commit(tasks.send_account_mail, mail_id)

@@ -329,6 +329,7 @@ class SendingPauseAdmin(ModelAdmin):
     @admin.action(description="Resume sending", permissions=["resume"])
     def resume(self, request: HttpRequest, selected: QuerySet[SendingPause]) -> None:
         ids = list(selected.values_list("pk", flat=True))
+        log_action(request, selected, "Resumed.")
         number = SendingPause.objects.filter(pk__in=ids).release(timezone.now())
         tasks.enqueue_best_effort(tasks.send_batches)
         pauses = "1 pause" if number == 1 else f"{number} pauses"
@@ -339,5 +340,4 @@ class SendingPauseAdmin(ModelAdmin):
             raise PermissionDenied
         pause = get_object_or_404(SendingPause, pk=pk)
         self.resume(request, SendingPause.objects.filter(pk=pause.pk))
-        self.log_change(request, pause, "Resumed.")
         return HttpResponseRedirect(reverse("admin:index"))

@@ -131,12 +131,19 @@ class SubmissionAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, rows: Iterable[Submission], verb: str, why: str
     ) -> None:
         decided = skipped = 0
+        reason = " ".join(why.split())
+        result = f"{RESULTS[verb]} Reason: “{reason}”" if reason else RESULTS[verb]
         for row in rows:
-            if DECISIONS[verb](row, " ".join(why.split())):
-                self.log_change(request, row, RESULTS[verb])
+            state = row.state
+            if DECISIONS[verb](row, reason):
+                self.log_change(request, row, result)
                 decided += 1
-            else:
-                skipped += 1
+                continue
+            skipped += 1
+            row.refresh_from_db()
+            if row.state != state:  # too old to be approved
+                text = f"{row.get_state_display().capitalize()}. Reason: “{row.why}”"
+                self.log_change(request, row, text)
         if decided and verb == "approve":
             tasks.enqueue_best_effort(tasks.fetch_reader_requests)
         if decided:
