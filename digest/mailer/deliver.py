@@ -161,6 +161,7 @@ class BatchSending:
         self.checked_at = self.recorded_at = 0.0
         # How many mails the rate limit allows, and from when on.
         self.allowed, self.allowed_at = 0, 0.0
+        self.has_started = False
         self.late_calls = self.refusals_in_row = 0
         self.refusal = ""  # the last one that concerns all mail, none accepted since
         self.is_over = self.is_lost = False  # although digests wait
@@ -254,9 +255,7 @@ class BatchSending:
         free = min(size - len(self.in_flight) - len(self.finished), waiting)
         if free <= 0 or free < min(size // 2, waiting):
             return False
-        if (
-            len(self.in_flight) < self.pool.concurrency
-        ):  # let idle connections begin soon
+        if not self.has_started:  # a small window, so that idle connections begin soon
             free = min(free, 2 * self.pool.concurrency)
         if not self.allowed:
             wait = rate.acquire(free)
@@ -294,6 +293,7 @@ class BatchSending:
             self.journal.add(new_ids)
         mark_sending(self.batch, [*self.in_flight, *new_ids], position)
         self.batch.last_position = position
+        self.has_started = True
         self.in_flight |= {call.digest.pk: call for call in composed}
         self.pool.start(composed)
 
