@@ -300,6 +300,7 @@ def list_entries(reader: Subscriber) -> QuerySet[LogEntry]:
 
 
 def explain_paper(reader: Subscriber, query: QueryDict) -> dict[str, Any]:
+    from digest.ranking import experiments
     from digest.ranking.placement import explain_placement
 
     editions = list(Edition.objects.all()[:LISTED_EDITIONS])
@@ -320,12 +321,16 @@ def explain_paper(reader: Subscriber, query: QueryDict) -> dict[str, Any]:
     candidate = edition.candidates.select_related("paper").filter(paper=paper).first()
     if candidate is None:
         return {**page, "paper": paper, "absent": explain_absence(edition, paper)}
-    placement = explain_placement(edition, reader, candidate, timezone.now())
+    now = timezone.now()
+    placement = explain_placement(edition, reader, candidate, now)
+    running = experiments.load_running(now)
+    is_compared = running is not None and experiments.participates(running, reader)
     names = load_names(score_lines.all_interests(placement))
     pick = placement.pick
     why = next(iter(explain_picks([pick])), None) if pick else None
     breakdown = score_lines.placement_context(placement, reader, names)
-    return {**page, "paper": paper, "why": why, **breakdown}
+    experiment = running if is_compared else None
+    return {**page, "paper": paper, "why": why, "experiment": experiment, **breakdown}
 
 
 def explain_absence(edition: Edition, paper: Paper) -> str:

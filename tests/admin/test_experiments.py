@@ -175,6 +175,20 @@ def test_reader_is_previewed_beside_the_evaluated_weights(operator, ada):
     assert "Both settings choose the same papers" in page
 
 
+def test_explanation_says_that_a_reader_is_in_an_experiment(operator, ada, experiment):
+    edition = make.edition(papers=3)
+    paper = edition.candidates.first().paper
+    url = reverse("admin:accounts_subscriber_explain", args=[ada.pk])
+    before = operator.get(url, {"paper": paper.identifier}).content.decode()
+    Experiment.objects.update(share=100)
+
+    experiment.start(timezone.now())
+
+    page = operator.get(url, {"paper": paper.identifier}).content.decode()
+    assert "is in the experiment “Trend”" in page
+    assert "is in the experiment" not in before
+
+
 def test_preview_shows_the_mail_in_light_and_dark(operator):
     edition = make.edition(papers=3)
 
