@@ -18,7 +18,7 @@ from django.utils import timezone
 from accounts.addresses import address_hash
 from accounts.models import CONSENT_TEXT
 from digest.models import Edition, Interest, Paper, Topic
-from digest.ranking import freeze, rank_edition
+from digest.ranking import embeddings, freeze, rank_edition
 
 CANDIDATES = 1_500  # of 14 days
 OLDER_PAPERS = 500  # that readers follow beside the candidates
@@ -51,6 +51,7 @@ def create_rows(readers: int) -> Edition:
     examples = create_interests("paper", [paper.identifier for paper in papers])
     create_readers(readers)
     create_follows(chance, readers, shared, examples)
+    embeddings.refresh()  # vectors of searches, as the next ranking stores them
     with connection.cursor() as cursor:
         cursor.execute("VACUUM (ANALYZE)")
     return edition
