@@ -14,8 +14,8 @@ sent, one records their outcomes. The next half of a window is marked as soon as
 it is recorded, and the next block is chosen while calls are in flight, also that of the
 next batch, so that the connections do not wait.
 
-A worker that dies leaves at most the digests of one window unknown: those that are marked
-and not recorded.
+A worker that dies leaves at most the digests of one window in doubt: those that are marked
+and not recorded. Its journal (mailer/call_journal.py) settles most of them.
 """
 
 import re
