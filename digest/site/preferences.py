@@ -93,6 +93,11 @@ def preferences(request: HttpRequest, link: Link) -> HttpResponse:
         context = page_context(request, link) | follows_context(request, link)
         context |= {"followed_mutes": conflicts}
         return render(request, "pages/preferences.html", context)
+    if message in ("category", "not_saved"):
+        context = page_context(request, link) | follows_context(request, link)
+        context |= {"message": MESSAGES[message], "is_error": True}
+        context |= {"entered": refused_entries(link.subscriber, request.POST)}
+        return render(request, "pages/preferences.html", context)
     return redirect(page_url(link, request.POST.get("action", ""), message))
 
 
@@ -170,6 +175,7 @@ def follows_context(request: HttpRequest, link: Link) -> dict[str, Any]:
     add_effects([row for kind in (Kind.TOPIC, *FOLLOWED_KINDS) for row in groups[kind]])
     return {
         "followed_mutes": [],
+        "entered": {},
         "requested": [name for _, name in requested_interests(link)],
         "follows": groups,
         "topics": topic_choices(link.subscriber),
@@ -347,6 +353,22 @@ def store_entered(
     if all(saved):
         return "saved"
     return "category" if kind == Kind.CATEGORY else "not_saved"
+
+
+def refused_entries(subscriber: Subscriber, form: QueryDict) -> dict[str, str]:
+    """Return the entered values that were not stored, by field, so that readers can correct them."""
+    stored = set(subscriber.follows.values_list("interest__kind", "interest__value"))
+    refused = {}
+    for verb, kinds in (("follow", FOLLOWED_KINDS), ("mute", MUTED_KINDS)):
+        for kind in kinds:
+            field = f"{verb}_{kind}"
+            values = entered_values(kind, form.get(field, ""))
+            refused[field] = ", ".join(
+                value.strip()
+                for value in values
+                if (kind, follows.clean_value(kind, value)) not in stored
+            )
+    return refused
 
 
 def is_unknown_category(kind: str, value: str) -> bool:

@@ -157,7 +157,8 @@ def test_reader_has_at_most_sixty_interests(client, url, ada):
     form = {"action": "save_follows", "follow_keyword": "more"}
     response = client.post(url, form)
 
-    assert response["Location"].endswith("message=not_saved")
+    assert "you already have 60 interests" in body(response)
+    assert 'name="follow_keyword" value="more"' in body(response)
     assert ada.follows.count() == follows.MAX_INTERESTS
 
 
@@ -637,3 +638,18 @@ def test_page_needs_thirty_queries_however_many_follows(
 
     with django_assert_max_num_queries(30):
         client.get(url)
+
+
+def test_refused_category_stays_in_its_field_and_the_rest_is_saved(client, key, ada):
+    values = {
+        "action": "save_follows",
+        "follow_category": "cs.LG, cs.LLM",
+        "follow_author": "Bo",
+    }
+    page = body(client.post(f"/preferences/{key}", values))
+
+    assert re.findall(r'name="follow_category" value="(.*?)"', page) == ["cs.LLM"]
+    assert 'name="follow_author" value=""' in page
+    assert "Enter arXiv categories" in page
+    stored = set(ada.follows.values_list("interest__value", flat=True))
+    assert stored == {"cs.LG", "Bo"}

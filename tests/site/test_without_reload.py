@@ -79,7 +79,8 @@ def test_paper_is_saved_in_its_place(visit, page, ada, db):
     page.evaluate("window.isMarked = true")
     page.get_by_role("textbox", name="Note on").fill("p. 3")
     page.get_by_role("button", name="Save note").click()
-    page.get_by_text("To read (1)").wait_for()
+    # The attribute is what the server stored.
+    page.locator('input[name=note][value="p. 3"]').wait_for()
     page.get_by_role("button", name="Done: Maps").click()
     page.get_by_text("Done (1)").wait_for()
     assert is_same_page(page)
