@@ -206,3 +206,19 @@ def test_duplicate_finder_misses_no_pair(common, monkeypatch):
         assert set(zip(*np.nonzero(products >= least), strict=True)) <= pairs
     # Where no word is common, only pairs that reach it are found.
     assert common or len(pairs) == np.count_nonzero(products >= least)
+
+
+def test_groups_of_one_library_are_evaluated_side_by_side():
+    blocks = InterestBlocks(SCORERS["lsa"])
+
+    def group(*numbers):
+        examples = tuple(PAPERS[number] for number in numbers)
+        return blocks.prepare(InterestQuery("paper", "", examples=examples))
+
+    search = blocks.prepare(InterestQuery("search", "graph"))
+    libraries = [(1, 2), (5, 6), (1, 2, 3, 4), search, (5, 6, 7), (3, 4), (9,), (7,)]
+    queries = [each if each is search else group(*each) for each in libraries]
+
+    order = interest_blocks._order_groups(queries)
+
+    assert order == [0, 2, 5, 1, 4, 7, 6]
