@@ -1,11 +1,14 @@
 """Alarms: states of the service in which an operator must act."""
 
+import shutil
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import structlog
 from django.conf import settings
+from django.db import connection
 from django.db.models import Count, Exists, OuterRef, Q
+from django.utils import timezone
 from django.utils.formats import date_format
 
 from digest.models import (
@@ -16,6 +19,7 @@ from digest.models import (
     Heartbeat,
     SendingPause,
 )
+from digest.models.digests import DatabaseNow
 from digest.models.editions import EXPIRES_AFTER
 from digest.models.operations import BEAT, BOUNCE_MAILBOX, worker_heartbeat
 
@@ -34,13 +38,19 @@ MAX_MAILBOX_AGE = timedelta(hours=1)
 EXPIRED_ALARM_AGE = timedelta(days=4)
 
 
+# Of the disk of VAR_DIR. Locks, prepared arrays and backups fit for some days.
+MIN_FREE_BYTES = 200_000_000
+# Leases use the database's clock and schedules this machine's.
+MAX_CLOCK_DIFFERENCE = timedelta(seconds=5)
+
+
 class Alarm(NamedTuple):
     kind: str
     text: str
 
 
 def find_alarms(now: datetime) -> list[Alarm]:
-    """Find dead processes, overdue freezes and batches, forgotten pauses, and readers without mail."""
+    """Find dead processes, overdue freezes and batches, forgotten pauses, readers without mail, a full disk and a wrong clock."""
     return [
         *find_dead_processes(now),
         *find_overdue_freezes(now),
@@ -48,6 +58,8 @@ def find_alarms(now: datetime) -> list[Alarm]:
         *find_forgotten_pauses(now),
         *find_unread_mailbox(now),
         *find_expired_readers(now),
+        *find_full_disk(),
+        *find_clock_difference(),
     ]
 
 
@@ -61,7 +73,12 @@ def log_alarms(now: datetime) -> list[Alarm]:
 def find_dead_processes(now: datetime) -> list[Alarm]:
     """Beat, or the queues without a worker; without beat no worker has a heartbeat."""
     if Heartbeat.objects.is_late(BEAT, now, MAX_BEAT_AGE):
-        return [Alarm("beat", f"Beat has enqueued nothing since {_last(BEAT)}.")]
+        return [
+            Alarm(
+                "beat",
+                f"Beat has enqueued nothing since {_last(BEAT)}: it or the broker is down.",
+            )
+        ]
     return [
         Alarm(
             name, f"No worker of the queue {queue} has run a task since {_last(name)}."
@@ -142,3 +159,28 @@ def find_expired_readers(now: datetime) -> list[Alarm]:
         )
         for day, number in rows
     ]
+
+
+def find_full_disk() -> list[Alarm]:
+    free = shutil.disk_usage(settings.VAR).free
+    if free >= MIN_FREE_BYTES:
+        return []
+    return [Alarm("disk", f"Only {free / 1e6:.0f} MB are free on the disk of VAR_DIR.")]
+
+
+def find_clock_difference() -> list[Alarm]:
+    """Compare this machine's clock with the database's, which on SQLite is the same."""
+    if connection.vendor == "sqlite":
+        return []
+    difference = abs(read_database_clock() - timezone.now())
+    if difference <= MAX_CLOCK_DIFFERENCE:
+        return []
+    seconds = f"{difference.total_seconds():.0f} s"
+    text = f"This machine's clock and the database's differ by {seconds}."
+    return [Alarm("clock", text)]
+
+
+def read_database_clock() -> datetime:
+    """Return the server's time; ours if no process has stored a heartbeat yet."""
+    rows = Heartbeat.objects.annotate(now=DatabaseNow()).values_list("now", flat=True)
+    return rows.first() or timezone.now()

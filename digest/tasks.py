@@ -23,6 +23,7 @@ from digest.feedback import (
 )
 from digest.ingest import (
     daily_check,
+    monitoring,
     oai_harvest,
     prune_runs,
     rerun,
@@ -102,10 +103,12 @@ def run_daily_check() -> None:
 
 @app.task
 def fill_missing_days() -> None:
-    """Fetch days and categories that the feeds did not deliver from OAI-PMH."""
+    """Fetch days and categories that the feeds did not deliver from OAI-PMH; log what is still missing."""
     now = timezone.now()
     if oai_harvest.fill_gaps(now):
         rank_newest_edition(now)
+    if missing := set(monitoring.missing_days(now)) - monitoring.empty_days(now):
+        log.error("days without papers", days=sorted(map(str, missing)))
 
 
 @app.task

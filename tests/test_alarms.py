@@ -1,6 +1,8 @@
 """Alarms: dead processes, overdue freezes, waiting batches and forgotten pauses."""
 
 import time
+from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from celery.signals import after_task_publish
@@ -125,6 +127,22 @@ def test_beat_enqueues_a_heartbeat_for_every_queue_when_it_starts(
     assert after_task_publish.disconnect(record_beat_heartbeat)
 
 
+@pytest.mark.parametrize(("megabytes", "expected"), [(199, ["disk"]), (201, [])])
+def test_full_disk(heartbeats, monkeypatch, megabytes, expected):
+    usage = SimpleNamespace(free=megabytes * 1_000_000)
+    monkeypatch.setattr(alarms.shutil, "disk_usage", lambda _: usage)
+
+    assert kinds() == expected
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(4, []), (-6, ["clock"])])
+def test_wrong_clock(heartbeats, monkeypatch, seconds, expected):
+    difference = timedelta(seconds=seconds)
+    monkeypatch.setattr(alarms, "read_database_clock", lambda: make.NOW + difference)
+
+    assert kinds() == expected
+
+
 @pytest.mark.parametrize(("hour", "expected"), [(8, ["freeze"]), (9, [])])
 def test_overdue_freeze(heartbeats, settings, hour, expected):
     settings.FREEZE_AT = settings.FREEZE_AT.replace(hour=hour)
@@ -174,9 +192,12 @@ def test_health_today_and_log_report_alarms(heartbeats, admin_client, caplog):
 
     assert response.status_code == 503
     assert response.json()["alarms"] == [
-        "Beat has enqueued nothing since 20 Nov, 08:54 UTC."
+        "Beat has enqueued nothing since 20 Nov, 08:54 UTC: it or the broker is down."
     ]
-    assert "Beat has enqueued nothing since 20 Nov, 08:54 UTC." in today
+    assert (
+        "Beat has enqueued nothing since 20 Nov, 08:54 UTC: it or the broker is down."
+        in today
+    )
     assert "Beat has enqueued nothing" in caplog.text
 
 

@@ -360,7 +360,10 @@ def test_page_shows_the_findings_to_operators(admin_client, client, django_user_
 
     page = admin_client.post(url).content.decode()
 
-    assert "Beat has enqueued nothing since the installation." in page
+    assert (
+        "Beat has enqueued nothing since the installation: it or the broker is down."
+        in page
+    )
     assert installation_id() not in page
     editor = django_user_model.objects.create_user("e@example.org", "x", is_staff=True)
     client.force_login(editor)

@@ -50,10 +50,12 @@ WRONG_OUTCOME_AGE = timedelta(days=14)
 
 # What an operator does about an alarm, by its kind.
 ALARM_ACTIONS = {
-    "beat": "Restart beat, and look for the error in its log.",
+    "beat": "Restart beat or the broker, and look for the error in their logs.",
     "freeze": "Check that beat and a worker run, or freeze the edition by hand.",
     "batches": "Check that workers run and that the mail provider answers.",
     "pause": "Resume sending when its cause is gone.",
+    "disk": "Free space: see what docs/sending.md says grows, and delete old backups.",
+    "clock": "Synchronise both clocks by NTP: timedatectl.",
     "expired": "Nothing to send any more; find out why sending stopped.",
     "Missing": "They are requested again automatically. If that keeps failing, see the failed runs below.",
     "Empty": "If arXiv announced nothing, add the evening before to ARXIV_HOLIDAYS.",

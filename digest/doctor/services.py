@@ -23,8 +23,6 @@ from digest.text.arxiv_categories import is_selected
 
 OLDEST_POSTGRES = 15
 BROKER_TIMEOUT_S = 3
-# Leases use the database's clock and schedules this machine's.
-MAX_CLOCK_DIFFERENCE = timedelta(seconds=5)
 MIN_FREE_BYTES, MIN_FREE_SHARE = 1_000_000_000, 0.1
 # arXiv publishes its holidays in December.
 HOLIDAY_NOTICE = timedelta(days=30)
@@ -133,11 +131,11 @@ def check_processes() -> Iterator[Finding]:
 
 
 def check_alarms() -> Iterator[Finding]:
-    """Report alarms other than dead processes, with the section of the runbook for them."""
+    """Report alarms that no other check reports, with the section of the runbook for them."""
     now = timezone.now()
     dead = alarms.find_dead_processes(now)
     for alarm in alarms.find_alarms(now):
-        if alarm not in dead:
+        if alarm not in dead and alarm.kind not in ("disk", "clock"):
             yield failed(alarm.kind, alarm.text, "See docs/operating.md, Incidents.")
     for pause in SendingPause.objects.in_force():
         fix = "Mend the reason, then `manage.py pause --resume`."
@@ -178,7 +176,7 @@ def check_clock() -> Iterator[Finding]:
         (database_now,) = cursor.fetchone()
     difference = abs(database_now - timezone.now())
     text = f"{difference.total_seconds():.1f} s between this machine and the database."
-    if difference > MAX_CLOCK_DIFFERENCE:
+    if difference > alarms.MAX_CLOCK_DIFFERENCE:
         yield failed("clock", text, "Synchronise both clocks by NTP: `timedatectl`.")
     else:
         yield ok("clock", text)

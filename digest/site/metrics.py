@@ -30,6 +30,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from accounts.models import AccountMail, Subscriber
 from digest import alarms
+from digest.ingest import monitoring
 from digest.models import Batch, Digest, Edition, Event, Heartbeat, IngestRun
 from digest.models import SendingPause as Pause
 
@@ -210,9 +211,12 @@ def service_gauges(now: datetime) -> Iterator[Gauge]:
         {(name,): (now - at).total_seconds() for name, at in rows},
     )
     alarm_counts: dict[tuple[str, ...], float] = {}
-    for alarm in alarms.find_alarms(now):
-        alarm_counts[alarm.kind,] = alarm_counts.get((alarm.kind,), 0) + 1
-    yield "alarms", "Alarms of /health.", ["kind"], alarm_counts
+    for kind in (
+        *(alarm.kind for alarm in alarms.find_alarms(now)),
+        *(alarm.kind for alarm in monitoring.find_alarms(now)),
+    ):
+        alarm_counts[kind,] = alarm_counts.get((kind,), 0) + 1
+    yield "alarms", "Alarms of the dashboard.", ["kind"], alarm_counts
     readers = Subscriber.objects.values_list("state").annotate(Count("pk")).order_by()
     yield "readers", "Readers.", ["state"], {(s,): n for s, n in readers}
     mails = AccountMail.objects.count()

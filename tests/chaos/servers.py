@@ -72,13 +72,20 @@ class World:
 
         redis.Redis.from_url(self.redis).flushall()
 
-    def crash_postgres(self):
-        """Restart as `pg_ctl -m immediate restart` does: no checkpoint, recovery from the log."""
-        rows = self.folder / "postgres"
-        number = int((rows / "postmaster.pid").read_text().split()[0])
-        command = shlex.split((rows / "postmaster.opts").read_text())
+    def stop_postgres(self):
+        """Stop as `pg_ctl -m immediate stop` does: without a checkpoint."""
+        number = int(
+            (self.folder / "postgres" / "postmaster.pid").read_text().split()[0]
+        )
         os.kill(number, signal.SIGQUIT)
         os.waitpid(number, 0)
+
+    def crash_postgres(self):
+        """Stop PostgreSQL, and start it again: it recovers from its log."""
+        command = shlex.split(
+            (self.folder / "postgres" / "postmaster.opts").read_text()
+        )
+        self.stop_postgres()
         server = subprocess.Popen(
             command,
             cwd=self.folder,

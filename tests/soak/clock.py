@@ -7,13 +7,15 @@ monotonic clock, and with it every timeout and sleep, is left alone.
 import mmap
 import os
 import struct
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import time_machine
 from _time_machine import original_time_ns
 
 CLOCK_FILE = "SOAK_CLOCK"  # the environment variable that names the file
+# By how many seconds the database's clock differs from it, in faults.py.
+DATABASE_DIFFERENCE = "SOAK_DATABASE_SKEW_S"
 OFFSET = struct.Struct("=q")  # nanoseconds
 NS = 1_000_000_000
 
@@ -63,8 +65,10 @@ def use_for_database():
 
     from digest.models.digests import DatabaseNow
 
+    difference = timedelta(seconds=float(os.environ.get(DATABASE_DIFFERENCE, 0)))
+
     def resolve_expression(self, *arguments, **named):
-        now = Value(timezone.now(), output_field=DateTimeField())
+        now = Value(timezone.now() + difference, output_field=DateTimeField())
         return now.resolve_expression(*arguments, **named)
 
     DatabaseNow.resolve_expression = resolve_expression

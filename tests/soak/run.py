@@ -71,13 +71,15 @@ class Soak:
         self.killed_at = START  # workers, the last time
         self.ended = []  # by themselves
 
-    def run(self):
-        self.report(
-            f"preparing {len(self.readers)} readers in {len(world.ZONES)} zones"
-        )
+    def prepare(self):
+        """Fill the database and start all programs."""
         call_command("setup", verbosity=0, stdout=StringIO())
         world.store_readers(self.readers, START - timedelta(days=60))
         self.start_programs()
+
+    def run(self):
+        self.report(f"{len(self.readers)} readers in {len(world.ZONES)} zones")
+        self.prepare()
         planned = sorted(self.plan_events(), key=lambda row: row[0])
         end = START + timedelta(days=self.options.days)
         while self.clock.now() < end:
@@ -163,6 +165,8 @@ class Soak:
         self.servers.start_program("proxy", self.proxy_command())
         alive = f"{self.site}/alive"
         self.wait_until(lambda: (processes.fetch(alive) or [0])[0] == 200, "serving")
+        if not self.options.visitors:
+            return
         visitors = (self.site, self.options.visitors, self.options.pause)
         command = ("tests.soak.visitors", *map(str, visitors), str(self.servers.folder))
         self.servers.start("visitors", *command)

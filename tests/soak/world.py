@@ -121,7 +121,7 @@ def invent_readers(number):
     frequencies = [*["daily"] * 8, "weekdays", "weekly"]
     return [
         Reader(
-            f"reader{n}@example.org",
+            f"reader{n}@university{n % 40}.example.org",  # refusals are judged by domain
             ZONES[n % len(ZONES)],
             n // len(ZONES) % 24,
             frequencies[n % 10],
