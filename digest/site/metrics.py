@@ -27,6 +27,7 @@ from prometheus_client import (
 )
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
+from redis.exceptions import RedisError
 
 from accounts.models import AccountMail, Subscriber
 from digest import alarms
@@ -85,13 +86,20 @@ def metrics(request: HttpRequest) -> HttpResponse:
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     else:
         registry.register(REGISTRY)
-    state = cache.get_or_set("metrics", read_state, STATE_LIFETIME_S)
-    body = generate_latest(registry) + render_state(state or [])
+    body = generate_latest(registry) + render_state(cached_state())
     return HttpResponse(body, content_type=CONTENT_TYPE_LATEST)
 
 
 # Name and help of each gauge, the names of its labels, and its values by label values.
 Gauge = tuple[str, str, list[str], dict[tuple[str, ...], float]]
+
+
+def cached_state() -> list[Gauge]:
+    """Read the state once a minute for all processes; each time while Redis is down."""
+    try:
+        return cache.get_or_set("metrics", read_state, STATE_LIFETIME_S) or []
+    except RedisError:
+        return read_state()
 
 
 def render_state(gauges: list[Gauge]) -> bytes:

@@ -75,6 +75,20 @@ def test_state_of_the_pipeline_is_reported(client, ada, bob):
     assert values["paper_round_editions", "frozen"] == 1
 
 
+def test_metrics_are_served_while_redis_is_down(client, settings):
+    settings.CACHES = settings.CACHES | {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": "redis://127.0.0.1:9/0",
+        }
+    }
+
+    response = client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+
+    assert response.status_code == 200
+    assert b"paper_round_alarms" in response.content
+
+
 def test_requests_are_counted_by_page_without_keys(client):
     key = "AbCdEfGhIjKlMnOpQrStUv"
     client.get("/health")
