@@ -125,7 +125,7 @@ def test_units_of_systemd_run_the_commands_of_the_image(name):
     program, *arguments = exec_start(unit)
 
     assert program.rpartition("/")[2] == command[0]
-    own_arguments = {"--hostname", "--schedule"}
+    own_arguments = {"--bind", "127.0.0.1:8000", "--hostname", "--schedule"}
     unit_only = {a for a in arguments if a in own_arguments or "@%%h" in a or "/" in a}
     assert set(arguments) - unit_only <= set(command)
     assert "EnvironmentFile=/etc/paper-round/env" in unit.read_text()
