@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -52,6 +53,7 @@ def main():
 
 
 def measure(name):
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))  # ends the programs, too
     with ExitStack() as stack:
         world = stack.enter_context(servers.start_servers())
         os.environ |= {
