@@ -19,7 +19,8 @@ import yaml
 from aiosmtpd.handlers import Sink
 
 from accounts.models import User
-from digest.models import Topic
+from digest.models import Heartbeat, Topic
+from digest.models.operations import worker_heartbeat
 from tests import processes
 from tests.conftest import ROOT
 from tests.smtp_server import SmtpServer
@@ -437,7 +438,9 @@ def test_commands_of_the_services_run_on_postgresql_and_redis(
             lambda: processes.fetch(f"http://127.0.0.1:{port}/alive"), log
         )
         processes.wait_until(lambda: "ready." in log.read_text(), log)
-        processes.wait_until(lambda: "beat: Starting" in log.read_text(), log)
+        # A worker records the heartbeat that beat enqueues.
+        heartbeat = Heartbeat.objects.filter(name=worker_heartbeat("celery"))
+        processes.wait_until(heartbeat.exists, log)
 
     assert health[0] == 200
     assert User.objects.get().email == "first@example.org"
