@@ -8,8 +8,7 @@ from redis import Redis
 from structlog.testing import capture_logs
 
 from digest.management.supervisor import MAX_RESTART_SECONDS, Supervisor
-from digest.models import Digest, Heartbeat
-from digest.models.operations import worker_heartbeat
+from digest.models import Digest
 from digest.ranking import rank_edition
 from tests import make, processes, services
 from tests.conftest import ROOT
@@ -63,8 +62,9 @@ def test_workers_return_and_mail_everything_after_redis_was_full(
     with Supervisor(tmp_path) as programs:
         programs.start("worker", WORKER)
         programs.start("beat", [*CELERY, "beat"])
-        heartbeat = Heartbeat.objects.filter(name=worker_heartbeat("celery"))
-        processes.wait_until(heartbeat.exists)
+        processes.wait_until(
+            lambda: log.exists() and "freeze_and_plan" in log.read_text()
+        )
         redis.config_set("maxmemory-policy", "noeviction")
         redis.config_set("maxmemory", "1mb")
         processes.wait_until(lambda: "worker" in programs.restart_exited(), log)

@@ -71,7 +71,7 @@ def test_text_files_are_compressed_and_images_are_not(client, settings):
 
     plain, packed = client.get(address), client.get(address, headers=accepts)
     image = client.get(static("digest/social.png"), headers=accepts)
-    image.close()
+    image.getvalue()  # which closes its file
 
     css = b"".join(plain.streaming_content)
     assert gzip.decompress(packed.content) == css
