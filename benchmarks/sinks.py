@@ -80,6 +80,7 @@ class Connection(asyncio.Protocol):
             self.read()
 
     def read(self) -> None:
+        """Answer what the buffer holds; each protocol reads its own way."""
         raise NotImplementedError
 
     def accept(self, address: bytes, answer: bytes, close: bool = False) -> None:
