@@ -38,8 +38,8 @@ def stage_functions() -> dict[str, list[tuple[Any, str]]]:
         "digests": [(choose, "_build_digests")],
         "store": [(bulk, "insert_digests")],
         "last_check": [(last_check, "filter_mailable")],
-        "prepare": [(batch_composer.BatchComposer, "load")],
-        "compose": [(batch_composer.BatchComposer, "encode")],
+        "prepare": [(batch_composer.BatchComposer, "load_digests")],
+        "compose": [(batch_composer.BatchComposer, "encode_digest")],
         "mark": [(deliver, "mark_sending")],
         "record": [(deliver, "record_results")],
     }

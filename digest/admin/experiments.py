@@ -155,8 +155,8 @@ def run_action(experiment: Experiment, action: str, now: Any) -> str:
             return "Experiment stopped. All readers get the default setting."
         case "keep-first" | "keep-second":
             experiment.keep(action.removeprefix("keep-"), now)
-            kept = experiment.first if action == "keep-first" else experiment.second
-            return f"“{kept or EVALUATED}” is used for all readers from now on."
+            setting = experiment.first if action == "keep-first" else experiment.second
+            return f"“{setting or EVALUATED}” is used for all readers from now on."
         case "count":
             if experiment.state == Experiment.State.DRAFT:
                 raise ValueError("This experiment was not started yet.")

@@ -54,12 +54,12 @@ def update_results(now: datetime) -> int:
 
 
 def store_results(experiment: Experiment, now: datetime) -> None:
-    results = {name: asdict(result) for name, result in count(experiment).items()}
+    results = {name: asdict(result) for name, result in count_wins(experiment).items()}
     rows = Experiment.objects.filter(pk=experiment.pk)
     rows.update(results=results, counted_at=now)
 
 
-def count(experiment: Experiment) -> dict[str, Result]:
+def count_wins(experiment: Experiment) -> dict[str, Result]:
     """Count by clicks, by opinions and by both."""
     readers: dict[int, int] = {}  # by digest
     by_clicks = score_clicks(experiment, readers)

@@ -30,10 +30,10 @@ MAX_IMAGE_BYTES = 5_000_000
 # Unpacked, an image takes 3 bytes a pixel.
 MAX_IMAGE_PIXELS = 20_000_000
 IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
-# Twice the size on pages, for dense screens; about 10 KB.
+# Twice the size on pages, for dense screens.
 THUMBNAIL_SIZE_PX = (400, 300)
 WEBP_QUALITY = 75
-# Of one run; a day has about fifty.
+# Of one run, so that a first run with many papers ends soon.
 MAX_IMAGES_PER_RUN = 200
 # Failures in a row after which the source counts as down.
 MAX_FAILURES_IN_A_ROW = 5

@@ -161,7 +161,7 @@ class MailJoiner:
 
     # Joining
 
-    def join(
+    def join_mail(
         self, digest: Digest, lines: Mapping[bytes, Line], render_data: RenderData
     ) -> tuple[bytes, Frame]:
         """Compose one mail in its encoded form; return also its frame."""
@@ -273,7 +273,7 @@ class BatchComposer:
         self.batch_rows = BatchRows()
         self.render_data: dict[int, RenderData] = {}  # by digest
 
-    def load(self, digests: Sequence[Digest]) -> None:
+    def load_digests(self, digests: Sequence[Digest]) -> None:
         """Read the rows that these digests of the batch name."""
         if not digests:
             return
@@ -283,13 +283,15 @@ class BatchComposer:
         render_data = compose.load_render_data(digests, rows)
         self.render_data |= dict.fromkeys([d.pk for d in digests], render_data)
 
-    def encode(self, digest: Digest) -> EncodedMail:
+    def encode_digest(self, digest: Digest) -> EncodedMail:
         """Compose one digest; what fails concerns this digest only."""
         readers_notes = self.render_data[digest.pk].empty_digests
         if not digest.packed_picks and digest.subscriber_id not in readers_notes:
             # Emptied by a recall a moment ago.
             readers_notes |= load_empty_digests([digest])
-        content = self.join(digest) if self.joiner and self.joiner.is_usable else None
+        content = (
+            self.join_mail(digest) if self.joiner and self.joiner.is_usable else None
+        )
         if content is None:
             content = self.encode_plainly(digest)
         return EncodedMail(
@@ -304,12 +306,12 @@ class BatchComposer:
         mail = compose.compose_digest(digest, self.render_data[digest.pk])
         return self.transport.encode_mail(mail)
 
-    def join(self, digest: Digest) -> bytes | None:
+    def join_mail(self, digest: Digest) -> bytes | None:
         """Join a mail from pieces; None if it must be composed plainly."""
         assert self.joiner
         joiner = self.joiner
         try:
-            content, frame = joiner.join(
+            content, frame = joiner.join_mail(
                 digest, self.batch_rows.lines, self.render_data[digest.pk]
             )
         except NotJoinable:

@@ -172,12 +172,14 @@ class BatchSending:
         """Send window after window, until the last calls are in flight or the batch must wait."""
         self.pool.pace.restart()
         with self.log_context():
-            self.run(lambda: self.has_blocks or bool(self.waiting or self.checked))
+            self.send_while(
+                lambda: self.has_blocks or bool(self.waiting or self.checked)
+            )
 
     def finish(self) -> DeliveryCounts:
         """Wait for the last calls, record their outcomes, and release the batch."""
         with self.log_context():
-            self.run(
+            self.send_while(
                 lambda: (
                     self.has_blocks
                     or bool(
@@ -199,10 +201,10 @@ class BatchSending:
             batch=self.batch.pk, edition=edition
         )
 
-    def run(self, is_unfinished: Callable[[], bool]) -> None:
-        """Load, start and collect until this is so, unless something ends the batch before.
+    def send_while(self, is_unfinished: Callable[[], bool]) -> None:
+        """Load blocks, start windows and collect results while the batch is unfinished.
 
-        Its other digests then wait: for a pause, the rate limit, or another worker.
+        A pause, the rate limit or a lost lease ends it earlier; its other digests then wait.
         """
         try:
             while not self.is_over and is_unfinished():
@@ -244,7 +246,7 @@ class BatchSending:
         # What was refused before comes last, so that it does not delay the others.
         pending.sort(key=lambda digest: digest.refusals)
         self.batch.last_position += len(block) - len(pending)
-        self.composer.load(pending)
+        self.composer.load_digests(pending)
         self.waiting.extend(pending)
 
     # Starting a window
@@ -317,7 +319,7 @@ class BatchSending:
     def compose_call(self, digest: Digest) -> Call | None:
         """Compose one digest; None if that fails, which is its outcome."""
         try:
-            mail = self.composer.encode(digest)
+            mail = self.composer.encode_digest(digest)
         except Exception as error:
             log.exception("digest cannot be composed", digest=digest.pk)
             detail = f"not composed: {type(error).__name__}: {error}"

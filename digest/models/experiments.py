@@ -175,11 +175,11 @@ class Experiment(models.Model):
         """Stop, and use the first or the second setting for all readers."""
         if self.state == self.State.DRAFT:
             raise ValueError("This experiment was not started yet.")
-        kept = self.Kept(choice)
-        if kept == self.Kept.NONE:
+        side = self.Kept(choice)
+        if side == self.Kept.NONE:
             raise ValueError("Choose the first or the second setting.")
         with transaction.atomic():
             self.stop(now)
-            setting = self.first if kept == self.Kept.FIRST else self.second
+            setting = self.first if side == self.Kept.FIRST else self.second
             RankingSetting.objects.make_default(setting)
-            Experiment.objects.filter(pk=self.pk).update(kept=kept)
+            Experiment.objects.filter(pk=self.pk).update(kept=side)

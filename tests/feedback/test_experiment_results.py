@@ -41,7 +41,7 @@ def test_a_digest_is_won_by_the_team_whose_papers_are_opened(experiment, edition
         for number in numbers:
             clicks.record_click(digest, number, "paper", LATER)
 
-    results = experiment_results.count(experiment)
+    results = experiment_results.count_wins(experiment)
 
     opened = results["clicks"]
     assert (opened.first, opened.second, opened.ties) == (1, 2, 2)
@@ -59,7 +59,7 @@ def test_opening_a_paper_twice_counts_once(experiment, edition, ada):
     clicks.record_click(digest, 2, "paper", LATER)
     clicks.record_click(digest, 3, "paper", LATER)
 
-    assert experiment_results.count(experiment)["clicks"].second == 1
+    assert experiment_results.count_wins(experiment)["clicks"].second == 1
 
 
 def test_opinions_count_for_the_team_of_the_paper(experiment, edition, ada, bob):
@@ -69,7 +69,7 @@ def test_opinions_count_for_the_team_of_the_paper(experiment, edition, ada, bob)
     Experiment.objects.update(started_at=NOW - timedelta(days=30))
     experiment.refresh_from_db()
 
-    opinions = experiment_results.count(experiment)["opinions"]
+    opinions = experiment_results.count_wins(experiment)["opinions"]
 
     assert (opinions.first, opinions.second) == (1, 1)
 
@@ -80,7 +80,7 @@ def test_scanners_do_not_count(experiment, ada):
     for number in range(1, 20):
         clicks.record_click(digest, number, "paper", LATER)
 
-    assert experiment_results.count(experiment)["clicks"].readers == 0
+    assert experiment_results.count_wins(experiment)["clicks"].readers == 0
 
 
 def test_digests_outside_the_period_do_not_count(experiment, edition, ada):
@@ -89,14 +89,14 @@ def test_digests_outside_the_period_do_not_count(experiment, edition, ada):
     experiment.stop(NOW - timedelta(hours=1))
     experiment.refresh_from_db()
 
-    assert experiment_results.count(experiment)["clicks"].readers == 0
+    assert experiment_results.count_wins(experiment)["clicks"].readers == 0
 
 
 def test_digests_without_teams_do_not_count(experiment, edition, ada):
     digest = send(edition, ada, [0, 0])
     clicks.record_click(digest, 1, "paper", LATER)
 
-    assert experiment_results.count(experiment)["clicks"].readers == 0
+    assert experiment_results.count_wins(experiment)["clicks"].readers == 0
 
 
 def test_results_are_stored_until_a_week_after_the_end(experiment, edition, ada):

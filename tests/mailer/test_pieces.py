@@ -131,7 +131,7 @@ def join(joiner, digest, render_data):
             batch_composer.split_picks(digest.packed_picks), digest.picks, strict=True
         )
     }
-    mail, _ = joiner.join(digest, lines, render_data)
+    mail, _ = joiner.join_mail(digest, lines, render_data)
     return mail
 
 
@@ -200,13 +200,13 @@ def plain_mails(digests, transport=files):
 
 def load_composer(digests, transport):
     composer = batch_composer.BatchComposer(digests[0].edition, transport)
-    composer.load(digests)
+    composer.load_digests(digests)
     return composer
 
 
 def composed_mails(digests, transport=files):
     composer = load_composer(digests, transport)
-    return [composer.encode(digest).content for digest in digests]
+    return [composer.encode_digest(digest).content for digest in digests]
 
 
 def are_pieces_used():
@@ -226,7 +226,7 @@ def test_a_batch_is_composed_from_pieces(transport):
 def test_an_encoded_mail_names_its_recipient():
     (digest, *_), _ = stored_digests(readers=1)
 
-    mail = load_composer([digest], sendgrid).encode(digest)
+    mail = load_composer([digest], sendgrid).encode_digest(digest)
 
     assert (mail.key, mail.to, mail.day) == (
         digest.key,
@@ -256,7 +256,7 @@ def test_a_digest_emptied_by_a_recall_becomes_a_note():
     composer = load_composer(digests, files)
     digests[1].picks = []
 
-    mail = composer.encode(digests[1])
+    mail = composer.encode_digest(digests[1])
 
     assert [mail.content] == plain_mails([digests[1]])
 
@@ -367,9 +367,9 @@ def test_further_digests_of_a_batch_are_joined_from_the_same_pieces():
     digests, _ = stored_digests()
 
     composer = load_composer(digests[:1], files)
-    composer.load(digests[1:])
+    composer.load_digests(digests[1:])
 
-    mails = [composer.encode(digest).content for digest in digests]
+    mails = [composer.encode_digest(digest).content for digest in digests]
     assert mails == plain_mails(digests)
     assert are_pieces_used() == [True]
 
@@ -389,11 +389,11 @@ def test_a_template_that_changes_while_mails_are_sent_is_noticed(
 ):
     digests, _ = stored_digests()
     composer = load_composer(digests, files)
-    composer.encode(digests[0])
+    composer.encode_digest(digests[0])
     monkeypatch.setattr(batch_composer, "CHECK_INTERVAL_S", 0.0)
 
     change_template(settings, tmp_path, "View in browser", "Open in a browser")
-    mails = [composer.encode(digest).content for digest in digests]
+    mails = [composer.encode_digest(digest).content for digest in digests]
 
     assert mails == plain_mails(digests)
     assert "a mail differs from its templates" in caplog.text
