@@ -272,7 +272,7 @@ def available_actions(
 def recipients_context(edition: Edition, now: datetime) -> dict[str, Any]:
     """Before the freeze a forecast; afterwards the outcomes, and a forecast of what is not planned yet."""
     frozen_at = edition.frozen_at or max(freeze.due_at(edition), now)
-    forecast = forecast_recipients(frozen_at, now)
+    forecast = forecast_recipients(edition, frozen_at, now)
     context: dict[str, Any] = {
         "freezes_at": frozen_at,
         "forecast": forecast,

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from django.db.models import Count
+from django.db.models import Count, Q
 
 from accounts.models import Subscriber
 from digest.mailer import plan, schedule
+from digest.models import Digest, Edition, Slot
 
 Frequency = Subscriber.Frequency
 
@@ -51,15 +52,18 @@ class Forecast:
         return sum(hour.readers for hour in self.hours)
 
 
-def forecast_recipients(frozen_at: datetime, now: datetime) -> Forecast:
+def forecast_recipients(
+    edition: Edition, frozen_at: datetime, now: datetime
+) -> Forecast:
     """Count who gets an edition in the day after it froze, by the present settings of readers.
 
-    Weekly readers count on their day.
+    Weekly readers count on their day. Readers who got it apart from their hour, after a
+    sign-up or by hand, are left out.
     """
     zones = {zone.key: zone for zone in plan.reader_zones()}
     by_time: dict[datetime, Counter[str]] = {}
     others: Counter[str] = Counter()
-    for row in count_schedules(now):
+    for row in count_schedules(edition, now):
         if row.zone not in zones:
             continue
         due_at = schedule.first_due_at(frozen_at, zones[row.zone], row.hour)
@@ -73,9 +77,12 @@ def forecast_recipients(frozen_at: datetime, now: datetime) -> Forecast:
     return Forecast(hours, **others)
 
 
-def count_schedules(now: datetime) -> Iterator[Schedule]:
+def count_schedules(edition: Edition, now: datetime) -> Iterator[Schedule]:
     """Count active readers by all that decides when they are due."""
-    readers = Subscriber.objects.filter(state=Subscriber.State.ACTIVE).with_consent(now)
+    at_their_hour = Q(batch__slot__kind=Slot.Kind.HOUR)
+    served = Digest.objects.filter(~at_their_hour, batch__slot__edition=edition)
+    active = Subscriber.objects.filter(state=Subscriber.State.ACTIVE)
+    readers = active.exclude(pk__in=served.values("subscriber")).with_consent(now)
     columns = ("zone", "hour", "frequency", "weekday", "is_suppressed", "is_mailable")
     rows = readers.values_list(*columns).annotate(Count("pk")).order_by()
     for zone, hour, frequency, weekday, is_suppressed, is_mailable, number in rows:

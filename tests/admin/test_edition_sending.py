@@ -141,6 +141,15 @@ def test_send_now_mails_readers_whose_hour_is_later(operator, waiting, mail_dir)
     assert LogEntry.objects.get().change_message == "Sending now to 2 readers."
 
 
+def test_readers_who_got_the_edition_early_are_not_expected_again(operator, waiting):
+    edition, _ = waiting
+    assert "About 2 more readers" in open_page(operator, edition)
+
+    act(operator, edition, "send_now")
+
+    assert "more reader" not in open_page(operator, edition)
+
+
 def test_paused_edition_sends_nothing_until_it_is_resumed(operator, waiting):
     edition, _ = waiting
     act(operator, edition, "pause", reason="a wrong <note>")
