@@ -16,7 +16,7 @@ from typing import Any
 
 def stage_functions() -> dict[str, list[tuple[Any, str]]]:
     """Return the functions of each stage, as their owners and names."""
-    from digest.mailer import batch_composer, claims, deliver, last_check
+    from digest.mailer import batch_composer, claims, deliver, last_check, recording
     from digest.models import bulk
     from digest.ranking import choose, edition_index, interest_question, reader_profiles
 
@@ -41,7 +41,7 @@ def stage_functions() -> dict[str, list[tuple[Any, str]]]:
         "prepare": [(batch_composer.BatchComposer, "load_digests")],
         "compose": [(batch_composer.BatchComposer, "encode_digest")],
         "mark": [(deliver, "mark_sending")],
-        "record": [(deliver, "record_results")],
+        "record": [(recording, "record_results")],
     }
 
 

@@ -37,6 +37,7 @@ from digest.mailer import (
     claims,
     deliver,
     plan,
+    recording,
     resend,
     retention,
     saved_papers,
@@ -300,7 +301,7 @@ def defer_garbage_collection() -> Iterator[None]:
         gc.enable()
 
 
-def describe(counts: deliver.DeliveryCounts) -> dict[str, int]:
+def describe(counts: recording.DeliveryCounts) -> dict[str, int]:
     names = ("accepted", "failed", "unknown", "skipped", "waiting")
     return {name: number for name in names if (number := getattr(counts, name))}
 

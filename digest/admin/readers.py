@@ -58,7 +58,7 @@ admin.site.unregister(Subscriber)
 
 @admin.register(Subscriber)
 class ReaderAdmin(SubscriberAdmin):
-    """Readers: above the form of preferences all that is known about one."""
+    """Readers, with everything about one of them above the form of preferences."""
 
     change_form_outer_before_template = "admin/reader.html"
     list_before_template = "admin/reader_list.html"
@@ -239,7 +239,7 @@ class InvitationForm(forms.Form):
 
 
 def reader_context(pk: str) -> dict[str, Any]:
-    """All about a reader on one page."""
+    """Everything about a reader on one page."""
     reader = Subscriber.objects.filter(pk=pk).first()
     if reader is None:
         return {}

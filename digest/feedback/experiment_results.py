@@ -180,7 +180,7 @@ def share_interval(
 
 
 def effective_number(wins: list[tuple[int, int]], share: float, decided: int) -> float:
-    """How many independent digests are worth these; the number of readers where all agree."""
+    """The number of independent digests that say as much; that of readers where all agree."""
     readers = len(wins)
     if share in (0, 1) or readers == 1:
         return readers

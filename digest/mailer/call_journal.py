@@ -1,4 +1,4 @@
-"""What had become of the calls of a worker that was killed, in a file that outlives its process.
+"""Journal of a worker's calls, in a file that another worker can read after a kill.
 
 The row of a batch says which digests are marked as being sent. Which of their calls have
 begun, and which were answered, only the process knows until it records the outcomes.

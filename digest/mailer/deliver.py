@@ -18,26 +18,25 @@ A worker that dies leaves at most the digests of one window in doubt: those that
 and not recorded. Its journal (mailer/call_journal.py) settles most of them.
 """
 
-import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
 from django.db.models.expressions import Combinable
 from django.utils import timezone
 
-from accounts.models import Subscriber, Suppression
+from accounts.models import Subscriber
 from digest.mailer import (
     calls,
     circuit_breaker,
     last_check,
     rate,
+    recording,
     resend,
     shutdown,
 )
@@ -45,16 +44,13 @@ from digest.mailer.batch_composer import BatchComposer
 from digest.mailer.call_journal import create_journal
 from digest.mailer.calls import Call, CallPool, CallResult, InlinePool
 from digest.mailer.claims import LEASE
+from digest.mailer.recording import DeliveryCounts
 from digest.mailer.transports import ConfigurationError, Result, ResultState, refused
-from digest.models import Batch, Digest, SendingPause, bulk
+from digest.models import Batch, Digest, SendingPause
 from digest.models.digests import DatabaseNow, format_ids
 
 log = structlog.get_logger(__name__)
 
-# A recipient's server may refuse temporarily so often, over a quarter hour, until the
-# digest fails. Refusals that concern all mail never fail a digest: it waits until its
-# edition expires.
-MAX_RECIPIENT_REFUSALS = 5
 # A temporary refusal is retried after 1, 2, 4 and 8 minutes: a restart takes one, a
 # rate limit a few.
 RETRY_BACKOFF, MAX_RETRY_BACKOFF = timedelta(minutes=1), timedelta(minutes=8)
@@ -72,14 +68,7 @@ COLLECT_TIMEOUT_S = 0.1
 MIN_CHECKED_DIGESTS, RECHECK_INTERVAL_S = 50, 1.0
 # A connection with this many late calls in a row takes too long to open.
 MAX_LATE_CALLS = 3
-# A restart of PostgreSQL takes a few seconds; outcomes wait for it, well below the lease.
-RECORD_RETRY_S, RECORD_RETRY_PAUSE_S = 20.0, 0.5
 
-# RFC 3463: the mailbox, the domain or the address syntax does not exist.
-NO_SUCH_ADDRESS = re.compile(r"\b5\.1\.[123]\b")
-
-Outcome = Digest.Outcome
-Reason = Digest.Reason
 Pool = CallPool | InlinePool
 
 
@@ -101,18 +90,6 @@ class Backoff:
 
     reason: str
     wait: timedelta
-
-
-@dataclass
-class DeliveryCounts:
-    """What one call of deliver_batch did."""
-
-    accepted: int = 0
-    failed: int = 0
-    unknown: int = 0
-    skipped: int = 0
-    waiting: int = 0
-    failing_domains: list[str] = field(default_factory=list)  # since the last success
 
 
 def deliver_batches(
@@ -230,19 +207,21 @@ class BatchSending:
     # Loading a block
 
     def needs_block(self) -> bool:
-        """Whether fewer digests wait than half a window has, and there are more."""
+        """Whether less than half a window of digests waits and more blocks follow."""
         number = len(self.waiting) + len(self.checked)
         return self.has_blocks and number < max(1, self.window_size() // 2)
 
     def load_block(self) -> None:
-        """Let the next block of digests be written, and those of it wait that are pending."""
+        """Load the next block of digests and queue its pending ones."""
         block = next(self.blocks, None)
         if block is None:
             self.has_blocks = False
             return
         for digest in block:
             digest.edition = self.batch.slot.edition
-        pending = [digest for digest in block if digest.outcome == Outcome.PENDING]
+        pending = [
+            digest for digest in block if digest.outcome == Digest.Outcome.PENDING
+        ]
         # What was refused before comes last, so that it does not delay the others.
         pending.sort(key=lambda digest: digest.refusals)
         self.batch.last_position += len(block) - len(pending)
@@ -358,7 +337,7 @@ class BatchSending:
             self.is_over = True
 
     def return_unsent(self, unsent: Sequence[Call]) -> None:
-        """Let digests wait again whose calls did not begin: they are no longer in flight."""
+        """Queue digests again whose calls did not begin: they are no longer in flight."""
         for call in unsent:
             del self.in_flight[call.digest.pk]
             self.waiting.appendleft(call.digest)
@@ -372,7 +351,7 @@ class BatchSending:
             rows.update(in_flight=format_ids(self.in_flight))
 
     def finish_calls(self) -> None:
-        """Start no call, wait for those in flight, and record what came of them."""
+        """Start no more calls, wait for those in flight, and record their results."""
         self.return_unsent(self.pool.cancel())
         while self.in_flight:
             self.take_results(self.pool.collect(COLLECT_TIMEOUT_S))
@@ -382,13 +361,17 @@ class BatchSending:
         """Record results, then apply what they say about the provider."""
         finished, self.finished = self.finished, []
         self.recorded_at = time.monotonic()
-        postponed = [pair for pair in finished if must_retry(*pair)]
-        recorded = [pair for pair in finished if not must_retry(*pair)]
+        postponed = [pair for pair in finished if recording.must_retry(*pair)]
+        recorded = [pair for pair in finished if not recording.must_retry(*pair)]
         if recorded:
-            retry_while_database_is_down(lambda: record_results(recorded, self.counts))
+            recording.retry_while_database_is_down(
+                lambda: recording.record_results(recorded, self.counts)
+            )
             self.batch.attempts = 0
         if postponed:
-            retry_while_database_is_down(lambda: postpone_digests(postponed))
+            recording.retry_while_database_is_down(
+                lambda: recording.postpone_digests(postponed)
+            )
             self.unmark(len(postponed))
             self.counts.waiting += len(postponed)
         for digest, result in finished:
@@ -410,7 +393,7 @@ class BatchSending:
         if pause := self.batch.probing:
             self.batch.probing = None
             is_accepted = result.state == ResultState.ACCEPTED
-            detail = clean_detail(result.detail)
+            detail = recording.clean_detail(result.detail)
             circuit_breaker.finish_probe(pause, is_accepted, detail)
             if not is_accepted:
                 self.later = self.later or Backoff(detail, timedelta(0))
@@ -418,7 +401,7 @@ class BatchSending:
 
     def apply_refusal(self, digest: Digest, result: Result) -> None:
         """Decide when the digest is tried again; stop the batch if the refusal concerns all mail."""
-        detail = clean_detail(result.detail)
+        detail = recording.clean_detail(result.detail)
         if result.halt:
             circuit_breaker.pause_sending(
                 f"the provider refuses our credentials: {detail}"
@@ -466,13 +449,6 @@ def mark_sending(batch: Batch, ids: Iterable[int], position: int) -> None:
     raise LeaseLost
 
 
-def must_retry(digest: Digest, result: Result) -> bool:
-    """Whether this refusal is temporary: always if it concerns all mail, for a while if it concerns the recipient."""
-    if result.is_recipient and digest.refusals + 1 >= MAX_RECIPIENT_REFUSALS:
-        return False
-    return result.retry
-
-
 def backoff_time(attempts: int) -> timedelta:
     doublings: int = min(attempts - 1, 8)
     return min(RETRY_BACKOFF * int(2**doublings), MAX_RETRY_BACKOFF)
@@ -495,7 +471,7 @@ def trip_breaker_if_failing(
     if number < circuit_breaker.MAX_CONSECUTIVE_FAILURES:
         return
     if len(set(counts.failing_domains)) > 1 or has_one_domain(batch):
-        detail = clean_detail(result.detail)
+        detail = recording.clean_detail(result.detail)
         circuit_breaker.pause_sending(f"{number} consecutive digests failed: {detail}")
 
 
@@ -504,72 +480,6 @@ def has_one_domain(batch: Batch) -> bool:
         "email", flat=True
     )
     return len(set(map(circuit_breaker.domain_of, emails))) == 1
-
-
-# Recording
-
-
-def retry_while_database_is_down(write: Callable[[], None]) -> None:
-    """Write outcomes, which a restart of the database must not lose; writing them twice changes nothing."""
-    deadline = time.monotonic() + RECORD_RETRY_S
-    while True:
-        try:
-            return write()
-        except (OperationalError, InterfaceError) as error:
-            if connection.in_atomic_block or time.monotonic() > deadline:
-                raise
-            log.warning("database is down, outcomes wait", error=str(error))
-            connection.close()
-            time.sleep(RECORD_RETRY_PAUSE_S)
-
-
-def postpone_digests(postponed: Iterable[tuple[Digest, Result]]) -> None:
-    """Record temporary refusals."""
-    for digest, result in postponed:
-        Digest.objects.filter(pk=digest.pk).update(
-            provider_detail=clean_detail(result.detail), refusals=digest.refusals + 1
-        )
-    for digest, _ in postponed:
-        digest.refusals += 1
-
-
-def record_results(
-    results: Iterable[tuple[Digest, Result]], counts: DeliveryCounts
-) -> None:
-    """Store outcomes, unless an event of the provider has settled them already."""
-    by_state: dict[ResultState, list[tuple[Digest, Result]]] = {}
-    for digest, result in results:
-        by_state.setdefault(result.state, []).append((digest, result))
-    accepted = by_state.get(ResultState.ACCEPTED, [])
-    refused_ones = by_state.get(ResultState.REFUSED, [])
-    unknown_ones = by_state.get(ResultState.UNKNOWN, [])
-    bulk.record_accepted(
-        [(digest.pk, result.message_id[:120]) for digest, result in accepted]
-    )
-    for digest, result in refused_ones:
-        record_refusal(digest, result)
-    for digest, result in unknown_ones:
-        Digest.objects.pending().filter(pk=digest.pk).update(
-            outcome=Outcome.UNKNOWN,
-            provider_detail=clean_detail(result.detail),
-            outcome_at=DatabaseNow(),
-        )
-    counts.accepted += len(accepted)
-    counts.failed += len(refused_ones)
-    counts.unknown += len(unknown_ones)
-
-
-def record_refusal(digest: Digest, result: Result) -> None:
-    detail = clean_detail(result.detail)
-    Digest.objects.pending().filter(pk=digest.pk).update(
-        outcome=Outcome.FAILED,
-        reason=Reason.RECIPIENT if result.is_recipient else Reason.REFUSED,
-        provider_detail=detail,
-        outcome_at=DatabaseNow(),
-    )
-    if result.is_recipient and NO_SUCH_ADDRESS.search(detail):
-        reader = digest.subscriber
-        Suppression.add_hash(reader.address_hash, Suppression.Reason.BOUNCE)
 
 
 def release_batch(batch: Batch, backoff: Backoff | None) -> None:
@@ -585,12 +495,7 @@ def release_batch(batch: Batch, backoff: Backoff | None) -> None:
         attempts=batch.attempts,
         last_position=batch.last_position,
         in_flight="",
-        error=clean_detail(backoff.reason) if backoff else "",
+        error=recording.clean_detail(backoff.reason) if backoff else "",
         released_at=DatabaseNow(),
         accepted_at=batch.accepted_at,
     )
-
-
-def clean_detail(detail: str) -> str:
-    """Truncate a provider's answer to its column and remove NUL, which PostgreSQL refuses."""
-    return detail.replace("\x00", "")[:300]

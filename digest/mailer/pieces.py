@@ -370,7 +370,7 @@ class EditionPieces:
     # Cards
 
     def find_card_set(self, marked: dict[str, Any]) -> CardSet:
-        """Return the cards that all frames share in whose contexts the loops over papers see the same."""
+        """Return the cards shared by all frames whose loops over papers read the same values."""
         name = compose.template_name(marked)
         names = loop_names(name)
         own = [*self.test_names, *marks.TEXTS]

@@ -13,7 +13,7 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.models import Subscriber
-from digest.mailer import calls, claims, deliver, rate, shutdown, transports
+from digest.mailer import calls, claims, deliver, rate, recording, shutdown, transports
 from digest.mailer.calls import Call, CallPool
 from digest.mailer.transports import EncodedMail, accepted, refused, unknown
 from digest.models import Batch, Digest, SendingPause, bulk
@@ -360,8 +360,8 @@ def test_outcomes_wait_for_a_database_that_is_restarted(batch, monkeypatch):
         record(message_ids)
 
     assert connection.in_atomic_block  # of this test
-    monkeypatch.setattr(deliver, "connection", Connection())
-    monkeypatch.setattr(deliver, "RECORD_RETRY_PAUSE_S", 0)
+    monkeypatch.setattr(recording, "connection", Connection())
+    monkeypatch.setattr(recording, "RECORD_RETRY_PAUSE_S", 0)
     monkeypatch.setattr(bulk, "record_accepted", fail_twice)
 
     send_batch(Answers(), batch)

@@ -16,6 +16,7 @@ from digest.mailer import (
     deliver,
     last_check,
     plan,
+    recording,
     resend,
     transports,
 )
@@ -115,7 +116,7 @@ SAFE = [
     (last_check, "filter_mailable", "after"),
     (deliver.BatchSending, "start_window", "before"),
     (deliver, "mark_sending", "before"),
-    (deliver, "record_results", "after"),
+    (recording, "record_results", "after"),
     (deliver, "release_batch", "before"),
     (deliver, "release_batch", "after"),
 ]
@@ -145,7 +146,7 @@ BEGUN = [
 ]
 ANSWERED = [
     (calls, "make_call", "after", 1),
-    (deliver, "record_results", "before", 1),
+    (recording, "record_results", "before", 1),
     (bulk, "record_accepted", "before", 1),
 ]
 

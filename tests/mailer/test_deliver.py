@@ -8,7 +8,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Subscriber, Suppression
-from digest.mailer import calls, claims, deliver, last_check
+from digest.mailer import calls, claims, deliver, last_check, recording
 from digest.mailer.tally import count_outcomes
 from digest.mailer.transports import accepted, files, refused, unknown
 from digest.models import Batch, Digest, Recall
@@ -99,17 +99,17 @@ def test_a_kill_between_mark_and_call_leaves_one_unknown(provider):
 def test_a_kill_after_the_record_leaves_nothing_unknown(provider, monkeypatch):
     planned_batch()
     sink = provider()
-    record_results = deliver.record_results
+    record_results = recording.record_results
 
     def killed_after_the_second(results, counts):
         record_results(results, counts)
         if counts.accepted == 2:
             raise Killed
 
-    monkeypatch.setattr(deliver, "record_results", killed_after_the_second)
+    monkeypatch.setattr(recording, "record_results", killed_after_the_second)
     with pytest.raises(Killed):
         run_worker()
-    monkeypatch.setattr(deliver, "record_results", record_results)
+    monkeypatch.setattr(recording, "record_results", record_results)
     resolve_at(LATER)
     run_worker(LATER)
 
