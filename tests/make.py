@@ -5,7 +5,11 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from typing import Any
 
-from accounts.models import Subscriber
+from django.contrib.auth.models import Group
+from django.core.management import call_command
+from django.test import Client
+
+from accounts.models import Subscriber, User
 from digest.models import (
     Batch,
     Candidate,
@@ -176,3 +180,12 @@ def digest(
 
 def hours(number: float) -> timedelta:
     return timedelta(hours=number)
+
+
+def log_in_staff(client: Client, group: str, email: str, **fields: Any) -> Client:
+    """Log a new member of a group of staff in to the admin; return the client."""
+    call_command("setup", verbosity=0)
+    user = User.objects.create_user(email, is_staff=True, **fields)
+    user.groups.add(Group.objects.get(name=group))
+    client.force_login(user)
+    return client

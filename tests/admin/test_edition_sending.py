@@ -2,11 +2,9 @@
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Group
-from django.core.management import call_command
 from django.urls import reverse
 
-from accounts.models import Suppression, User
+from accounts.models import Suppression
 from digest import tasks
 from digest.mailer import plan
 from digest.models import Digest, Edition, SendingPause
@@ -25,15 +23,7 @@ def mail_dir(eager, settings, tmp_path, time_machine):
 
 @pytest.fixture
 def operator(client):
-    return log_in(client, "Operators")
-
-
-def log_in(client, group):
-    call_command("setup", verbosity=0)
-    user = User.objects.create_user(f"{group.lower()}@example.org", is_staff=True)
-    user.groups.add(Group.objects.get(name=group))
-    client.force_login(user)
-    return client
+    return make.log_in_staff(client, "Operators", "operators@example.org")
 
 
 def url_of(edition):
@@ -103,7 +93,9 @@ def test_frozen_edition_shows_outcomes_and_the_providers_words(operator, trouble
 
 
 def test_editors_see_numbers_and_no_address_or_action(client, troubled):
-    page = open_page(log_in(client, "Editors"), troubled)
+    page = open_page(
+        make.log_in_staff(client, "Editors", "editors@example.org"), troubled
+    )
 
     assert "4 of 4 planned readers done" in page
     assert "@example.org:" not in page
@@ -114,7 +106,12 @@ def test_editors_see_numbers_and_no_address_or_action(client, troubled):
 def test_editors_cannot_stop_an_edition(client, waiting):
     edition, _ = waiting
 
-    act(log_in(client, "Editors"), edition, "stop", reason="no")
+    act(
+        make.log_in_staff(client, "Editors", "editors@example.org"),
+        edition,
+        "stop",
+        reason="no",
+    )
 
     assert Edition.objects.sendable().exists()
 

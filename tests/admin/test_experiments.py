@@ -18,11 +18,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def operator(client):
-    call_command("setup", verbosity=0)
-    user = User.objects.create_user("operator@example.org", is_staff=True)
-    user.groups.add(Group.objects.get(name="Operators"))
-    client.force_login(user)
-    return client
+    return make.log_in_staff(client, "Operators", "operator@example.org")
 
 
 @pytest.fixture

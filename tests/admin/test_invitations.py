@@ -4,10 +4,9 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group
 from django.core import mail
-from django.core.management import call_command
 from django.urls import reverse
 
-from accounts.models import AccountMail, Link, Subscriber, Suppression, User
+from accounts.models import AccountMail, Link, Subscriber, Suppression
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -16,13 +15,9 @@ INVITE = "admin:accounts_subscriber_invite"
 
 @pytest.fixture
 def editor(client):
-    call_command("setup", verbosity=0)
-    user = User.objects.create_user(
-        "lena@example.org", is_staff=True, name="Lena <i>Okafor</i>"
+    return make.log_in_staff(
+        client, "Editors", "lena@example.org", name="Lena <i>Okafor</i>"
     )
-    user.groups.add(Group.objects.get(name="Editors"))
-    client.force_login(user)
-    return client
 
 
 @pytest.fixture

@@ -21,11 +21,7 @@ ADD = "admin:accounts_readerimport_add"
 
 @pytest.fixture
 def operator(client, db):
-    call_command("setup", verbosity=0)
-    user = User.objects.create_user("operator@example.org", is_staff=True)
-    user.groups.add(Group.objects.get(name="Operators"))
-    client.force_login(user)
-    return client
+    return make.log_in_staff(client, "Operators", "operator@example.org")
 
 
 def create_job(*lines, **fields):

@@ -23,12 +23,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def editor(client):
-    """A client logged in as a member of the group."""
-    call_command("setup", verbosity=0)
-    user = User.objects.create_user("editor@example.org", is_staff=True)
-    user.groups.add(Group.objects.get(name="Editors"))
-    client.force_login(user)
-    return client
+    return make.log_in_staff(client, "Editors", "editor@example.org")
 
 
 def test_group_may_curate_freeze_and_recall(editor):
@@ -73,11 +68,7 @@ def test_group_may_not_view_readers(editor, name):
 
 @pytest.fixture
 def operator(client):
-    call_command("setup", verbosity=0)
-    user = User.objects.create_user("operator@example.org", is_staff=True)
-    user.groups.add(Group.objects.get(name="Operators"))
-    client.force_login(user)
-    return client
+    return make.log_in_staff(client, "Operators", "operator@example.org")
 
 
 def test_editors_preview_made_up_profiles_and_mail_tests_to_themselves(editor):

@@ -4,8 +4,6 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Group
-from django.core.management import call_command
 from django.urls import reverse
 
 from accounts.models import User
@@ -33,12 +31,7 @@ def room(client, edith):
 
 @pytest.fixture
 def editor(client):
-    """In the group that setup makes: may curate, sees no readers."""
-    call_command("setup", verbosity=0)
-    user = User.objects.create_user("guest@example.org", is_staff=True)
-    user.groups.add(Group.objects.get(name="Editors"))
-    client.force_login(user)
-    return client
+    return make.log_in_staff(client, "Editors", "guest@example.org")
 
 
 @pytest.fixture
